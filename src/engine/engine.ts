@@ -1,0 +1,206 @@
+import type { ContainerName } from "../base/brand.js";
+import type { ContainerSpec } from "../spec/spec.js";
+
+/**
+ * The closed list of what a front end may ask of the engine. Every method throws IsletError with a stable code; none leaves
+ * anything half-made when it throws. Times are milliseconds unless said.
+ */
+
+/** LXC's states; the numbers are those of the monitor protocol (docs/protocol/control.md). */
+export const states = ["STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING", "FREEZING", "FROZEN", "THAWED"] as const;
+export type State = (typeof states)[number];
+
+/** Which container: a name within a store directory (LXC's lxcpath, absolute). */
+export interface ContainerId {
+  readonly storePath: string;
+  readonly name: string;
+}
+
+/** What is known of a container at this moment, from memory: no system call per container. */
+export interface ContainerStatus extends ContainerId {
+  readonly state: State;
+  /** In the daemon's pid namespace; null when not running. */
+  readonly initPid: number | null;
+  /** Exit code of the last run's main process (128 + signal if killed), as long as its monitor lives; null unknown. */
+  readonly exitStatus: number | null;
+  /** CLOCK_BOOTTIME milliseconds; null when not running. */
+  readonly startedAt: number | null;
+  /** The spec's annotations it was started with (a front end's own document among them); {} when not running. */
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Values that a controller does not offer are null. */
+export interface ResourceUsage {
+  readonly cpuNanoseconds: bigint | null;
+  readonly blkioBytes: bigint | null;
+  readonly memoryBytes: bigint | null;
+  readonly kernelMemoryBytes: bigint | null;
+  readonly swapBytes: bigint | null;
+}
+
+export interface InterfaceStatus {
+  /** Name inside the container. */
+  readonly name: string;
+  readonly up: boolean;
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+}
+
+/** The host's end of a nic, with its byte counts as the host sees them. */
+export interface LinkStatus {
+  readonly hostName: string;
+  readonly txBytes: bigint;
+  readonly rxBytes: bigint;
+}
+
+/** Whoever asks. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly cwd: string;
+}
+
+export interface StartOptions {
+  readonly caller: Caller;
+  /** Written with the monitor's pid (no newline, mode 0600), removed when the container ends; null none. */
+  readonly pidFile: string | null;
+  /** Test aid: the program's operation with this index fails with EIO instead of running. */
+  readonly failOperation?: number;
+  /** Namespaces of the caller that a `keep` refers to are those of this process; default the daemon's own. */
+  readonly console: "monitor";
+  /** Milliseconds; default none. */
+  readonly timeout?: number;
+}
+
+export interface AttachOptions {
+  readonly caller: Caller;
+  /** null: the login shell of the user in the container's passwd, else /bin/sh. */
+  readonly command: readonly string[] | null;
+  readonly environment: "keep" | "clear";
+  /** With clear: names that are kept all the same. */
+  readonly keepNames: readonly string[];
+  /** NAME=VALUE, applied last. */
+  readonly set: readonly string[];
+  /** null: all the namespaces the container has of its own. */
+  readonly namespaces: readonly string[] | null;
+  /** What is NOT done: lxc-attach -e. */
+  readonly elevated: { readonly cgroup: boolean; readonly capabilities: boolean; readonly lsm: boolean };
+  readonly remountSysProc: boolean;
+  readonly uid: number | null;
+  readonly gid: number | null;
+  /** Arch name as in lxc.arch; null: that of the container. */
+  readonly architecture: string | null;
+  /** Which of the caller's descriptors 0-2 are terminals. */
+  readonly terminals: readonly [boolean, boolean, boolean];
+  readonly selinuxContext: string | null;
+}
+
+/**
+ * A program that the caller's own process runs (docs/protocol/control.md RUN), so that its terminal, pipes, signals and job control are the
+ * caller's. The descriptors belong to whoever holds the task, who closes them after use.
+ */
+export interface ClientTask {
+  readonly image: Uint8Array;
+  readonly fds: readonly number[];
+  /** Turns the record of a failure into an error with words. */
+  readonly explainFailure: (record: Uint8Array) => Error;
+}
+
+export interface StopOptions {
+  /** clean: the halt signal, then after `timeout` the stop signal (unless noKill). kill: the stop signal now. reboot: the reboot signal, then wait for RUNNING. */
+  readonly kind: "clean" | "kill" | "reboot";
+  /** Milliseconds; null for ever; 0: send and do not wait. */
+  readonly timeout: number | null;
+  readonly noKill: boolean;
+}
+
+export interface StopResult {
+  /** The timeout ran out and the container was killed. */
+  readonly killed: boolean;
+}
+
+export interface CreateOptions {
+  /** The text of the container's `config`, without what a template adds. */
+  readonly config: string;
+  /**
+   * Fills the container's directory (config and rootfs exist by then, the rootfs empty or as the driver made it). A throw undoes the creation.
+   */
+  readonly populate: (paths: { readonly directory: string; readonly config: string; readonly rootfs: string }) => Promise<void>;
+  /** Make the directory DIR/rootfs; false for "none". */
+  readonly rootfs: boolean;
+  /** Rootfs elsewhere (lxc-create --dir); null: DIR/rootfs. */
+  readonly rootfsPath: string | null;
+}
+
+/** A program as text, for `islet plan`. */
+export interface PlannedStart {
+  readonly text: string;
+  /** Plain data for JSON. */
+  readonly json: unknown;
+}
+
+export interface Engine {
+  /** Names in the store that have a config file, sorted; those being created are left out. */
+  defined(storePath: string): Promise<readonly string[]>;
+  /** The text of NAME/config, or null where there is none. ISLET_PARTIAL when the creation is under way or was cut off. */
+  readConfig(id: ContainerId): Promise<{ readonly file: string; readonly text: string } | null>;
+  /** Replaces NAME/config whole, atomically. */
+  writeConfig(id: ContainerId, text: string): Promise<void>;
+  /** Of any name, defined or not (STOPPED then). */
+  status(id: ContainerId): Promise<ContainerStatus>;
+  /** Every container of the store path that has a live monitor, defined or not, sorted by name. */
+  active(storePath: string): Promise<readonly ContainerStatus[]>;
+  usage(id: ContainerId): Promise<ResourceUsage>;
+  /** Interfaces inside, but for lo; [] when not running. */
+  interfaces(id: ContainerId): Promise<readonly InterfaceStatus[]>;
+  links(id: ContainerId): Promise<readonly LinkStatus[]>;
+  /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
+  start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
+  /** The program `start` would run, without running it. */
+  plan(spec: ContainerSpec, options: StartOptions): Promise<PlannedStart>;
+  stop(id: ContainerId, options: StopOptions): Promise<StopResult>;
+  /** Sends a signal to the main process. ISLET_NOT_RUNNING. */
+  signal(id: ContainerId, signal: number): Promise<void>;
+  /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. */
+  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  attach(id: ContainerId, options: AttachOptions): Promise<ClientTask>;
+  /** A command of the host, run in the caller's process tree with its stdio, in a mount namespace of its own (templates). Its result is the exit status. */
+  hostCommand(argv: readonly string[], caller: Caller, extraEnvironment: Readonly<Record<string, string>>): Promise<ClientTask>;
+  /** A stream socket joined with the container's console; the caller closes it. */
+  console(id: ContainerId, options: { readonly replay: boolean }): Promise<number>;
+  resizeConsole(id: ContainerId, rows: number, columns: number): Promise<void>;
+  create(id: ContainerId, options: CreateOptions): Promise<void>;
+  /** ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_NOT_FOUND. Runs destroy hooks given in `spec` (null: a config that cannot be read, the directory is removed all the same). */
+  destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
+  freeze(id: ContainerId): Promise<void>;
+  unfreeze(id: ContainerId): Promise<void>;
+}
+
+/** One command of a client: what the daemon gives to a front end's command. */
+export interface CommandSession {
+  /** argv[0] is the name the client was called by: lxc-start, islet. */
+  readonly argv: readonly string[];
+  readonly caller: Caller;
+  /** Which of the client's descriptors 0-2 are terminals. */
+  readonly terminals: readonly [boolean, boolean, boolean];
+  readonly rows: number;
+  readonly columns: number;
+  /** Queued; written by the client in order. */
+  write(descriptor: 1 | 2, text: string | Uint8Array): void;
+  /** The client runs the program; resolves with its result. A failed program rejects with `explainFailure`'s error. */
+  run(task: ClientTask): Promise<number>;
+  /** Joins the client's terminal (raw) with the descriptor until it closes or the escape key (a byte, or null) is pressed. */
+  relay(descriptor: number, options: { readonly escape: number | null; readonly onResize: (rows: number, columns: number) => void; readonly onSignal: ((signal: number) => void) | null }): Promise<"closed" | "escape">;
+  /** Rejects when the client goes away: long operations race against it. */
+  readonly gone: Promise<never>;
+}
+
+/** A front end's command: resolves with the exit status. Errors it does not map itself are printed by the daemon as `argv0: line`, status 1. */
+export type Command = (session: CommandSession, engine: Engine) => Promise<number>;
+
+/** How a front end turns its document into a spec; used by engine-wide commands such as `islet plan`. */
+export type SpecLoader = (id: ContainerId, caller: Caller, engine: Engine) => Promise<ContainerSpec>;
+
+export type { ContainerName };

@@ -1,0 +1,19 @@
+/** /dev/console and /dev/ttyN. */
+export interface ConsoleSpec {
+  /** pty: a pty whose master the monitor holds. none: no /dev/console. device: a file or device of the host. */
+  readonly kind: "pty" | "none" | "device";
+  /** With `device`: the path on the host. */
+  readonly path: string | null;
+  readonly logFile: string | null;
+  /** Bytes; 0 no limit. */
+  readonly logSize: number;
+  readonly logRotate: boolean;
+  /** Bytes kept in memory; 0 none. */
+  readonly bufferSize: number;
+  /** Number of /dev/ttyN, from 1. */
+  readonly ttys: number;
+  /** Directory below /dev for console and ttys, with links to it from /dev; null: directly in /dev. */
+  readonly ttyDir: string | null;
+  /** Ptys the container may open itself (max of its devpts, beside the ttys). */
+  readonly ptys: number;
+}

@@ -1,0 +1,13 @@
+import type { Source } from "../base/source.js";
+
+export const namespaceKinds = ["mount", "pid", "uts", "ipc", "net", "user", "cgroup", "time"] as const;
+export type NamespaceKind = (typeof namespaceKinds)[number];
+
+/** share: join that of a process, or of a running container (name, or /storepath/name). */
+export type NamespaceChoice =
+  | { readonly kind: "new" }
+  | { readonly kind: "keep"; readonly at: Source | null }
+  | { readonly kind: "share"; readonly with: { readonly pid: number } | { readonly container: string }; readonly at: Source | null };
+
+/** What becomes of every namespace. `user` is `new` exactly if there is an idmap. */
+export type NamespaceSpec = Readonly<Record<NamespaceKind, NamespaceChoice>>;

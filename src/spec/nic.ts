@@ -1,0 +1,64 @@
+import type { Source } from "../base/source.js";
+
+export interface NicAddress {
+  readonly family: "ipv4" | "ipv6";
+  /** Text form, e.g. 10.0.3.17. */
+  readonly address: string;
+  readonly prefix: number;
+  /** IPv4 only; null: none. */
+  readonly broadcast: string | null;
+  readonly at: Source | null;
+}
+
+/** auto: the address of the link on the host; device: a route through the device without a gateway. */
+export type NicGateway =
+  | { readonly kind: "address"; readonly address: string; readonly at: Source | null }
+  | { readonly kind: "auto"; readonly at: Source | null }
+  | { readonly kind: "device"; readonly at: Source | null };
+
+export interface NicCommon {
+  /** N of lxc.net.N: the order of the nics. */
+  readonly index: number;
+  /** Name inside; null: the next free ethN. */
+  readonly name: string | null;
+  readonly up: boolean;
+  /** aa:bb:cc:dd:ee:ff; null: the kernel's choice. Templates with x have been expanded. */
+  readonly hwaddr: string | null;
+  readonly mtu: number | null;
+  readonly addresses: readonly NicAddress[];
+  readonly gateway4: NicGateway | null;
+  readonly gateway6: NicGateway | null;
+  readonly scriptUp: string | null;
+  readonly scriptDown: string | null;
+  readonly at: Source | null;
+}
+
+export type NicSpec = NicCommon &
+  (
+    | {
+        readonly type: "veth";
+        /** Bridge on the host, or null: the host's end belongs to nothing. */
+        readonly link: string | null;
+        readonly mode: "bridge" | "router";
+        /** Name of the host's end; null: chosen at random. */
+        readonly pair: string | null;
+        readonly routes4: readonly string[];
+        readonly routes6: readonly string[];
+        readonly rxQueues: number | null;
+        readonly txQueues: number | null;
+        readonly vlanId: number | "none" | null;
+        readonly vlanTagged: readonly number[];
+        readonly l2proxy: boolean;
+      }
+    | { readonly type: "macvlan"; readonly link: string; readonly mode: "private" | "vepa" | "bridge" | "passthru" }
+    | {
+        readonly type: "ipvlan";
+        readonly link: string;
+        readonly mode: "l2" | "l3" | "l3s";
+        readonly isolation: "bridge" | "private" | "vepa";
+        readonly l2proxy: boolean;
+      }
+    | { readonly type: "vlan"; readonly link: string; readonly vlanId: number }
+    | { readonly type: "phys"; readonly link: string }
+    | { readonly type: "empty" }
+  );
