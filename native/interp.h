@@ -125,6 +125,7 @@ struct islp_run {
 
     /* private */
     uint32_t depth, executed, deferred_count;
+    int quiet;    /* born in a deferred block: no reports */
     int in_block; /* a deferred block is running: no reports, END ends the block, DEFER is EPERM */
     uint32_t deferred[ISLP_MAX_DEFERRED];
 };
