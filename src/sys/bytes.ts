@@ -67,7 +67,7 @@ export function align(value: number, to: number): number {
 
 /** UTF-8 of a text with a NUL at the end. Throws RangeError when the text itself has a NUL: the kernel would see less of it. */
 export function cString(text: string): Uint8Array {
-  if (text.includes('\0')) throw new RangeError(`a NUL byte in ${JSON.stringify(text)}`);
+  if (text.includes("\0")) throw new RangeError(`a NUL byte in ${JSON.stringify(text)}`);
   return new TextEncoder().encode(`${text}\0`);
 }
 
@@ -78,5 +78,5 @@ export function fromCString(bytes: Uint8Array): string {
 }
 
 function integer(value: Int): bigint {
-  return typeof value === 'bigint' ? value : BigInt(value);
+  return typeof value === "bigint" ? value : BigInt(value);
 }

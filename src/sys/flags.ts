@@ -5,12 +5,12 @@
  *
  * A table (`MS_FLAGS` ...) holds the names that showFlags prints.
  */
-import type { Arch } from './arch.js';
+import type { Arch } from "./arch.js";
 
 /** Names of one kind of value, in the order in which they are printed. */
 export interface FlagTable {
-  readonly kind: 'bits' | 'value';
-  readonly base: 'hex' | 'octal' | 'decimal';
+  readonly kind: "bits" | "value";
+  readonly base: "hex" | "octal" | "decimal";
   readonly names: Readonly<Record<string, number | bigint>>;
 }
 
@@ -33,9 +33,26 @@ export const O_SYNC = 0o4010000;
 export const O_PATH = 0o10000000;
 /** Open(2) flags that are the same on x86_64 and arm64; openFlags(arch) has the others. */
 export const O_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'octal',
-  names: { O_RDONLY, O_WRONLY, O_RDWR, O_ACCMODE, O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC, O_APPEND, O_NONBLOCK, O_DSYNC, O_ASYNC, O_NOATIME, O_CLOEXEC, O_SYNC, O_PATH },
+  kind: "bits",
+  base: "octal",
+  names: {
+    O_RDONLY,
+    O_WRONLY,
+    O_RDWR,
+    O_ACCMODE,
+    O_CREAT,
+    O_EXCL,
+    O_NOCTTY,
+    O_TRUNC,
+    O_APPEND,
+    O_NONBLOCK,
+    O_DSYNC,
+    O_ASYNC,
+    O_NOATIME,
+    O_CLOEXEC,
+    O_SYNC,
+    O_PATH,
+  },
 };
 
 // *at calls (openat(2), statx(2), mount_setattr(2)).
@@ -52,8 +69,8 @@ export const AT_STATX_DONT_SYNC = 0x4000;
 export const AT_RECURSIVE = 0x8000;
 /** *at calls (openat(2), statx(2), mount_setattr(2)). */
 export const AT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC, AT_RECURSIVE },
 };
 
@@ -66,8 +83,8 @@ export const RESOLVE_IN_ROOT = 0x10;
 export const RESOLVE_CACHED = 0x20;
 /** Openat2(2) open_how.resolve. */
 export const RESOLVE_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_CACHED },
 };
 
@@ -100,9 +117,34 @@ export const MS_LAZYTIME = 0x2000000;
 export const MS_NOUSER = 0x80000000;
 /** Mount(2) and mountflags in general. */
 export const MS_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT, MS_MANDLOCK, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC, MS_SILENT, MS_POSIXACL, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_RELATIME, MS_I_VERSION, MS_STRICTATIME, MS_LAZYTIME },
+  kind: "bits",
+  base: "hex",
+  names: {
+    MS_RDONLY,
+    MS_NOSUID,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_SYNCHRONOUS,
+    MS_REMOUNT,
+    MS_MANDLOCK,
+    MS_DIRSYNC,
+    MS_NOSYMFOLLOW,
+    MS_NOATIME,
+    MS_NODIRATIME,
+    MS_BIND,
+    MS_MOVE,
+    MS_REC,
+    MS_SILENT,
+    MS_POSIXACL,
+    MS_UNBINDABLE,
+    MS_PRIVATE,
+    MS_SLAVE,
+    MS_SHARED,
+    MS_RELATIME,
+    MS_I_VERSION,
+    MS_STRICTATIME,
+    MS_LAZYTIME,
+  },
 };
 
 // Umount2(2).
@@ -112,8 +154,8 @@ export const MNT_EXPIRE = 0x4;
 export const UMOUNT_NOFOLLOW = 0x8;
 /** Umount2(2). */
 export const UMOUNT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW },
 };
 
@@ -132,9 +174,19 @@ export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 export const MOUNT_ATTR_SIZE_VER0 = 0x20;
 /** Mount_setattr(2), fsmount(2). MOUNT_ATTR__ATIME is the mask of the three atime values. */
 export const MOUNT_ATTR_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOSYMFOLLOW },
+  kind: "bits",
+  base: "hex",
+  names: {
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_STRICTATIME,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_IDMAP,
+    MOUNT_ATTR_NOSYMFOLLOW,
+  },
 };
 
 // Open_tree(2), beside AT_*.
@@ -142,8 +194,8 @@ export const OPEN_TREE_CLONE = 0x1;
 export const OPEN_TREE_CLOEXEC = 0x80000;
 /** Open_tree(2), beside AT_*. */
 export const OPEN_TREE_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC },
 };
 
@@ -158,17 +210,26 @@ export const MOVE_MOUNT_SET_GROUP = 0x100;
 export const MOVE_MOUNT_BENEATH = 0x200;
 /** Move_mount(2). */
 export const MOVE_MOUNT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { MOVE_MOUNT_F_SYMLINKS, MOVE_MOUNT_F_AUTOMOUNTS, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_SYMLINKS, MOVE_MOUNT_T_AUTOMOUNTS, MOVE_MOUNT_T_EMPTY_PATH, MOVE_MOUNT_SET_GROUP, MOVE_MOUNT_BENEATH },
+  kind: "bits",
+  base: "hex",
+  names: {
+    MOVE_MOUNT_F_SYMLINKS,
+    MOVE_MOUNT_F_AUTOMOUNTS,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_SYMLINKS,
+    MOVE_MOUNT_T_AUTOMOUNTS,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    MOVE_MOUNT_SET_GROUP,
+    MOVE_MOUNT_BENEATH,
+  },
 };
 
 // Fsopen(2).
 export const FSOPEN_CLOEXEC = 0x1;
 /** Fsopen(2). */
 export const FSOPEN_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { FSOPEN_CLOEXEC },
 };
 
@@ -179,8 +240,8 @@ export const FSPICK_NO_AUTOMOUNT = 0x4;
 export const FSPICK_EMPTY_PATH = 0x8;
 /** Fspick(2). */
 export const FSPICK_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { FSPICK_CLOEXEC, FSPICK_SYMLINK_NOFOLLOW, FSPICK_NO_AUTOMOUNT, FSPICK_EMPTY_PATH },
 };
 
@@ -188,8 +249,8 @@ export const FSPICK_FLAGS: FlagTable = {
 export const FSMOUNT_CLOEXEC = 0x1;
 /** Fsmount(2). */
 export const FSMOUNT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { FSMOUNT_CLOEXEC },
 };
 
@@ -205,9 +266,19 @@ export const FSCONFIG_CMD_RECONFIGURE = 7;
 export const FSCONFIG_CMD_CREATE_EXCL = 8;
 /** Fsconfig(2) commands. */
 export const FSCONFIG_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_SET_BINARY, FSCONFIG_SET_PATH, FSCONFIG_SET_PATH_EMPTY, FSCONFIG_SET_FD, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE, FSCONFIG_CMD_CREATE_EXCL },
+  kind: "value",
+  base: "decimal",
+  names: {
+    FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING,
+    FSCONFIG_SET_BINARY,
+    FSCONFIG_SET_PATH,
+    FSCONFIG_SET_PATH_EMPTY,
+    FSCONFIG_SET_FD,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_CMD_RECONFIGURE,
+    FSCONFIG_CMD_CREATE_EXCL,
+  },
 };
 
 // Clone3(2), unshare(2), setns(2). The two above 32 bits are bigints.
@@ -239,9 +310,35 @@ export const CLONE_INTO_CGROUP = 0x200000000n;
 export const CLONE_NEWTIME = 0x80;
 /** Clone3(2), unshare(2), setns(2). The two above 32 bits are bigints. */
 export const CLONE_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT, CLONE_THREAD, CLONE_NEWNS, CLONE_SYSVSEM, CLONE_SETTLS, CLONE_PARENT_SETTID, CLONE_CHILD_CLEARTID, CLONE_UNTRACED, CLONE_CHILD_SETTID, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_IO, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP },
+  kind: "bits",
+  base: "hex",
+  names: {
+    CLONE_VM,
+    CLONE_FS,
+    CLONE_FILES,
+    CLONE_SIGHAND,
+    CLONE_PIDFD,
+    CLONE_PTRACE,
+    CLONE_VFORK,
+    CLONE_PARENT,
+    CLONE_THREAD,
+    CLONE_NEWNS,
+    CLONE_SYSVSEM,
+    CLONE_SETTLS,
+    CLONE_PARENT_SETTID,
+    CLONE_CHILD_CLEARTID,
+    CLONE_UNTRACED,
+    CLONE_CHILD_SETTID,
+    CLONE_NEWCGROUP,
+    CLONE_NEWUTS,
+    CLONE_NEWIPC,
+    CLONE_NEWUSER,
+    CLONE_NEWPID,
+    CLONE_NEWNET,
+    CLONE_IO,
+    CLONE_CLEAR_SIGHAND,
+    CLONE_INTO_CGROUP,
+  },
 };
 
 // Close_range(2).
@@ -249,8 +346,8 @@ export const CLOSE_RANGE_UNSHARE = 0x2;
 export const CLOSE_RANGE_CLOEXEC = 0x4;
 /** Close_range(2). */
 export const CLOSE_RANGE_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC },
 };
 
@@ -279,9 +376,32 @@ export const PR_CAP_AMBIENT = 47;
 export const PR_SCHED_CORE = 62;
 /** Prctl(2) options. */
 export const PR_OPTIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_SET_TIMERSLACK, PR_SET_MM, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_SCHED_CORE },
+  kind: "value",
+  base: "decimal",
+  names: {
+    PR_SET_PDEATHSIG,
+    PR_GET_PDEATHSIG,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+    PR_GET_KEEPCAPS,
+    PR_SET_KEEPCAPS,
+    PR_SET_NAME,
+    PR_GET_NAME,
+    PR_GET_SECCOMP,
+    PR_SET_SECCOMP,
+    PR_CAPBSET_READ,
+    PR_CAPBSET_DROP,
+    PR_GET_SECUREBITS,
+    PR_SET_SECUREBITS,
+    PR_SET_TIMERSLACK,
+    PR_SET_MM,
+    PR_SET_CHILD_SUBREAPER,
+    PR_GET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
+    PR_CAP_AMBIENT,
+    PR_SCHED_CORE,
+  },
 };
 
 // Prctl(2) PR_CAP_AMBIENT.
@@ -291,8 +411,8 @@ export const PR_CAP_AMBIENT_LOWER = 3;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 /** Prctl(2) PR_CAP_AMBIENT. */
 export const PR_CAP_AMBIENT_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_CLEAR_ALL },
 };
 
@@ -306,8 +426,8 @@ export const PR_SCHED_CORE_SCOPE_THREAD_GROUP = 1;
 export const PR_SCHED_CORE_SCOPE_PROCESS_GROUP = 2;
 /** Prctl(2) PR_SCHED_CORE (linux/prctl.h); the scopes are pid types. */
 export const PR_SCHED_CORE_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { PR_SCHED_CORE_GET, PR_SCHED_CORE_CREATE, PR_SCHED_CORE_SHARE_TO, PR_SCHED_CORE_SHARE_FROM },
 };
 
@@ -317,8 +437,8 @@ export const PR_SET_MM_ARG_END = 9;
 export const PR_SET_MM_MAP = 14;
 /** Prctl(2) PR_SET_MM. */
 export const PR_SET_MM_FIELDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { PR_SET_MM_ARG_START, PR_SET_MM_ARG_END, PR_SET_MM_MAP },
 };
 
@@ -333,9 +453,18 @@ export const SECBIT_NO_CAP_AMBIENT_RAISE = 0x40;
 export const SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED = 0x80;
 /** Capabilities(7) securebits. */
 export const SECUREBITS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { SECBIT_NOROOT, SECBIT_NOROOT_LOCKED, SECBIT_NO_SETUID_FIXUP, SECBIT_NO_SETUID_FIXUP_LOCKED, SECBIT_KEEP_CAPS, SECBIT_KEEP_CAPS_LOCKED, SECBIT_NO_CAP_AMBIENT_RAISE, SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED },
+  kind: "bits",
+  base: "hex",
+  names: {
+    SECBIT_NOROOT,
+    SECBIT_NOROOT_LOCKED,
+    SECBIT_NO_SETUID_FIXUP,
+    SECBIT_NO_SETUID_FIXUP_LOCKED,
+    SECBIT_KEEP_CAPS,
+    SECBIT_KEEP_CAPS_LOCKED,
+    SECBIT_NO_CAP_AMBIENT_RAISE,
+    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+  },
 };
 
 // Seccomp(2) operations.
@@ -347,8 +476,8 @@ export const SECCOMP_MODE_STRICT = 1;
 export const SECCOMP_MODE_FILTER = 2;
 /** Seccomp(2) operations. */
 export const SECCOMP_OPERATIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL, SECCOMP_GET_NOTIF_SIZES },
 };
 
@@ -361,9 +490,16 @@ export const SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 0x10;
 export const SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20;
 /** Seccomp(2) SECCOMP_SET_MODE_FILTER. */
 export const SECCOMP_FILTER_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_TSYNC_ESRCH, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV },
+  kind: "bits",
+  base: "hex",
+  names: {
+    SECCOMP_FILTER_FLAG_TSYNC,
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+  },
 };
 
 // What a seccomp filter returns; the low 16 bits (SECCOMP_RET_DATA) carry an errno.
@@ -379,9 +515,18 @@ export const SECCOMP_RET_ACTION_FULL = 0xffff0000;
 export const SECCOMP_RET_DATA = 0xffff;
 /** What a seccomp filter returns; the low 16 bits (SECCOMP_RET_DATA) carry an errno. */
 export const SECCOMP_RET: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_TRACE, SECCOMP_RET_LOG, SECCOMP_RET_ALLOW },
+  kind: "value",
+  base: "hex",
+  names: {
+    SECCOMP_RET_KILL_PROCESS,
+    SECCOMP_RET_KILL_THREAD,
+    SECCOMP_RET_TRAP,
+    SECCOMP_RET_ERRNO,
+    SECCOMP_RET_USER_NOTIF,
+    SECCOMP_RET_TRACE,
+    SECCOMP_RET_LOG,
+    SECCOMP_RET_ALLOW,
+  },
 };
 
 // Seccomp_unotify(2).
@@ -394,8 +539,8 @@ export const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
 export const SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103;
 /** Seccomp_unotify(2). */
 export const SECCOMP_NOTIFY: FlagTable = {
-  kind: 'value',
-  base: 'hex',
+  kind: "value",
+  base: "hex",
   names: { SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_ADDFD },
 };
 
@@ -411,8 +556,8 @@ export const AF_ALG = 38;
 export const AF_VSOCK = 40;
 /** Socket(2) families. */
 export const AF_FAMILIES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { AF_UNSPEC, AF_UNIX, AF_INET, AF_BRIDGE, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK },
 };
 
@@ -425,8 +570,8 @@ export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 /** Socket(2) types; the two flags may be or-ed in. */
 export const SOCK_TYPES: FlagTable = {
-  kind: 'value',
-  base: 'hex',
+  kind: "value",
+  base: "hex",
   names: { SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET },
 };
 
@@ -440,8 +585,8 @@ export const IPPROTO_IPV6 = 41;
 export const IPPROTO_ICMPV6 = 58;
 /** Setsockopt(2) levels. */
 export const SOL_LEVELS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { SOL_SOCKET, SOL_NETLINK },
 };
 
@@ -467,9 +612,29 @@ export const SO_PASSPIDFD = 76;
 export const SO_PEERPIDFD = 77;
 /** Setsockopt(2) of SOL_SOCKET. */
 export const SO_OPTIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_PASSCRED, SO_PEERCRED, SO_RCVTIMEO, SO_SNDTIMEO, SO_ATTACH_FILTER, SO_BINDTODEVICE, SO_PEERSEC, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PEERGROUPS, SO_PASSPIDFD, SO_PEERPIDFD },
+  kind: "value",
+  base: "decimal",
+  names: {
+    SO_REUSEADDR,
+    SO_TYPE,
+    SO_ERROR,
+    SO_BROADCAST,
+    SO_SNDBUF,
+    SO_RCVBUF,
+    SO_KEEPALIVE,
+    SO_PASSCRED,
+    SO_PEERCRED,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
+    SO_ATTACH_FILTER,
+    SO_BINDTODEVICE,
+    SO_PEERSEC,
+    SO_SNDBUFFORCE,
+    SO_RCVBUFFORCE,
+    SO_PEERGROUPS,
+    SO_PASSPIDFD,
+    SO_PEERPIDFD,
+  },
 };
 
 // Control messages of unix(7).
@@ -488,8 +653,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 /** Send(2), recv(2). */
 export const MSG_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { MSG_OOB, MSG_PEEK, MSG_CTRUNC, MSG_TRUNC, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL, MSG_CMSG_CLOEXEC },
 };
 
@@ -509,8 +674,8 @@ export const S_IFCHR = 0o20000;
 export const S_IFIFO = 0o10000;
 /** Inode(7) file types; mknod(2). */
 export const S_IF: FlagTable = {
-  kind: 'value',
-  base: 'octal',
+  kind: "value",
+  base: "octal",
   names: { S_IFSOCK, S_IFLNK, S_IFREG, S_IFBLK, S_IFDIR, S_IFCHR, S_IFIFO },
 };
 
@@ -535,9 +700,22 @@ export const F_GET_SEALS = 1034;
 export const FD_CLOEXEC = 1;
 /** Fcntl(2) commands. */
 export const F_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_SETLK, F_OFD_SETLKW, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS },
+  kind: "value",
+  base: "decimal",
+  names: {
+    F_DUPFD,
+    F_GETFD,
+    F_SETFD,
+    F_GETFL,
+    F_SETFL,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_DUPFD_CLOEXEC,
+    F_SETPIPE_SZ,
+    F_GETPIPE_SZ,
+    F_ADD_SEALS,
+    F_GET_SEALS,
+  },
 };
 
 // Fcntl(2) F_ADD_SEALS.
@@ -549,8 +727,8 @@ export const F_SEAL_FUTURE_WRITE = 0x10;
 export const F_SEAL_EXEC = 0x20;
 /** Fcntl(2) F_ADD_SEALS. */
 export const F_SEALS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_EXEC },
 };
 
@@ -562,8 +740,8 @@ export const MFD_NOEXEC_SEAL = 0x8;
 export const MFD_EXEC = 0x10;
 /** Memfd_create(2). */
 export const MFD_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC },
 };
 
@@ -574,8 +752,8 @@ export const LOCK_NB = 4;
 export const LOCK_UN = 8;
 /** Flock(2). */
 export const LOCK_OPERATIONS: FlagTable = {
-  kind: 'bits',
-  base: 'decimal',
+  kind: "bits",
+  base: "decimal",
   names: { LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN },
 };
 
@@ -604,9 +782,32 @@ export const FIONBIO = 0x5421;
 export const FIOCLEX = 0x5451;
 /** Ioctl_tty(2). */
 export const TTY_IOCTLS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCEXCL, TIOCNXCL, TIOCSCTTY, TIOCGPGRP, TIOCSPGRP, TIOCSTI, TIOCGWINSZ, TIOCSWINSZ, TIOCCONS, TIOCNOTTY, TIOCGSID, TIOCGPTN, TIOCSPTLCK, TIOCGPTPEER, TIOCVHANGUP, FIONREAD, FIONBIO, FIOCLEX },
+  kind: "value",
+  base: "hex",
+  names: {
+    TCGETS,
+    TCSETS,
+    TCSETSW,
+    TCSETSF,
+    TIOCEXCL,
+    TIOCNXCL,
+    TIOCSCTTY,
+    TIOCGPGRP,
+    TIOCSPGRP,
+    TIOCSTI,
+    TIOCGWINSZ,
+    TIOCSWINSZ,
+    TIOCCONS,
+    TIOCNOTTY,
+    TIOCGSID,
+    TIOCGPTN,
+    TIOCSPTLCK,
+    TIOCGPTPEER,
+    TIOCVHANGUP,
+    FIONREAD,
+    FIONBIO,
+    FIOCLEX,
+  },
 };
 
 // Netdevice(7) ioctls.
@@ -627,9 +828,25 @@ export const SIOCBRDELIF = 0x89a3;
 export const SIOCETHTOOL = 0x8946;
 /** Netdevice(7) ioctls. */
 export const SIOC_IOCTLS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { SIOCGIFNAME, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFADDR, SIOCGIFMTU, SIOCSIFMTU, SIOCSIFNAME, SIOCGIFHWADDR, SIOCSIFHWADDR, SIOCGIFINDEX, SIOCBRADDBR, SIOCBRDELBR, SIOCBRADDIF, SIOCBRDELIF, SIOCETHTOOL },
+  kind: "value",
+  base: "hex",
+  names: {
+    SIOCGIFNAME,
+    SIOCGIFFLAGS,
+    SIOCSIFFLAGS,
+    SIOCGIFADDR,
+    SIOCGIFMTU,
+    SIOCSIFMTU,
+    SIOCSIFNAME,
+    SIOCGIFHWADDR,
+    SIOCSIFHWADDR,
+    SIOCGIFINDEX,
+    SIOCBRADDBR,
+    SIOCBRDELBR,
+    SIOCBRADDIF,
+    SIOCBRDELIF,
+    SIOCETHTOOL,
+  },
 };
 
 // Ioctl_ns(2).
@@ -639,8 +856,8 @@ export const NS_GET_NSTYPE = 0xb703;
 export const NS_GET_OWNER_UID = 0xb704;
 /** Ioctl_ns(2). */
 export const NS_IOCTLS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
+  kind: "value",
+  base: "hex",
   names: { NS_GET_USERNS, NS_GET_PARENT, NS_GET_NSTYPE, NS_GET_OWNER_UID },
 };
 
@@ -661,9 +878,24 @@ export const BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419;
 export const BTRFS_IOC_SUBVOL_SETFLAGS = 0x4008941a;
 /** FICLONE (ioctl_ficlonerange(2)), inode flags (ioctl_iflags(2)), loop(4), btrfs subvolumes. */
 export const FS_IOCTLS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { FICLONE, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, LOOP_SET_FD, LOOP_CLR_FD, LOOP_SET_STATUS64, LOOP_GET_STATUS64, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, BTRFS_IOC_SUBVOL_CREATE_V2, BTRFS_IOC_SNAP_CREATE_V2, BTRFS_IOC_SNAP_DESTROY_V2, BTRFS_IOC_SUBVOL_GETFLAGS, BTRFS_IOC_SUBVOL_SETFLAGS },
+  kind: "value",
+  base: "hex",
+  names: {
+    FICLONE,
+    FS_IOC_GETFLAGS,
+    FS_IOC_SETFLAGS,
+    LOOP_SET_FD,
+    LOOP_CLR_FD,
+    LOOP_SET_STATUS64,
+    LOOP_GET_STATUS64,
+    LOOP_CONFIGURE,
+    LOOP_CTL_GET_FREE,
+    BTRFS_IOC_SUBVOL_CREATE_V2,
+    BTRFS_IOC_SNAP_CREATE_V2,
+    BTRFS_IOC_SNAP_DESTROY_V2,
+    BTRFS_IOC_SUBVOL_GETFLAGS,
+    BTRFS_IOC_SUBVOL_SETFLAGS,
+  },
 };
 
 // Loop(4).
@@ -673,8 +905,8 @@ export const LO_FLAGS_PARTSCAN = 0x8;
 export const LO_FLAGS_DIRECT_IO = 0x10;
 /** Loop(4). */
 export const LO_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR, LO_FLAGS_PARTSCAN, LO_FLAGS_DIRECT_IO },
 };
 
@@ -687,8 +919,8 @@ export const IFF_TAP = 0x2;
 export const IFF_NO_PI = 0x1000;
 /** Tun/tap (linux/if_tun.h). */
 export const TUN_FLAGS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
+  kind: "value",
+  base: "hex",
   names: { TUNSETIFF, TUNSETPERSIST, TUNSETOWNER, IFF_TUN, IFF_TAP, IFF_NO_PI },
 };
 
@@ -709,9 +941,23 @@ export const KEYCTL_SESSION_TO_PARENT = 18;
 export const KEY_SPEC_SESSION_KEYRING = -3;
 /** Keyctl(2). */
 export const KEYCTL_OPERATIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { KEYCTL_GET_KEYRING_ID, KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_UPDATE, KEYCTL_REVOKE, KEYCTL_CHOWN, KEYCTL_SETPERM, KEYCTL_DESCRIBE, KEYCTL_CLEAR, KEYCTL_LINK, KEYCTL_UNLINK, KEYCTL_SEARCH, KEYCTL_READ, KEYCTL_SESSION_TO_PARENT },
+  kind: "value",
+  base: "decimal",
+  names: {
+    KEYCTL_GET_KEYRING_ID,
+    KEYCTL_JOIN_SESSION_KEYRING,
+    KEYCTL_UPDATE,
+    KEYCTL_REVOKE,
+    KEYCTL_CHOWN,
+    KEYCTL_SETPERM,
+    KEYCTL_DESCRIBE,
+    KEYCTL_CLEAR,
+    KEYCTL_LINK,
+    KEYCTL_UNLINK,
+    KEYCTL_SEARCH,
+    KEYCTL_READ,
+    KEYCTL_SESSION_TO_PARENT,
+  },
 };
 
 // Personality(2).
@@ -721,8 +967,8 @@ export const ADDR_NO_RANDOMIZE = 0x40000;
 export const UNAME26 = 0x20000;
 /** Personality(2). */
 export const PERSONAS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
+  kind: "value",
+  base: "hex",
   names: { PER_LINUX, PER_LINUX32 },
 };
 
@@ -733,8 +979,8 @@ export const P_PGID = 2;
 export const P_PIDFD = 3;
 /** Waitid(2) idtype. */
 export const IDTYPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { P_ALL, P_PID, P_PGID, P_PIDFD },
 };
 
@@ -748,8 +994,8 @@ export const WNOWAIT = 0x1000000;
 export const __WALL = 0x40000000;
 /** Waitid(2), wait4(2). */
 export const WAIT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT, __WALL },
 };
 
@@ -762,8 +1008,8 @@ export const CLD_STOPPED = 5;
 export const CLD_CONTINUED = 6;
 /** Waitid(2) si_code. */
 export const CLD_CODES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_TRAPPED, CLD_STOPPED, CLD_CONTINUED },
 };
 
@@ -773,8 +1019,8 @@ export const SIG_UNBLOCK = 1;
 export const SIG_SETMASK = 2;
 /** Rt_sigprocmask(2). */
 export const SIG_HOW: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK },
 };
 
@@ -789,8 +1035,8 @@ export const SA_NODEFER = 0x40000000;
 export const SA_RESETHAND = 0x80000000;
 /** Sigaction(2). */
 export const SA_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { SA_NOCLDSTOP, SA_NOCLDWAIT, SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_RESTART, SA_NODEFER, SA_RESETHAND },
 };
 
@@ -805,8 +1051,8 @@ export const TFD_CLOEXEC = 0x80000;
 export const TFD_NONBLOCK = 0x800;
 /** Signalfd4(2), eventfd2(2), epoll_create1(2), timerfd_create(2). */
 export const SFD_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { SFD_CLOEXEC, SFD_NONBLOCK, EFD_SEMAPHORE },
 };
 
@@ -822,8 +1068,8 @@ export const EPOLLET = 0x80000000;
 export const EPOLLONESHOT = 0x40000000;
 /** Poll(2), epoll_ctl(2): POLLIN etc. have the same values as EPOLLIN. */
 export const EPOLL_EVENTS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDHUP },
 };
 
@@ -833,8 +1079,8 @@ export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
 /** Epoll_ctl(2). */
 export const EPOLL_OPERATIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD },
 };
 
@@ -843,8 +1089,8 @@ export const PIDFD_NONBLOCK = 0x800;
 export const PIDFD_THREAD = 0x80;
 /** Pidfd_open(2). */
 export const PIDFD_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { PIDFD_NONBLOCK, PIDFD_THREAD },
 };
 
@@ -859,9 +1105,18 @@ export const LINUX_REBOOT_CMD_POWER_OFF = 0x4321fedc;
 export const LINUX_REBOOT_CMD_RESTART2 = 0xa1b2c3d4;
 /** Reboot(2). */
 export const REBOOT_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART2 },
+  kind: "value",
+  base: "hex",
+  names: {
+    LINUX_REBOOT_MAGIC1,
+    LINUX_REBOOT_MAGIC2,
+    LINUX_REBOOT_CMD_RESTART,
+    LINUX_REBOOT_CMD_HALT,
+    LINUX_REBOOT_CMD_CAD_ON,
+    LINUX_REBOOT_CMD_CAD_OFF,
+    LINUX_REBOOT_CMD_POWER_OFF,
+    LINUX_REBOOT_CMD_RESTART2,
+  },
 };
 
 // Mmap(2).
@@ -871,8 +1126,8 @@ export const PROT_EXEC = 0x4;
 export const PROT_NONE = 0x0;
 /** Mmap(2). */
 export const PROT_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { PROT_READ, PROT_WRITE, PROT_EXEC },
 };
 
@@ -883,8 +1138,8 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 /** Mmap(2). */
 export const MAP_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS },
 };
 
@@ -894,8 +1149,8 @@ export const RENAME_EXCHANGE = 0x2;
 export const RENAME_WHITEOUT = 0x4;
 /** Renameat2(2). */
 export const RENAME_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT },
 };
 
@@ -904,8 +1159,8 @@ export const XATTR_CREATE = 0x1;
 export const XATTR_REPLACE = 0x2;
 /** Setxattr(2). */
 export const XATTR_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { XATTR_CREATE, XATTR_REPLACE },
 };
 
@@ -927,9 +1182,23 @@ export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_ATTR_MOUNT_ROOT = 0x2000;
 /** Statx(2) mask. */
 export const STATX_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { STATX_TYPE, STATX_MODE, STATX_NLINK, STATX_UID, STATX_GID, STATX_ATIME, STATX_MTIME, STATX_CTIME, STATX_INO, STATX_SIZE, STATX_BLOCKS, STATX_BTIME, STATX_MNT_ID },
+  kind: "bits",
+  base: "hex",
+  names: {
+    STATX_TYPE,
+    STATX_MODE,
+    STATX_NLINK,
+    STATX_UID,
+    STATX_GID,
+    STATX_ATIME,
+    STATX_MTIME,
+    STATX_CTIME,
+    STATX_INO,
+    STATX_SIZE,
+    STATX_BLOCKS,
+    STATX_BTIME,
+    STATX_MNT_ID,
+  },
 };
 
 // Statfs(2) f_type (linux/magic.h); ZFS has no header.
@@ -953,9 +1222,28 @@ export const BPF_FS_MAGIC = 0xcafe4a11;
 export const ZFS_SUPER_MAGIC = 0x2fc12fc1;
 /** Statfs(2) f_type (linux/magic.h); ZFS has no header. */
 export const FS_MAGICS: FlagTable = {
-  kind: 'value',
-  base: 'hex',
-  names: { CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, TMPFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, OVERLAYFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC, NSFS_MAGIC, DEVPTS_SUPER_MAGIC, SECURITYFS_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC, BPF_FS_MAGIC, ZFS_SUPER_MAGIC },
+  kind: "value",
+  base: "hex",
+  names: {
+    CGROUP_SUPER_MAGIC,
+    CGROUP2_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    PROC_SUPER_MAGIC,
+    SYSFS_MAGIC,
+    OVERLAYFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC,
+    EXT4_SUPER_MAGIC,
+    XFS_SUPER_MAGIC,
+    NFS_SUPER_MAGIC,
+    FUSE_SUPER_MAGIC,
+    NSFS_MAGIC,
+    DEVPTS_SUPER_MAGIC,
+    SECURITYFS_MAGIC,
+    DEBUGFS_MAGIC,
+    TRACEFS_MAGIC,
+    BPF_FS_MAGIC,
+    ZFS_SUPER_MAGIC,
+  },
 };
 
 // Fanotify_init(2) and inotify_init1(2).
@@ -972,8 +1260,8 @@ export const IN_DELETE_SELF = 0x400;
 export const IN_ONLYDIR = 0x1000000;
 /** Fanotify_init(2) and inotify_init1(2). */
 export const SYNC_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { IN_CLOEXEC, IN_NONBLOCK },
 };
 
@@ -990,9 +1278,20 @@ export const BPF_PROG_QUERY = 16;
 export const BPF_LINK_CREATE = 28;
 /** Bpf(2) commands. */
 export const BPF_COMMANDS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_OBJ_GET, BPF_PROG_ATTACH, BPF_PROG_DETACH, BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, BPF_LINK_CREATE },
+  kind: "value",
+  base: "decimal",
+  names: {
+    BPF_MAP_CREATE,
+    BPF_PROG_LOAD,
+    BPF_OBJ_PIN,
+    BPF_OBJ_GET,
+    BPF_PROG_ATTACH,
+    BPF_PROG_DETACH,
+    BPF_PROG_GET_FD_BY_ID,
+    BPF_OBJ_GET_INFO_BY_FD,
+    BPF_PROG_QUERY,
+    BPF_LINK_CREATE,
+  },
 };
 
 // Bpf(2) program types.
@@ -1003,9 +1302,15 @@ export const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 export const BPF_PROG_TYPE_CGROUP_SYSCTL = 23;
 /** Bpf(2) program types. */
 export const BPF_PROG_TYPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_CGROUP_SKB, BPF_PROG_TYPE_CGROUP_SOCK, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_PROG_TYPE_CGROUP_SYSCTL },
+  kind: "value",
+  base: "decimal",
+  names: {
+    BPF_PROG_TYPE_SOCKET_FILTER,
+    BPF_PROG_TYPE_CGROUP_SKB,
+    BPF_PROG_TYPE_CGROUP_SOCK,
+    BPF_PROG_TYPE_CGROUP_DEVICE,
+    BPF_PROG_TYPE_CGROUP_SYSCTL,
+  },
 };
 
 // Bpf(2) attach types.
@@ -1016,8 +1321,8 @@ export const BPF_CGROUP_DEVICE = 6;
 export const BPF_CGROUP_SYSCTL = 18;
 /** Bpf(2) attach types. */
 export const BPF_ATTACH_TYPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_DEVICE, BPF_CGROUP_SYSCTL },
 };
 
@@ -1028,8 +1333,8 @@ export const BPF_F_REPLACE = 0x4;
 export const BPF_F_QUERY_EFFECTIVE = 0x1;
 /** Bpf(2) attach_flags. */
 export const BPF_ATTACH_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { BPF_F_ALLOW_OVERRIDE, BPF_F_ALLOW_MULTI, BPF_F_REPLACE },
 };
 
@@ -1047,8 +1352,8 @@ export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 /** Netlink(7) protocols. */
 export const NETLINK_PROTOCOLS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT, NETLINK_NETFILTER, NETLINK_GENERIC },
 };
 
@@ -1058,8 +1363,8 @@ export const NETLINK_GET_STRICT_CHK = 12;
 export const NETLINK_CAP_ACK = 10;
 /** Setsockopt(2) of SOL_NETLINK. */
 export const NETLINK_OPTIONS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NETLINK_CAP_ACK },
 };
 
@@ -1078,8 +1383,8 @@ export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 /** Netlink(7) request flags; the values above 0x80 depend on the request. */
 export const NLM_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_ECHO, NLM_F_DUMP_INTR },
 };
 
@@ -1094,8 +1399,8 @@ export const NLM_F_CAPPED = 256;
 export const NLM_F_ACK_TLVS = 512;
 /** Netlink(7) control messages. */
 export const NLMSG_TYPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN },
 };
 
@@ -1116,9 +1421,24 @@ export const RTM_GETNEIGH = 30;
 export const RTM_GETSTATS = 94;
 /** Rtnetlink(7) messages. */
 export const RTM_TYPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH, RTM_GETSTATS },
+  kind: "value",
+  base: "decimal",
+  names: {
+    RTM_NEWLINK,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_SETLINK,
+    RTM_NEWADDR,
+    RTM_DELADDR,
+    RTM_GETADDR,
+    RTM_NEWROUTE,
+    RTM_DELROUTE,
+    RTM_GETROUTE,
+    RTM_NEWNEIGH,
+    RTM_DELNEIGH,
+    RTM_GETNEIGH,
+    RTM_GETSTATS,
+  },
 };
 
 // Attributes of a link (linux/if_link.h).
@@ -1149,9 +1469,35 @@ export const IFLA_NEW_IFINDEX = 49;
 export const IFLA_ALT_IFNAME = 53;
 /** Attributes of a link (linux/if_link.h). */
 export const IFLA_ATTRS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
-  names: { IFLA_ADDRESS, IFLA_BROADCAST, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_STATS, IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKMODE, IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_LINK_NETNSID, IFLA_NEW_NETNSID, IFLA_TARGET_NETNSID, IFLA_NEW_IFINDEX, IFLA_ALT_IFNAME },
+  kind: "value",
+  base: "decimal",
+  names: {
+    IFLA_ADDRESS,
+    IFLA_BROADCAST,
+    IFLA_IFNAME,
+    IFLA_MTU,
+    IFLA_LINK,
+    IFLA_STATS,
+    IFLA_MASTER,
+    IFLA_TXQLEN,
+    IFLA_OPERSTATE,
+    IFLA_LINKMODE,
+    IFLA_LINKINFO,
+    IFLA_NET_NS_PID,
+    IFLA_IFALIAS,
+    IFLA_STATS64,
+    IFLA_AF_SPEC,
+    IFLA_GROUP,
+    IFLA_NET_NS_FD,
+    IFLA_EXT_MASK,
+    IFLA_NUM_TX_QUEUES,
+    IFLA_NUM_RX_QUEUES,
+    IFLA_LINK_NETNSID,
+    IFLA_NEW_NETNSID,
+    IFLA_TARGET_NETNSID,
+    IFLA_NEW_IFINDEX,
+    IFLA_ALT_IFNAME,
+  },
 };
 
 // IFLA_LINKINFO.
@@ -1162,8 +1508,8 @@ export const IFLA_INFO_SLAVE_KIND = 4;
 export const IFLA_INFO_SLAVE_DATA = 5;
 /** IFLA_LINKINFO. */
 export const IFLA_INFO_ATTRS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_XSTATS, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA },
 };
 
@@ -1198,8 +1544,8 @@ export const MACVLAN_MODE_PASSTHRU = 8;
 export const MACVLAN_MODE_SOURCE = 16;
 /** IFLA_MACVLAN_MODE. */
 export const MACVLAN_MODES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { MACVLAN_MODE_PRIVATE, MACVLAN_MODE_VEPA, MACVLAN_MODE_BRIDGE, MACVLAN_MODE_PASSTHRU, MACVLAN_MODE_SOURCE },
 };
 
@@ -1211,8 +1557,8 @@ export const IPVLAN_F_PRIVATE = 1;
 export const IPVLAN_F_VEPA = 2;
 /** IFLA_IPVLAN_MODE; and IFLA_IPVLAN_FLAGS. */
 export const IPVLAN_MODES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { IPVLAN_MODE_L2, IPVLAN_MODE_L3, IPVLAN_MODE_L3S },
 };
 
@@ -1229,9 +1575,20 @@ export const IFF_MULTICAST = 0x1000;
 export const IFF_LOWER_UP = 0x10000;
 /** Netdevice(7) link flags. */
 export const IFF_FLAGS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
-  names: { IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_RUNNING, IFF_NOARP, IFF_PROMISC, IFF_ALLMULTI, IFF_MULTICAST, IFF_LOWER_UP },
+  kind: "bits",
+  base: "hex",
+  names: {
+    IFF_UP,
+    IFF_BROADCAST,
+    IFF_LOOPBACK,
+    IFF_POINTOPOINT,
+    IFF_RUNNING,
+    IFF_NOARP,
+    IFF_PROMISC,
+    IFF_ALLMULTI,
+    IFF_MULTICAST,
+    IFF_LOWER_UP,
+  },
 };
 
 // Attributes of an address.
@@ -1248,8 +1605,8 @@ export const IFA_F_DEPRECATED = 32;
 export const IFA_F_TENTATIVE = 64;
 /** Attributes of an address. */
 export const IFA_ATTRS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS },
 };
 
@@ -1265,8 +1622,8 @@ export const RTA_TABLE = 15;
 export const RTA_VIA = 18;
 /** Attributes of a route. */
 export const RTA_ATTRS: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE, RTA_VIA },
 };
 
@@ -1278,8 +1635,8 @@ export const RT_SCOPE_HOST = 254;
 export const RT_SCOPE_NOWHERE = 255;
 /** Rtnetlink(7) scopes. */
 export const RT_SCOPES: FlagTable = {
-  kind: 'value',
-  base: 'decimal',
+  kind: "value",
+  base: "decimal",
   names: { RT_SCOPE_UNIVERSE, RT_SCOPE_SITE, RT_SCOPE_LINK, RT_SCOPE_HOST, RT_SCOPE_NOWHERE },
 };
 
@@ -1305,8 +1662,8 @@ export const RTMGRP_IPV6_IFADDR = 0x100;
 export const RTMGRP_IPV6_ROUTE = 0x400;
 /** Rtnetlink(7) multicast groups. */
 export const RTMGRP_GROUPS: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { RTMGRP_LINK, RTMGRP_NEIGH, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE },
 };
 
@@ -1314,8 +1671,8 @@ export const RTMGRP_GROUPS: FlagTable = {
 export const LANDLOCK_CREATE_RULESET_VERSION = 0x1;
 /** Landlock(7). */
 export const LANDLOCK: FlagTable = {
-  kind: 'bits',
-  base: 'hex',
+  kind: "bits",
+  base: "hex",
   names: { LANDLOCK_CREATE_RULESET_VERSION },
 };
 
@@ -1343,13 +1700,13 @@ export function openFlags(arch: Arch): OpenFlags {
 export function openFlagTable(arch: Arch): FlagTable {
   const { O_TMPFILE, ...own } = OPEN_FLAGS[arch];
   const names: Record<string, number> = { O_TMPFILE };
-  for (const [name, value] of Object.entries(O_FLAGS.names)) if (name !== 'O_ACCMODE' && name !== 'O_DSYNC') names[name] = Number(value);
-  return { kind: 'bits', base: 'octal', names: { ...names, O_DSYNC, ...own } };
+  for (const [name, value] of Object.entries(O_FLAGS.names)) if (name !== "O_ACCMODE" && name !== "O_DSYNC") names[name] = Number(value);
+  return { kind: "bits", base: "octal", names: { ...names, O_DSYNC, ...own } };
 }
 
 /** `O_RDWR|O_CREAT|O_CLOEXEC`: flags of open(2), the access mode always first. */
 export function showOpenFlags(arch: Arch, value: number): string {
-  const mode = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_ACCMODE'][value & O_ACCMODE] ?? 'O_ACCMODE';
+  const mode = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][value & O_ACCMODE] ?? "O_ACCMODE";
   const rest = value & ~O_ACCMODE;
   return rest === 0 ? mode : `${mode}|${showFlags(openFlagTable(arch), rest)}`;
 }
@@ -1359,40 +1716,40 @@ export function showOpenFlags(arch: Arch, value: number): string {
  * without any name, and 0, is a number in the table's base.
  */
 export function showFlags(table: FlagTable, value: number | bigint): string {
-  const whole = typeof value === 'bigint' ? BigInt.asUintN(64, value) : BigInt.asUintN(value < 0 ? 32 : 64, BigInt(value));
+  const whole = typeof value === "bigint" ? BigInt.asUintN(64, value) : BigInt.asUintN(value < 0 ? 32 : 64, BigInt(value));
   let rest = whole;
   const out: string[] = [];
   for (const [name, raw] of Object.entries(table.names)) {
     const bits = BigInt(raw);
-    if (table.kind === 'value' ? bits === whole : bits !== 0n && (rest & bits) === bits) {
+    if (table.kind === "value" ? bits === whole : bits !== 0n && (rest & bits) === bits) {
       out.push(name);
-      rest = table.kind === 'value' ? 0n : rest & ~bits;
-      if (table.kind === 'value') break;
+      rest = table.kind === "value" ? 0n : rest & ~bits;
+      if (table.kind === "value") break;
     }
   }
   if (out.length === 0) {
-    const zero = table.kind === 'bits' && whole === 0n ? Object.entries(table.names).find(([, bits]) => Number(bits) === 0) : undefined;
+    const zero = table.kind === "bits" && whole === 0n ? Object.entries(table.names).find(([, bits]) => Number(bits) === 0) : undefined;
     return zero === undefined ? showNumber(whole, table.base) : zero[0];
   }
   if (rest !== 0n) out.push(showNumber(rest, table.base));
-  return out.join('|');
+  return out.join("|");
 }
 
 /** A mode in octal as strace prints it, with the file type by name: `S_IFCHR|0666`, `0755`. */
 export function showMode(mode: number): string {
   const type = mode & S_IFMT;
-  const bits = `0${(mode & 0o7777).toString(8).padStart(3, '0')}`;
+  const bits = `0${(mode & 0o7777).toString(8).padStart(3, "0")}`;
   if (type === 0) return bits;
   return `${showFlags(S_IF, type)}|${bits}`;
 }
 
-function showNumber(value: bigint, base: FlagTable['base']): string {
+function showNumber(value: bigint, base: FlagTable["base"]): string {
   switch (base) {
-    case 'hex':
-      return value === 0n ? '0' : `0x${value.toString(16)}`;
-    case 'octal':
-      return value === 0n ? '0' : `0${value.toString(8)}`;
-    case 'decimal':
+    case "hex":
+      return value === 0n ? "0" : `0x${value.toString(16)}`;
+    case "octal":
+      return value === 0n ? "0" : `0${value.toString(8)}`;
+    case "decimal":
       return value.toString();
     default:
       throw new TypeError(`unknown base ${String(base satisfies never)}`);

@@ -4,7 +4,7 @@
  * arch/arm/tools/syscall.tbl), up to Linux 6.17. From 424 on all architectures share their numbers.
  * A name that a table lacks does not exist there: arm64 has no open, mkdir, fork ..., only their *at and clone forms.
  */
-import { X32_SYSCALL_BIT, type Abi, type Arch } from './arch.js';
+import { X32_SYSCALL_BIT, type Abi, type Arch } from "./arch.js";
 
 // prettier-ignore
 /** x86_64: the native table. */
@@ -287,7 +287,7 @@ export type SyscallName = keyof typeof SYSCALLS_X86_64;
 
 type Table = Readonly<Record<string, number>>;
 
-const TABLES: Readonly<Record<Exclude<Abi, 'x32'>, Table>> = {
+const TABLES: Readonly<Record<Exclude<Abi, "x32">, Table>> = {
   x86_64: SYSCALLS_X86_64,
   i386: SYSCALLS_I386,
   arm64: SYSCALLS_ARM64,
@@ -299,7 +299,7 @@ const TABLES: Readonly<Record<Exclude<Abi, 'x32'>, Table>> = {
  * seccomp sees it.
  */
 export function syscallNumber(abi: Abi, name: string): number | undefined {
-  if (abi !== 'x32') return lookup(TABLES[abi], name);
+  if (abi !== "x32") return lookup(TABLES[abi], name);
   const own = lookup(X32_OWN, name);
   if (own !== undefined) return X32_SYSCALL_BIT + own;
   const shared = NOT_IN_X32.includes(name) ? undefined : lookup(SYSCALLS_X86_64, name);
@@ -308,7 +308,7 @@ export function syscallNumber(abi: Abi, name: string): number | undefined {
 
 /** The name behind a call number, for messages; undefined for a number the table lacks. */
 export function syscallName(abi: Abi, nr: number): string | undefined {
-  if (abi !== 'x32') return reverse(TABLES[abi], nr);
+  if (abi !== "x32") return reverse(TABLES[abi], nr);
   if (nr < X32_SYSCALL_BIT) return undefined;
   const bare = nr - X32_SYSCALL_BIT;
   const own = reverse(X32_OWN, bare);
