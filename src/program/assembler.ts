@@ -10,6 +10,7 @@ import {
   type Op,
   type Rule,
   type Section,
+  type Show,
   type Slot,
   type Value,
   flagFull,
@@ -81,7 +82,7 @@ export function finishProgram(build: Build): LaunchProgram {
 
 // --- values ---------------------------------------------------------------------------------------------------------
 
-export function imm(value: number | bigint, show: string | null = null): Imm {
+export function imm(value: number | bigint, show: Show | null = null): Imm {
   return { kind: "imm", value, show };
 }
 
@@ -89,7 +90,7 @@ export function imm(value: number | bigint, show: string | null = null): Imm {
 export const nil: Imm = { kind: "imm", value: 0, show: "NULL" };
 
 export function octal(value: number): Imm {
-  return { kind: "imm", value, show: `0${value.toString(8)}` };
+  return { kind: "imm", value, show: () => `0${value.toString(8)}` };
 }
 
 export const cwdFd: Imm = { kind: "imm", value: -100, show: "AT_FDCWD" };
@@ -121,14 +122,14 @@ function reserve(build: Build, size: number, align: number): number {
 }
 
 /** Bytes in the program's data; never shared, so the program may write to them. */
-export function data(build: Build, bytes: Uint8Array, show: string, align = 8): Data {
+export function data(build: Build, bytes: Uint8Array, show: Show, align = 8): Data {
   const offset = reserve(build, bytes.length, align);
   build.bytes.set(bytes, offset);
   return { kind: "data", offset, size: bytes.length, show };
 }
 
 /** Zeroed room that system calls write to. */
-export function buffer(build: Build, size: number, show: string): Data {
+export function buffer(build: Build, size: number, show: Show): Data {
   return { kind: "data", offset: reserve(build, size, 8), size, show };
 }
 
@@ -141,7 +142,7 @@ export function str(build: Build, value: string): Data {
   const offset = reserve(build, bytes.length + 1, 1);
   build.bytes.set(bytes, offset);
   build.bytes[offset + bytes.length] = 0;
-  const made: Data = { kind: "data", offset, size: bytes.length + 1, show: JSON.stringify(value) };
+  const made: Data = { kind: "data", offset, size: bytes.length + 1, show: () => JSON.stringify(value) };
   build.strings.set(value, made);
   return made;
 }
@@ -149,11 +150,11 @@ export function str(build: Build, value: string): Data {
 /** Bytes of a text without a NUL, for write(2). */
 export function textBytes(build: Build, value: string): Data {
   const bytes = text.encode(value);
-  return data(build, bytes, JSON.stringify(value), 1);
+  return data(build, bytes, () => JSON.stringify(value), 1);
 }
 
 /** A place `offset` bytes into other data. */
-export function within(whole: Data, offset: number, size: number, show = whole.show): Data {
+export function within(whole: Data, offset: number, size: number, show: Show = whole.show): Data {
   return { kind: "data", offset: whole.offset + offset, size, show };
 }
 
@@ -165,8 +166,8 @@ export function point(build: Build, where: Data, at: number, what: Data): void {
 }
 
 /** A NULL-terminated array of strings: argv, envp. */
-export function stringArray(build: Build, values: readonly string[], show?: string): Data {
-  const array = buffer(build, (values.length + 1) * 8, show ?? `[${values.map((v) => JSON.stringify(v)).join(", ")}]`);
+export function stringArray(build: Build, values: readonly string[], show?: Show): Data {
+  const array = buffer(build, (values.length + 1) * 8, show ?? (() => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`));
   values.forEach((value, index) => {
     point(build, array, index * 8, str(build, value));
   });

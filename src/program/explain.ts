@@ -1,6 +1,6 @@
 import { showSource } from "../base/source.js";
 import { errnoName } from "../sys/errno.js";
-import { errShort, errStatus, flagFull, flagWaitIn, type LaunchProgram, type Op, type Rule, type Section, type Value } from "./ops.js";
+import { errShort, errStatus, flagFull, flagWaitIn, type LaunchProgram, type Op, type Rule, type Section, type Value, shown } from "./ops.js";
 
 /** A program as text: one line per operation, indented by process, each with what it is for. What it prints is what runs. */
 export function explainProgram(program: LaunchProgram): string {
@@ -84,9 +84,9 @@ export function errorName(error: number): string {
 function showValue(value: Value): string {
   switch (value.kind) {
     case "imm":
-      return value.show ?? String(value.value);
+      return value.show === null ? String(value.value) : shown(value.show);
     case "data":
-      return value.show;
+      return shown(value.show);
     case "slot":
       return value.name;
     default: {

@@ -5,6 +5,13 @@ import type { Arch } from "../sys/arch.js";
  * Launch programs as data: what the assembler builds, the encoder writes (docs/protocol/program.md) and the explainer prints.
  */
 
+/** Text for the explainer, made only when somebody reads the program: a start does not pay for it. */
+export type Show = string | (() => string);
+
+export function shown(show: Show): string {
+  return typeof show === "string" ? show : show();
+}
+
 /** A register of the program: holds a result for later operations. */
 export interface Slot {
   readonly kind: "slot";
@@ -17,14 +24,14 @@ export interface Data {
   readonly kind: "data";
   readonly offset: number;
   readonly size: number;
-  readonly show: string;
+  readonly show: Show;
 }
 
 /** A number as it is; `show` where a name says more than the number. */
 export interface Imm {
   readonly kind: "imm";
   readonly value: number | bigint;
-  readonly show: string | null;
+  readonly show: Show | null;
 }
 
 export type Value = Slot | Data | Imm;

@@ -1,6 +1,6 @@
 import { IsletError, type ErrorCode } from "../base/errors.js";
 import { errnoName, strerror } from "../sys/errno.js";
-import { errShort, errStatus, opAt, type LaunchProgram, type Op, type Value } from "./ops.js";
+import { errShort, errStatus, opAt, type LaunchProgram, type Op, type Value, shown } from "./ops.js";
 
 /** What the interpreter leaves of a failed operation (docs/protocol/program.md, Errors). */
 export interface FailureRecord {
@@ -49,9 +49,9 @@ function calledAs(op: Op, record: FailureRecord): string {
 function showUsed(value: Value, used: bigint): string {
   switch (value.kind) {
     case "imm":
-      return value.show ?? String(value.value);
+      return value.show === null ? String(value.value) : shown(value.show);
     case "data":
-      return value.show;
+      return shown(value.show);
     case "slot":
       return String(used);
     default: {
