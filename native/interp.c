@@ -70,6 +70,27 @@ static int64_t restarted_syscall(long nr, const int64_t args[6])
     }
 }
 
+/* A process made behind the interpreter's back would go on as if it were its parent. */
+static int makes_process(uint32_t nr)
+{
+    switch (nr) {
+#ifdef SYS_fork
+    case SYS_fork:
+    case SYS_vfork:
+#endif
+    case SYS_clone:
+    case SYS_clone3:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+int64_t islp_call(uint32_t nr, const int64_t args[6])
+{
+    return makes_process(nr) ? -EPERM : restarted_syscall((long)nr, args);
+}
+
 static _Noreturn void exit_process(int64_t code)
 {
     const int64_t args[6] = {code};
@@ -326,32 +347,14 @@ static int wait_readable(struct islp_run *run, int64_t fd)
     return -error;
 }
 
-/* A process made behind the interpreter's back would go on as if it were its parent. */
-static int makes_process(uint32_t nr)
-{
-    switch (nr) {
-#ifdef SYS_fork
-    case SYS_fork:
-    case SYS_vfork:
-#endif
-    case SYS_clone:
-    case SYS_clone3:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static int do_call(struct islp_run *run, const struct islp_op *op, const int64_t args[6], int64_t *out)
 {
-    if (makes_process(op->nr))
-        return EPERM;
     if ((op->flags & ISLP_WAIT_IN) != 0) {
         int error = wait_readable(run, args[0]);
         if (error != 0)
             return error;
     }
-    int64_t result = restarted_syscall((long)op->nr, args);
+    int64_t result = islp_call(op->nr, args);
     if (is_error(result))
         return (int)-result;
     *out = result;

@@ -153,4 +153,8 @@ void islp_unwind(struct islp_run *run);
 /* A raw system call: its result, or -errno. */
 int64_t islp_syscall(long nr, const int64_t args[6]);
 
+/* A system call as CALL makes it: restarted when a signal interrupts it (but for close, which has then done
+ * its work: 0), and EPERM for one that would make a process. Its result, or -errno. */
+int64_t islp_call(uint32_t nr, const int64_t args[6]);
+
 #endif
