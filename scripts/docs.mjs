@@ -1,0 +1,55 @@
+// Writes the reference pages that are made from the tables the code uses. Needs a build.
+//
+//   node scripts/docs.mjs           write them
+//   node scripts/docs.mjs --check   say which are out of date, exit status 1 if any
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { main, root } from "./lib/common.mjs";
+
+async function errorsPage() {
+  const { errorCodes } = await import(join(root, "dist/src/base/errors.js"));
+  return [
+    "# Error codes",
+    "",
+    "<!-- Made by `node scripts/docs.mjs` from src/base/errors.ts; change it there. -->",
+    "",
+    "Every error that islet reports has one of these codes: `IsletError.code` in the library, and the base on which a front end",
+    "chooses its own numbers and texts. The codes are stable: none is renamed, none changes its meaning. New ones may be added.",
+    "",
+    "| code | meaning |",
+    "|---|---|",
+    ...Object.entries(errorCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`),
+    "",
+    "Beside the code an error can carry: `at` (file and line of the setting it comes from), `hint` (what to do), `errno` and",
+    "`syscall` (when the kernel refused), `faults` (all that is wrong with a document, each with its place) and `cause`.",
+    "",
+    "The `lxc-*` commands print the error as LXC prints its own and exit with LXC's status for the case: 1 nearly always, 2 for",
+    "`lxc-stop` on a container that does not run.",
+    "",
+  ].join("\n");
+}
+
+/** Path of each page and what makes its text. */
+const pages = { "docs/reference/errors.md": errorsPage };
+
+/** The pages that differ from what the tables say now. */
+export async function stalePages() {
+  const stale = [];
+  for (const [path, make] of Object.entries(pages)) {
+    const file = join(root, path);
+    if (!existsSync(file) || readFileSync(file, "utf8") !== (await make())) stale.push(path);
+  }
+  return stale;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  await main(async () => {
+    if (process.argv.includes("--check")) {
+      const stale = await stalePages();
+      for (const path of stale) console.log(`${path} is out of date; run: node scripts/docs.mjs`);
+      return stale.length === 0 ? 0 : 1;
+    }
+    for (const [path, make] of Object.entries(pages)) writeFileSync(join(root, path), await make());
+    return 0;
+  });
+}
