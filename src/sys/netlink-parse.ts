@@ -143,8 +143,12 @@ function dump<T>(bytes: Uint8Array, type: number, parse: (received: Received) =>
     if (received.type === type) {
       const item = parse(received);
       if (item !== undefined) items.push(item);
-    } else if (received.type === k.NLMSG_DONE) done = true;
-    else if (received.type === k.NLMSG_ERROR) {
+    } else if (received.type === k.NLMSG_DONE) {
+      done = true;
+      // A dump that broke off says so here: the payload is 0 or -errno.
+      const code = received.payload.length < 4 ? 0 : view(received.payload).getInt32(0, true);
+      if (code < 0) error = { errno: -code, message: null, offset: null, requestType: type };
+    } else if (received.type === k.NLMSG_ERROR) {
       done = true;
       const failure = parseNetlinkError(received);
       if (failure !== undefined && failure.errno !== 0) error = failure;

@@ -72,23 +72,26 @@ export interface StackedOptions extends LinkOptions {
   readonly parent: Late;
 }
 
-const MACVLAN_MODE = {
+export type MacvlanMode = "private" | "vepa" | "bridge" | "passthru";
+
+const MACVLAN_MODE: Readonly<Record<MacvlanMode, number>> = {
   private: k.MACVLAN_MODE_PRIVATE,
   vepa: k.MACVLAN_MODE_VEPA,
   bridge: k.MACVLAN_MODE_BRIDGE,
   passthru: k.MACVLAN_MODE_PASSTHRU,
-} as const;
+};
 
-export function newLinkMacvlan(link: StackedOptions & { readonly mode: keyof typeof MACVLAN_MODE }): NetlinkMessage {
+export function newLinkMacvlan(link: StackedOptions & { readonly mode: MacvlanMode }): NetlinkMessage {
   return newLink(link, "macvlan", [attributeU32(k.IFLA_MACVLAN_MODE, MACVLAN_MODE[link.mode])], parentOf(link));
 }
 
-const IPVLAN_MODE = { l2: k.IPVLAN_MODE_L2, l3: k.IPVLAN_MODE_L3, l3s: k.IPVLAN_MODE_L3S } as const;
-const IPVLAN_FLAGS = { bridge: 0, private: k.IPVLAN_F_PRIVATE, vepa: k.IPVLAN_F_VEPA } as const;
+export type IpvlanMode = "l2" | "l3" | "l3s";
+export type IpvlanIsolation = "bridge" | "private" | "vepa";
 
-export function newLinkIpvlan(
-  link: StackedOptions & { readonly mode: keyof typeof IPVLAN_MODE; readonly isolation: keyof typeof IPVLAN_FLAGS },
-): NetlinkMessage {
+const IPVLAN_MODE: Readonly<Record<IpvlanMode, number>> = { l2: k.IPVLAN_MODE_L2, l3: k.IPVLAN_MODE_L3, l3s: k.IPVLAN_MODE_L3S };
+const IPVLAN_FLAGS: Readonly<Record<IpvlanIsolation, number>> = { bridge: 0, private: k.IPVLAN_F_PRIVATE, vepa: k.IPVLAN_F_VEPA };
+
+export function newLinkIpvlan(link: StackedOptions & { readonly mode: IpvlanMode; readonly isolation: IpvlanIsolation }): NetlinkMessage {
   const data = [attributeU16(k.IFLA_IPVLAN_MODE, IPVLAN_MODE[link.mode]), attributeU16(k.IFLA_IPVLAN_FLAGS, IPVLAN_FLAGS[link.isolation])];
   return newLink(link, "ipvlan", data, parentOf(link));
 }
