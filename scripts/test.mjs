@@ -53,6 +53,12 @@ function record({ title, ms, fault = "", skip = null }) {
 /** The error of a test in words: assertion messages with their difference, and the first own frames of the stack. */
 function explain(error) {
   const cause = error?.cause ?? error;
+  if (typeof cause === "string") {
+    // A file that ended by itself, without a failing test to blame.
+    return error.exitCode === undefined && !error.signal
+      ? cause
+      : `${cause}: the file's process ended with ${error.signal ?? `status ${error.exitCode}`}`;
+  }
   if (!(cause instanceof Error) && typeof cause?.stack !== "string") return inspect(cause);
   const [, frames = ""] = /\n((?:\s+at [^\n]*\n?)+)$/.exec(cause.stack ?? "") ?? [];
   const own = frames
@@ -69,19 +75,23 @@ async function runFiles(files, { containers = false, minutes }) {
   const paths = new Map();
   const perFile = new Map();
   const stream = runTests({ files, concurrency: containers ? 1 : true, timeout: minutes * 60_000 });
-  const nameOf = (file) => relative(join(root, "dist/test"), file ?? "").replace(/\.test\.js$/, "");
+  // node:test gives the compiled file for output and, thanks to source maps, the source file for results.
+  const nameOf = (file) =>
+    relative(join(root, "test"), (file ?? "").replace(`${root}/dist/`, `${root}/`)).replace(/\.test\.[jt]s$/, "");
   const finish = (data, fault) => {
-    const { name, nesting, details, file } = data;
+    const { name, nesting, details } = data;
+    const file = nameOf(data.file);
+    const whole = nameOf(name) === file;
     const above = (paths.get(file) ?? []).slice(0, nesting);
     if (details?.type === "suite" && (fault === "" || /subtests? failed/.test(fault))) return;
-    if (file !== undefined && name === file && fault === "") return;
+    if (whole && fault === "") return;
     // The parent of failed subtests only repeats what they said.
     if (/^\d+ subtests? failed$/.test(fault.split("\n")[0])) return;
     const output =
       fault !== "" && said.has(file)
         ? `\n--- output of the file so far:\n${said.get(file).slice(-4000).trimEnd()}`
         : "";
-    const title = name === file ? nameOf(file) : [nameOf(file), ...above, name].join(" › ");
+    const title = whole ? file : [file, ...above, name].join(" › ");
     const skip =
       data.skip === undefined && data.todo === undefined
         ? null
@@ -89,14 +99,15 @@ async function runFiles(files, { containers = false, minutes }) {
     record({ title, ms: details?.duration_ms ?? 0, fault: skip === null ? fault + output : "", skip });
     perFile.set(file, (perFile.get(file) ?? 0) + 1);
   };
-  stream.on("test:start", ({ file, name, nesting }) => {
+  stream.on("test:start", ({ file: source, name, nesting }) => {
+    const file = nameOf(source);
     const path = (paths.get(file) ?? []).slice(0, nesting);
     path[nesting] = name;
     paths.set(file, path);
   });
   stream.on("test:pass", (data) => finish(data, ""));
   stream.on("test:fail", (data) => finish(data, explain(data.details.error) || "failed"));
-  const keep = ({ file, message }) => said.set(file, (said.get(file) ?? "") + message);
+  const keep = ({ file, message }) => said.set(nameOf(file), (said.get(nameOf(file)) ?? "") + message);
   stream.on("test:stdout", keep);
   stream.on("test:stderr", keep);
   await new Promise((resolve, reject) => {
@@ -105,7 +116,7 @@ async function runFiles(files, { containers = false, minutes }) {
     stream.resume();
   });
   for (const file of files) {
-    if (!perFile.has(file)) record({ title: nameOf(file), ms: 0, fault: "the file has no test in it" });
+    if (!perFile.has(nameOf(file))) record({ title: nameOf(file), ms: 0, fault: "the file has no test in it" });
   }
 }
 
@@ -176,6 +187,7 @@ await main(async () => {
   mkdirSync(join(runDir, "run"), { mode: 0o711 });
   process.env.ISLET_RUNTIME_DIR = join(runDir, "run");
   process.env.ISLET_TEST_DIR = runDir;
+  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ""} --enable-source-maps`.trim();
   const before = containers.length > 0 ? picture() : null;
   try {
     for (const [folder, how] of Object.entries(folders)) {

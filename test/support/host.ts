@@ -1,0 +1,45 @@
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { root } from "./paths.js";
+
+/** One process as /proc tells it. */
+export interface HostProcess {
+  readonly pid: number;
+  readonly parent: string;
+  readonly command: string;
+  readonly environment: string;
+  readonly cgroup: string;
+  readonly program: string;
+  readonly netns: string;
+}
+
+/** The host at one moment; each list is what `mount`, `ip link`, a walk of the cgroup trees and so on would show. */
+export interface HostPicture {
+  readonly mounts: readonly string[];
+  readonly links: readonly string[];
+  readonly cgroups: readonly string[];
+  readonly run: readonly string[];
+  readonly netns: readonly string[];
+  readonly processes: ReadonlyMap<string, HostProcess>;
+}
+
+interface HostModule {
+  readonly picture: () => HostPicture;
+  readonly differences: (
+    before: HostPicture,
+    after: HostPicture,
+    options: { readonly marks: readonly string[]; readonly shared?: boolean },
+  ) => readonly string[];
+  readonly daemonsOf: (runtimeDir: string) => readonly HostProcess[];
+  readonly stopDaemons: (runtimeDir: string, seconds?: number) => Promise<void>;
+  readonly cgroupMounts: () => readonly string[];
+}
+
+// The runner looks at the host with the same eyes.
+const host = (await import(pathToFileURL(join(root, "scripts/lib/host.mjs")).href)) as HostModule;
+
+export const picture: HostModule["picture"] = host.picture;
+export const differences: HostModule["differences"] = host.differences;
+export const daemonsOf: HostModule["daemonsOf"] = host.daemonsOf;
+export const stopDaemons: HostModule["stopDaemons"] = host.stopDaemons;
+export const cgroupMounts: HostModule["cgroupMounts"] = host.cgroupMounts;

@@ -1,0 +1,81 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import type { TestContext } from "node:test";
+
+const mountinfo = (): string => readFileSync("/proc/self/mountinfo", "utf8");
+const succeeds = (program: string, ...args: readonly string[]): boolean => {
+  try {
+    execFileSync(program, args, { stdio: "ignore", timeout: 10_000 });
+    return true;
+  } catch {
+    return false;
+  }
+};
+const limit = (file: string): boolean => existsSync(file) && Number(readFileSync(file, "utf8")) > 0;
+const linkType = (type: string): boolean => succeeds("unshare", "-n", "ip", "link", "add", "islt-probe", "type", type);
+
+export type Feature =
+  | "root"
+  | "userns"
+  | "cgroup1"
+  | "cgroup2"
+  | "cgroup2-controllers"
+  | "veth"
+  | "bridge"
+  | "dummy"
+  | "seccomp"
+  | "apparmor"
+  | "overlay"
+  | "binfmt32"
+  | "strace"
+  | "lxc"
+  | "newuidmap";
+
+/** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
+const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
+  root: { has: () => process.getuid?.() === 0, lacking: "not root" },
+  userns: { has: () => limit("/proc/sys/user/max_user_namespaces"), lacking: "no user namespaces" },
+  cgroup1: { has: () => / - cgroup /.test(mountinfo()), lacking: "no cgroup v1 hierarchy is mounted" },
+  cgroup2: { has: () => / - cgroup2 /.test(mountinfo()), lacking: "no cgroup v2 hierarchy is mounted" },
+  "cgroup2-controllers": {
+    has: () => {
+      const at = /^(?:\S+ ){4}(\S+) .* - cgroup2 /m.exec(mountinfo())?.[1];
+      return at !== undefined && readFileSync(`${at}/cgroup.controllers`, "utf8").trim() !== "";
+    },
+    lacking: "the cgroup v2 hierarchy has no controllers",
+  },
+  veth: {
+    has: () => succeeds("unshare", "-n", "ip", "link", "add", "islt-a", "type", "veth", "peer", "name", "islt-b"),
+    lacking: "the kernel makes no veth pairs",
+  },
+  bridge: { has: () => linkType("bridge"), lacking: "the kernel makes no bridges" },
+  dummy: { has: () => linkType("dummy"), lacking: "the kernel makes no dummy interfaces" },
+  seccomp: {
+    has: () => existsSync("/proc/sys/kernel/seccomp/actions_avail"),
+    lacking: "no seccomp filters in the kernel",
+  },
+  apparmor: { has: () => existsSync("/sys/kernel/security/apparmor/profiles"), lacking: "no AppArmor in the kernel" },
+  overlay: {
+    has: () => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")),
+    lacking: "no overlay file system",
+  },
+  binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
+  strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
+  lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
+  newuidmap: { has: () => existsSync("/usr/bin/newuidmap"), lacking: "newuidmap is not installed (package uidmap)" },
+};
+
+/**
+ * `if (lacks(t, "bridge")) return;`: true if the host lacks the feature, and the test is marked as skipped with the reason. Where
+ * ISLET_REQUIRE (names with commas between, or `all`) lists the feature, its absence fails the test instead.
+ */
+export function lacks(t: TestContext, feature: Feature): boolean {
+  const { has, lacking } = features[feature];
+  if (has()) return false;
+  const required = (process.env["ISLET_REQUIRE"] ?? "").split(",");
+  if (required.includes(feature) || required.includes("all")) {
+    throw new Error(`ISLET_REQUIRE asks for ${feature}, but: ${lacking}`);
+  }
+  t.skip(lacking);
+  return true;
+}
