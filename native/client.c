@@ -1,0 +1,270 @@
+/* Connect, say who calls, then do what the daemon says: print, run, relay, exit. */
+#define _GNU_SOURCE
+#include "client.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <limits.h>
+
+extern char **environ;
+
+static struct reader input;
+
+_Noreturn void client_lost(struct client *client)
+{
+    tty_restore();
+    say(client->tool, ": the islet daemon went away", NULL);
+    _exit(1);
+}
+
+_Noreturn void client_garbage(struct client *client, const char *what)
+{
+    tty_restore();
+    say(client->tool, ": the islet daemon sent ", what, ": are client and daemon of the same release?", NULL);
+    _exit(1);
+}
+
+/* Make room and receive once, blocking. */
+static void fill(struct client *client, struct reader *in)
+{
+    ssize_t got;
+
+    if (in->at == in->end) {
+        in->at = in->end = 0;
+    } else if (in->at > 0) {
+        memmove(in->bytes, in->bytes + in->at, in->end - in->at);
+        in->end -= in->at;
+        in->at = 0;
+    }
+    got = client->daemon < 0 ? 0
+                             : frame_recvmsg(client->daemon, in->bytes + in->end, sizeof(in->bytes) - in->end,
+                                             in->fds, &in->nfds, 0);
+    if (got == -EPROTO)
+        client_garbage(client, "too many descriptors");
+    if (got <= 0)
+        client_lost(client);
+    in->end += (size_t)got;
+}
+
+void client_take(struct client *client, struct reader *in, void *to, size_t len)
+{
+    unsigned char *next = to;
+
+    while (len > 0) {
+        size_t ready = in->end - in->at;
+
+        if (ready == 0) {
+            fill(client, in);
+            continue;
+        }
+        if (ready > len)
+            ready = len;
+        memcpy(next, in->bytes + in->at, ready);
+        in->at += ready;
+        next += ready;
+        len -= ready;
+    }
+}
+
+void client_send(struct client *client, uint16_t type, const void *bytes, size_t len)
+{
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = len};
+
+    if (client->daemon >= 0 && frame_send(client->daemon, type, &part, 1, NULL, 0) < 0)
+        close_fd(&client->daemon);
+}
+
+/* OUT: straight from the buffer to the descriptor. */
+static void print(struct client *client, struct reader *in, uint32_t len)
+{
+    uint32_t fd;
+
+    if (len < sizeof(fd))
+        client_garbage(client, "a short frame");
+    client_take(client, in, &fd, sizeof(fd));
+    if (fd != 1 && fd != 2)
+        client_garbage(client, "output for an unknown descriptor");
+    len -= (uint32_t)sizeof(fd);
+    while (len > 0) {
+        size_t ready = in->end - in->at;
+        int error;
+
+        if (ready == 0) {
+            fill(client, in);
+            continue;
+        }
+        if (ready > len)
+            ready = len;
+        error = write_all((int)fd, in->bytes + in->at, ready);
+        if (error == -EPIPE)
+            tty_die(SIGPIPE);
+        if (error < 0) {
+            tty_restore();
+            say(client->tool, ": cannot write the output: ", strerror(-error), NULL);
+            _exit(1);
+        }
+        in->at += ready;
+        len -= (uint32_t)ready;
+    }
+}
+
+_Noreturn static void leave(struct client *client, struct reader *in, uint32_t len)
+{
+    uint32_t code;
+
+    if (len != sizeof(code))
+        client_garbage(client, "a frame of the wrong size");
+    client_take(client, in, &code, sizeof(code));
+    relay_finish();
+    tty_restore();
+    _exit((int)code);
+}
+
+void client_frame(struct client *client, struct reader *in)
+{
+    struct frame_head head;
+
+    client_take(client, in, &head, sizeof(head));
+    if (head.length > FRAME_LIMIT || head.zero != 0)
+        client_garbage(client, "a frame that is too large");
+    switch (head.type) {
+    case FRAME_OUT:
+        print(client, in, head.length);
+        return;
+    case FRAME_EXIT:
+        leave(client, in, head.length);
+    case FRAME_RUN:
+        client_run(client, in, head.length);
+        return;
+    case FRAME_RELAY:
+        client_relay(client, in, head.length);
+        return;
+    default:
+        client_garbage(client, "a frame of an unknown type");
+    }
+}
+
+/* Strings are u32 length + bytes; lists begin with u32 count. */
+struct writer {
+    unsigned char *next;
+    size_t len; /* counted even while next is NULL */
+};
+
+static void put(struct writer *to, const void *bytes, size_t len)
+{
+    if (to->next != NULL)
+        memcpy(to->next + to->len, bytes, len);
+    to->len += len;
+}
+
+static void put_u32(struct writer *to, uint32_t word)
+{
+    put(to, &word, sizeof(word));
+}
+
+static void put_string(struct writer *to, const char *text)
+{
+    size_t len = strlen(text);
+
+    put_u32(to, (uint32_t)len);
+    put(to, text, len);
+}
+
+static void put_list(struct writer *to, char *const *list)
+{
+    uint32_t count = 0;
+
+    while (list[count] != NULL)
+        count++;
+    put_u32(to, count);
+    for (uint32_t i = 0; i < count; i++)
+        put_string(to, list[i]);
+}
+
+struct caller {
+    uint32_t ttys, mask;
+    struct winsize size;
+    char cwd[PATH_MAX];
+    char **argv;
+};
+
+static void put_hello(struct writer *to, const struct caller *caller)
+{
+    put_u32(to, 1);
+    put_u32(to, caller->ttys);
+    put(to, &caller->size.ws_row, 2);
+    put(to, &caller->size.ws_col, 2);
+    put_u32(to, caller->mask);
+    put_string(to, caller->cwd);
+    put_list(to, caller->argv);
+    put_list(to, environ);
+}
+
+/* Which of 0-2 are terminals, and the size of the first. A closed one becomes /dev/null, so that nothing
+ * opened later takes its number. */
+static void look_at_stdio(const char *tool, struct caller *caller)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        struct winsize size;
+
+        if (ioctl(fd, TIOCGWINSZ, &size) == 0) {
+            if (caller->ttys == 0)
+                caller->size = size;
+            caller->ttys |= 1u << fd;
+        } else if (errno == EBADF && open("/dev/null", O_RDWR) != fd) {
+            say(tool, ": cannot open /dev/null: ", strerror(errno), NULL);
+            _exit(1);
+        }
+    }
+}
+
+static void say_hello(struct client *client, const struct caller *caller)
+{
+    static const int stdio[3] = {0, 1, 2};
+    static unsigned char small[32 * 1024];
+    struct writer count = {.next = NULL};
+    struct writer to = {.next = small};
+    struct iovec part;
+
+    put_hello(&count, caller);
+    if (count.len > FRAME_DAEMON_LIMIT) {
+        say(client->tool, ": arguments and environment are too large (8 MiB at most)", NULL);
+        _exit(1);
+    }
+    if (count.len > sizeof(small)) {
+        to.next = mmap(NULL, count.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (to.next == MAP_FAILED) {
+            say(client->tool, ": out of memory", NULL);
+            _exit(1);
+        }
+    }
+    put_hello(&to, caller);
+    part = (struct iovec){.iov_base = to.next, .iov_len = to.len};
+    if (frame_send(client->daemon, FRAME_HELLO, &part, 1, stdio, 3) < 0)
+        client_lost(client);
+}
+
+int client_main(const char *tool, int argc, char **argv)
+{
+    static struct caller caller;
+    static struct client client;
+
+    (void)argc;
+    client.tool = argv[0] = (char *)tool;
+    caller.argv = argv;
+    look_at_stdio(tool, &caller);
+    client.ttys = caller.ttys;
+    client.daemon = daemon_connect(tool);
+    caller.mask = (uint32_t)umask(0);
+    umask((mode_t)caller.mask);
+    if (getcwd(caller.cwd, sizeof(caller.cwd)) == NULL)
+        caller.cwd[0] = '\0';
+    say_hello(&client, &caller);
+    for (;;)
+        client_frame(&client, &input);
+}

@@ -1,0 +1,24 @@
+/* The one binary of islet: what it is depends on the name and the first word it is called with. */
+#include <string.h>
+
+#include "client.h"
+#include "init.h"
+#include "monitor.h"
+
+int main(int argc, char **argv)
+{
+    const char *slash;
+    const char *tool;
+
+    if (argc < 1)
+        return 1;
+    slash = strrchr(argv[0], '/');
+    tool = slash != NULL ? slash + 1 : argv[0];
+    if (strcmp(tool, "islet") == 0 && argc > 1) {
+        if (strcmp(argv[1], "monitor") == 0)
+            return monitor_main(argc, argv);
+        if (strcmp(argv[1], "init") == 0)
+            return init_main(argc - 1, argv + 1);
+    }
+    return client_main(tool, argc, argv);
+}

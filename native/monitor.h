@@ -1,0 +1,135 @@
+/* The monitor: runs a launch program, holds what must outlive the daemon, and answers frames.
+ *
+ * It is a process per container, so its memory counts: no allocator, no stdio; buffers are mapped when they
+ * are needed and unmapped when they are empty. */
+#ifndef ISLET_MONITOR_H
+#define ISLET_MONITOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "frames.h"
+
+#define MON_PEERS 33 /* the daemon's descriptor 3 and 32 accepted connections */
+#define MON_TTYS 64
+#define MON_LOGS 4        /* pipes of host commands' output at a time */
+#define MON_REQUEST 64    /* largest request but START */
+#define MON_PENDING 65536 /* bytes that may wait for a slow reader */
+#define MON_RING_LIMIT (4u * 1024 * 1024)
+#define MON_POLL (MON_PEERS + MON_LOGS + 8)
+
+enum mon_state { MON_STOPPED, MON_STARTING, MON_RUNNING, MON_STOPPING, MON_ABORTING };
+
+/* A mapped queue of bytes; nothing is mapped while it is empty. */
+struct queue {
+    unsigned char *bytes;
+    size_t size, at, end;
+};
+
+struct peer {
+    int fd;   /* -1: free */
+    int kept; /* the descriptor of a CONSOLE frame that is not whole yet, or -1 */
+    int is_subscribed;
+    uint32_t have;
+    unsigned char request[MON_REQUEST];
+    struct queue out;
+};
+
+/* The newest bytes of the console. */
+struct ring {
+    unsigned char *bytes;
+    size_t size, mapped, at; /* at: where the next byte goes */
+    int is_full;
+};
+
+struct console {
+    int master, hold; /* hold: a slave kept open, so that the master never hangs up */
+    int client;       /* the CONSOLE socket, or -1 */
+    int log;
+    uint64_t log_limit;
+    struct ring ring;
+    struct queue to_client;
+    struct queue to_master;
+};
+
+struct tty {
+    int master, hold;
+    int owner; /* index of the peer that has taken it, or -1 */
+};
+
+struct monitor {
+    struct peer peers[MON_PEERS]; /* the first is the daemon that started us */
+    int listener, signals;
+    int logs[MON_LOGS];
+    struct console console;
+    struct tty ttys[MON_TTYS];
+    int tty_count;
+
+    /* the program, as it arrived: meta at 0, image at image_at of the memory file */
+    int file;
+    size_t image_at, image_len, meta_len;
+    uint32_t fail_op, fail_errno;
+    int preset[FRAME_FDS];
+    int preset_count;
+
+    /* the run under way */
+    int is_starting; /* until the program has ended with success */
+    int is_aborted;
+    int main_fd; /* pidfd of the main process, -1 none */
+    int32_t main_pid;
+    uint32_t state, status; /* wait status, ~0 none */
+    uint64_t start_time;
+    uint32_t reboots;
+    int restart_slot, status_slot; /* -1 none */
+};
+
+extern struct monitor mon;
+
+int monitor_main(int argc, char **argv);
+
+/* monitor_peer.c */
+
+/* Serve everybody until `fd` is readable, hung up or in error. 0; -ECANCELED: the start was aborted and
+ * may_abort is set; -EBADF: fd is not open. With fd < 0: one round without waiting. */
+int mon_serve(int fd, int may_abort);
+/* Tell the subscribers; a peer that is too slow loses its connection, or just LOG frames. */
+void mon_publish(uint16_t type, const void *bytes, size_t len);
+/* Give slow readers up to a second for what is still to be written. */
+void mon_flush(void);
+/* Signal the main process; while starting, abort. */
+void mon_kill(int sig);
+
+/* monitor_console.c */
+
+void queue_drop(struct queue *queue);
+/* Append to a queue that may hold limit bytes; 0 or -ENOBUFS (nothing was appended). */
+int queue_put(struct queue *queue, const void *bytes, size_t len, size_t limit);
+/* Write what a descriptor takes without waiting: 0, or -errno when it is broken. */
+int queue_write(struct queue *queue, int fd);
+
+int console_set(int master);
+void console_set_ring(uint64_t size);
+/* Join with a socket (owned from here on), replaying the ring first if asked to. */
+void console_join(int client, int replay);
+void console_leave(void);
+/* Everything that is to be had without waiting; bounded. */
+void console_drain(void);
+/* One chunk from the master; 0 when there was nothing. */
+int console_read(void);
+/* What the CONSOLE socket sent. */
+void console_input(void);
+/* Try again to write what is waiting. */
+void console_output(void);
+/* The container is over: forget master, log and terminals, keep ring and client. */
+void console_end(void);
+/* The ring's content in order, as two parts. */
+int ring_parts(const struct ring *ring, struct iovec parts[2]);
+void ring_clear(struct ring *ring);
+
+int tty_add(int master);
+/* Number of a taken tty, or -errno. number -1: any free one. */
+int tty_take(int number, int owner);
+void tty_release(int number, int owner);
+void tty_release_all(int owner);
+
+#endif
