@@ -525,12 +525,13 @@ static void check_and_fail(void)
 
 static int waited_for;
 static int wait_answer;
+static pid_t runner; /* who may wait */
 
 static int note_wait(struct islp_run *run, int fd)
 {
     EXPECT(run == &r.run);
     waited_for = fd;
-    return wait_answer;
+    return getpid() == runner ? wait_answer : -EIO;
 }
 
 static void the_runner_waits_for_the_first_process(void)
@@ -661,6 +662,25 @@ static void begin_family(int strict)
     CALL(&b, SYS_close, slot(3));
     end(&b, 0);
     target(child, b.op_count);
+}
+
+static void a_child_waits_by_itself(void)
+{
+    begin_family(0);
+    uint32_t buffer = room(&b, 8);
+    uint32_t path = text(&b, "/dev/zero");
+    into(&b, CALL(&b, SYS_openat, imm(AT_FDCWD), ptr(path), imm(O_CLOEXEC)), 6);
+    uint32_t op = into(&b, CALL(&b, SYS_read, slot(6), ptr(buffer), imm(8)), 7);
+    b.ops[op].flags = ISLP_WAIT_IN;
+    ADD(&b, ISLP_END, 0, slot(7));
+    ready();
+    waited_for = -1;
+    wait_answer = 0;
+    r.run.wait_in = note_wait;
+    expect_success(0);
+    EXPECT_NUMBER(r.slots[4], 8);
+    EXPECT_NUMBER(waited_for, r.slots[3]);
+    done();
 }
 
 static void a_child_goes_on_with_a_copy(void)
@@ -975,7 +995,7 @@ static void a_child_has_no_block_but_its_own(void)
     b.preset = 2;
     uint32_t parents = add_defer();
     uint32_t child = add_clone(2);
-    ADD(&b, ISLP_WAIT, 0, slot(3), imm(0));
+    into(&b, ADD(&b, ISLP_WAIT, 0, slot(3), imm(0)), 4);
     end(&b, 0);
     uint32_t childs = add_defer();
     target(child, childs);
@@ -989,6 +1009,7 @@ static void a_child_has_no_block_but_its_own(void)
     ready_with(fds, 2);
     EXPECT_NUMBER(execute(), 0);
     EXPECT_NUMBER(take_record().depth, 1);
+    EXPECT_NUMBER(r.slots[4], 126);
     char got[8] = {0};
     EXPECT_NUMBER(read(fds[0], got, sizeof got), 1);
     EXPECT(got[0] == 'c');
@@ -1267,6 +1288,7 @@ static void a_raw_call_returns_its_error(void)
 
 int main(void)
 {
+    runner = getpid();
     static const struct test tests[] = {
         {"a raw system call returns its result or -errno", a_raw_call_returns_its_error},
         {"SET computes with wrap-around", computes},
@@ -1289,6 +1311,7 @@ int main(void)
         {"a rule can take SHORT", a_rule_can_take_a_short_call},
         {"CHECK and FAIL make errors of numbers", check_and_fail},
         {"in the first process the runner waits", the_runner_waits_for_the_first_process},
+        {"a child waits without the runner", a_child_waits_by_itself},
         {"waiting for no descriptor is EBADF, not for ever", waiting_for_no_descriptor_is_an_error},
         {"without a runner's wait it polls", polls_until_readable},
         {"signals interrupt neither calls nor waits", signals_interrupt_nothing},
