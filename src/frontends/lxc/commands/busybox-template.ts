@@ -1,0 +1,107 @@
+import { appendFile, readFile, stat } from "node:fs/promises";
+import { IsletError } from "../../../base/errors.js";
+import type { CommandSession } from "../../../engine/engine.js";
+import { checkBusybox, findBusybox, installBusybox, type Owner } from "../../../image/busybox.js";
+import { type CommandTable, parseOptions } from "./getopt.js";
+import { option } from "./options.js";
+
+/** The options of Debian's lxc-busybox script. */
+const table: Pick<CommandTable, "options" | "operands" | "named"> = {
+  options: [
+    option("help", "", { short: "h" }),
+    option("rootfs", "", { argument: "PATH" }),
+    option("path", "", { short: "p", argument: "PATH" }),
+    option("name", "", { short: "n", argument: "NAME" }),
+    option("mapped-uid", "", { argument: "MAP" }),
+    option("mapped-gid", "", { argument: "MAP" }),
+    option("busybox-path", "", { argument: "PATH" }),
+  ],
+  operands: "any",
+  named: false,
+};
+
+export function busyboxUsage(session: Pick<CommandSession, "caller">): string {
+  let busybox = "";
+  try {
+    busybox = findBusybox(session.caller.environment["PATH"]);
+  } catch (error) {
+    if (!(error instanceof IsletError)) throw error;
+  }
+  return `LXC busybox image builder
+
+Special arguments:
+
+  [ -h | --help ]: Print this help message and exit.
+
+LXC internal arguments:
+
+  [ --name <name> ]: The container name
+  [ --path <path> ]: The path to the container
+  [ --rootfs <rootfs> ]: The path to the container's rootfs (default: config or <path>/rootfs)
+  [ --mapped-uid <map> ]: A uid map (user namespaces)
+  [ --mapped-gid <map> ]: A gid map (user namespaces)
+
+BUSYBOX template specific arguments:
+
+  [ --busybox-path <path> ]: busybox pathname (default: ${busybox})
+
+`;
+}
+
+const libraryDirectories = ["lib", "usr/lib", "lib64", "usr/lib64"] as const;
+
+/** What the template adds to the config. `libraries`: those of the host's library directories that exist. */
+export function busyboxConfig(config: string, rootfs: string, name: string, libraries: readonly string[]): string {
+  return [
+    ...(/^lxc\.rootfs\.path/m.test(config) ? [] : [`lxc.rootfs.path = ${rootfs}`]),
+    "lxc.signal.halt = SIGUSR1",
+    "lxc.signal.reboot = SIGTERM",
+    `lxc.uts.name = "${name}"`,
+    "lxc.autodev = 1",
+    "lxc.tty.max = 5",
+    "lxc.pty.max = 1",
+    "lxc.cap.drop = sys_module mac_admin mac_override sys_time",
+    "",
+    "# When using LXC with apparmor, uncomment the next line to run unconfined:",
+    "#lxc.apparmor.profile = unconfined",
+    "",
+    "lxc.mount.auto = cgroup:mixed proc:mixed sys:ro",
+    "lxc.mount.entry = shm dev/shm tmpfs defaults,create=dir 0 0",
+    "lxc.mount.entry = mqueue dev/mqueue mqueue defaults,optional,create=dir 0 0",
+    ...libraries.map((directory) => `lxc.mount.entry = /${directory} ${directory} none ro,bind 0 0`),
+    "lxc.mount.entry = /sys/kernel/security sys/kernel/security none ro,bind,optional 0 0",
+    "",
+  ].join("\n");
+}
+
+const isDirectory = async (path: string): Promise<boolean> =>
+  await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+
+/** Does what the lxc-busybox script does with these arguments. Its help is an early end: false, nothing was made. */
+export async function runBusyboxTemplate(argv: readonly string[], session: CommandSession, owner: Owner | null): Promise<boolean> {
+  const parsed = parseOptions(table, argv);
+  if (parsed.kind === "problem") {
+    session.write(1, busyboxUsage(session));
+    throw new IsletError("ISLET_BAD_REQUEST", `lxc-busybox: ${parsed.text}`);
+  }
+  const { options } = parsed;
+  if (options.has("help")) {
+    session.write(1, busyboxUsage(session));
+    return false;
+  }
+  const name = options.value("name") ?? "";
+  const path = options.value("path") ?? "";
+  if (name === "" || path === "") throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
+  const given = options.value("busybox-path");
+  const busybox = given === null ? findBusybox(session.caller.environment["PATH"]) : checkBusybox(given);
+  const rootfs = options.value("rootfs") ?? `${path}/rootfs`;
+  await installBusybox(rootfs, busybox, owner);
+
+  const config = `${path}/config`;
+  const present = await Promise.all(libraryDirectories.map(async (directory) => ((await isDirectory(`/${directory}`)) && (await isDirectory(`${rootfs}/${directory}`)) ? [directory] : [])));
+  await appendFile(config, busyboxConfig(await readFile(config, "utf8"), rootfs, name, present.flat()));
+  return true;
+}

@@ -1,0 +1,89 @@
+import { readFile } from "node:fs/promises";
+import { type Fault, showFault } from "../../../base/source.js";
+import { type Call } from "./frame.js";
+import { type ConfigSource, type Definition, loadConfig, type LoadedConfig } from "./load.js";
+
+export type ContainerConfig =
+  | { readonly kind: "loaded"; readonly config: LoadedConfig }
+  /** Neither a config file nor --rcfile. */
+  | { readonly kind: "absent" }
+  /** The user has been told. */
+  | { readonly kind: "failed" };
+
+const errnoTexts: Readonly<Record<string, string>> = {
+  ENOENT: "No such file or directory",
+  EACCES: "Permission denied",
+  EISDIR: "Is a directory",
+  ENOTDIR: "Not a directory",
+  ELOOP: "Too many levels of symbolic links",
+};
+
+/** strerror(3) for the few errors a path given by the user leads to. */
+export function fileProblem(error: unknown): string {
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  return errnoTexts[code] ?? (error instanceof Error ? error.message : String(error));
+}
+
+/** Reads a file that the user named; null: told why not, in LXC's words. */
+export async function readUserFile(call: Pick<Call, "report" | "resolve">, path: string): Promise<ConfigSource | null> {
+  const file = call.resolve(path);
+  try {
+    return { file, text: await readFile(file, "utf8") };
+  } catch (error) {
+    call.report.error(`${fileProblem(error)} - Failed to open file "${path}"`);
+    return null;
+  }
+}
+
+/** The faults themselves, then LXC's line about the first of them. */
+export function reportFaults(call: Pick<Call, "report">, source: ConfigSource, faults: readonly Fault[]): void {
+  for (const fault of faults) call.report.error(showFault(fault));
+  const at = faults.find((fault) => fault.at !== null && fault.at.line > 0 && fault.at.file === source.file)?.at ?? null;
+  if (at === null) return;
+  const line = source.text.split(/\r\n|\r|\n/)[at.line - 1] ?? "";
+  call.report.error(`Failed to parse config file "${source.file}" at line "${line}"`);
+}
+
+/**
+ * The configuration a command works with: --rcfile (-f) if given, else the container's own file, with what the command line sets.
+ * Read once, parsed once.
+ */
+export async function containerConfig(call: Call, definitions: readonly Definition[] = []): Promise<ContainerConfig> {
+  const rcfile = call.options.value("rcfile");
+  const source = rcfile === null ? await call.engine.readConfig(call.id) : await readUserFile(call, rcfile);
+  const failed = (): ContainerConfig => {
+    if (rcfile === null) call.report.bare(`Failed to load config for ${call.id.name}`);
+    else if (call.table.tool === "lxc-info") call.report.bare("Failed to load rcfile");
+    else call.report.error("Failed to load rcfile");
+    return { kind: "failed" };
+  };
+  if (source === null) return rcfile === null ? { kind: "absent" } : failed();
+  const result = await loadConfig(source, call.caller, definitions);
+  switch (result.kind) {
+    case "loaded":
+      return { kind: "loaded", config: result.config };
+    case "faulty": {
+      reportFaults(call, source, result.faults);
+      // What the command line sets wrongly is no fault of the file.
+      if (result.faults.every((fault) => fault.at?.file === commandLine)) {
+        call.report.error("could not parse command line");
+        return { kind: "failed" };
+      }
+      return failed();
+    }
+    default: {
+      const impossible: never = result;
+      return impossible;
+    }
+  }
+}
+
+/** The pseudo file that options of the command line come from (Source.file). */
+export const commandLine = "command line";
+
+/** `KEY=VAL` of -s, in LXC's grammar; null: no such form. */
+export function parseDefinition(text: string): Definition | null {
+  const equals = text.indexOf("=");
+  const key = equals < 0 ? "" : text.slice(0, equals).trim();
+  return key === "" ? null : { key, value: text.slice(equals + 1).trim() };
+}

@@ -1,0 +1,210 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { errorLines, IsletError } from "../../../base/errors.js";
+import { unreachable } from "../../../base/never.js";
+import type { Command, CommandSession, CreateOptions, Engine } from "../../../engine/engine.js";
+import type { IdMapEntry } from "../../../spec/idmap.js";
+import { toHostId } from "../../../spec/idmap.js";
+import { readUserFile, reportFaults } from "./container-config.js";
+import { type Call, lxcCommand } from "./frame.js";
+import type { CommandTable, ParsedOptions } from "./getopt.js";
+import { type ConfigSource, type InitialConfig, initialConfig, systemSettings } from "./load.js";
+import { commonOptions, option, rcfileOption } from "./options.js";
+import { configHeader, findTemplate, type Template, templateArguments } from "./template.js";
+
+const lvm = "Options for LVM (-B lvm)";
+const rbd = "Options for Ceph RBD (-B rbd)";
+const zfs = "Options for ZFS (-B zfs)";
+const block = "Options for LVM and loop (-B lvm, -B loop)";
+
+export const createTable: CommandTable = {
+  tool: "lxc-create",
+  synopsis: "--name=NAME --template=TEMPLATE [OPTION...] [-- TEMPLATE-OPTIONS...]",
+  description: "Creates a container. What stands after -- goes to the template; its own help: lxc-create -t TEMPLATE -h.",
+  options: [
+    option("bdev", "where the root file system is kept: dir (default), best, none", { short: "B", argument: "BDEV" }),
+    option("config", "initial configuration", { short: "f", argument: "CONFIG" }),
+    option("template", "template: a name, a path, or none", { short: "t", argument: "TEMPLATE" }),
+    option("lvname", "logical volume (default: the container's name)", { short: "0", argument: "LVNAME", group: lvm }),
+    option("vgname", "volume group (lxc)", { short: "1", argument: "VG", group: lvm }),
+    option("thinpool", "thin pool (lxc)", { short: "2", argument: "TP", group: lvm }),
+    option("fstype", "file system (ext4)", { short: "3", argument: "TYPE", group: block }),
+    option("fssize", "its size (1G; without a unit: M)", { short: "4", argument: "SIZE[U]", group: block }),
+    option("zfsroot", "parent data set (lxc)", { short: "5", argument: "PATH", group: zfs }),
+    option("dir", "directory for the root file system, absolute", { short: "6", argument: "DIR" }),
+    option("rbdname", "image (default: the container's name)", { short: "7", argument: "RBDNAME", group: rbd }),
+    option("rbdpool", "pool (lxc)", { short: "8", argument: "POOL", group: rbd }),
+    ...commonOptions,
+    rcfileOption,
+    option("rbduser", "user (admin)", { short: "9", argument: "RBDUSER", group: rbd }),
+  ],
+  operands: "any",
+  named: true,
+  notes: [
+    "A configuration given with -f that is missing or has a fault is refused before anything is made.",
+    "The template busybox is built in; it needs the program busybox (Debian: package busybox-static). Other templates are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",
+  ],
+};
+
+/** LXC's storage drivers beside dir. */
+const laterDrivers = ["btrfs", "loop", "lvm", "nbd", "overlay", "overlayfs", "rbd", "zfs"];
+
+/** LXC's own checks, in its order and words; then what is not there yet. */
+export function checkStorage(options: ParsedOptions): void {
+  const refuse = (text: string): never => {
+    throw new IsletError("ISLET_BAD_REQUEST", text);
+  };
+  const dir = options.value("dir");
+  if (dir !== null && !dir.startsWith("/")) refuse("--dir should use absolute path");
+  const driver = options.value("bdev") ?? "";
+  const has = (long: string): boolean => options.has(long);
+  if (driver !== "best") {
+    if ((has("fstype") || has("fssize")) && !["lvm", "loop", "rbd"].includes(driver)) refuse("Filesystem type and size are only valid with block devices");
+    if (driver !== "lvm" && (has("lvname") || has("vgname") || has("thinpool"))) refuse("--lvname, --vgname and --thinpool are only valid with -B lvm");
+    if (driver !== "rbd" && (has("rbdname") || has("rbdpool") || has("rbduser"))) refuse("--rbdname and --rbdpool are only valid with -B rbd");
+    if (driver !== "zfs" && has("zfsroot")) refuse("zfsroot is only valid with -B zfs");
+  }
+  if (["", "dir", "best", "none"].includes(driver)) return;
+  if (laterDrivers.includes(driver)) {
+    throw new IsletError("ISLET_UNSUPPORTED", `the storage driver ${driver} is not available yet`, { hint: "use -B dir" });
+  }
+  refuse(`${driver} is not a valid backing storage type`);
+}
+
+/** -f, or the system's default configuration (which may be missing); null: it cannot be used, and the user knows why. */
+async function initial(call: Call): Promise<InitialConfig | null> {
+  const given = call.options.value("config") ?? call.options.value("rcfile");
+  let source: ConfigSource | null;
+  if (given !== null) source = await readUserFile(call, given);
+  else {
+    const file = (await systemSettings(call.caller)).defaultConfig;
+    try {
+      source = { file, text: await readFile(file, "utf8") };
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+      source = { file, text: "" };
+    }
+  }
+  if (source === null) return null;
+  const result = await initialConfig(source, call.caller);
+  switch (result.kind) {
+    case "loaded":
+      return result.initial;
+    case "faulty":
+      reportFaults(call, source, result.faults);
+      return null;
+    default:
+      return unreachable(result);
+  }
+}
+
+/**
+ * A template script of a container with an id map runs as root of such a user namespace (lxc-usernsexec), so that what it unpacks gets the
+ * right owners. Host root is mapped to a free id as well, since config and directory are its.
+ */
+export function mappedCommand(map: readonly IdMapEntry[], argv: readonly string[]): readonly string[] {
+  if (map.length === 0) return argv;
+  const letters = { uid: "u", gid: "g" } as const;
+  const free = (type: "uid" | "gid"): number => Math.max(0, ...map.filter((entry) => entry.type === type).map((entry) => entry.inside + entry.count));
+  const maps = [
+    ...map.map((entry) => `${letters[entry.type]}:${entry.inside}:${entry.outside}:${entry.count}`),
+    ...(["uid", "gid"] as const).filter((type) => !map.some((entry) => entry.type === type && entry.outside === 0)).map((type) => `${letters[type]}:${free(type)}:0:1`),
+  ];
+  return ["lxc-usernsexec", ...maps.flatMap((text) => ["-m", text]), "--", ...argv, `--mapped-uid=${free("uid")}`, `--mapped-gid=${free("gid")}`];
+}
+
+/** -q: nothing a template prints is seen. */
+const silenced = (argv: readonly string[]): readonly string[] => ["/bin/sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", ...argv];
+
+async function runTemplate(call: Call, template: Template, parameters: readonly string[], map: readonly IdMapEntry[]): Promise<void> {
+  const { session, engine, caller } = call;
+  switch (template.kind) {
+    case "none":
+      return;
+    case "busybox": {
+      const { runBusyboxTemplate } = await import("./busybox-template.js");
+      const uid = toHostId(map, "uid", 0);
+      const gid = toHostId(map, "gid", 0);
+      await runBusyboxTemplate(parameters, session, uid === null || gid === null ? null : { uid, gid });
+      return;
+    }
+    case "script": {
+      const argv = mappedCommand(map, [template.path, ...parameters]);
+      const task = await engine.hostCommand(call.options.has("quiet") ? silenced(argv) : argv, caller, {});
+      const status = await session.run(task);
+      if (status !== 0) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
+      return;
+    }
+    default:
+      return unreachable(template);
+  }
+}
+
+/** What the template appends to the config stays behind what LXC writes in front of it. */
+async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
+  if (template.kind === "none") return;
+  // The directory is still marked partial: nobody reads the file in between.
+  await writeFile(config, configHeader(template.path, parameters) + (await readFile(config, "utf8")));
+}
+
+async function body(call: Call): Promise<number> {
+  const { options, engine, id, report } = call;
+  const templateName = options.value("template");
+  if (templateName === null) {
+    report.error("A template must be specified");
+    report.error('Use "none" if you really want a container without a rootfs');
+    return 1;
+  }
+  checkStorage(options);
+  if ((await engine.readConfig(id)) !== null) throw new IsletError("ISLET_EXISTS", `there is a container ${id.name} already`);
+
+  const failed = (): number => {
+    report.error(`Failed to create container ${id.name}`);
+    return 1;
+  };
+  const config = await initial(call);
+  if (config === null) return failed();
+  let template: Template;
+  try {
+    template = findTemplate(templateName, call.caller);
+  } catch (error) {
+    for (const text of errorLines(error)) report.error(text);
+    report.error(`Template "${templateName}" not found`);
+    return failed();
+  }
+
+  const rootfsPath = options.value("dir") ?? config.rootfsPath;
+  const parameters = call.operands;
+  const create: CreateOptions = {
+    config: template.kind === "none" || config.rootfsPath !== null ? config.text : `${config.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
+    rootfs: template.kind !== "none",
+    rootfsPath: template.kind === "none" ? null : rootfsPath,
+    populate: async (paths) => {
+      await runTemplate(call, template, templateArguments(paths, id.name, parameters), config.idmap);
+      await prependHeader(paths.config, template, parameters);
+    },
+  };
+  try {
+    await Promise.race([engine.create(id, create), call.session.gone]);
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_EXISTS") throw error;
+    for (const text of errorLines(error)) report.error(text);
+    if (error instanceof IsletError && error.code === "ISLET_HOOK_FAILED") report.error("Failed to create container from template");
+    return failed();
+  }
+  return 0;
+}
+
+/** -h with -t: the template's own help after ours. */
+async function templateHelp({ options, session, engine }: { readonly options: ParsedOptions; readonly session: CommandSession; readonly engine: Engine }): Promise<void> {
+  const name = options.value("template");
+  if (name === null || name === "none") return;
+  try {
+    const template = findTemplate(name, session.caller);
+    if (template.kind === "script") await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
+    else if (template.kind === "busybox") session.write(1, (await import("./busybox-template.js")).busyboxUsage(session));
+  } catch (error) {
+    for (const text of errorLines(error)) session.write(2, `lxc-create: ${text}\n`);
+  }
+}
+
+export const create: Command = lxcCommand(createTable, body, { afterHelp: templateHelp });

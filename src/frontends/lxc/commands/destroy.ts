@@ -1,0 +1,92 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { IsletError } from "../../../base/errors.js";
+import type { Command, ContainerId } from "../../../engine/engine.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import { type Call, lxcCommand } from "./frame.js";
+import type { CommandTable } from "./getopt.js";
+import { loadConfig } from "./load.js";
+import { commonOptions, option, rcfileOption } from "./options.js";
+
+export const destroyTable: CommandTable = {
+  tool: "lxc-destroy",
+  synopsis: "--name=NAME [-f] [-s]",
+  description: "Removes a container with its configuration and root file system.",
+  options: [
+    option("force", "kill it first if it runs", { short: "f" }),
+    option("snapshots", "with its snapshots and the clones that depend on it", { short: "s" }),
+    ...commonOptions,
+    rcfileOption,
+  ],
+  operands: "any",
+  named: true,
+  notes: ["A container whose configuration cannot be read, or whose creation was cut off, is removed too; its destroy hooks are then not run, and a line says so."],
+};
+
+/** null: the configuration is of no use, the directory goes all the same. */
+async function destroySpec(call: Call, id: ContainerId): Promise<ContainerSpec | null> {
+  let source: { readonly file: string; readonly text: string } | null;
+  try {
+    source = await call.engine.readConfig(id);
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_PARTIAL") return null;
+    throw error;
+  }
+  if (source === null) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+  const loaded = await loadConfig(source, call.caller, []);
+  if (loaded.kind === "loaded") {
+    try {
+      return await loaded.config.spec(id, call.caller);
+    } catch (error) {
+      if (!(error instanceof IsletError)) throw error;
+    }
+  }
+  call.report.notice(`the configuration of ${id.name} cannot be read: its destroy hooks are not run, a root file system elsewhere stays`);
+  return null;
+}
+
+async function remove(call: Call, id: ContainerId): Promise<void> {
+  const spec = await destroySpec(call, id);
+  try {
+    await call.engine.destroy(id, spec, call.caller);
+  } catch (error) {
+    // Clones and snapshots are looked for before the state, so that -f kills nothing that cannot be removed afterwards.
+    if (!(error instanceof IsletError && error.code === "ISLET_RUNNING" && call.options.has("force"))) throw error;
+    await call.engine.stop(id, { kind: "kill", timeout: null, noKill: false });
+    try {
+      await call.engine.destroy(id, spec, call.caller);
+    } catch (later) {
+      // An ephemeral container was removed as it stopped.
+      if (!(later instanceof IsletError && later.code === "ISLET_NOT_FOUND")) throw later;
+    }
+  }
+}
+
+/** STORE/NAME/lxc_snapshots: pairs of lines, store path and name, one pair for each container that depends on this one. */
+async function dependents(id: ContainerId): Promise<readonly ContainerId[]> {
+  let text: string;
+  try {
+    text = await readFile(join(id.storePath, id.name, "lxc_snapshots"), "utf8");
+  } catch {
+    return [];
+  }
+  const lines = text.split("\n").filter((line) => line !== "");
+  const found: ContainerId[] = [];
+  for (let index = 0; index + 1 < lines.length; index += 2) found.push({ storePath: lines[index] ?? "", name: lines[index + 1] ?? "" });
+  return found;
+}
+
+async function body(call: Call): Promise<number> {
+  const { engine, id } = call;
+  if (call.options.has("snapshots")) {
+    if ((await engine.status(id)).state !== "STOPPED" && !call.options.has("force")) throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
+    for (const clone of await dependents(id)) await remove(call, clone);
+    const storePath = join(id.storePath, id.name, "snaps");
+    for (const name of await engine.defined(storePath)) await remove(call, { storePath, name });
+  }
+  await remove(call, id);
+  call.report.info(`Destroyed container ${id.name}`);
+  return 0;
+}
+
+export const destroy: Command = lxcCommand(destroyTable, body);

@@ -1,0 +1,197 @@
+import { isAbsolute, resolve } from "node:path";
+import type { Caller, Command, CommandSession, ContainerId, Engine } from "../../../engine/engine.js";
+import { nameProblem } from "../../../spec/name.js";
+import { toFailure } from "../errors.js";
+import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
+import { helpText, usageText } from "./help.js";
+import { systemSettings } from "./load.js";
+import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
+import { isletVersion, lxcVersion } from "./options.js";
+
+/** Messages of a command: on standard error unless --quiet, and into the log file if one was asked for. */
+export interface Report {
+  /** `TOOL: NAME: text` */
+  readonly error: (text: string) => void;
+  /** The text alone, as LXC prints some of its messages; not silenced by --quiet, as there. */
+  readonly bare: (text: string) => void;
+  /** Something the user should know although nothing failed. */
+  readonly notice: (text: string) => void;
+  /** For the log file only. */
+  readonly info: (text: string) => void;
+}
+
+/** A command line that has been understood. */
+export interface Call {
+  readonly table: CommandTable;
+  readonly options: ParsedOptions;
+  /** Without the container's name. */
+  readonly operands: readonly string[];
+  /** name is "" for commands without one. */
+  readonly id: ContainerId;
+  readonly report: Report;
+  readonly session: CommandSession;
+  readonly engine: Engine;
+  readonly caller: Caller;
+  /** Of the system's configuration; read only when asked for. */
+  readonly resolve: (path: string) => string;
+}
+
+/** A command line that makes no sense, found by the command itself; `reason` null: LXC's fixed sentence must do. */
+export class UsageError extends Error {}
+
+export type Body = (call: Call) => Promise<number>;
+
+interface Frame {
+  /** Does something after --help was printed: template help of lxc-create. */
+  readonly afterHelp?: (call: { readonly options: ParsedOptions; readonly session: CommandSession; readonly engine: Engine }) => Promise<void>;
+}
+
+const posixly = (caller: Caller): boolean => caller.environment["POSIXLY_CORRECT"] !== undefined;
+
+/** LXC takes -P once. Trailing slashes go; a relative path is relative to the caller's directory. */
+async function storePath(options: ParsedOptions, caller: Caller): Promise<string> {
+  const given = options.value("lxcpath");
+  return given === null ? (await systemSettings(caller)).lxcpath : resolve(caller.cwd, given);
+}
+
+/** LXC's rule (lxc(7)): -l without -o logs to STORE/NAME/NAME.log, or /var/log/lxc/NAME.log for the default store. */
+function logFile(options: ParsedOptions, id: ContainerId, caller: Caller): string | null {
+  const given = options.value("logfile");
+  if (given === "none") return null;
+  if (given !== null) return resolve(caller.cwd, given);
+  if (!options.has("logpriority")) return null;
+  const file = id.name === "" ? "lxc.log" : `${id.name}.log`;
+  if (caller.uid === 0 && id.storePath === "/var/lib/lxc") return `/var/log/lxc/${file}`;
+  return id.name === "" ? null : `${id.storePath}/${id.name}/${file}`;
+}
+
+function makeReport(tool: string, id: ContainerId, options: ParsedOptions, session: CommandSession): Report {
+  const quiet = options.has("quiet");
+  const line = (text: string): void => session.write(2, `${tool}: ${id.name === "" ? "" : `${id.name}: `}${text}\n`);
+  let log: Log = noLog;
+  const file = logFile(options, id, session.caller);
+  if (file !== null) {
+    const asked = options.value("logpriority");
+    const priority: Priority | null = asked === null ? "ERROR" : parsePriority(asked);
+    if (priority === null && !quiet) line(`unknown log priority "${asked ?? ""}", ERROR is used`);
+    log = fileLog(file, priority ?? "ERROR", tool, id.name, line);
+  }
+  return {
+    error(text) {
+      if (!quiet) line(text);
+      log.write("ERROR", text);
+    },
+    bare(text) {
+      session.write(2, `${text}\n`);
+      log.write("ERROR", text);
+    },
+    notice(text) {
+      if (!quiet) line(text);
+      log.write("WARN", text);
+    },
+    info(text) {
+      log.write("INFO", text);
+    },
+  };
+}
+
+/** Prints an engine's error in LXC's words; the result is the exit status. */
+export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error: unknown): number {
+  const failure = toFailure(error, { tool: call.table.tool, name: call.id.name, store: call.id.storePath });
+  for (const line of failure.lines) {
+    if (line.bare === true) call.report.bare(line.text);
+    else call.report.error(line.text);
+  }
+  return failure.status;
+}
+
+/** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
+export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): Command {
+  return async (session, engine) => {
+    const { caller } = session;
+    const { tool } = table;
+    const usageProblem = (text: string): number => {
+      session.write(2, `${tool}: ${text}\n`);
+      return 1;
+    };
+
+    const parsed = parseOptions(table, session.argv.slice(1), posixly(caller));
+    if (parsed.kind === "problem") {
+      session.write(2, `${tool}: ${parsed.text}\n${helpText(table)}`);
+      return 1;
+    }
+    const { options } = parsed;
+    const asked = options.given.find(([long]) => long === "help" || long === "usage" || long === "version")?.[0];
+    switch (asked) {
+      case "help":
+        session.write(2, helpText(table));
+        await frame.afterHelp?.({ options, session, engine });
+        return 0;
+      case "usage":
+        session.write(2, usageText(table));
+        return 0;
+      case "version":
+        session.write(1, tool === "islet" ? `islet ${isletVersion}\n` : `${lxcVersion}\n`);
+        return 0;
+      default:
+        break;
+    }
+    if (options.values("lxcpath").length > 1) {
+      session.write(2, "This command only accepts 1 -P,--lxcpath arguments\n");
+      return 1;
+    }
+
+    let operands = options.operands;
+    let name = "";
+    if (table.named) {
+      const given = options.value("name");
+      name = given ?? operands[0] ?? "";
+      if (given === null) operands = operands.slice(1);
+      const problem = nameProblem(name);
+      if (problem !== null) return usageProblem(problem);
+    }
+
+    const id: ContainerId = { storePath: await storePath(options, caller), name };
+    const call: Call = {
+      table,
+      options,
+      operands,
+      id,
+      report: makeReport(tool, id, options, session),
+      session,
+      engine,
+      caller,
+      resolve: (path) => (isAbsolute(path) ? path : resolve(caller.cwd, path)),
+    };
+    try {
+      return await body(call);
+    } catch (error) {
+      if (error instanceof UsageError) {
+        if (error.message !== "") session.write(2, `${tool}: ${error.message}\n`);
+        return usageProblem("could not parse command line");
+      }
+      return reportFailure(call, error);
+    }
+  };
+}
+
+/** A non-negative decimal number of an option, as LXC's strtoul-based parsers take it. */
+export function unsignedOption(options: ParsedOptions, long: string): number | null {
+  const text = options.value(long);
+  if (text === null) return null;
+  if (!/^[0-9]{1,10}$/.test(text) || Number(text) > 0xfffffffe) throw new UsageError(`"${text}" is not a number that --${long} takes`);
+  return Number(text);
+}
+
+export type OutputFormat = "text" | "json";
+
+export function outputFormat(options: ParsedOptions): OutputFormat {
+  const text = options.value("format") ?? "text";
+  if (text === "text" || text === "json") return text;
+  throw new UsageError(`"${text}" is no output format; text and json are`);
+}
+
+/** JSON for programs: numbers that a double cannot hold exactly become strings. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? (item <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(item) : String(item)) : item), 2)}\n`;
+}

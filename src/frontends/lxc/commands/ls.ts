@@ -1,0 +1,226 @@
+import type { Command, ContainerId, ContainerStatus, InterfaceStatus, ResourceUsage, State } from "../../../engine/engine.js";
+import { IsletError } from "../../../base/errors.js";
+import { ipv4Addresses, ipv6Addresses } from "./addresses.js";
+import { compileEre } from "./ere.js";
+import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
+import type { CommandTable } from "./getopt.js";
+import { loadConfig, type LoadedConfig, runningConfig } from "./load.js";
+import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
+
+export const lsTable: CommandTable = {
+  tool: "lxc-ls",
+  synopsis: "[-1|-f] [-F COLUMNS] [--active|--running|--frozen|--stopped|--defined] [-g GROUPS] [--filter=REGEX] [REGEX]",
+  description: "Lists containers, sorted by name.",
+  options: [
+    option("line", "one name per line, nothing else", { short: "1" }),
+    option("fancy", "a table", { short: "f" }),
+    option("fancy-format", "columns of the table: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED", { short: "F", argument: "COLUMNS" }),
+    option("active", "only those that are running or frozen"),
+    option("running", "only those that are not stopped"),
+    option("frozen", "only frozen ones"),
+    option("stopped", "only stopped ones"),
+    option("defined", "only those that have a configuration"),
+    option("nesting", "accepted; containers inside containers are not listed yet", { argument: "NUM", optional: true }),
+    option("groups", "only members of all these groups, separated by commas", { short: "g", argument: "GROUPS" }),
+    option("filter", "only names that match (POSIX extended, anywhere in the name)", { argument: "REGEX" }),
+    ...commonOptions,
+    rcfileOption,
+    formatOption,
+  ],
+  operands: "any",
+  named: false,
+  notes: [
+    "Without -1 names are padded to the longest; programs use -1 or --format json.",
+    "`--format json` prints an array of objects with the members of all columns: name, state, pid, ramBytes, swapBytes, autostart, groups, interfaces, ipv4, ipv6, unprivileged.",
+  ],
+};
+
+/** One container, with what the columns asked for need; null: not known or not applicable, shown as `-`. */
+export interface ListEntry {
+  readonly name: string;
+  readonly state: State;
+  readonly pid: number | null;
+  readonly ramBytes: bigint | null;
+  readonly swapBytes: bigint | null;
+  readonly autostart: boolean;
+  readonly groups: readonly string[];
+  readonly interfaces: readonly string[];
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+  readonly unprivileged: boolean;
+}
+
+const megabytes = (bytes: bigint): string => `${(Number(bytes) / 1048576).toFixed(2)}MB`;
+const list = (items: readonly string[]): string => (items.length === 0 ? "-" : items.join(", "));
+const running = (entry: Pick<ListEntry, "state">): boolean => entry.state !== "STOPPED";
+
+const columns = {
+  NAME: (entry: ListEntry): string => entry.name,
+  STATE: (entry: ListEntry): string => entry.state,
+  PID: (entry: ListEntry): string => (entry.pid === null ? "-" : String(entry.pid)),
+  RAM: (entry: ListEntry): string => (running(entry) ? megabytes(entry.ramBytes ?? 0n) : "-"),
+  SWAP: (entry: ListEntry): string => (running(entry) ? megabytes(entry.swapBytes ?? 0n) : "-"),
+  AUTOSTART: (entry: ListEntry): string => (entry.autostart ? "1" : "0"),
+  GROUPS: (entry: ListEntry): string => list(entry.groups),
+  INTERFACE: (entry: ListEntry): string => list(entry.interfaces),
+  IPV4: (entry: ListEntry): string => list(entry.ipv4),
+  IPV6: (entry: ListEntry): string => list(entry.ipv6),
+  UNPRIVILEGED: (entry: ListEntry): string => String(entry.unprivileged),
+} as const;
+
+export type Column = keyof typeof columns;
+const allColumns = Object.keys(columns) as readonly Column[];
+const defaultColumns: readonly Column[] = ["NAME", "STATE", "AUTOSTART", "GROUPS", "IPV4", "IPV6", "UNPRIVILEGED"];
+
+/** The columns of -F in its order, or the first word that is none. */
+export function parseColumns(text: string): { readonly columns: readonly Column[] } | { readonly unknown: string } {
+  const found: Column[] = [];
+  for (const word of text.split(",").map((part) => part.trim())) {
+    if (word === "") continue;
+    const column = allColumns.find((name) => name === word.toUpperCase());
+    if (column === undefined) return { unknown: word };
+    found.push(column);
+  }
+  return { columns: found };
+}
+
+/** printf's `%-*s` counts bytes. */
+const pad = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - Buffer.byteLength(text)));
+
+/** The table: every cell as wide as its column, a blank after each, header first. */
+export function fancyTable(entries: readonly ListEntry[], shown: readonly Column[]): string {
+  const rows = [shown as readonly string[], ...entries.map((entry) => shown.map((column) => columns[column](entry)))];
+  const widths = shown.map((_, index) => Math.max(...rows.map((row) => Buffer.byteLength(row[index] ?? ""))));
+  return rows.map((row) => `${row.map((text, index) => `${pad(text, widths[index] ?? 0)} `).join("")}\n`).join("");
+}
+
+/** Names padded to the longest, as many in a row as `width` columns take (0: no terminal, one per row). */
+export function nameRows(names: readonly string[], width: number): string {
+  // LXC starts from the width of the heading NAME, although it prints none here.
+  const cell = Math.max(4, ...names.map((name) => Buffer.byteLength(name)));
+  let text = "";
+  let used = 0;
+  for (const name of names) {
+    text += pad(name, cell);
+    used += cell;
+    if (used + cell >= width) {
+      text += "\n";
+      used = 0;
+    } else {
+      text += " ";
+      used += 1;
+    }
+  }
+  return used > 0 ? `${text}\n` : text;
+}
+
+interface Needs {
+  readonly network: boolean;
+  readonly usage: boolean;
+}
+
+function neededFor(shown: readonly Column[]): Needs {
+  return {
+    network: shown.includes("INTERFACE") || shown.includes("IPV4") || shown.includes("IPV6"),
+    usage: shown.includes("RAM") || shown.includes("SWAP"),
+  };
+}
+
+const groupsOf = (config: LoadedConfig | null): readonly string[] => (config?.item("lxc.group") ?? "").split("\n").filter((group) => group !== "");
+
+const stoppedStatus = (id: ContainerId): ContainerStatus => ({ ...id, state: "STOPPED", initPid: null, exitStatus: null, startedAt: null, annotations: {} });
+
+/** A container whose configuration cannot be read is told of and left out, as LXC does. */
+async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null | "broken"> {
+  // What runs keeps the configuration it was started with.
+  const kept = status.state === "STOPPED" ? null : await runningConfig(status);
+  if (kept !== null) return kept;
+  try {
+    const source = await call.engine.readConfig(status);
+    if (source === null) return status.state === "STOPPED" ? "broken" : null;
+    const loaded = await loadConfig(source, call.caller, []);
+    if (loaded.kind === "loaded") return loaded.config;
+  } catch (error) {
+    if (!(error instanceof IsletError)) throw error;
+    if (error.code === "ISLET_PARTIAL") return "broken";
+  }
+  call.report.bare(`Failed to load config for ${status.name}`);
+  return "broken";
+}
+
+async function entryOf(call: Call, status: ContainerStatus, needs: Needs, wantedGroups: readonly string[]): Promise<ListEntry | null> {
+  const config = await configOf(call, status);
+  if (config === "broken") return null;
+  const groups = groupsOf(config);
+  if (!wantedGroups.every((group) => groups.includes(group))) return null;
+  const isRunning = status.state !== "STOPPED";
+  const [network, usage]: [readonly InterfaceStatus[], ResourceUsage | null] = await Promise.all([
+    isRunning && needs.network ? call.engine.interfaces(status) : [],
+    isRunning && needs.usage ? call.engine.usage(status) : null,
+  ]);
+  return {
+    name: status.name,
+    state: status.state,
+    pid: status.initPid,
+    ramBytes: usage?.memoryBytes ?? null,
+    swapBytes: usage?.swapBytes ?? null,
+    autostart: config?.item("lxc.start.auto") === "1",
+    groups,
+    interfaces: network.map((nic) => nic.name),
+    ipv4: ipv4Addresses(network),
+    ipv6: ipv6Addresses(network),
+    unprivileged: (config?.item("lxc.idmap") ?? "") !== "",
+  };
+}
+
+/** Those of the store that the state options and the name filter leave. */
+async function candidates(call: Call): Promise<readonly ContainerStatus[]> {
+  const { engine, id, options } = call;
+  const { storePath } = id;
+  const pattern = options.value("filter") ?? (call.operands.length === 1 ? (call.operands[0] ?? null) : null);
+  const filter = pattern === null ? null : compileEre(pattern);
+  if (pattern !== null && filter === null) {
+    call.report.notice(`"${pattern}" is no extended regular expression: nothing can match it`);
+    return [];
+  }
+  const onlyActive = options.has("active") || options.has("frozen");
+  const [active, defined] = await Promise.all([engine.active(storePath), onlyActive && !options.has("defined") ? [] : engine.defined(storePath)]);
+  const all = new Map<string, ContainerStatus>(onlyActive ? [] : defined.map((name) => [name, stoppedStatus({ storePath, name })]));
+  const isDefined = new Set(defined);
+  for (const status of active) all.set(status.name, status);
+  return [...all.values()]
+    .filter((status) => filter === null || filter.test(status.name))
+    .filter((status) => !options.has("defined") || isDefined.has(status.name))
+    .filter((status) => !options.has("running") || running(status))
+    .filter((status) => !options.has("frozen") || options.has("active") || status.state === "FROZEN")
+    .filter((status) => !options.has("stopped") || status.state === "STOPPED")
+    .sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)));
+}
+
+async function body(call: Call): Promise<number> {
+  const { options, session } = call;
+  const json = outputFormat(options) === "json";
+  const fancy = options.has("fancy") && !json;
+  const format = options.value("fancy-format");
+  let shown: readonly Column[] = json ? allColumns : [];
+  if (fancy) {
+    const parsed = format === null ? { columns: defaultColumns } : parseColumns(format);
+    if ("unknown" in parsed) {
+      call.report.bare(`Invalid key: ${parsed.unknown}`);
+      return 0;
+    }
+    shown = parsed.columns;
+  }
+  const wantedGroups = (options.value("groups") ?? "").split(",").map((group) => group.trim()).filter((group) => group !== "");
+  const needs = neededFor(shown);
+  const found = await Promise.all((await candidates(call)).map((status) => entryOf(call, status, needs, wantedGroups)));
+  const entries = found.filter((entry): entry is ListEntry => entry !== null);
+  if (json) session.write(1, jsonText(entries));
+  else if (entries.length === 0) return 0;
+  else if (fancy) session.write(1, fancyTable(entries, shown));
+  else if (options.has("line")) session.write(1, entries.map((entry) => `${entry.name}\n`).join(""));
+  else session.write(1, nameRows(entries.map((entry) => entry.name), session.terminals.some(Boolean) ? session.columns : 0));
+  return 0;
+}
+
+export const ls: Command = lxcCommand(lsTable, body);

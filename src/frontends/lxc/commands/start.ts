@@ -1,0 +1,145 @@
+import { errorLines, IsletError } from "../../../base/errors.js";
+import type { Command, ContainerStatus } from "../../../engine/engine.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import { startFailureLines } from "../errors.js";
+import { commandLine, containerConfig, parseDefinition } from "./container-config.js";
+import { type Call, lxcCommand, reportFailure, UsageError } from "./frame.js";
+import type { CommandTable, ParsedOptions } from "./getopt.js";
+import type { Definition } from "./load.js";
+import { commonOptions, option, rcfileOption } from "./options.js";
+
+export const startTable: CommandTable = {
+  tool: "lxc-start",
+  synopsis: "--name=NAME [OPTION...] [-- COMMAND...]",
+  description: "Starts a container. COMMAND is run instead of the container's init.",
+  options: [
+    option("daemon", "return when the container runs (default)", { short: "d" }),
+    option("foreground", "join the terminal with the container's console until it ends", { short: "F" }),
+    option("rcfile", "read the configuration from FILE", { short: "f", argument: "FILE" }),
+    option("define", "set a configuration key for this run", { short: "s", argument: "KEY=VAL" }),
+    option("console", "file or device that is the container's console", { short: "c", argument: "FILE" }),
+    option("console-log", "write what the console shows to FILE", { short: "L", argument: "FILE" }),
+    option("close-all-fds", "accepted; no descriptor is ever passed on", { short: "C" }),
+    option("pidfile", "write the monitor's process id to FILE", { short: "p", argument: "FILE" }),
+    option("share-net", "share the network namespace of a container or process", { argument: "NAME" }),
+    option("share-ipc", "share its IPC namespace", { argument: "NAME" }),
+    option("share-uts", "share its UTS namespace", { argument: "NAME" }),
+    option("share-pid", "share its pid namespace", { argument: "NAME" }),
+    ...commonOptions,
+    rcfileOption,
+  ],
+  operands: "command",
+  named: true,
+  notes: [
+    "Exit status: 0 when the container runs (or ran already); with -F 0 when it has ended, whatever its own status; 1 when it could not be started.",
+    "With -F, SIGHUP becomes SIGTERM for the container's init and every other signal is passed on to it.",
+  ],
+};
+
+/** `-s`, `-c`, `-L` and `--share-*` as settings, in the order in which LXC applies them. */
+export function definitionsOf(options: ParsedOptions): readonly Definition[] {
+  const definitions: Definition[] = [];
+  for (const text of options.values("define")) {
+    const definition = parseDefinition(text);
+    if (definition === null) throw new UsageError(`"${text}" does not have the form KEY=VAL`);
+    definitions.push(definition);
+  }
+  const single = (long: string, key: string): void => {
+    const value = options.value(long);
+    if (value !== null) definitions.push({ key, value });
+  };
+  single("console", "lxc.console.path");
+  single("console-log", "lxc.console.logfile");
+  for (const kind of ["net", "ipc", "uts", "pid"]) single(`share-${kind}`, `lxc.namespace.share.${kind}`);
+  return definitions;
+}
+
+/** The specification a start works from; null: the user has been told why there is none. */
+export async function startSpec(call: Call, definitions: readonly Definition[]): Promise<ContainerSpec | null> {
+  const loaded = await containerConfig(call, definitions);
+  switch (loaded.kind) {
+    case "failed":
+      if (call.options.value("rcfile") === null) call.report.error("Failed to create lxc_container");
+      return null;
+    case "absent":
+      throw new IsletError("ISLET_NOT_FOUND", `there is no container ${call.id.name} in ${call.id.storePath}`);
+    case "loaded":
+      for (const text of loaded.config.notices) call.report.info(text);
+      return await loaded.config.spec(call.id, call.caller);
+    default: {
+      const impossible: never = loaded;
+      return impossible;
+    }
+  }
+}
+
+/** SIGHUP stands for the loss of the terminal: init is asked to end. */
+const signalForInit = (signal: number): number => (signal === 1 ? 15 : signal);
+
+/**
+ * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
+ * when somebody else took the console over (lxc-console -t 0), we only wait.
+ */
+async function foreground(call: Call, spec: ContainerSpec, started: ContainerStatus): Promise<void> {
+  const { engine, id, session } = call;
+  let current = started;
+  const ended = async (): Promise<void> => {
+    for (;;) {
+      const descriptor = await engine.console(id, { replay: true });
+      await session.relay(descriptor, {
+        escape: null,
+        onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
+        onSignal: (signal) => void engine.signal(id, signalForInit(signal)).catch(() => undefined),
+      });
+      const now = await engine.status(id);
+      if (now.state === "STOPPED") return;
+      if (now.initPid === null || now.initPid === current.initPid) {
+        const next = await engine.wait(id, ["STOPPED", "STARTING"], null);
+        if (next.state === "STOPPED") return;
+      }
+      current = await engine.wait(id, ["RUNNING", "STOPPED"], null);
+      if (current.state === "STOPPED") return;
+    }
+  };
+  try {
+    await Promise.race([ended(), session.gone]);
+  } catch (error) {
+    // The client was killed: as when LXC's monitor dies, the container does not outlive it.
+    const signal = spec.lifecycle.monitorDeathSignal;
+    if (signal > 0) await engine.signal(id, signal).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function body(call: Call): Promise<number> {
+  const { options, engine, report } = call;
+  const daemon = options.given.findLast(([long]) => long === "daemon" || long === "foreground")?.[0] !== "foreground";
+  const pidFile = options.value("pidfile");
+  let spec: ContainerSpec | null;
+  try {
+    spec = await startSpec(call, definitionsOf(options));
+  } catch (error) {
+    // A container started with -f has no file of its own, and may run all the same.
+    const running = error instanceof IsletError && error.code === "ISLET_NOT_FOUND" && (await engine.status(call.id)).state !== "STOPPED";
+    if (!running) throw error;
+    return reportFailure(call, new IsletError("ISLET_RUNNING", "the container is running"));
+  }
+  if (spec === null) return 1;
+  const command = call.operands;
+  if (command.length > 0) spec = { ...spec, init: { ...spec.init, command: { value: command, at: { file: commandLine, line: 0, key: "" } } } };
+
+  let started: ContainerStatus;
+  try {
+    started = await engine.start(spec, { caller: call.caller, pidFile: pidFile === null ? null : call.resolve(pidFile), console: "monitor" });
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_RUNNING") return reportFailure(call, error);
+    for (const text of errorLines(error)) report.error(text);
+    for (const text of startFailureLines(daemon)) report.error(text);
+    return 1;
+  }
+  report.info(`started with init process ${started.initPid ?? 0}`);
+  if (!daemon) await foreground(call, spec, started);
+  return 0;
+}
+
+export const start: Command = lxcCommand(startTable, body);

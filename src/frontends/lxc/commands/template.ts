@@ -1,0 +1,61 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { join } from "node:path";
+import { IsletError } from "../../../base/errors.js";
+import type { Caller } from "../../../engine/engine.js";
+
+/** Where LXC's packages put templates. */
+const systemTemplates = "/usr/share/lxc/templates";
+
+export type Template =
+  | { readonly kind: "none" }
+  /** `path`: what the header of the config says, the file that would have been run. */
+  | { readonly kind: "busybox"; readonly path: string }
+  | { readonly kind: "script"; readonly path: string };
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * What `-t NAME` stands for: "none"; a path; DIR/lxc-NAME in the caller's LXC_TEMPLATE_PATH; the built-in busybox template; LXC's
+ * own directory.
+ */
+export function findTemplate(name: string, caller: Caller): Template {
+  if (name === "none") return { kind: "none" };
+  if (name.startsWith("/")) {
+    if (isProgram(name)) return { kind: "script", path: name };
+    throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, { hint: "it is no executable file" });
+  }
+  const file = `lxc-${name}`;
+  const own = caller.environment["LXC_TEMPLATE_PATH"];
+  if (own !== undefined && own.startsWith("/") && isProgram(join(own, file))) return { kind: "script", path: join(own, file) };
+  const path = join(systemTemplates, file);
+  if (name === "busybox") return { kind: "busybox", path };
+  if (!name.includes("/") && isProgram(path)) return { kind: "script", path };
+  throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, { hint: `there is no ${path}; templates other than busybox come with the package lxc-templates` });
+}
+
+/** What LXC writes in front of a config that a template has finished. */
+export function configHeader(template: string, parameters: readonly string[]): string {
+  return [
+    `# Template used to create this container: ${template}`,
+    `# Parameters passed to the template:${parameters.map((parameter) => ` ${parameter.replaceAll(/[\r\n]/g, " ")}`).join("")}`,
+    "# For additional config options, please look at lxc.container.conf(5)",
+    "",
+    "# Uncomment the following line to support nesting containers:",
+    "#lxc.include = /usr/share/lxc/config/nesting.conf",
+    "# (Be aware this has security implications)",
+    "",
+    "",
+  ].join("\n");
+}
+
+/** The arguments LXC calls a template with. */
+export function templateArguments(paths: { readonly directory: string; readonly rootfs: string }, name: string, parameters: readonly string[]): readonly string[] {
+  return [`--path=${paths.directory}`, `--name=${name}`, `--rootfs=${paths.rootfs}`, ...parameters];
+}

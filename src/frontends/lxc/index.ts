@@ -1,0 +1,17 @@
+import type { Command } from "../../engine/engine.js";
+
+/** How a command is got: nothing of it is loaded before it is asked for. */
+export type CommandLoader = () => Promise<Command>;
+
+/** The commands of the LXC door, by the name the client is called by. */
+export const commands: Readonly<Record<string, CommandLoader>> = {
+  "lxc-attach": async () => (await import("./commands/attach.js")).attach,
+  "lxc-create": async () => (await import("./commands/create.js")).create,
+  "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
+  "lxc-execute": async () => (await import("./commands/execute.js")).execute,
+  "lxc-info": async () => (await import("./commands/info.js")).info,
+  "lxc-ls": async () => (await import("./commands/ls.js")).ls,
+  "lxc-start": async () => (await import("./commands/start.js")).start,
+  "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  islet: async () => (await import("./commands/islet.js")).islet(commands),
+};
