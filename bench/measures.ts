@@ -1,0 +1,324 @@
+import { join } from "node:path";
+import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
+import { spreadOf, type Spread } from "./stats.js";
+import type { Budget, Measured } from "./table.js";
+
+/** What a run of the benchmark has: the two sides, their containers, the helpers in C and the options. */
+export interface Bench {
+  readonly lxc: Side;
+  readonly islet: Side;
+  /** Name of the container that is started and stopped; the others are named after it. */
+  readonly base: string;
+  readonly many: number;
+  readonly runs: number;
+  readonly warmup: number;
+  readonly helpers: string;
+  readonly cgroupMounts: readonly string[];
+  /** Pids of islet's daemon (one, or none). */
+  readonly daemons: () => readonly number[];
+  readonly stopDaemons: () => Promise<void>;
+  readonly say: (text: string) => void;
+}
+
+/** One side of a timed comparison. */
+interface Turn {
+  readonly name: "islet" | "lxc" | "floor";
+  readonly before?: readonly string[];
+  readonly timed: readonly string[];
+  readonly after?: readonly string[];
+  readonly stamp?: string;
+}
+
+export interface Timed {
+  readonly samples: ReadonlyMap<string, readonly number[]>;
+  readonly faults: readonly string[];
+}
+
+const statusWords: Readonly<Record<string, string>> = {
+  "124": "did not end in time",
+  "125": "the command before it failed",
+  "126": "no sign of the init",
+  "127": "cannot be executed",
+};
+
+/** The lines that build/bench/timer prints, as milliseconds per side. */
+export function readTimes(output: string): Timed {
+  const samples = new Map<string, number[]>();
+  const failed = new Map<string, number>();
+  for (const line of output.split("\n").filter((each) => each !== "")) {
+    const [side = "", ns = "", status = ""] = line.split(" ");
+    if (status === "0") samples.set(side, [...(samples.get(side) ?? []), Number(ns) / 1e6]);
+    else {
+      const text = `${side}: ${statusWords[status] ?? `exit status ${status}`}`;
+      failed.set(text, (failed.get(text) ?? 0) + 1);
+    }
+  }
+  return { samples, faults: [...failed].map(([text, count]) => `${text} (${count} times)`) };
+}
+
+function time(bench: Bench, turns: readonly Turn[], runs: number = bench.runs, warmup: number = bench.warmup): Timed {
+  const argv = [join(bench.helpers, "timer"), "-r", String(runs), "-w", String(warmup), "-t", "20000"];
+  for (const turn of turns) {
+    argv.push("--side", turn.name);
+    if (turn.before !== undefined) argv.push("--before", ...turn.before, ";;");
+    argv.push("--timed", ...turn.timed, ";;");
+    if (turn.after !== undefined) argv.push("--after", ...turn.after, ";;");
+    if (turn.stamp !== undefined) argv.push("--stamp", turn.stamp);
+    // LXC leaves an empty cgroup at every end, in every hierarchy, and tries one name after another at the next start.
+    if (turn.name === "lxc") {
+      argv.push(
+        "--sweep",
+        `/sys/fs/cgroup/lxc.monitor.${bench.base}*`,
+        "--sweep",
+        `/sys/fs/cgroup/*/lxc.monitor.${bench.base}*`,
+      );
+    }
+  }
+  const result = run(argv, 30 + (runs + warmup) * turns.length * 5);
+  const times = readTimes(result.stdout);
+  const end = result.status === 0 ? [] : [`timer: exit status ${result.status} ${result.stderr.trim()}`];
+  // A failing side says why when it is asked without a clock.
+  const words = turns
+    .filter((turn) => (times.samples.get(turn.name) ?? []).length === 0)
+    .flatMap((turn) => {
+      if (turn.before !== undefined) run(turn.before);
+      const { status, stderr } = run(turn.timed);
+      if (turn.after !== undefined) run(turn.after);
+      return [`${turn.name}: ${turn.timed.join(" ")}: status ${status} ${stderr.trim()}`];
+    });
+  return { samples: times.samples, faults: [...end, ...times.faults, ...words] };
+}
+
+function measured(name: string, unit: Measured["unit"], budget: Budget, { samples, faults }: Timed): Measured {
+  const spread = (side: string): Spread | null => spreadOf(samples.get(side) ?? []);
+  return { name, unit, budget, faults, sides: { islet: spread("islet"), lxc: spread("lxc"), floor: spread("floor") } };
+}
+
+const none: Budget = { kind: "none" };
+const ofLxc = (limit: number): Budget => ({ kind: "ratio", to: "lxc", limit });
+
+/** The same commands for both sides, in turn. */
+function both(bench: Bench, turn: (side: Side) => Omit<Turn, "name">): Turn[] {
+  return [bench.islet, bench.lxc].map((side) => ({ name: side.name, ...turn(side) }));
+}
+
+function whileRunning(bench: Bench, container: string, body: () => Measured): Measured {
+  for (const side of [bench.lxc, bench.islet]) must(call(side, "lxc-start", container, "-d"));
+  try {
+    return body();
+  } finally {
+    for (const side of [bench.lxc, bench.islet]) run(call(side, "lxc-stop", container, "-k"));
+  }
+}
+
+/** A comparison: its name (what --only matches) and how it is made. Those with `many` come after N containers were started. */
+interface Measure {
+  readonly name: string;
+  readonly many?: boolean;
+  readonly make: (bench: Bench) => Measured | Promise<Measured>;
+}
+
+const start = (side: Side, name: string): string[] => call(side, "lxc-start", name, "-d");
+const kill = (side: Side, name: string): string[] => call(side, "lxc-stop", name, "-k");
+
+export const measures: readonly Measure[] = [
+  {
+    name: "lxc-start -d",
+    make: (bench) =>
+      measured(
+        "lxc-start -d",
+        "ms",
+        ofLxc(0.5),
+        time(
+          bench,
+          both(bench, (side) => ({ timed: start(side, bench.base), after: kill(side, bench.base) })),
+        ),
+      ),
+  },
+  {
+    name: "start to init's exec",
+    make: (bench) => {
+      const name = `${bench.base}-stamp`;
+      const rootfs = (side: Side): string => join(side.store, bench.base, "rootfs");
+      const stamp = (side: Side): string => join(rootfs(side), "islt-stamp");
+      const floor: Turn = {
+        name: "floor",
+        timed: [join(bench.helpers, "floor"), `${bench.base}-floor`, rootfs(bench.islet), "/islt-init"],
+        stamp: stamp(bench.islet),
+      };
+      const turns = both(bench, (side) => ({ timed: start(side, name), after: kill(side, name), stamp: stamp(side) }));
+      return measured(
+        "start to init's exec",
+        "ms",
+        { kind: "ratio", to: "floor", limit: 2.5 },
+        time(bench, [...turns, floor]),
+      );
+    },
+  },
+  {
+    name: "lxc-attach -- /bin/true",
+    make: (bench) =>
+      whileRunning(bench, bench.base, () =>
+        measured(
+          "lxc-attach -- /bin/true",
+          "ms",
+          ofLxc(0.45),
+          time(
+            bench,
+            both(bench, (side) => ({ timed: call(side, "lxc-attach", bench.base, "--", "/bin/true") })),
+          ),
+        ),
+      ),
+  },
+  {
+    name: "lxc-info",
+    make: (bench) =>
+      whileRunning(bench, bench.base, () =>
+        measured(
+          "lxc-info",
+          "ms",
+          ofLxc(0.45),
+          time(
+            bench,
+            both(bench, (side) => ({ timed: call(side, "lxc-info", bench.base) })),
+          ),
+        ),
+      ),
+  },
+  {
+    name: "lxc-info -s -H",
+    make: (bench) =>
+      whileRunning(bench, bench.base, () =>
+        measured(
+          "lxc-info -s -H",
+          "ms",
+          none,
+          time(
+            bench,
+            both(bench, (side) => ({ timed: call(side, "lxc-info", bench.base, "-s", "-H") })),
+          ),
+        ),
+      ),
+  },
+  {
+    name: "lxc-execute -- /bin/true",
+    make: (bench) =>
+      measured(
+        "lxc-execute -- /bin/true",
+        "ms",
+        ofLxc(0.5),
+        time(
+          bench,
+          both(bench, (side) => ({ timed: call(side, "lxc-execute", bench.base, "--", "/bin/true") })),
+        ),
+      ),
+  },
+  {
+    name: "lxc-stop -k",
+    make: (bench) =>
+      measured(
+        "lxc-stop -k",
+        "ms",
+        none,
+        time(
+          bench,
+          both(bench, (side) => ({ before: start(side, bench.base), timed: kill(side, bench.base) })),
+        ),
+      ),
+  },
+  {
+    name: "lxc-create -t busybox",
+    make: (bench) => {
+      const name = `${bench.base}-new`;
+      const conf = join(bench.lxc.store, "..", "bench.conf");
+      const turns = both(bench, (side) => ({
+        timed: [side.tool("lxc-create"), "-P", side.store, "-n", name, "-t", "busybox", "-f", conf],
+        after: call(side, "lxc-destroy", name),
+      }));
+      return measured("lxc-create -t busybox", "ms", none, time(bench, turns, Math.min(bench.runs, 10), 1));
+    },
+  },
+  {
+    name: "first command, no daemon",
+    make: async (bench) => {
+      const samples: number[] = [];
+      const faults: string[] = [];
+      for (let i = 0; i < Math.min(bench.runs, 10); i += 1) {
+        await bench.stopDaemons();
+        const once = time(
+          bench,
+          [{ name: "islet", timed: [bench.islet.tool("lxc-ls"), "-P", bench.islet.store, "-1"] }],
+          1,
+          0,
+        );
+        samples.push(...(once.samples.get("islet") ?? []));
+        faults.push(...once.faults);
+      }
+      return measured(
+        "first command, no daemon",
+        "ms",
+        { kind: "absolute", limit: 400 },
+        { samples: new Map([["islet", samples]]), faults },
+      );
+    },
+  },
+  {
+    name: "lxc-ls -1",
+    many: true,
+    make: (bench) =>
+      measured(
+        "lxc-ls -1",
+        "ms",
+        none,
+        time(
+          bench,
+          both(bench, (side) => ({ timed: [side.tool("lxc-ls"), "-P", side.store, "-1"] })),
+        ),
+      ),
+  },
+  {
+    name: "lxc-ls -f",
+    many: true,
+    make: (bench) =>
+      measured(
+        `lxc-ls -f, ${bench.many} running`,
+        "ms",
+        ofLxc(0.1),
+        time(
+          bench,
+          both(bench, (side) => ({ timed: [side.tool("lxc-ls"), "-P", side.store, "-f"] })),
+          Math.min(bench.runs, 20),
+          2,
+        ),
+      ),
+  },
+  {
+    name: "monitor PSS",
+    many: true,
+    make: (bench) => {
+      const samples = new Map<string, number[]>();
+      for (const side of [bench.lxc, bench.islet]) {
+        const names = Array.from({ length: bench.many }, (_, index) => `${bench.base}-${index + 1}`);
+        samples.set(
+          side.name,
+          names.map((name) => pssOf(monitorOf(side, name))),
+        );
+      }
+      return measured(`monitor PSS, ${bench.many} running`, "kB", ofLxc(0.35), { samples, faults: [] });
+    },
+  },
+  {
+    name: "daemon RSS",
+    many: true,
+    make: (bench) => {
+      const pids = bench.daemons();
+      const faults = pids.length === 0 ? ["islet: no daemon was found"] : [];
+      return measured(
+        `daemon RSS, ${bench.many} running`,
+        "MB",
+        { kind: "absolute", limit: 110 },
+        { samples: new Map([["islet", pids.map(rssOf)]]), faults },
+      );
+    },
+  },
+];
