@@ -30,7 +30,7 @@ const wirers = ["src/daemon/main.ts", "src/index.ts"];
 
 /** What a pure layer may not touch, beside Node's modules. */
 const impure =
-  /\b(process\.|Date\.now\b|new Date\b|Math\.random\b|performance\.now\b|setTimeout\b|setInterval\b|setImmediate\b|crypto\.|fetch\()/;
+  /(?<![.\w])(process\.(?:env|cwd|argv|pid|ppid|platform|arch|version|hrtime|uptime|getuid|getgid|umask|exit|std\w+|nextTick|memoryUsage)\b|Date\.now\b|new Date\b|Math\.random\b|performance\.now\b|setTimeout\b|setInterval\b|setImmediate\b|crypto\.|fetch\()/;
 
 /** Comments replaced by blanks, lines kept. */
 function withoutComments(text) {
