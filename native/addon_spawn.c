@@ -90,6 +90,24 @@ static int take_request(napi_env env, const napi_value argv[7], struct request *
     return addon_numbers(env, argv[6], request->cgroups, ADDON_MAX_FDS, &request->cgroup_count);
 }
 
+static bool gives(const struct request *request, int fd)
+{
+    for (uint32_t i = 0; i < request->fd_count; i++) {
+        if (request->numbers[2 * i] == fd)
+            return true;
+    }
+    return false;
+}
+
+/* Node marks its own 0-2 close-on-exec; dup2 onto itself takes the mark away in the child. A child that began
+ * without one of them would take the next file it opens for it. */
+static int pass_own(posix_spawn_file_actions_t *actions, int fd)
+{
+    if (fcntl(fd, F_GETFD) >= 0)
+        return -posix_spawn_file_actions_adddup2(actions, fd, fd);
+    return -posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
+}
+
 /* All sources move above all targets first, so that no dup2 in the child overwrites a source still to come.
  */
 static int make_actions(struct request *request, posix_spawn_file_actions_t *actions)
@@ -108,6 +126,11 @@ static int make_actions(struct request *request, posix_spawn_file_actions_t *act
         if (error != 0)
             return -error;
     }
+    for (int fd = 0; fd <= 2; fd++) {
+        int error = gives(request, fd) ? 0 : pass_own(actions, fd);
+        if (error != 0)
+            return error;
+    }
     return request->cwd != NULL ? -posix_spawn_file_actions_addchdir_np(actions, request->cwd) : 0;
 }
 
@@ -117,7 +140,8 @@ static int make_attributes(const struct request *request, posix_spawnattr_t *att
     sigset_t all;
     int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (request->setsid ? POSIX_SPAWN_SETSID : 0);
     sigemptyset(&none);
-    sigfillset(&all);
+    /* Not sigfillset: it leaves out the two signals of glibc's threads, which would go on ignored. */
+    memset(&all, 0xff, sizeof all);
     int error = posix_spawnattr_setflags(attributes, (short)flags);
     if (error == 0)
         error = posix_spawnattr_setsigmask(attributes, &none);

@@ -109,9 +109,9 @@ static int open_epoll(int fd, uint32_t events)
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         return -errno;
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+    if (epoll != fd && epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0)
         return epoll;
-    int error = -errno;
+    int error = epoll == fd ? -EBADF : -errno; /* the caller's number was free until a line ago */
     close(epoll);
     return error;
 }

@@ -41,17 +41,24 @@ function load(): Native {
     const loaded: Native = createRequire(import.meta.url)(file);
     return loaded;
   } catch (cause) {
-    throw new IsletError("ISLET_UNSUPPORTED", `cannot load ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      hint: "build the native parts: make -C native",
-      cause,
-    });
+    throw new IsletError(
+      "ISLET_UNSUPPORTED",
+      `cannot load ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        hint: "build the native parts: make -C native",
+        cause,
+      },
+    );
   }
 }
 
 const native: Native = load();
 
 function ioError(what: string, negative: number, syscallName: string): IsletError {
-  return new IsletError("ISLET_IO", `cannot ${what}: ${strerror(-negative)}`, { errno: errnoName(-negative), syscall: syscallName });
+  return new IsletError("ISLET_IO", `cannot ${what}: ${strerror(-negative)}`, {
+    errno: errnoName(-negative),
+    syscall: syscallName,
+  });
 }
 
 /**
@@ -127,7 +134,15 @@ export function spawn(
   fds: readonly (readonly [child: number, ours: number])[],
   options: SpawnOptions = {},
 ): Spawned {
-  const made = native.spawn(path, argv, envp, fds.flat(), options.cwd, options.setsid ?? false, options.cgroupFds ?? []);
+  const made = native.spawn(
+    path,
+    argv,
+    envp,
+    fds.flat(),
+    options.cwd,
+    options.setsid ?? false,
+    options.cgroupFds ?? [],
+  );
   if (typeof made === "number") throw ioError(`run ${path}`, made, "posix_spawn");
   return made;
 }
