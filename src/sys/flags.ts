@@ -1735,6 +1735,14 @@ export function showFlags(table: FlagTable, value: number | bigint): string {
   return out.join("|");
 }
 
+/**
+ * The union of flags of any width: numbers and bigints. A negative number is the 32-bit value that `|` made of bit 31. For 64-bit fields
+ * such as clone_args.flags.
+ */
+export function orFlags(...values: readonly (number | bigint)[]): bigint {
+  return values.reduce<bigint>((sum, value) => sum | BigInt(typeof value === "number" ? value >>> 0 : value), 0n);
+}
+
 /** A mode in octal as strace prints it, with the file type by name: `S_IFCHR|0666`, `0755`. */
 export function showMode(mode: number): string {
   const type = mode & S_IFMT;
