@@ -1,5 +1,6 @@
 import type { Source } from "../base/source.js";
 import type { Arch } from "../sys/arch.js";
+import type { Blob } from "../sys/structs.js";
 import { type SyscallName, requireSyscall } from "../sys/syscalls.js";
 import {
   type Code,
@@ -163,6 +164,13 @@ export function point(build: Build, where: Data, at: number, what: Data): void {
   const offset = where.offset + at;
   if (offset % 8 !== 0) throw new Error("a pointer must be aligned");
   build.relocations.push({ where: offset, what: what.offset });
+}
+
+/** Bytes that hold pointers into themselves. */
+export function blob(build: Build, made: Blob, show: Show): Data {
+  const whole = data(build, made.bytes, show);
+  for (const pointer of made.pointers) build.relocations.push({ where: whole.offset + pointer.at, what: whole.offset + pointer.to });
+  return whole;
 }
 
 /** A NULL-terminated array of strings: argv, envp. */

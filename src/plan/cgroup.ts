@@ -1,0 +1,241 @@
+import { IsletError } from "../base/errors.js";
+import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
+import type { LegacyHierarchy } from "../spec/host.js";
+import { type Block, buffer, call, clone, cwdFd, data, defer, format, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
+import { cloneArguments, close, flagsOf, mkdirat, openat, writeText } from "../program/calls.js";
+import type { Data, Slot } from "../program/ops.js";
+import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
+import { AT_FLAGS, AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
+import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
+import type { StartContext } from "./context.js";
+import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
+import { compileDeviceRules } from "./device-bpf.js";
+import { defaultSignals, signalChild } from "./hooks.js";
+
+/** The directories of a container in every hierarchy. */
+export interface CgroupPaths {
+  /** Payload directory per legacy hierarchy, absolute. */
+  readonly legacy: readonly { readonly hierarchy: LegacyHierarchy; readonly path: string; readonly inner: string | null }[];
+  readonly unified: { readonly path: string; readonly inner: string | null } | null;
+}
+
+/** `lxc.payload.NAME` and its kin, below lxc.cgroup.dir or as the spec says (lxc.container.conf(5), CONTROL GROUP). */
+export function payloadName(context: StartContext): string {
+  const { cgroup, name } = context.spec;
+  const suffix = context.start.cgroupSuffix;
+  if (cgroup.payload !== null) return `${cgroup.payload}${suffix}`;
+  if (cgroup.parent !== null) return `${cgroup.parent}/lxc.payload.${name}${suffix}`;
+  if (cgroup.pattern !== null && cgroup.pattern !== "" && cgroup.pattern !== "%n") return `${cgroup.pattern.replaceAll("%n", name)}${suffix}`;
+  return `lxc.payload.${name}${suffix}`;
+}
+
+function join(...parts: readonly string[]): string {
+  return parts.join("/").replace(/\/+/g, "/");
+}
+
+export function cgroupPaths(context: StartContext): CgroupPaths {
+  const { host, spec, start } = context;
+  const name = payloadName(context);
+  const base = (own: string, key: string): string => (spec.cgroup.relative ? (start.callerCgroups[key] ?? own) : "/");
+  const { inner } = spec.cgroup;
+  return {
+    legacy: host.cgroups.legacy.map((hierarchy) => {
+      const path = join(hierarchy.mount, base(hierarchy.own, hierarchy.controllers.join(",")), name);
+      return { hierarchy, path, inner: inner === null ? null : `${path}/${inner}` };
+    }),
+    unified: host.cgroups.unified === null ? null : unifiedPath(join(host.cgroups.unified.mount, base(host.cgroups.unified.own, ""), name), inner),
+  };
+}
+
+function unifiedPath(path: string, inner: string | null): { readonly path: string; readonly inner: string | null } {
+  return { path, inner: inner === null ? null : `${path}/${inner}` };
+}
+
+/** Registers the removal of all payload directories; whatever is still in them is killed first by the reaper. */
+export function deferRemoval(context: StartContext, paths: CgroupPaths): void {
+  const all = [...paths.legacy.map((item) => item.path), ...(paths.unified === null ? [] : [paths.unified.path])];
+  if (all.length === 0) return;
+  const { build, monitor, spec } = context;
+  defer(monitor, "remove cgroups", "remove the cgroups at the end", (undo) => {
+    const slow = label("still in use");
+    const done = label("removed");
+    const inners = spec.cgroup.inner === null ? [] : all.map((path) => `${path}/${spec.cgroup.inner ?? ""}`);
+    for (const path of [...inners, ...all]) {
+      call(undo, "unlinkat", [cwdFd, str(build, path), flagsOf(AT_FLAGS, AT_REMOVEDIR)], {
+        note: `remove the cgroup ${path}`,
+        on: [{ on: ENOENT, to: "next" }, ...goOn(slow, EBUSY, ENOTEMPTY)],
+      });
+    }
+    jump(undo, done, "all are gone");
+    place(undo, slow);
+    runReaper(undo, all);
+    place(undo, done);
+  });
+}
+
+/** `islet reap DIR...`: the static binary kills what is in the cgroups and removes the trees. */
+function runReaper(undo: Block, paths: readonly string[]): void {
+  const { build } = undo;
+  const pidfd = slot(build, "reaper.pidfd");
+  const room = buffer(build, 8, "reaper.pidfd");
+  clone(undo, "reaper", cloneArguments(undo, BigInt(CLONE_PIDFD), signalChild, room, null), { note: "start the reaper" }, (child) => {
+    defaultSignals(child);
+    call(child, "execve", [str(build, "/proc/self/exe"), stringArray(build, ["islet", "reap", ...paths]), stringArray(build, [])], { note: "execute the reaper" });
+  });
+  load(undo, pidfd, room, 4, "take the reaper's pidfd");
+  wait(undo, pidfd, false, { note: "wait for the reaper" });
+  close(undo, pidfd, "close the reaper's pidfd");
+}
+
+/** Makes the payload directories and applies all limits that need no process. */
+export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
+  const { monitor, host } = context;
+  const settings = resolveSettings(context);
+  for (const item of paths.legacy) {
+    makeDirectories(monitor, item.path, item.hierarchy.mount);
+    if (item.hierarchy.controllers.includes("cpuset")) {
+      writeFile(monitor, `${item.path}/cpuset.cpus`, host.cpus, `allow the processors ${host.cpus}`, null);
+      writeFile(monitor, `${item.path}/cpuset.mems`, host.memoryNodes, `allow the memory nodes ${host.memoryNodes}`, null);
+      writeFile(monitor, `${item.path}/cgroup.clone_children`, "1", "let child cgroups inherit them", null);
+    }
+    for (const setting of settings.legacy) {
+      const controller = setting.file.split(".")[0] ?? "";
+      if (item.hierarchy.controllers.includes(controller)) applySetting(monitor, item.path, setting);
+    }
+    if (item.inner !== null) makeDirectories(monitor, item.inner, item.path);
+  }
+  const { unified } = paths;
+  if (unified !== null && host.cgroups.unified !== null) {
+    enableControllers(context, unified.path, host.cgroups.unified.mount, host.cgroups.unified.controllers);
+    makeDirectories(monitor, unified.path, host.cgroups.unified.mount);
+    for (const setting of settings.unified) applySetting(monitor, unified.path, setting);
+    if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path);
+    if (unifiedFd !== null) {
+      openat(monitor, cwdFd, unified.inner ?? unified.path, O_PATH | openFlags(context.build.arch).O_DIRECTORY, unifiedFd, { note: "open the payload cgroup" });
+    }
+  }
+}
+
+/** All directories on the way below the mount; they may exist. */
+function makeDirectories(block: Block, path: string, mount: string): void {
+  const rest = path.slice(mount.length).split("/").filter(Boolean);
+  rest.forEach((_, index) => {
+    const prefix = `${mount}/${rest.slice(0, index + 1).join("/")}`;
+    mkdirat(block, cwdFd, prefix, 0o755, {
+      note: `make the cgroup ${prefix}`,
+      on: [{ on: EEXIST, to: "next" }],
+      hints: { EACCES: "this needs a cgroup that is delegated to the caller", EROFS: "the cgroup file system is mounted read-only" },
+    });
+  });
+}
+
+function enableControllers(context: StartContext, path: string, mount: string, controllers: readonly string[]): void {
+  const rest = path.slice(mount.length).split("/").filter(Boolean).slice(0, -1);
+  const places = [mount, ...rest.map((_, index) => `${mount}/${rest.slice(0, index + 1).join("/")}`)];
+  for (const directory of places) {
+    for (const controller of controllers) {
+      writeFile(context.monitor, `${directory}/cgroup.subtree_control`, `+${controller}`, `enable ${controller} below ${directory}`, null, true);
+    }
+  }
+}
+
+/** open, write, close of a control file. */
+export function writeFile(block: Block, path: string, value: string, note: string, at: CgroupSetting["at"], mayFail = false): void {
+  const fd = slot(block.build, "file");
+  const before = block.at;
+  block.at = at;
+  const after = label(`after ${path}`);
+  const on = mayFail ? [{ on: "any" as const, to: after }] : [];
+  const hints = { EINVAL: `the kernel refused the value ${JSON.stringify(value)}`, ENOENT: "this kernel or hierarchy has no such file" };
+  openat(block, cwdFd, path, O_WRONLY, fd, { note, on, hints });
+  writeText(block, fd, value, { note, on: mayFail ? [{ on: "any", to: "next" }] : [], hints });
+  close(block, fd, `close ${path}`);
+  place(block, after);
+  block.at = before;
+}
+
+function applySetting(block: Block, directory: string, setting: CgroupSetting): void {
+  writeFile(block, `${directory}/${setting.file}`, setting.value, `set ${setting.file} to ${setting.value}`, setting.at);
+}
+
+/** Which settings this host gets: its own kind's as they are, the other kind's translated where its own says nothing of them. */
+export function resolveSettings(context: StartContext): { readonly legacy: readonly CgroupSetting[]; readonly unified: readonly CgroupSetting[] } {
+  const { host, spec } = context;
+  const legacyControllers = new Set(host.cgroups.legacy.flatMap((hierarchy) => hierarchy.controllers));
+  const unifiedControllers = new Set(host.cgroups.unified?.controllers ?? []);
+  const legacy: CgroupSetting[] = [];
+  const unified: CgroupSetting[] = [];
+  const onUnified = (file: string): boolean => file.startsWith("cgroup.") ? host.cgroups.unified !== null : unifiedControllers.has(file.split(".")[0] ?? "");
+  const onLegacy = (file: string): boolean => legacyControllers.has(file.split(".")[0] ?? "");
+  for (const setting of spec.cgroup.settings) {
+    if (setting.version === "v1") {
+      if (onLegacy(setting.file)) legacy.push(setting);
+      else unified.push(...translateToUnified(setting, spec.cgroup.settings).filter((made) => onUnified(made.file)));
+    } else if (onUnified(setting.file)) unified.push(setting);
+    else legacy.push(...translateToLegacy(setting).filter((made) => onLegacy(made.file)));
+  }
+  return { legacy: orderLegacy(legacy), unified };
+}
+
+/** memory.memsw.limit must follow memory.limit (kernel documentation, cgroup-v1/memory). */
+function orderLegacy(settings: readonly CgroupSetting[]): readonly CgroupSetting[] {
+  const late = (setting: CgroupSetting): boolean => setting.file.startsWith("memory.memsw.");
+  return [...settings.filter((setting) => !late(setting)), ...settings.filter(late)];
+}
+
+/** Moves the process into the payload cgroups of the legacy hierarchies (and the unified one, where clone did not place it there). */
+export function joinCgroups(block: Block, paths: CgroupPaths, pid: Slot, withUnified: boolean): void {
+  const text = buffer(block.build, 16, '"PID"');
+  const length = slot(block.build, "pid.length");
+  format(block, text, "%", [pid], "write the pid", length);
+  const files = [...paths.legacy.map((item) => item.inner ?? item.path), ...(withUnified && paths.unified !== null ? [paths.unified.inner ?? paths.unified.path] : [])];
+  for (const directory of files) joinOne(block, `${directory}/cgroup.procs`, text, length);
+}
+
+function joinOne(block: Block, path: string, text: Data, length: Slot): void {
+  const fd = slot(block.build, "procs");
+  openat(block, cwdFd, path, O_WRONLY, fd, { note: `open ${path}` });
+  call(block, "write", [fd, text, length], { note: `move the container into ${path.replace("/cgroup.procs", "")}`, hints: { ENOSPC: "cpuset.cpus and cpuset.mems of the cgroup are empty", EBUSY: "the cgroup has controllers enabled for its children" } });
+  close(block, fd, `close ${path}`);
+}
+
+/** Device rules; applied when the container's nodes have been made. */
+export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
+  const { spec, monitor } = context;
+  const hierarchy = paths.legacy.find((item) => item.hierarchy.controllers.includes("devices"));
+  const rules = hierarchy !== undefined ? pick(spec.cgroup.devicesV1, spec.cgroup.devicesV2) : pick(spec.cgroup.devicesV2, spec.cgroup.devicesV1);
+  if (rules.length === 0) return;
+  if (hierarchy !== undefined) {
+    for (const rule of rules) {
+      writeFile(monitor, `${hierarchy.path}/devices.${rule.allow ? "allow" : "deny"}`, deviceText(rule), `${rule.allow ? "allow" : "deny"} the device ${deviceText(rule)}`, rule.at);
+    }
+    return;
+  }
+  if (unifiedFd === null) throw new IsletError("ISLET_UNSUPPORTED", "device rules need a cgroup hierarchy with the devices controller or cgroup v2", { at: rules[0]?.at ?? null });
+  attachDeviceProgram(context, rules, unifiedFd);
+}
+
+function pick(own: readonly DeviceRule[], other: readonly DeviceRule[]): readonly DeviceRule[] {
+  return own.length > 0 ? own : other;
+}
+
+/** `c 1:3 rwm`, as devices.allow takes it. */
+export function deviceText(rule: DeviceRule): string {
+  if (rule.type === "a") return "a";
+  const number = (value: number | null): string => (value === null ? "*" : String(value));
+  return `${rule.type} ${number(rule.major)}:${number(rule.minor)} ${rule.read ? "r" : ""}${rule.write ? "w" : ""}${rule.mknod ? "m" : ""}`;
+}
+
+function attachDeviceProgram(context: StartContext, rules: readonly DeviceRule[], unifiedFd: Slot): void {
+  const { monitor, build } = context;
+  const made = compileDeviceRules(rules, "allow");
+  const program = slot(build, "device.program");
+  const attr = blob(build, bpfProgLoad({ type: 15, instructions: made, name: "islet_devices", expectedAttachType: 6 }), `{BPF_PROG_TYPE_CGROUP_DEVICE, ${made.length / 8} instructions}`);
+  call(monitor, "bpf", [imm(5, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], { note: "load the device rules", out: program });
+  const attach = data(build, bpfProgAttach({ type: 6, flags: 2 }), "{BPF_CGROUP_DEVICE}");
+  store(monitor, unifiedFd, within(attach, BPF_PROG_ATTACH_AT.target_fd, 4), 4, "name the cgroup");
+  store(monitor, program, within(attach, BPF_PROG_ATTACH_AT.attach_bpf_fd, 4), 4, "name the program");
+  call(monitor, "bpf", [imm(8, "BPF_PROG_ATTACH"), attach, imm(attach.size)], { note: "attach the device rules to the payload cgroup", hints: { EPERM: "another program on a cgroup above forbids it" } });
+  close(monitor, program, "close the device program");
+}
+

@@ -1,0 +1,51 @@
+import type { NamespaceKind } from "../spec/namespace.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import type { HostFacts, StartFacts } from "../spec/host.js";
+import type { Block, Build } from "../program/assembler.js" ;
+import type { Slot } from "../program/ops.js";
+
+/** What every part of a start's plan works with. */
+export interface StartContext {
+  readonly spec: ContainerSpec;
+  readonly host: HostFacts;
+  readonly start: StartFacts;
+  readonly build: Build;
+  /** The monitor's section: the host's side. */
+  readonly monitor: Block;
+  readonly slots: StartSlots;
+}
+
+export interface StartSlots {
+  /** Preset: the monitor's listening socket. */
+  readonly listen: Slot;
+  /** Preset: the caller's descriptors 0-2, where the start takes them over. */
+  readonly stdio: readonly [Slot, Slot, Slot] | null;
+  /** Preset: a sealed copy of islet's binary, for supervised init. */
+  readonly binary: Slot | null;
+  /** 1 when the main process asked for a restart; set by the monitor. */
+  readonly restart: Slot;
+  /** Wait status of the main process; set by the monitor. */
+  readonly status: Slot;
+  /** 1 once RUNNING was reached. */
+  readonly running: Slot;
+  /** Main process: pid in the monitor's namespace, and pidfd. */
+  readonly pid: Slot;
+  readonly pidfd: Slot;
+  /** Both ends of the socket pair that keeps monitor and child in step. */
+  readonly sync: Slot;
+  readonly childSync: Slot;
+  readonly monitorPid: Slot;
+  /** Namespaces kept open for stop hooks; {} without such hooks. */
+  readonly namespaces: Readonly<Partial<Record<NamespaceKind, Slot>>>;
+  /** Write end of the pipe for hooks' output; null without hooks. */
+  readonly hookOutput: Slot | null;
+}
+
+export function hasUserNamespace(context: StartContext): boolean {
+  return context.spec.namespaces.user.kind === "new";
+}
+
+/** LXC's root for a container's own runtime and store directories. */
+export function containerDirectory(spec: ContainerSpec): string {
+  return `${spec.storePath}/${spec.name}`;
+}

@@ -1,0 +1,32 @@
+import { type Block, buffer, call, cwdFd, data, format, imm, slot } from "../program/assembler.js";
+import { close, openat, writeText } from "../program/calls.js";
+import { O_WRONLY } from "../sys/flags.js";
+import type { IdMapEntry } from "../spec/idmap.js";
+import type { StartContext } from "./context.js";
+
+/** The text of /proc/PID/uid_map or gid_map (user_namespaces(7)). */
+export function mapText(map: readonly IdMapEntry[], type: "uid" | "gid"): string {
+  return map
+    .filter((entry) => entry.type === type)
+    .map((entry) => `${entry.inside} ${entry.outside} ${entry.count}\n`)
+    .join("");
+}
+
+/** The monitor writes the maps of the child's user namespace, which waits for it. */
+export function mapIds(context: StartContext, child: Block): void {
+  const { monitor, build, slots, spec } = context;
+  for (const type of ["uid", "gid"] as const) {
+    const text = mapText(spec.idmap, type);
+    if (text === "") continue;
+    const path = buffer(build, 40, `"/proc/PID/${type}_map"`);
+    const fd = slot(build, `${type}_map`);
+    const at = spec.idmap.find((entry) => entry.type === type)?.at ?? null;
+    const hints = { EINVAL: "the ranges overlap, or there are more than the kernel takes", EPERM: "ids of the host can be mapped only by root" };
+    format(monitor, path, `/proc/%/${type}_map`, [slots.pid], `write the path of the ${type} map`);
+    openat(monitor, cwdFd, path, O_WRONLY, fd, { note: `open the ${type} map`, at });
+    writeText(monitor, fd, text, { note: `map the container's ${type}s`, at, hints });
+    close(monitor, fd, `close the ${type} map`);
+  }
+  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[mapped]"), imm(1)], { note: "tell the child that its ids are mapped", full: true });
+  call(child, "read", [slots.childSync, buffer(build, 8, "[mapped]"), imm(1)], { note: "wait for the id maps", full: true });
+}

@@ -1,0 +1,18 @@
+/** Longest name of an abstract socket: sun_path without its leading NUL (unix(7)). */
+const longest = 107;
+
+/**
+ * LXC's command socket of a container: `STOREPATH/NAME/command`, or `lxc/HASH/command` where that is too long (FNV-1a of
+ * `STOREPATH/NAME`). Tools that scan /proc/net/unix find running containers by it.
+ */
+export function lockName(storePath: string, name: string): string {
+  const whole = `${storePath}/${name}/command`;
+  if (new TextEncoder().encode(whole).length <= longest) return whole;
+  return `lxc/${fnv1a64(`${storePath}/${name}`).toString(16).padStart(16, "0")}/command`;
+}
+
+function fnv1a64(text: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of new TextEncoder().encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
+}

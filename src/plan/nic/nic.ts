@@ -1,0 +1,183 @@
+import { IsletError } from "../../base/errors.js";
+import { type Block, buffer, call, cwdFd, format, imm, slot } from "../../program/assembler.js";
+import { close } from "../../program/calls.js";
+import type { Slot } from "../../program/ops.js";
+import { EEXIST } from "../../sys/errno.js";
+import { parseIp } from "../../sys/ip.js";
+import { newAddress, newRoute, setLink } from "../../sys/netlink.js";
+import type { NicGateway, NicSpec } from "../../spec/nic.js";
+import type { StartContext } from "../context.js";
+import { hookArgv, hookEnvironment, runCommand } from "../hooks.js";
+import { defer } from "../../program/assembler.js";
+import { planIpvlan, planMacvlan, planVlan } from "./stacked.js";
+import { type NetSockets, interfaceIndex, openNetSockets, request } from "./netlink.js";
+import { planPhys } from "./phys.js";
+import { planVeth } from "./veth.js";
+
+/** What a nic's planner gets. */
+export interface NicContext {
+  readonly context: StartContext;
+  readonly nic: NicSpec;
+  /** Its name inside the container. */
+  readonly name: string;
+  readonly sockets: NetSockets;
+  /** The container's network namespace. */
+  readonly netns: Slot;
+}
+
+/** Names inside: those given, and ethN in order for the others (lxc.container.conf(5), NETWORK). */
+export function nicNames(nics: readonly NicSpec[]): readonly (string | null)[] {
+  const taken = new Set(nics.flatMap((nic) => (nic.name === null ? [] : [nic.name])));
+  let next = 0;
+  return nics.map((nic) => {
+    if (nic.type === "empty") return null;
+    if (nic.name !== null) return nic.name;
+    while (taken.has(`eth${next}`)) next += 1;
+    const name = `eth${next}`;
+    next += 1;
+    return name;
+  });
+}
+
+function nicsOf(context: StartContext): readonly NicSpec[] {
+  return context.spec.network.kind === "own" ? context.spec.network.nics : [];
+}
+
+/** The host's side: makes each nic and puts it into the container, under its name there. */
+export function planHostNics(context: StartContext): void {
+  const nics = nicsOf(context);
+  const real = nics.filter((nic) => nic.type !== "empty");
+  if (real.length === 0) {
+    for (const nic of nics) runScripts(context, nic, ["empty"]);
+    return;
+  }
+  const { monitor, build, slots } = context;
+  const path = buffer(build, 40, '"/proc/PID/ns/net"');
+  const netns = slot(build, "netns");
+  const sockets = openNetSockets(monitor, "host");
+  format(monitor, path, "/proc/%/ns/net", [slots.pid], "write the path of the container's network namespace");
+  call(monitor, "openat", [cwdFd, path, imm(0o2000000, "O_RDONLY|O_CLOEXEC"), imm(0)], { note: "open the container's network namespace", out: netns });
+  const names = nicNames(nics);
+  nics.forEach((nic, position) => {
+    const name = names[position] ?? null;
+    const before = monitor.at;
+    monitor.at = nic.at;
+    if (name === null) runScripts(context, nic, ["empty"]);
+    else planNic({ context, nic, name, sockets, netns });
+    monitor.at = before;
+  });
+  close(monitor, sockets.rtnl, "close the netlink socket");
+  close(monitor, sockets.ioctl, "close the ioctl socket");
+  if (!nics.some((nic) => nic.type === "phys")) close(monitor, netns, "close the network namespace");
+  else {
+    defer(monitor, "close netns", "close the network namespace at the end", (undo) => {
+      close(undo, netns, "close the network namespace");
+    });
+  }
+}
+
+function planNic(made: NicContext): void {
+  const { nic } = made;
+  switch (nic.type) {
+    case "veth":
+      runScripts(made.context, nic, ["veth", nic.link ?? "", planVeth(made, nic)]);
+      return;
+    case "macvlan":
+      planMacvlan(made, nic);
+      runScripts(made.context, nic, ["macvlan", nic.link, made.name]);
+      return;
+    case "ipvlan":
+      planIpvlan(made, nic);
+      runScripts(made.context, nic, ["ipvlan", nic.link, made.name]);
+      return;
+    case "vlan":
+      planVlan(made, nic);
+      runScripts(made.context, nic, ["vlan", nic.link, made.name]);
+      return;
+    case "phys":
+      planPhys(made, nic);
+      runScripts(made.context, nic, ["phys", nic.link]);
+      return;
+    case "empty":
+      return;
+    default: {
+      const impossible: never = nic;
+      throw new Error(String(impossible));
+    }
+  }
+}
+
+/** lxc.net.N.script.up now and script.down at the end, on the host. */
+function runScripts(context: StartContext, nic: NicSpec, words: readonly string[]): void {
+  const [type = "", parent, peer] = words;
+  const command = (script: string, direction: "up" | "down"): Parameters<typeof runCommand>[1] => ({
+    name: `script.${direction} of nic ${nic.index}`,
+    argv: context.spec.hooks.version === 0 ? hookArgv(context, script, "net", direction, words) : hookArgv(context, script, "net", direction, words.slice(0)),
+    environment: {
+      ...hookEnvironment(context, "net", null),
+      ...(context.spec.hooks.version === 1
+        ? { LXC_HOOK_TYPE: direction, LXC_NET_TYPE: type, ...(parent === undefined ? {} : { LXC_NET_PARENT: parent }), ...(peer === undefined ? {} : { LXC_NET_PEER: peer }) }
+        : {}),
+    },
+    late: [],
+    note: `the network script ${script}`,
+    at: nic.at,
+  });
+  const { scriptUp, scriptDown } = nic;
+  if (scriptDown !== null) {
+    defer(context.monitor, `script.down of nic ${nic.index}`, `run ${scriptDown} at the end`, (undo) => {
+      runCommand(undo, command(scriptDown, "down"), context.slots.hookOutput, "ignore");
+    });
+  }
+  if (scriptUp !== null) runCommand(context.monitor, command(scriptUp, "up"), context.slots.hookOutput, "fail");
+}
+
+/** Inside: addresses, links up, routes. lo comes up when any nic is to be up. */
+export function planInsideNics(context: StartContext, child: Block): void {
+  const nics = nicsOf(context);
+  if (!nics.some((nic) => nic.up || nic.addresses.length > 0)) return;
+  const names = nicNames(nics);
+  const sockets = openNetSockets(child, "inside");
+  if (nics.some((nic) => nic.up)) {
+    request(child, sockets, setLink({ index: 1, up: true }), {}, "{RTM_SETLINK, lo, up}", { note: "bring lo up" });
+  }
+  nics.forEach((nic, position) => {
+    const name = names[position] ?? null;
+    if (name === null) return;
+    child.at = nic.at;
+    const index = interfaceIndex(child, sockets, name, { note: `find ${name} in the container` });
+    for (const address of nic.addresses) {
+      const bytes = parseIp(address.family, address.address);
+      if (bytes === undefined) throw badAddress(address.address, address.at);
+      const broadcast = address.broadcast === null ? undefined : parseIp("ipv4", address.broadcast);
+      const message = newAddress({ index: "late", address: bytes, prefix: address.prefix, ...(broadcast === undefined ? {} : { broadcast }) });
+      request(child, sockets, message, { index }, `{RTM_NEWADDR, ${address.address}/${address.prefix}}`, { note: `give ${name} the address ${address.address}/${address.prefix}`, at: address.at, on: [{ on: EEXIST, to: "next" }] });
+    }
+    if (nic.up) request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, { note: `bring ${name} up` });
+    planGateway(context, child, sockets, nic, name, index, "ipv4", nic.gateway4);
+    planGateway(context, child, sockets, nic, name, index, "ipv6", nic.gateway6);
+  });
+  child.at = null;
+  close(child, sockets.rtnl, "close the netlink socket");
+  close(child, sockets.ioctl, "close the ioctl socket");
+}
+
+function planGateway(context: StartContext, child: Block, sockets: NetSockets, nic: NicSpec, name: string, index: Slot, family: "ipv4" | "ipv6", gateway: NicGateway | null): void {
+  if (gateway === null) return;
+  const hints = { ENETUNREACH: "the gateway is not on a network of the nic's addresses", ENETDOWN: "the nic is not up; see lxc.net.N.flags" };
+  if (gateway.kind === "device") {
+    request(child, sockets, newRoute({ family, index: "late" }), { index }, `{RTM_NEWROUTE, default dev ${name}}`, { note: `route everything through ${name}`, at: gateway.at, hints });
+    return;
+  }
+  const link = "link" in nic ? nic.link : null;
+  const text = gateway.kind === "address" ? gateway.address : link === null ? null : (context.start.linkAddresses[link]?.[family] ?? null);
+  if (text === null) throw new IsletError("ISLET_BAD_CONFIG", `the gateway of ${name} is "auto", but ${link ?? "its link"} has no ${family} address`, { at: gateway.at });
+  const bytes = parseIp(family, text);
+  if (bytes === undefined) throw badAddress(text, gateway.at);
+  const message = newRoute({ family, gateway: bytes, index: "late", onlink: true });
+  request(child, sockets, message, { index }, `{RTM_NEWROUTE, default via ${text}}`, { note: `route everything through ${text}`, at: gateway.at, hints });
+}
+
+function badAddress(text: string, at: NicSpec["at"]): IsletError {
+  return new IsletError("ISLET_BAD_CONFIG", `"${text}" is not an address`, { at });
+}

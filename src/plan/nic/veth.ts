@@ -1,0 +1,47 @@
+import { IsletError } from "../../base/errors.js";
+import { defer } from "../../program/assembler.js";
+import { close } from "../../program/calls.js";
+import { ENODEV } from "../../sys/errno.js";
+import { parseMac } from "../../sys/ip.js";
+import { delLink, newLinkVeth } from "../../sys/netlink.js";
+import type { NicSpec } from "../../spec/nic.js";
+import type { NicContext } from "./nic.js";
+import { interfaceIndex, openNetSockets, request } from "./netlink.js";
+
+/** A veth pair: its far end is born inside the container under its name there, its near end on the bridge. Returns the near end's name. */
+export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type: "veth" }>): string {
+  const { context, name, sockets, netns } = made;
+  const { monitor, start } = context;
+  if (nic.mode === "router") throw new IsletError("ISLET_UNSUPPORTED", "lxc.net.N.veth.mode = router is not available", { at: nic.at });
+  if (nic.vlanId !== null || nic.vlanTagged.length > 0) throw new IsletError("ISLET_UNSUPPORTED", "VLANs of a veth are not available", { at: nic.at });
+  const random = start.random.slice((nic.index * 16) % Math.max(1, start.random.length - 16));
+  const near = nic.pair ?? `veth${random.slice(0, 6)}`;
+  const hwaddr = nic.hwaddr === null ? undefined : parseMac(nic.hwaddr);
+  // A high address keeps the bridge from taking this port's address for its own.
+  const nearAddress = parseMac(`fe:${random.slice(6, 16).replace(/(..)(?=.)/g, "$1:")}`);
+  const master = nic.link === null ? null : interfaceIndex(monitor, sockets, nic.link, { note: `find the bridge ${nic.link}`, hints: { ENODEV: `there is no interface ${nic.link} on the host; make the bridge, or change lxc.net.${nic.index}.link` } });
+  defer(monitor, `remove ${near}`, `remove ${near} at the end`, (undo) => {
+    const own = openNetSockets(undo, "undo");
+    request(undo, own, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, { note: `remove ${near}`, on: [{ on: ENODEV, to: "next" }] });
+    close(undo, own.rtnl, "close the netlink socket");
+    close(undo, own.ioctl, "close the ioctl socket");
+  });
+  const message = newLinkVeth({
+    name: near,
+    peerName: name,
+    up: true,
+    peerNetnsFd: "late",
+    ...(nic.mtu === null ? {} : { mtu: nic.mtu, peerMtu: nic.mtu }),
+    ...(hwaddr === undefined ? {} : { peerHwaddr: hwaddr }),
+    ...(nearAddress === undefined ? {} : { hwaddr: nearAddress }),
+    ...(nic.rxQueues === null ? {} : { numRxQueues: nic.rxQueues, peerNumRxQueues: nic.rxQueues }),
+    ...(nic.txQueues === null ? {} : { numTxQueues: nic.txQueues, peerNumTxQueues: nic.txQueues }),
+    ...(master === null ? {} : { master: "late" as const }),
+  });
+  request(monitor, sockets, message, { netnsFd: netns, ...(master === null ? {} : { masterIndex: master }) }, `{RTM_NEWLINK, veth ${near} and ${name}${nic.link === null ? "" : `, master ${nic.link}`}}`, {
+    note: `make the veth pair ${near} and ${name}`,
+    hints: { EEXIST: `the name ${near} is in use on the host`, EINVAL: `${nic.link ?? "the link"} is not a bridge, or a value of the nic is refused` },
+  });
+  return near;
+}
+

@@ -1,0 +1,61 @@
+import type { Arch } from "../sys/arch.js";
+
+/** What the planner must know of the machine: gathered by src/host/probe.ts, given to plan() as plain data. */
+export interface HostFacts {
+  readonly arch: Arch;
+  /** /run/islet or $ISLET_RUNTIME_DIR. */
+  readonly runtimeDir: string;
+  /** Highest capability the kernel knows. */
+  readonly lastCapability: number;
+  readonly cgroups: CgroupLayout;
+  /** Namespace kinds that the kernel has. */
+  readonly namespaces: readonly string[];
+  readonly lsm: { readonly apparmor: boolean; readonly selinux: boolean };
+  /** The daemon itself is in a user namespace: no mknod, no device controller. */
+  readonly inUserNamespace: boolean;
+  /** Online processors and memory nodes for cpuset on v1, e.g. "0-1" and "0". */
+  readonly cpus: string;
+  readonly memoryNodes: string;
+}
+
+export interface CgroupLayout {
+  readonly unified: {
+    /** Mount point, e.g. /sys/fs/cgroup or /sys/fs/cgroup/unified. */
+    readonly mount: string;
+    /** Controllers that the root offers. */
+    readonly controllers: readonly string[];
+    /** The daemon's own cgroup in it, e.g. "/". */
+    readonly own: string;
+  } | null;
+  readonly legacy: readonly LegacyHierarchy[];
+}
+
+export interface LegacyHierarchy {
+  /** Mount point, e.g. /sys/fs/cgroup/memory. */
+  readonly mount: string;
+  /** memory, cpu, cpuacct ...; name=systemd for a named one. */
+  readonly controllers: readonly string[];
+  readonly own: string;
+}
+
+/** What is known only for this one start. */
+export interface StartFacts {
+  /** Environment of whoever starts it: inherited by hooks on the host, source of `inherit` entries. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Appended to the names of payload cgroups when they are taken: "" or "-1", "-2" ... */
+  readonly cgroupSuffix: string;
+  /** Text for random names and addresses, at least 16 hex digits per nic. */
+  readonly random: string;
+  /** Pids behind the namespaces to share, by container name or path as the spec names it. */
+  readonly sharedPids: Readonly<Record<string, number>>;
+  /** The caller's pid and cgroup for namespaces to keep, and lxc.cgroup.relative. */
+  readonly callerPid: number;
+  readonly callerCgroups: Readonly<Record<string, string>>;
+  /** Addresses of host links that an `auto` gateway refers to, by link name. */
+  readonly linkAddresses: Readonly<Record<string, { readonly ipv4: string | null; readonly ipv6: string | null }>>;
+  readonly pidFile: string | null;
+  /** Main process gets descriptors of the caller (preset slots) as 0-2 where true, the console elsewhere. */
+  readonly stdio: readonly [boolean, boolean, boolean] | null;
+  /** Path of the monitor's socket, removed at the end. */
+  readonly socketPath: string;
+}
