@@ -1,7 +1,27 @@
 /** Mount options as mount(8) and fstab(5) write them, and back. */
 import {
-  MS_BIND, MS_DIRSYNC, MS_I_VERSION, MS_LAZYTIME, MS_MANDLOCK, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW,
-  MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_SYNCHRONOUS, MS_UNBINDABLE,
+  MS_BIND,
+  MS_DIRSYNC,
+  MS_I_VERSION,
+  MS_LAZYTIME,
+  MS_MANDLOCK,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_RELATIME,
+  MS_REMOUNT,
+  MS_SHARED,
+  MS_SILENT,
+  MS_SLAVE,
+  MS_STRICTATIME,
+  MS_SYNCHRONOUS,
+  MS_UNBINDABLE,
 } from "../sys/flags.js";
 import type { MountOptions } from "./mount.js";
 
@@ -74,7 +94,10 @@ export function showMountOptions(options: MountOptions): readonly string[] {
     if (kind === "set" && (flags & flag) === flag) {
       out.push(word);
       flags &= ~flag;
-    } else if ((kind === "clear" && (options.clear & flag) === flag) || (kind === "propagation" && options.propagation === flag)) {
+    } else if (
+      (kind === "clear" && (options.clear & flag) === flag) ||
+      (kind === "propagation" && options.propagation === flag)
+    ) {
       out.push(word);
     }
   }

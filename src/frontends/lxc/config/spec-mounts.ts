@@ -1,0 +1,195 @@
+/** Root file system and mounts of a configuration as a spec has them. */
+import type { Source } from "../../../base/source.js";
+import type { DevSpec, MountEntry, MountSpec } from "../../../spec/mount.js";
+import { noMountOptions, parseMountOptions } from "../../../spec/mount-options.js";
+import type { RootfsSource, RootfsSpec } from "../../../spec/rootfs.js";
+import { type Collector, fault, skipped } from "./collector.js";
+import { fstabLines, parseMountLine, type ParsedMount } from "./fstab.js";
+import { normalisePath } from "./grammar.js";
+import { defaultDevSize, splitRootfsPath } from "./keys-mount.js";
+import type { Item, Values } from "./model.js";
+
+/** What LXC puts into a /dev of its own (conf.c's device list); console, ttys and pts are the console's business. */
+// prettier-ignore
+export const defaultDev: Pick<DevSpec, "nodes" | "links"> = {
+  nodes: [
+    { name: "full", type: "c", major: 1, minor: 7, mode: 0o666 },
+    { name: "null", type: "c", major: 1, minor: 3, mode: 0o666 },
+    { name: "random", type: "c", major: 1, minor: 8, mode: 0o666 },
+    { name: "tty", type: "c", major: 5, minor: 0, mode: 0o666 },
+    { name: "urandom", type: "c", major: 1, minor: 9, mode: 0o666 },
+    { name: "zero", type: "c", major: 1, minor: 5, mode: 0o666 },
+  ],
+  links: [
+    { name: "fd", target: "/proc/self/fd" },
+    { name: "stdin", target: "/proc/self/fd/0" },
+    { name: "stdout", target: "/proc/self/fd/1" },
+    { name: "stderr", target: "/proc/self/fd/2" },
+  ],
+};
+
+export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
+  const given = values.rootfsPath;
+  const at = given?.at ?? null;
+  const split = splitRootfsPath(given?.value ?? "");
+  const source: RootfsSource =
+    given === null
+      ? { kind: "host" }
+      : rootfsSource(split.type ?? values.rootfsBackend?.value ?? null, split.path, given, into);
+  const words = values.rootfsOptions?.value.split(",") ?? [];
+  const map = words
+    .filter((word) => word.startsWith("idmap="))
+    .at(-1)
+    ?.slice(6);
+  const optionsAt = values.rootfsOptions?.at ?? null;
+  if (map !== undefined) {
+    if (source.kind !== "dir")
+      fault(into, "idmap= works for a directory only", optionsAt, "write lxc.rootfs.path = dir:/PATH");
+    if (map === "container" && values.idmap.length === 0) fault(into, "idmap=container needs an lxc.idmap", optionsAt);
+    if (map !== "container" && !map.startsWith("/"))
+      fault(into, `"idmap=${map}" is neither idmap=container nor idmap=/path/to/a/user/namespace`, optionsAt);
+  }
+  return {
+    source,
+    documentPath: given === null ? "" : source.kind === "dir" ? source.path : split.path,
+    mountPoint: values.rootfsMount?.value ?? null,
+    options:
+      words.length === 0 ? noMountOptions : parseMountOptions(words.filter((word) => !word.startsWith("idmap="))),
+    idmap: map === undefined ? "as-is" : map === "container" ? "container" : { userns: map },
+    managed: values.rootfsManaged?.value ?? true,
+    at,
+  };
+}
+
+function rootfsSource(type: string | null, path: string, given: Item<string>, into: Collector): RootfsSource {
+  const known = type ?? detectType(path, into);
+  switch (known) {
+    case "dir": {
+      const directory = normalisePath(path);
+      if (!directory.startsWith("/")) fault(into, `the root file system "${path}" is not an absolute path`, given.at);
+      return { kind: "dir", path: directory };
+    }
+    case "overlay":
+    case "overlayfs": {
+      const parts = path.split(":").map(normalisePath);
+      const upper = parts.at(-1);
+      if (upper === undefined || parts.length < 2 || !parts.every((part) => part.startsWith("/"))) {
+        fault(into, `"${path}" does not name the layers of an overlay`, given.at, "write overlay:/LOWER:/UPPER");
+        return { kind: "overlay", lowers: [], upper: "" };
+      }
+      return { kind: "overlay", lowers: parts.slice(0, -1), upper };
+    }
+    case "loop":
+    case "loopback":
+      return { kind: "device", driver: "loop", path: normalisePath(path) };
+    case "block":
+    case "lvm":
+    case "nbd":
+      return { kind: "device", driver: known, path: normalisePath(path) };
+    case "btrfs":
+    case "zfs":
+    case "rbd":
+      return { kind: "device", driver: known, path };
+    default:
+      fault(
+        into,
+        `"${known}" is not a type of root file system: dir, overlay, loop, lvm, zfs, btrfs, nbd, rbd`,
+        given.at,
+      );
+      return { kind: "dir", path };
+  }
+}
+
+/** A path without a type: what is there decides. */
+function detectType(path: string, into: Collector): string {
+  switch (into.context.stat(path)?.type) {
+    case "b":
+      return "block";
+    case "file":
+      return "loop";
+    default:
+      return "dir";
+  }
+}
+
+/** fstab first, then the entries, as LXC does them. */
+export function mountSpec(values: Values, rootfs: RootfsSpec, into: Collector): MountSpec {
+  const entries: MountEntry[] = [];
+  const roots = rootPrefixes(values, rootfs, into);
+  const add = (line: string, at: Source): void => {
+    const parsed = parseMountLine(line);
+    if (parsed === null) return;
+    if (typeof parsed === "string") fault(into, parsed, at);
+    else {
+      const entry = mountEntry(parsed, at, roots, values, into);
+      if (entry !== null) entries.push(entry);
+    }
+  };
+  if (values.fstab !== null) {
+    const text = into.context.files.read(values.fstab.value);
+    if (text === null)
+      fault(
+        into,
+        `the mount table "${values.fstab.value}" cannot be read: it is missing or not a plain file`,
+        values.fstab.at,
+      );
+    else for (const line of fstabLines(values.fstab.value, text)) add(line.text, line.at);
+  }
+  for (const item of values.mountEntries) add(item.value, item.at);
+  return {
+    auto: values.autoMounts,
+    entries,
+    dev: {
+      populate: values.autodev?.value ?? true,
+      tmpfsSize: values.autodevSize?.value ?? defaultDevSize,
+      ...defaultDev,
+    },
+  };
+}
+
+/** Beginnings of absolute targets that stand for the container's root; [] where the host's root is used: there a path is itself. */
+function rootPrefixes(values: Values, rootfs: RootfsSpec, into: Collector): readonly string[] {
+  if (rootfs.source.kind === "host") return [];
+  const { storePath, name } = into.context;
+  const paths = [rootfs.documentPath, `${storePath}/${name}/rootfs`, values.rootfsMount?.value ?? ""].map((path) =>
+    path === "" ? "" : normalisePath(path),
+  );
+  return paths.filter((path) => path.startsWith("/") && path !== "/");
+}
+
+function mountEntry(
+  mount: ParsedMount,
+  at: Source,
+  roots: readonly string[],
+  values: Values,
+  into: Collector,
+): MountEntry | null {
+  const { problem, target: written, ...rest } = mount;
+  if (problem !== null) fault(into, problem, at);
+  if (mount.idmap === "container" && values.idmap.length === 0) fault(into, "idmap=container needs an lxc.idmap", at);
+  let target = written;
+  if (written.startsWith("/") && into.context.storePath !== "" && values.rootfsPath !== null) {
+    const path = normalisePath(written);
+    const root = roots.find((prefix) => path === prefix || path.startsWith(`${prefix}/`));
+    if (root === undefined) {
+      skipped(
+        into,
+        `the mount on "${written}" is left out: the target is not below the container's root; write it without a leading slash`,
+        at,
+      );
+      return null;
+    }
+    target = path.slice(root.length);
+  }
+  return { ...rest, target: insidePath(target), at };
+}
+
+/** Below the root, without a leading slash; `..` never leaves it. */
+function insidePath(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}

@@ -1,0 +1,174 @@
+/** lxc.net.* as a spec's network. */
+import type { Source } from "../../../base/source.js";
+import { macOf } from "../../../spec/address.js";
+import type { NicAddress, NicCommon, NicGateway, NicSpec } from "../../../spec/nic.js";
+import type { NetworkSpec } from "../../../spec/spec.js";
+import { type Collector, fault, skipped } from "./collector.js";
+import type { AddressValue, Item, NicValues, Values } from "./model.js";
+
+/** The first nic that asks for the host's network, if nothing but that is asked for: then there is no network namespace. */
+export function hostNetworkNic(values: Values): NicValues | null {
+  const [first] = values.nics;
+  return first !== undefined && values.nics.every((nic) => nic.type?.value === "none") ? first : null;
+}
+
+/** `netNamespace`: what became of the network namespace. */
+export function networkSpec(values: Values, netNamespace: "new" | "keep" | "share", into: Collector): NetworkSpec {
+  const real = values.nics.filter((nic) => nic.type?.value !== "none");
+  if (netNamespace !== "new") {
+    for (const nic of real.filter((one) => one.type?.value !== undefined && one.type.value !== "empty")) {
+      skipped(into, `lxc.net.${nic.index} has no effect: the container has no network namespace of its own`, nic.at);
+    }
+    return netNamespace === "keep" ? { kind: "host" } : { kind: "own", nics: [] };
+  }
+  const nics = real.map((nic) => nicSpec(nic, into));
+  const names = new Set<string>();
+  for (const nic of nics) {
+    if (nic.name !== null && names.has(nic.name)) fault(into, `two network devices are called "${nic.name}"`, nic.at);
+    if (nic.name !== null) names.add(nic.name);
+  }
+  return { kind: "own", nics };
+}
+
+/** IFNAMSIZ without its zero byte. */
+const maxInterfaceName = 15;
+
+function interfaceName(item: Item<string> | null, into: Collector, prefix = false): string | null {
+  if (item === null) return null;
+  const name = prefix ? item.value.replace(/\+$/, "") : item.value;
+  if (new TextEncoder().encode(name).length > maxInterfaceName) {
+    fault(
+      into,
+      `"${name}" is longer than ${maxInterfaceName} bytes, the most the kernel takes for a network device`,
+      item.at,
+    );
+  } else if (/[/\s:]/.test(name) || name === "." || name === ".." || name === "") {
+    fault(into, `"${name}" cannot be the name of a network device`, item.at);
+  }
+  return item.value;
+}
+
+function nicSpec(nic: NicValues, into: Collector): NicSpec {
+  const type = nic.type?.value ?? "empty";
+  const common = commonPart(nic, into);
+  const link = interfaceName(nic.link, into, type === "phys");
+  const typeAt = nic.type?.at ?? nic.at;
+  const needLink = (): string => {
+    if (link === null) fault(into, `a ${type} network device needs lxc.net.${nic.index}.link`, typeAt);
+    return link ?? "";
+  };
+  const l2proxy = nic.l2proxy?.value ?? false;
+  switch (type) {
+    case "veth": {
+      const mode = nic.vethMode?.value ?? "bridge";
+      if (l2proxy && mode !== "router") fault(into, "l2proxy needs veth.mode = router", nic.l2proxy?.at ?? typeAt);
+      return {
+        ...common,
+        type,
+        link,
+        mode,
+        pair: interfaceName(nic.pair, into),
+        routes4: nic.routes4.map((item) => item.value),
+        routes6: nic.routes6.map((item) => item.value),
+        rxQueues: nic.rxQueues?.value ?? null,
+        txQueues: nic.txQueues?.value ?? null,
+        vlanId: nic.vethVlanId?.value ?? null,
+        vlanTagged: nic.vethTagged.map((item) => item.value),
+        l2proxy,
+      };
+    }
+    case "macvlan":
+      return { ...common, type, link: needLink(), mode: nic.macvlanMode?.value ?? "private" };
+    case "ipvlan": {
+      const mode = nic.ipvlanMode?.value ?? "l3";
+      if (l2proxy && mode !== "l3s") fault(into, "l2proxy needs ipvlan.mode = l3s", nic.l2proxy?.at ?? typeAt);
+      return { ...common, type, link: needLink(), mode, isolation: nic.ipvlanIsolation?.value ?? "bridge", l2proxy };
+    }
+    case "vlan": {
+      const id = nic.vlanId;
+      if (id === null) fault(into, `a vlan network device needs lxc.net.${nic.index}.vlan.id`, typeAt);
+      else if (id.value > 4094) fault(into, `${id.value} is not a VLAN: 0 to 4094`, id.at);
+      return { ...common, type, link: needLink(), vlanId: id?.value ?? 0 };
+    }
+    case "phys":
+      return { ...common, type, link: needLink() };
+    case "empty":
+    case "none":
+      return { ...common, type: "empty" };
+    default:
+      return type satisfies never;
+  }
+}
+
+function commonPart(nic: NicValues, into: Collector): NicCommon {
+  const up = nic.flags !== null;
+  const name = nic.name?.value ?? `lxc.net.${nic.index}`;
+  for (const [family, gateway, addresses] of [
+    ["ipv4", nic.gateway4, nic.ipv4],
+    ["ipv6", nic.gateway6, nic.ipv6],
+  ] as const) {
+    if (gateway === null) continue;
+    if (!up)
+      fault(
+        into,
+        `Cannot add ${family} gateway for ${name} when not bringing up the interface`,
+        gateway.at,
+        `write lxc.net.${nic.index}.flags = up`,
+      );
+    if (addresses.length === 0)
+      fault(
+        into,
+        `Cannot add ${family} gateway for ${name} when not assigning an address`,
+        gateway.at,
+        `write lxc.net.${nic.index}.${family}.address`,
+      );
+    if (gateway.value === "auto" && nic.link === null)
+      fault(into, `${family}.gateway = auto needs lxc.net.${nic.index}.link, whose address it is`, gateway.at);
+  }
+  return {
+    index: nic.index,
+    name: interfaceName(nic.name, into),
+    up,
+    hwaddr: hwaddr(nic.hwaddr, into),
+    mtu: mtu(nic.mtu, into),
+    addresses: [...addresses("ipv4", nic.ipv4), ...addresses("ipv6", nic.ipv6)],
+    gateway4: gatewaySpec(nic.gateway4),
+    gateway6: gatewaySpec(nic.gateway6),
+    scriptUp: nic.scriptUp?.value ?? null,
+    scriptDown: nic.scriptDown?.value ?? null,
+    at: nic.type?.at ?? nic.at,
+  };
+}
+
+function addresses(family: "ipv4" | "ipv6", items: readonly Item<AddressValue>[]): readonly NicAddress[] {
+  return items.map(({ value, at }) => ({ family, ...value, at }));
+}
+
+function gatewaySpec(item: Item<string> | null): NicGateway | null {
+  if (item === null) return null;
+  const at: Source = item.at;
+  if (item.value === "auto") return { kind: "auto", at };
+  return item.value === "dev" ? { kind: "device", at } : { kind: "address", address: item.value, at };
+}
+
+function hwaddr(item: Item<string> | null, into: Collector): string | null {
+  if (item === null) return null;
+  const mac = macOf(item.value);
+  if (mac === null)
+    fault(
+      into,
+      `"${item.value}" is not a MAC address`,
+      item.at,
+      "write six bytes as in 00:16:3e:12:34:56; an x stands for a random digit",
+    );
+  else if ((Number.parseInt(mac.slice(1, 2), 16) & 1) === 1)
+    fault(into, `"${mac}" is a multicast address: the second digit must be even`, item.at);
+  return mac;
+}
+
+function mtu(item: Item<string> | null, into: Collector): number | null {
+  if (item === null) return null;
+  const value = /^[0-9]{1,6}$/.test(item.value) ? Number(item.value) : 0;
+  if (value < 68 || value > 65_536) fault(into, `"${item.value}" is not an MTU: 68 to 65536`, item.at);
+  return value;
+}
