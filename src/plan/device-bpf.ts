@@ -18,7 +18,13 @@ import {
   RSH32_IMM,
   type EbpfStatement,
 } from "../sys/ebpf.js";
-import { BPF_DEVCG_ACC_MKNOD, BPF_DEVCG_ACC_READ, BPF_DEVCG_ACC_WRITE, BPF_DEVCG_DEV_BLOCK, BPF_DEVCG_DEV_CHAR } from "../sys/flags.js";
+import {
+  BPF_DEVCG_ACC_MKNOD,
+  BPF_DEVCG_ACC_READ,
+  BPF_DEVCG_ACC_WRITE,
+  BPF_DEVCG_DEV_BLOCK,
+  BPF_DEVCG_DEV_CHAR,
+} from "../sys/flags.js";
 import type { DeviceRule } from "../spec/cgroup.js";
 
 /** What counts where no exception matches. */
@@ -39,7 +45,11 @@ export interface DevicePolicy {
 
 /** The three accesses of a rule as bits. */
 export function accessBits(rule: Pick<DeviceRule, "read" | "write" | "mknod">): number {
-  return (rule.read ? BPF_DEVCG_ACC_READ : 0) | (rule.write ? BPF_DEVCG_ACC_WRITE : 0) | (rule.mknod ? BPF_DEVCG_ACC_MKNOD : 0);
+  return (
+    (rule.read ? BPF_DEVCG_ACC_READ : 0) |
+    (rule.write ? BPF_DEVCG_ACC_WRITE : 0) |
+    (rule.mknod ? BPF_DEVCG_ACC_MKNOD : 0)
+  );
 }
 
 /**
@@ -61,7 +71,8 @@ export function devicePolicy(rules: readonly DeviceRule[], initial: DeviceMode):
       continue;
     }
     const access = accessBits(accesses);
-    const same = (other: DeviceException): boolean => other.type === type && other.major === major && other.minor === minor;
+    const same = (other: DeviceException): boolean =>
+      other.type === type && other.major === major && other.minor === minor;
     if (direction === mode) {
       exceptions = exceptions
         .map((other) => (same(other) ? { ...other, access: other.access & ~access } : other))

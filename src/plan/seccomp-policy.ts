@@ -32,7 +32,12 @@ export interface SeccompRule {
 
 export type SeccompPolicy =
   /** Only these calls, by the numbers of the native ABI; everything else kills. */
-  | { readonly version: 1; readonly file: string; readonly allowed: readonly number[]; readonly warnings: readonly Fault[] }
+  | {
+      readonly version: 1;
+      readonly file: string;
+      readonly allowed: readonly number[];
+      readonly warnings: readonly Fault[];
+    }
   | {
       readonly version: 2;
       readonly file: string;
@@ -43,7 +48,8 @@ export type SeccompPolicy =
     };
 
 export type ParsedSeccomp =
-  { readonly kind: "policy"; readonly policy: SeccompPolicy } | { readonly kind: "faults"; readonly faults: readonly Fault[] };
+  | { readonly kind: "policy"; readonly policy: SeccompPolicy }
+  | { readonly kind: "faults"; readonly faults: readonly Fault[] };
 
 const KEY = "lxc.seccomp.profile";
 
@@ -103,7 +109,8 @@ export function parseSeccomp(text: string, file: string): ParsedSeccomp {
       faults: [fault(version?.number ?? 1, "a seccomp policy begins with its version, 1 or 2, on a line of its own")],
     };
   }
-  if (style === undefined) return { kind: "faults", faults: [fault(version.number + 1, "the line with allowlist or denylist is missing")] };
+  if (style === undefined)
+    return { kind: "faults", faults: [fault(version.number + 1, "the line with allowlist or denylist is missing")] };
   const faults: Fault[] = [];
   const attempt = <T>(line: Line, parse: () => T): T | undefined => {
     try {
@@ -118,7 +125,10 @@ export function parseSeccomp(text: string, file: string): ParsedSeccomp {
   if (version.text === "1") {
     const allowed = body.map((line) => attempt(line, () => parseNumber(line.text)));
     if (faults.length > 0) return { kind: "faults", faults };
-    return { kind: "policy", policy: { version: 1, file, allowed: allowed.filter((nr) => nr !== undefined), warnings: [] } };
+    return {
+      kind: "policy",
+      policy: { version: 1, file, allowed: allowed.filter((nr) => nr !== undefined), warnings: [] },
+    };
   }
   const rules: SeccompRule[] = [];
   const warnings: Fault[] = [];
@@ -131,7 +141,8 @@ export function parseSeccomp(text: string, file: string): ParsedSeccomp {
       }
       const rule = parseRule(line, section, head?.ruleAction ?? { kind: "kill" });
       rules.push(rule);
-      if (!isSyscallName(rule.name)) warnings.push(fault(line.number, `no system call is called ${rule.name}: the rule has no effect`));
+      if (!isSyscallName(rule.name))
+        warnings.push(fault(line.number, `no system call is called ${rule.name}: the rule has no effect`));
     });
   }
   if (faults.length > 0 || head === undefined) return { kind: "faults", faults };
@@ -150,7 +161,8 @@ function parseStyle(text: string, allowOnly: boolean): Style {
   const denylist = word === "denylist" || word === "blacklist";
   if (rest.includes("debug")) throw new LineError("debug is not supported in seccomp policies");
   if (!allowlist && !denylist) throw new LineError(`${JSON.stringify(word)} is neither allowlist nor denylist`);
-  if (allowOnly && denylist) throw new LineError("a policy of version 1 is an allowlist; write 2 in the first line for a denylist");
+  if (allowOnly && denylist)
+    throw new LineError("a policy of version 1 is an allowlist; write 2 in the first line for a denylist");
   if (allowOnly && rest.length > 0) throw new LineError("a policy of version 1 takes no default action");
   const given = rest.length === 0 ? undefined : parseAction(rest);
   return {
@@ -162,7 +174,8 @@ function parseStyle(text: string, allowOnly: boolean): Style {
 function parseSection(text: string): SeccompRule["section"] {
   const name = /^\[([A-Za-z0-9_]+)\]$/.exec(text)?.[1]?.toLowerCase() ?? "";
   const section = Object.hasOwn(SECTIONS, name) ? SECTIONS[name] : undefined;
-  if (section === undefined) throw new LineError(`unknown architecture ${text}; one of [all] [x86] [x86_64] [x32] [arm] [arm64]`);
+  if (section === undefined)
+    throw new LineError(`unknown architecture ${text}; one of [all] [x86] [x86_64] [x32] [arm] [arm64]`);
   return section;
 }
 
@@ -170,11 +183,13 @@ function parseRule(line: Line, section: SeccompRule["section"], fallback: Seccom
   const bracket = line.text.indexOf("[");
   const words = (bracket < 0 ? line.text : line.text.slice(0, bracket)).trim().split(/\s+/);
   const [name = "", ...actionWords] = words;
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new LineError(`${JSON.stringify(name)} is no name of a system call`);
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+    throw new LineError(`${JSON.stringify(name)} is no name of a system call`);
   const action = actionWords.length === 0 ? fallback : parseAction(actionWords);
   const tests = bracket < 0 ? [] : parseTests(line.text.slice(bracket));
   if (name !== REJECT_FORCE_UMOUNT) return { name, section, action, tests, line: line.number };
-  if (actionWords.length > 0 || bracket >= 0) throw new LineError(`${REJECT_FORCE_UMOUNT} takes neither action nor conditions`);
+  if (actionWords.length > 0 || bracket >= 0)
+    throw new LineError(`${REJECT_FORCE_UMOUNT} takes neither action nor conditions`);
   return {
     name: "umount2",
     section,
@@ -198,7 +213,8 @@ function parseAction(words: readonly string[]): SeccompAction {
       return { kind };
     case "errno": {
       const errno = value === undefined ? undefined : (errnoNumber(value) ?? wholeNumber(value));
-      if (errno === undefined || errno > 4095n) throw new LineError("errno needs a number from 0 to 4095 or a name such as EPERM");
+      if (errno === undefined || errno > 4095n)
+        throw new LineError("errno needs a number from 0 to 4095 or a name such as EPERM");
       return { kind, errno: Number(errno) };
     }
     case "trace": {
@@ -207,13 +223,16 @@ function parseAction(words: readonly string[]): SeccompAction {
       return { kind, value: Number(data) };
     }
     default:
-      throw new LineError(`unknown action ${JSON.stringify(kind)}; one of allow, kill, kill_process, trap, errno N, log, trace, notify`);
+      throw new LineError(
+        `unknown action ${JSON.stringify(kind)}; one of allow, kill, kill_process, trap, errno N, log, trace, notify`,
+      );
   }
 }
 
 /** `[index,value,op]` or `[index,value,op,mask]`, as many as the rule has. */
 function parseTests(text: string): readonly ArgumentTest[] {
-  if (!/^(\[[^[\]]*\]\s*)+$/.test(text)) throw new LineError(`${JSON.stringify(text)} is no list of conditions [index,value,op]`);
+  if (!/^(\[[^[\]]*\]\s*)+$/.test(text))
+    throw new LineError(`${JSON.stringify(text)} is no list of conditions [index,value,op]`);
   const tests = Array.from(text.matchAll(/\[([^[\]]*)\]/g), (match) => parseTest(match[1] ?? ""));
   if (tests.length > 6) throw new LineError(`${tests.length} conditions; at most 6`);
   return tests;
@@ -226,13 +245,17 @@ function parseTest(text: string): ArgumentTest {
   const value = wholeNumber(valueText);
   const op = Object.hasOwn(OPERATORS, opText) ? OPERATORS[opText] : undefined;
   const mask = maskText === undefined ? undefined : wholeNumber(maskText);
-  if (fields.length < 3 || fields.length > 4) throw new LineError(`[${text}] is not [index,value,op] or [index,value,op,mask]`);
+  if (fields.length < 3 || fields.length > 4)
+    throw new LineError(`[${text}] is not [index,value,op] or [index,value,op,mask]`);
   if (index === undefined || index > 5n) throw new LineError(`[${text}]: the index of an argument is 0 to 5`);
   if (value === undefined) throw new LineError(`[${text}]: the value is no number of 64 bits`);
   if (op === undefined)
-    throw new LineError(`[${text}]: unknown operator ${JSON.stringify(opText)}; SCMP_CMP_EQ, NE, LT, LE, GE, GT, MASKED_EQ`);
+    throw new LineError(
+      `[${text}]: unknown operator ${JSON.stringify(opText)}; SCMP_CMP_EQ, NE, LT, LE, GE, GT, MASKED_EQ`,
+    );
   if (maskText !== undefined && mask === undefined) throw new LineError(`[${text}]: the mask is no number of 64 bits`);
-  if (op === "&=" && mask === undefined) throw new LineError(`[${text}]: SCMP_CMP_MASKED_EQ needs a mask as fourth value`);
+  if (op === "&=" && mask === undefined)
+    throw new LineError(`[${text}]: SCMP_CMP_MASKED_EQ needs a mask as fourth value`);
   return { index: Number(index), op, value, mask: mask ?? 0xffff_ffff_ffff_ffffn };
 }
 

@@ -38,7 +38,10 @@ export function seccompReturn(action: SeccompAction): number {
 /** Whether the filter must be loaded with SECCOMP_FILTER_FLAG_NEW_LISTENER, and somebody must answer on the listener. */
 export function needsNotify(policy: SeccompPolicy, arch: Arch): boolean {
   if (policy.version === 1) return false;
-  return policy.defaultAction.kind === "notify" || policy.rules.some((rule) => rule.action.kind === "notify" && concerns(rule, arch));
+  return (
+    policy.defaultAction.kind === "notify" ||
+    policy.rules.some((rule) => rule.action.kind === "notify" && concerns(rule, arch))
+  );
 }
 
 /** What is decided about one call: conditional rules in order, then the value that holds otherwise. */
@@ -91,7 +94,8 @@ interface Range {
 
 function ranges(policy: SeccompPolicy, abi: Abi): readonly Range[] {
   const first = abi === "x32" ? X32_SYSCALL_BIT : 0;
-  const decisions = policy.version === 1 ? numbered(policy.allowed, abi) : decide(policy.rules, policy.defaultAction, abi);
+  const decisions =
+    policy.version === 1 ? numbered(policy.allowed, abi) : decide(policy.rules, policy.defaultAction, abi);
   const fallback: Decision = {
     conditional: [],
     otherwise: policy.version === 1 ? k.SECCOMP_RET_KILL_THREAD : seccompReturn(policy.defaultAction),
@@ -180,7 +184,10 @@ const IPC: Readonly<Record<string, bigint>> = {
 };
 
 /** The call numbers a rule speaks of. Conditions cannot be checked through the two multiplexers: their arguments are in memory. */
-function targets(rule: SeccompRule, abi: Abi): readonly { readonly nr: number; readonly tests: readonly ArgumentTest[] }[] {
+function targets(
+  rule: SeccompRule,
+  abi: Abi,
+): readonly { readonly nr: number; readonly tests: readonly ArgumentTest[] }[] {
   const out: { readonly nr: number; readonly tests: readonly ArgumentTest[] }[] = [];
   const nr = syscallNumber(abi, rule.name);
   if (nr !== undefined) out.push({ nr, tests: rule.tests });
@@ -193,7 +200,8 @@ function targets(rule: SeccompRule, abi: Abi): readonly { readonly nr: number; r
   const ipc = syscallNumber(abi, "ipc");
   const value = Object.hasOwn(IPC, rule.name) ? IPC[rule.name] : undefined;
   // The upper half of ipc's first argument is a version.
-  if (value !== undefined && ipc !== undefined) out.push({ nr: ipc, tests: [{ index: 0, op: "&=", value, mask: 0xffffn }] });
+  if (value !== undefined && ipc !== undefined)
+    out.push({ nr: ipc, tests: [{ index: 0, op: "&=", value, mask: 0xffffn }] });
   return out;
 }
 
@@ -217,7 +225,8 @@ function bodyPool(): BodyPool {
       bodies.set(key, entry);
       return entry.at;
     },
-    statements: () => [...bodies.values()].flatMap(({ at, decision }) => [{ kind: "label", label: at } as const, ...body(decision)]),
+    statements: () =>
+      [...bodies.values()].flatMap(({ at, decision }) => [{ kind: "label", label: at } as const, ...body(decision)]),
   };
 }
 

@@ -60,7 +60,13 @@ export type Statement =
   | { readonly kind: "load"; readonly offset: number }
   | { readonly kind: "and"; readonly value: number }
   /** A compared with a value, unsigned; `set`: A & value is not 0. */
-  | { readonly kind: "jump"; readonly test: Comparison; readonly value: number; readonly yes: Label | "next"; readonly no: Label | "next" }
+  | {
+      readonly kind: "jump";
+      readonly test: Comparison;
+      readonly value: number;
+      readonly yes: Label | "next";
+      readonly no: Label | "next";
+    }
   | { readonly kind: "goto"; readonly to: Label }
   | { readonly kind: "return"; readonly value: number };
 
@@ -69,7 +75,12 @@ export function label(text: string): Label {
   return Symbol(text);
 }
 
-const COMPARISON_CODE: Readonly<Record<Comparison, number>> = { eq: JMP_JEQ_K, gt: JMP_JGT_K, ge: JMP_JGE_K, set: JMP_JSET_K };
+const COMPARISON_CODE: Readonly<Record<Comparison, number>> = {
+  eq: JMP_JEQ_K,
+  gt: JMP_JGT_K,
+  ge: JMP_JGE_K,
+  set: JMP_JSET_K,
+};
 
 /**
  * Instructions for a list of statements. Jumps go forward only (the kernel's checker); a conditional jump further than 255
@@ -115,7 +126,11 @@ export function assembleClassic(statements: readonly Statement[]): readonly Clas
   return reversed.reverse();
 }
 
-function pushJump(jump: Extract<Statement, { readonly kind: "jump" }>, reversed: ClassicInsn[], distance: (target: Label) => number): void {
+function pushJump(
+  jump: Extract<Statement, { readonly kind: "jump" }>,
+  reversed: ClassicInsn[],
+  distance: (target: Label) => number,
+): void {
   const far = (target: Label | "next", before: number): boolean => target !== "next" && distance(target) + before > 255;
   // Up to two instructions may come between the jump and what follows it.
   const farYes = far(jump.yes, 2);
@@ -129,8 +144,14 @@ function pushJump(jump: Extract<Statement, { readonly kind: "jump" }>, reversed:
   };
   const noAt = farNo && jump.no !== "next" ? detour(jump.no) : 0;
   const yesAt = farYes && jump.yes !== "next" ? detour(jump.yes) : 0;
-  const offset = (target: Label | "next", at: number): number => (at > 0 ? detours - at : target === "next" ? detours : distance(target));
-  reversed.push({ code: COMPARISON_CODE[jump.test], jt: offset(jump.yes, yesAt), jf: offset(jump.no, noAt), k: jump.value >>> 0 });
+  const offset = (target: Label | "next", at: number): number =>
+    at > 0 ? detours - at : target === "next" ? detours : distance(target);
+  reversed.push({
+    code: COMPARISON_CODE[jump.test],
+    jt: offset(jump.yes, yesAt),
+    jf: offset(jump.no, noAt),
+    k: jump.value >>> 0,
+  });
 }
 
 /** What a system call looks like to a filter. */

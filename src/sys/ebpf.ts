@@ -116,7 +116,8 @@ export function runEbpf(program: readonly EbpfInsn[], context: Uint8Array): bigi
     const imm32 = BigInt.asUintN(32, BigInt(imm));
     switch (code) {
       case LDX_MEM_W:
-        if (registers[src] !== "context" || off < 0 || off + 4 > context.length) throw new RangeError(`bad load at ${pc}`);
+        if (registers[src] !== "context" || off < 0 || off + 4 > context.length)
+          throw new RangeError(`bad load at ${pc}`);
         registers[dst] = BigInt(memory.getUint32(off, true));
         break;
       case MOV64_IMM:

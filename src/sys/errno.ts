@@ -143,7 +143,11 @@ const ERRNOS: readonly Errno[] = [
 ];
 
 /** Second names (ENOTSUP is glibc's). */
-const ALIASES: Readonly<Record<string, string>> = { EWOULDBLOCK: "EAGAIN", EDEADLOCK: "EDEADLK", ENOTSUP: "EOPNOTSUPP" };
+const ALIASES: Readonly<Record<string, string>> = {
+  EWOULDBLOCK: "EAGAIN",
+  EDEADLOCK: "EDEADLK",
+  ENOTSUP: "EOPNOTSUPP",
+};
 
 const BY_NUMBER: ReadonlyMap<number, Errno> = new Map(ERRNOS.map((e) => [e.nr, e]));
 const BY_NAME: ReadonlyMap<string, Errno> = new Map(ERRNOS.map((e) => [e.name, e]));

@@ -71,7 +71,15 @@ export const AT_RECURSIVE = 0x8000;
 export const AT_FLAGS: FlagTable = {
   kind: "bits",
   base: "hex",
-  names: { AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC, AT_RECURSIVE },
+  names: {
+    AT_SYMLINK_NOFOLLOW,
+    AT_SYMLINK_FOLLOW,
+    AT_NO_AUTOMOUNT,
+    AT_EMPTY_PATH,
+    AT_STATX_FORCE_SYNC,
+    AT_STATX_DONT_SYNC,
+    AT_RECURSIVE,
+  },
 };
 
 // Openat2(2) open_how.resolve.
@@ -85,7 +93,14 @@ export const RESOLVE_CACHED = 0x20;
 export const RESOLVE_FLAGS: FlagTable = {
   kind: "bits",
   base: "hex",
-  names: { RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_CACHED },
+  names: {
+    RESOLVE_NO_XDEV,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_CACHED,
+  },
 };
 
 // Mount(2) and mountflags in general.
@@ -541,7 +556,12 @@ export const SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103;
 export const SECCOMP_NOTIFY: FlagTable = {
   kind: "value",
   base: "hex",
-  names: { SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_ADDFD },
+  names: {
+    SECCOMP_IOCTL_NOTIF_RECV,
+    SECCOMP_IOCTL_NOTIF_SEND,
+    SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_ADDFD,
+  },
 };
 
 // Socket(2) families.
@@ -1323,7 +1343,13 @@ export const BPF_CGROUP_SYSCTL = 18;
 export const BPF_ATTACH_TYPES: FlagTable = {
   kind: "value",
   base: "decimal",
-  names: { BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_DEVICE, BPF_CGROUP_SYSCTL },
+  names: {
+    BPF_CGROUP_INET_INGRESS,
+    BPF_CGROUP_INET_EGRESS,
+    BPF_CGROUP_INET_SOCK_CREATE,
+    BPF_CGROUP_DEVICE,
+    BPF_CGROUP_SYSCTL,
+  },
 };
 
 // Bpf(2) attach_flags.
@@ -1687,8 +1713,20 @@ export interface OpenFlags {
 }
 
 const OPEN_FLAGS: Readonly<Record<Arch, OpenFlags>> = {
-  x86_64: { O_DIRECT: 0o40000, O_LARGEFILE: 0o100000, O_DIRECTORY: 0o200000, O_NOFOLLOW: 0o400000, O_TMPFILE: 0o20200000 },
-  arm64: { O_DIRECT: 0o200000, O_LARGEFILE: 0o400000, O_DIRECTORY: 0o40000, O_NOFOLLOW: 0o100000, O_TMPFILE: 0o20040000 },
+  x86_64: {
+    O_DIRECT: 0o40000,
+    O_LARGEFILE: 0o100000,
+    O_DIRECTORY: 0o200000,
+    O_NOFOLLOW: 0o400000,
+    O_TMPFILE: 0o20200000,
+  },
+  arm64: {
+    O_DIRECT: 0o200000,
+    O_LARGEFILE: 0o400000,
+    O_DIRECTORY: 0o40000,
+    O_NOFOLLOW: 0o100000,
+    O_TMPFILE: 0o20040000,
+  },
 };
 
 /** The architecture's own open(2) flags: arm64 swaps two pairs (arch/arm64/include/uapi/asm/fcntl.h). */
@@ -1700,7 +1738,8 @@ export function openFlags(arch: Arch): OpenFlags {
 export function openFlagTable(arch: Arch): FlagTable {
   const { O_TMPFILE, ...own } = OPEN_FLAGS[arch];
   const names: Record<string, number> = { O_TMPFILE };
-  for (const [name, value] of Object.entries(O_FLAGS.names)) if (name !== "O_ACCMODE" && name !== "O_DSYNC") names[name] = Number(value);
+  for (const [name, value] of Object.entries(O_FLAGS.names))
+    if (name !== "O_ACCMODE" && name !== "O_DSYNC") names[name] = Number(value);
   return { kind: "bits", base: "octal", names: { ...names, O_DSYNC, ...own } };
 }
 
@@ -1716,7 +1755,8 @@ export function showOpenFlags(arch: Arch, value: number): string {
  * without any name, and 0, is a number in the table's base.
  */
 export function showFlags(table: FlagTable, value: number | bigint): string {
-  const whole = typeof value === "bigint" ? BigInt.asUintN(64, value) : BigInt.asUintN(value < 0 ? 32 : 64, BigInt(value));
+  const whole =
+    typeof value === "bigint" ? BigInt.asUintN(64, value) : BigInt.asUintN(value < 0 ? 32 : 64, BigInt(value));
   let rest = whole;
   const out: string[] = [];
   for (const [name, raw] of Object.entries(table.names)) {
@@ -1728,7 +1768,10 @@ export function showFlags(table: FlagTable, value: number | bigint): string {
     }
   }
   if (out.length === 0) {
-    const zero = table.kind === "bits" && whole === 0n ? Object.entries(table.names).find(([, bits]) => Number(bits) === 0) : undefined;
+    const zero =
+      table.kind === "bits" && whole === 0n
+        ? Object.entries(table.names).find(([, bits]) => Number(bits) === 0)
+        : undefined;
     return zero === undefined ? showNumber(whole, table.base) : zero[0];
   }
   if (rest !== 0n) out.push(showNumber(rest, table.base));

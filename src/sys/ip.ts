@@ -5,7 +5,8 @@ export type Family = "ipv4" | "ipv6";
 /** `10.0.3.17` as 4 bytes; undefined unless it is four decimal numbers (no leading zeros: their meaning differs between programs). */
 export function parseIpv4(text: string): Uint8Array | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) <= 255)) return undefined;
+  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) <= 255))
+    return undefined;
   return Uint8Array.from(parts, Number);
 }
 
@@ -48,7 +49,8 @@ export function formatIp(bytes: Uint8Array): string {
   if (bytes.length !== 16) throw new RangeError(`an address of ${bytes.length} bytes`);
   const words = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
   const run = longestZeroRun(words);
-  const mapped = run.start === 0 && (run.length === 6 || (run.length === 5 && words[5] === 0xffff)) && (words[6] ?? 0) !== 0;
+  const mapped =
+    run.start === 0 && (run.length === 6 || (run.length === 5 && words[5] === 0xffff)) && (words[6] ?? 0) !== 0;
   if (mapped) return `::${run.length === 5 ? "ffff:" : ""}${bytes.subarray(12).join(".")}`;
   const hex = (part: readonly number[]): string => part.map((word) => word.toString(16)).join(":");
   if (run.length < 2) return hex(words);

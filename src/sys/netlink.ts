@@ -88,11 +88,24 @@ export function newLinkMacvlan(link: StackedOptions & { readonly mode: MacvlanMo
 export type IpvlanMode = "l2" | "l3" | "l3s";
 export type IpvlanIsolation = "bridge" | "private" | "vepa";
 
-const IPVLAN_MODE: Readonly<Record<IpvlanMode, number>> = { l2: k.IPVLAN_MODE_L2, l3: k.IPVLAN_MODE_L3, l3s: k.IPVLAN_MODE_L3S };
-const IPVLAN_FLAGS: Readonly<Record<IpvlanIsolation, number>> = { bridge: 0, private: k.IPVLAN_F_PRIVATE, vepa: k.IPVLAN_F_VEPA };
+const IPVLAN_MODE: Readonly<Record<IpvlanMode, number>> = {
+  l2: k.IPVLAN_MODE_L2,
+  l3: k.IPVLAN_MODE_L3,
+  l3s: k.IPVLAN_MODE_L3S,
+};
+const IPVLAN_FLAGS: Readonly<Record<IpvlanIsolation, number>> = {
+  bridge: 0,
+  private: k.IPVLAN_F_PRIVATE,
+  vepa: k.IPVLAN_F_VEPA,
+};
 
-export function newLinkIpvlan(link: StackedOptions & { readonly mode: IpvlanMode; readonly isolation: IpvlanIsolation }): NetlinkMessage {
-  const data = [attributeU16(k.IFLA_IPVLAN_MODE, IPVLAN_MODE[link.mode]), attributeU16(k.IFLA_IPVLAN_FLAGS, IPVLAN_FLAGS[link.isolation])];
+export function newLinkIpvlan(
+  link: StackedOptions & { readonly mode: IpvlanMode; readonly isolation: IpvlanIsolation },
+): NetlinkMessage {
+  const data = [
+    attributeU16(k.IFLA_IPVLAN_MODE, IPVLAN_MODE[link.mode]),
+    attributeU16(k.IFLA_IPVLAN_FLAGS, IPVLAN_FLAGS[link.isolation]),
+  ];
   return newLink(link, "ipvlan", data, parentOf(link));
 }
 
@@ -141,14 +154,18 @@ export interface LinkChanges {
 export function setLink(
   link: ({ readonly index: Late; readonly rename?: string } | { readonly name: string }) & LinkChanges,
 ): NetlinkMessage {
-  const attributes: Part[] = "name" in link ? [nameAttribute(link.name)] : link.rename === undefined ? [] : [nameAttribute(link.rename)];
+  const attributes: Part[] =
+    "name" in link ? [nameAttribute(link.name)] : link.rename === undefined ? [] : [nameAttribute(link.rename)];
   if (link.mtu !== undefined) attributes.push(attributeU32(k.IFLA_MTU, link.mtu));
   if (link.hwaddr !== undefined) attributes.push(attribute(k.IFLA_ADDRESS, raw(link.hwaddr)));
   if (link.master !== undefined) attributes.push(attributeU32(k.IFLA_MASTER, link.master, "masterIndex"));
   if (link.netnsFd !== undefined) attributes.push(attributeU32(k.IFLA_NET_NS_FD, link.netnsFd, "netnsFd"));
   if (link.netnsPid !== undefined) attributes.push(attributeU32(k.IFLA_NET_NS_PID, link.netnsPid, "netnsPid"));
   if (link.alias !== undefined) attributes.push(attribute(k.IFLA_IFALIAS, raw(cString(link.alias))));
-  const header = ifinfomsg({ ...("index" in link ? { index: link.index } : {}), ...(link.up === undefined ? {} : { up: link.up }) });
+  const header = ifinfomsg({
+    ...("index" in link ? { index: link.index } : {}),
+    ...(link.up === undefined ? {} : { up: link.up }),
+  });
   return netlinkMessage(k.RTM_SETLINK, REQUEST, link.seq ?? 0, header, ...attributes);
 }
 
@@ -182,7 +199,8 @@ export function bridgePortVlans(
   },
 ): NetlinkMessage {
   const infos = port.vlans.map((vlan) => {
-    const flags = (vlan.pvid === true ? k.BRIDGE_VLAN_INFO_PVID : 0) | (vlan.untagged === true ? k.BRIDGE_VLAN_INFO_UNTAGGED : 0);
+    const flags =
+      (vlan.pvid === true ? k.BRIDGE_VLAN_INFO_PVID : 0) | (vlan.untagged === true ? k.BRIDGE_VLAN_INFO_UNTAGGED : 0);
     return attribute(k.IFLA_BRIDGE_VLAN_INFO, raw(pack(4).u16(0, flags).u16(2, vlanId(vlan.id)).bytes));
   });
   const header = ifinfomsg({ family: k.AF_BRIDGE, index: port.index });
@@ -191,7 +209,11 @@ export function bridgePortVlans(
 }
 
 /** Whether a port of a bridge reaches only the bridge and ports that are not isolated. */
-export function bridgePortIsolated(port: { readonly index: Late; readonly isolated: boolean; readonly seq?: number }): NetlinkMessage {
+export function bridgePortIsolated(port: {
+  readonly index: Late;
+  readonly isolated: boolean;
+  readonly seq?: number;
+}): NetlinkMessage {
   const data = attribute(k.IFLA_INFO_SLAVE_DATA, attributeU8(k.IFLA_BRPORT_ISOLATED, port.isolated ? 1 : 0));
   const info = attribute(k.IFLA_LINKINFO, attribute(k.IFLA_INFO_SLAVE_KIND, raw(cString("bridge"))), data);
   return netlinkMessage(k.RTM_NEWLINK, REQUEST, port.seq ?? 0, ifinfomsg({ index: port.index }), info);
@@ -281,11 +303,24 @@ function routeParts(route: RouteOptions): readonly Part[] {
 }
 
 /** Answer neighbour requests for an address on behalf of whoever has it behind us (ip neigh add proxy). */
-export function newNeighbourProxy(entry: { readonly index: Late; readonly address: Uint8Array; readonly seq?: number }): NetlinkMessage {
-  return netlinkMessage(k.RTM_NEWNEIGH, REQUEST | k.NLM_F_CREATE | k.NLM_F_REPLACE, entry.seq ?? 0, ...neighbourParts(entry));
+export function newNeighbourProxy(entry: {
+  readonly index: Late;
+  readonly address: Uint8Array;
+  readonly seq?: number;
+}): NetlinkMessage {
+  return netlinkMessage(
+    k.RTM_NEWNEIGH,
+    REQUEST | k.NLM_F_CREATE | k.NLM_F_REPLACE,
+    entry.seq ?? 0,
+    ...neighbourParts(entry),
+  );
 }
 
-export function delNeighbourProxy(entry: { readonly index: Late; readonly address: Uint8Array; readonly seq?: number }): NetlinkMessage {
+export function delNeighbourProxy(entry: {
+  readonly index: Late;
+  readonly address: Uint8Array;
+  readonly seq?: number;
+}): NetlinkMessage {
   return netlinkMessage(k.RTM_DELNEIGH, REQUEST, entry.seq ?? 0, ...neighbourParts(entry));
 }
 
@@ -302,7 +337,12 @@ function neighbourParts(entry: { readonly index: Late; readonly address: Uint8Ar
 function newLink(link: LinkOptions, kind: string, data: readonly Part[], more: readonly Part[]): NetlinkMessage {
   const info = [attribute(k.IFLA_INFO_KIND, raw(cString(kind)))];
   if (data.length > 0) info.push(attribute(k.IFLA_INFO_DATA, ...data));
-  const parts = [ifinfomsg({ up: link.up === true }), ...linkAttributes(link), ...more, attribute(k.IFLA_LINKINFO, ...info)];
+  const parts = [
+    ifinfomsg({ up: link.up === true }),
+    ...linkAttributes(link),
+    ...more,
+    attribute(k.IFLA_LINKINFO, ...info),
+  ];
   return netlinkMessage(k.RTM_NEWLINK, CREATE, link.seq ?? 0, ...parts);
 }
 

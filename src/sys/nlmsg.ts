@@ -129,7 +129,8 @@ export function parseAttributes(bytes: Uint8Array): ReadonlyMap<number, Uint8Arr
   let at = 0;
   while (at + 4 <= bytes.length) {
     const length = data.getUint16(at, true);
-    if (length < 4 || at + length > bytes.length) throw new RangeError(`netlink attribute of ${length} bytes at ${at} of ${bytes.length}`);
+    if (length < 4 || at + length > bytes.length)
+      throw new RangeError(`netlink attribute of ${length} bytes at ${at} of ${bytes.length}`);
     out.set(data.getUint16(at + 2, true) & NLA_TYPE_MASK, bytes.subarray(at + 4, at + length));
     at += align(length, 4);
   }

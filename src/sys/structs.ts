@@ -34,7 +34,11 @@ export const CLONE_ARGS_AT = {
 export const CLONE_ARGS_SIZE = 88;
 
 /** clone_args without a stack (the child goes on with a copy of the parent's). `exitSignal`: usually SIGCHLD, 17. */
-export function cloneArgs(args: { readonly flags: Int; readonly exitSignal: number; readonly cgroupFd?: number }): Uint8Array {
+export function cloneArgs(args: {
+  readonly flags: Int;
+  readonly exitSignal: number;
+  readonly cgroupFd?: number;
+}): Uint8Array {
   return pack(CLONE_ARGS_SIZE)
     .u64(CLONE_ARGS_AT.flags, args.flags)
     .u64(CLONE_ARGS_AT.exit_signal, args.exitSignal)
@@ -86,7 +90,8 @@ export const UNIX_PATH_MAX = 108;
 /** struct sockaddr_un of a path (unix(7)); the array's length is the address length. Throws RangeError above 107 bytes. */
 export function sockaddrUnixPath(path: string): Uint8Array {
   const text = cString(path);
-  if (text.length > UNIX_PATH_MAX) throw new RangeError(`socket path of ${text.length - 1} bytes, at most ${UNIX_PATH_MAX - 1}: ${path}`);
+  if (text.length > UNIX_PATH_MAX)
+    throw new RangeError(`socket path of ${text.length - 1} bytes, at most ${UNIX_PATH_MAX - 1}: ${path}`);
   return pack(2 + text.length)
     .u16(0, 1)
     .put(2, text).bytes;
@@ -95,7 +100,8 @@ export function sockaddrUnixPath(path: string): Uint8Array {
 /** struct sockaddr_un of an abstract name (without its leading NUL). Throws RangeError above 107 bytes. */
 export function sockaddrUnixAbstract(name: string): Uint8Array {
   const text = new TextEncoder().encode(name);
-  if (text.length >= UNIX_PATH_MAX) throw new RangeError(`abstract socket name of ${text.length} bytes, at most ${UNIX_PATH_MAX - 1}`);
+  if (text.length >= UNIX_PATH_MAX)
+    throw new RangeError(`abstract socket name of ${text.length} bytes, at most ${UNIX_PATH_MAX - 1}`);
   return pack(3 + text.length)
     .u16(0, 1)
     .put(3, text).bytes;
@@ -178,7 +184,8 @@ export function linkName(name: string): Uint8Array {
   const text = cString(name);
   if (text.length > IFNAMSIZ || text.length < 2)
     throw new RangeError(`link name of ${text.length - 1} bytes, 1 to ${IFNAMSIZ - 1} allowed: ${name}`);
-  if (name === "." || name === ".." || /[/:\s]/.test(name)) throw new RangeError(`a link cannot be called ${JSON.stringify(name)}`);
+  if (name === "." || name === ".." || /[/:\s]/.test(name))
+    throw new RangeError(`a link cannot be called ${JSON.stringify(name)}`);
   return text;
 }
 
@@ -191,7 +198,8 @@ export function sockFprog(instructions: number): Uint8Array {
 /** sock_fprog together with its instructions (8 bytes each), the pointer filled by relocation. Throws RangeError above BPF_MAXINSNS. */
 export function sockFprogWith(filter: Uint8Array): Blob {
   const count = filter.length / 8;
-  if (!Number.isInteger(count) || count < 1 || count > 4096) throw new RangeError(`a filter of ${count} instructions, 1 to 4096 allowed`);
+  if (!Number.isInteger(count) || count < 1 || count > 4096)
+    throw new RangeError(`a filter of ${count} instructions, 1 to 4096 allowed`);
   return { bytes: concat([sockFprog(count), filter]), pointers: [{ at: SOCK_FPROG_AT.filter, to: 16 }] };
 }
 
@@ -219,7 +227,8 @@ export function bpfProgLoad(load: {
   readonly expectedAttachType?: number;
 }): Blob {
   const name = cString(load.name ?? "");
-  if (name.length > 16 || !/^[\w.]*$/.test(load.name ?? "")) throw new RangeError(`bad BPF program name ${load.name ?? ""}`);
+  if (name.length > 16 || !/^[\w.]*$/.test(load.name ?? ""))
+    throw new RangeError(`bad BPF program name ${load.name ?? ""}`);
   const license = BPF_PROG_LOAD_SIZE + load.instructions.length;
   const bytes = pack(align(license + 4, 8))
     .u32(BPF_PROG_LOAD_AT.prog_type, load.type)
@@ -238,7 +247,13 @@ export function bpfProgLoad(load: {
 }
 
 /** union bpf_attr of BPF_PROG_ATTACH and BPF_PROG_DETACH: 20 bytes of u32. */
-export const BPF_PROG_ATTACH_AT = { target_fd: 0, attach_bpf_fd: 4, attach_type: 8, attach_flags: 12, replace_bpf_fd: 16 } as const;
+export const BPF_PROG_ATTACH_AT = {
+  target_fd: 0,
+  attach_bpf_fd: 4,
+  attach_type: 8,
+  attach_flags: 12,
+  replace_bpf_fd: 16,
+} as const;
 export const BPF_PROG_ATTACH_SIZE = 20;
 
 /** The descriptors (cgroup, program, with BPF_F_REPLACE the one replaced) may be stored later. */
@@ -258,7 +273,14 @@ export function bpfProgAttach(attach: {
 }
 
 /** union bpf_attr of BPF_PROG_QUERY: 40 bytes; prog_ids is a pointer to `capacity` u32, prog_cnt comes back filled. */
-export const BPF_PROG_QUERY_AT = { target_fd: 0, attach_type: 4, query_flags: 8, attach_flags: 12, prog_ids: 16, prog_cnt: 24 } as const;
+export const BPF_PROG_QUERY_AT = {
+  target_fd: 0,
+  attach_type: 4,
+  query_flags: 8,
+  attach_flags: 12,
+  prog_ids: 16,
+  prog_cnt: 24,
+} as const;
 export function bpfProgQuery(type: number, capacity: number): Blob {
   const bytes = pack(40 + align(4 * capacity, 8))
     .u32(BPF_PROG_QUERY_AT.attach_type, type)
@@ -295,8 +317,10 @@ export function winsize(rows: number, columns: number): Uint8Array {
 
 /** The kernel's encoding of a device number for mknodat(2) and u32 fields: 12 bits of major, 20 of minor. Throws RangeError beyond. */
 export function makedev(major: number, minor: number): number {
-  if (!Number.isInteger(major) || major < 0 || major > 0xfff) throw new RangeError(`device major ${major} is not 0 to 4095`);
-  if (!Number.isInteger(minor) || minor < 0 || minor > 0xfffff) throw new RangeError(`device minor ${minor} is not 0 to 1048575`);
+  if (!Number.isInteger(major) || major < 0 || major > 0xfff)
+    throw new RangeError(`device major ${major} is not 0 to 4095`);
+  if (!Number.isInteger(minor) || minor < 0 || minor > 0xfffff)
+    throw new RangeError(`device minor ${minor} is not 0 to 1048575`);
   return ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
 }
 

@@ -314,7 +314,9 @@ export function syscallName(abi: Abi, nr: number): string | undefined {
   const own = reverse(X32_OWN, bare);
   if (own !== undefined) return own;
   const shared = reverse(SYSCALLS_X86_64, bare);
-  return shared === undefined || NOT_IN_X32.includes(shared) || lookup(X32_OWN, shared) !== undefined ? undefined : shared;
+  return shared === undefined || NOT_IN_X32.includes(shared) || lookup(X32_OWN, shared) !== undefined
+    ? undefined
+    : shared;
 }
 
 /** Whether any ABI of islet's architectures has a call of this name: tells a misspelt name from one of the other ABI. */

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { capabilityNumber, capData, capHeader, capabilitySet, capabilityNumbers, allCapabilities } from "../../../src/sys/capability.js";
+import {
+  capabilityNumber,
+  capData,
+  capHeader,
+  capabilitySet,
+  capabilityNumbers,
+  allCapabilities,
+} from "../../../src/sys/capability.js";
 import * as k from "../../../src/sys/flags.js";
 import * as s from "../../../src/sys/structs.js";
 import { runC } from "./c.js";
@@ -99,8 +106,13 @@ function relocated(blob: s.Blob): Uint8Array {
 
 const OURS: Readonly<Record<string, () => Uint8Array>> = {
   clone_args: () =>
-    s.cloneArgs({ flags: k.CLONE_INTO_CGROUP | k.CLONE_CLEAR_SIGHAND | BigInt(k.CLONE_NEWNS), exitSignal: 17, cgroupFd: 9 }),
-  mount_attr: () => s.mountAttr({ set: k.MOUNT_ATTR_IDMAP, clear: k.MOUNT_ATTR_RDONLY, propagation: k.MS_PRIVATE, usernsFd: 7 }),
+    s.cloneArgs({
+      flags: k.CLONE_INTO_CGROUP | k.CLONE_CLEAR_SIGHAND | BigInt(k.CLONE_NEWNS),
+      exitSignal: 17,
+      cgroupFd: 9,
+    }),
+  mount_attr: () =>
+    s.mountAttr({ set: k.MOUNT_ATTR_IDMAP, clear: k.MOUNT_ATTR_RDONLY, propagation: k.MS_PRIVATE, usernsFd: 7 }),
   open_how: () => s.openHow({ flags: k.O_CLOEXEC, mode: 0o644, resolve: k.RESOLVE_BENEATH | k.RESOLVE_IN_ROOT }),
   rlimit64: () => s.rlimit64(1024n, null),
   unix_path: () => s.sockaddrUnixPath("/run/x"),
@@ -122,7 +134,8 @@ const OURS: Readonly<Record<string, () => Uint8Array>> = {
         expectedAttachType: k.BPF_CGROUP_DEVICE,
       }),
     ).subarray(0, 72),
-  bpf_attach: () => s.bpfProgAttach({ type: k.BPF_CGROUP_DEVICE, flags: k.BPF_F_ALLOW_MULTI, cgroupFd: 3, programFd: 4, replaceFd: 5 }),
+  bpf_attach: () =>
+    s.bpfProgAttach({ type: k.BPF_CGROUP_DEVICE, flags: k.BPF_F_ALLOW_MULTI, cgroupFd: 3, programFd: 4, replaceFd: 5 }),
   bpf_query: () => relocated(s.bpfProgQuery(k.BPF_CGROUP_DEVICE, 4)).subarray(0, 40),
   message: () => {
     const message = s.sendMessage(new TextEncoder().encode("hi"), 2);
@@ -130,7 +143,8 @@ const OURS: Readonly<Record<string, () => Uint8Array>> = {
     message.fdAt.forEach((at, i) => out.writeInt32LE(11 + i, at));
     return out;
   },
-  seccomp_data: () => Uint8Array.of(s.SECCOMP_DATA_AT.nr, s.SECCOMP_DATA_AT.arch, s.SECCOMP_DATA_AT.args, s.SECCOMP_DATA_SIZE),
+  seccomp_data: () =>
+    Uint8Array.of(s.SECCOMP_DATA_AT.nr, s.SECCOMP_DATA_AT.arch, s.SECCOMP_DATA_AT.args, s.SECCOMP_DATA_SIZE),
 };
 
 for (const [name, encode] of Object.entries(OURS)) {
@@ -172,12 +186,16 @@ test("a device number keeps its major and minor", () => {
 
 test("names that the kernel refuses are refused before it sees them", () => {
   assert.throws(() => s.ifreq("sixteen-letters!"), RangeError);
-  for (const bad of ["", ".", "..", "a/b", "a b", "a:1", "a\0b"]) assert.throws(() => s.linkName(bad), RangeError, JSON.stringify(bad));
+  for (const bad of ["", ".", "..", "a/b", "a b", "a:1", "a\0b"])
+    assert.throws(() => s.linkName(bad), RangeError, JSON.stringify(bad));
   assert.equal(s.linkName("fifteen-letters").length, 16);
   assert.throws(() => s.sockaddrUnixPath(`/${"x".repeat(107)}`), RangeError);
   assert.equal(s.sockaddrUnixPath(`/${"x".repeat(106)}`).length, 110);
   assert.throws(() => s.sockaddrUnixAbstract("x".repeat(108)), RangeError);
-  assert.throws(() => s.bpfProgLoad({ type: 1, instructions: new Uint8Array(8), name: "sixteen-letters!" }), RangeError);
+  assert.throws(
+    () => s.bpfProgLoad({ type: 1, instructions: new Uint8Array(8), name: "sixteen-letters!" }),
+    RangeError,
+  );
   assert.throws(() => s.sockFprogWith(new Uint8Array(0)), RangeError);
 });
 

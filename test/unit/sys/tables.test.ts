@@ -34,8 +34,12 @@ ${[
 // Names that <sys/mount.h> has (it cannot stand beside <linux/mount.h> before glibc 2.37), the C library has under another name, or only kernels
 // after the oldest headers we build with.
 const ELSEWHERE: ReadonlySet<string> = new Set([
-  ..."MNT_FORCE MNT_DETACH MNT_EXPIRE UMOUNT_NOFOLLOW UNAME26 IFF_LOWER_UP PIDFD_NONBLOCK PIDFD_THREAD SA_RESTORER".split(" "),
-  ..."MOVE_MOUNT_BENEATH FSCONFIG_CMD_CREATE_EXCL SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV SO_PASSPIDFD SO_PEERPIDFD SCM_PIDFD".split(" "),
+  ..."MNT_FORCE MNT_DETACH MNT_EXPIRE UMOUNT_NOFOLLOW UNAME26 IFF_LOWER_UP PIDFD_NONBLOCK PIDFD_THREAD SA_RESTORER".split(
+    " ",
+  ),
+  ..."MOVE_MOUNT_BENEATH FSCONFIG_CMD_CREATE_EXCL SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV SO_PASSPIDFD SO_PEERPIDFD SCM_PIDFD".split(
+    " ",
+  ),
   ..."F_SEAL_EXEC MFD_NOEXEC_SEAL MFD_EXEC ZFS_SUPER_MAGIC".split(" "),
 ]);
 
@@ -48,7 +52,9 @@ test("every kernel constant has the value of the headers on this machine", () =>
   const unknown = ours.map(([name]) => name).filter((name) => !seen.has(name) && !ELSEWHERE.has(name));
   assert.deepEqual(unknown, [], "neither in the headers nor among the excepted names");
   const theirs = numbers(
-    runC(`${HEADERS}int main(void) {\n${known.map(([n]) => `printf("${n} %lld\\n", (long long)(${n}));`).join("\n")}\n}`),
+    runC(
+      `${HEADERS}int main(void) {\n${known.map(([n]) => `printf("${n} %lld\\n", (long long)(${n}));`).join("\n")}\n}`,
+    ),
   );
   assert.ok(known.length > 600);
   const wrong = known.filter(([name, value]) => {
@@ -78,7 +84,9 @@ test("the open flags of this architecture are those of the headers", () => {
   );
   const ours = flags.openFlags(arch);
   for (const [name, key] of Object.entries(names)) assert.equal(BigInt(ours[key]), theirs.get(name), name);
-  const kernel = numbers(runC(`#include <stdio.h>\n#include <asm/fcntl.h>\nint main(void) { printf("O_LARGEFILE %d\\n", O_LARGEFILE); }`));
+  const kernel = numbers(
+    runC(`#include <stdio.h>\n#include <asm/fcntl.h>\nint main(void) { printf("O_LARGEFILE %d\\n", O_LARGEFILE); }`),
+  );
   assert.equal(BigInt(ours.O_LARGEFILE), kernel.get("O_LARGEFILE"));
 });
 
@@ -177,6 +185,8 @@ test("signals, limits and capabilities have the numbers of the headers", () => {
     ...Object.entries(RLIMITS).map(([name, nr]) => [`RLIMIT_${name.toUpperCase()}`, nr] as const),
     ...CAPABILITIES.map((name, nr) => [`CAP_${name.toUpperCase()}`, nr] as const),
   ];
-  const theirs = numbers(runC(`${HEADERS}int main(void) {\n${rows.map(([n]) => `printf("${n} %d\\n", (int)${n});`).join("\n")}\n}`));
+  const theirs = numbers(
+    runC(`${HEADERS}int main(void) {\n${rows.map(([n]) => `printf("${n} %d\\n", (int)${n});`).join("\n")}\n}`),
+  );
   for (const [name, nr] of rows) assert.equal(theirs.get(name), BigInt(nr), name);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { archFromUname } from "../../../src/sys/arch.js";
 import { errnoName, errnoNumber, showErrno, strerror } from "../../../src/sys/errno.js";
@@ -20,7 +20,14 @@ import {
 import { personaOf } from "../../../src/sys/personality.js";
 import { rlimitName, rlimitNumber } from "../../../src/sys/rlimits.js";
 import { parseSignal, signalName } from "../../../src/sys/signals.js";
-import { isSyscallName, requireSyscall, syscallName, syscallNumber, SYSCALLS_ARM, SYSCALLS_X86_64 } from "../../../src/sys/syscalls.js";
+import {
+  isSyscallName,
+  requireSyscall,
+  syscallName,
+  syscallNumber,
+  SYSCALLS_ARM,
+  SYSCALLS_X86_64,
+} from "../../../src/sys/syscalls.js";
 
 test("flags print as strace prints them", () => {
   assert.equal(k.showFlags(k.MS_FLAGS, k.MS_BIND | k.MS_REC), "MS_BIND|MS_REC");
@@ -120,7 +127,8 @@ test("system calls are found by name and number under every ABI", () => {
   assert.equal(syscallName("x32", 0x4000_0000 + 16), undefined, "16 is x86_64's ioctl, which x32 has not");
   assert.equal(syscallNumber("x86_64", "toString"), undefined);
   assert.ok(isSyscallName("socketcall") && !isSyscallName("socketcal"));
-  for (const name of Object.keys(SYSCALLS_X86_64)) assert.equal(syscallName("x86_64", syscallNumber("x86_64", name) ?? -1), name);
+  for (const name of Object.keys(SYSCALLS_X86_64))
+    assert.equal(syscallName("x86_64", syscallNumber("x86_64", name) ?? -1), name);
   assert.equal(SYSCALLS_ARM.set_tls, 0xf0005);
 });
 
@@ -131,7 +139,11 @@ test("addresses keep their bytes through text", () => {
   fc.assert(fc.property(V4, (bytes) => assert.deepEqual(parseIpv4(formatIp(bytes)), bytes)));
   fc.assert(fc.property(V6, (bytes) => assert.deepEqual(parseIpv6(formatIp(bytes)), bytes)));
   const sparse = fc.array(fc.constantFrom(0, 0, 0, 1, 0xff), { minLength: 16, maxLength: 16 });
-  fc.assert(fc.property(sparse, (bytes) => assert.deepEqual(parseIpv6(formatIp(Uint8Array.from(bytes))), Uint8Array.from(bytes))));
+  fc.assert(
+    fc.property(sparse, (bytes) =>
+      assert.deepEqual(parseIpv6(formatIp(Uint8Array.from(bytes))), Uint8Array.from(bytes)),
+    ),
+  );
 });
 
 test("IPv6 is written as inet_ntop writes it", () => {
@@ -145,7 +157,8 @@ test("IPv6 is written as inet_ntop writes it", () => {
     "1::": "1::",
     "::1.2.3.4": "::1.2.3.4",
   };
-  for (const [text, canonical] of Object.entries(cases)) assert.equal(formatIp(parseIpv6(text) ?? new Uint8Array()), canonical, text);
+  for (const [text, canonical] of Object.entries(cases))
+    assert.equal(formatIp(parseIpv6(text) ?? new Uint8Array()), canonical, text);
 });
 
 test("texts that are no addresses are refused", () => {
@@ -170,7 +183,13 @@ test("texts that are no addresses are refused", () => {
   for (const bad of bad6) assert.equal(parseIpv6(bad), undefined, bad);
   for (const bad of ["10.0.0.1/33", "10.0.0.1/", "10.0.0.1/-1", "10.0.0.1/8/8", "/8"])
     assert.equal(parsePrefixed("ipv4", bad), undefined, bad);
-  for (const bad of ["00:16:3e:aa:bb", "00:16:3e:aa:bb:cc:dd", "00-16-3e-aa-bb-cc", "0016:3e:aa:bb:cc:dd", "xx:16:3e:aa:bb:cc"])
+  for (const bad of [
+    "00:16:3e:aa:bb",
+    "00:16:3e:aa:bb:cc:dd",
+    "00-16-3e-aa-bb-cc",
+    "0016:3e:aa:bb:cc:dd",
+    "xx:16:3e:aa:bb:cc",
+  ])
     assert.equal(parseMac(bad), undefined, bad);
 });
 
@@ -182,7 +201,15 @@ test("networks: prefix, class, broadcast", () => {
   assert.equal(formatIp(broadcastOf(address, 22)), "10.0.3.255");
   assert.equal(formatIp(networkOf(address, 22)), "10.0.0.0");
   assert.equal(formatIp(networkOf(parseIp("ipv6", "fd00::ffff") ?? address, 120)), "fd00::ff00");
-  const classes = { "10.0.0.1": 8, "172.16.0.1": 16, "192.168.1.1": 24, "127.0.0.1": 8, "191.255.0.1": 16, "0.0.0.0": 0 };
-  for (const [text, prefix] of Object.entries(classes)) assert.equal(classfulPrefix(parseIpv4(text) ?? address), prefix, text);
+  const classes = {
+    "10.0.0.1": 8,
+    "172.16.0.1": 16,
+    "192.168.1.1": 24,
+    "127.0.0.1": 8,
+    "191.255.0.1": 16,
+    "0.0.0.0": 0,
+  };
+  for (const [text, prefix] of Object.entries(classes))
+    assert.equal(classfulPrefix(parseIpv4(text) ?? address), prefix, text);
   assert.equal(formatMac(parseMac("0:16:3E:aa:b:cc") ?? address), "00:16:3e:aa:0b:cc");
 });
