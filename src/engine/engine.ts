@@ -1,14 +1,13 @@
 import type { ContainerName } from "../base/brand.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import type { State } from "./states.js";
 
 /**
  * The closed list of what a front end may ask of the engine. Every method throws IsletError with a stable code; none leaves
  * anything half-made when it throws. Times are milliseconds unless said.
  */
 
-/** LXC's states; the numbers are those of the monitor protocol (docs/protocol/control.md). */
-export const states = ["STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING", "FREEZING", "FROZEN", "THAWED"] as const;
-export type State = (typeof states)[number];
+export { states, type State } from "./states.js";
 
 /** Which container: a name within a store directory (LXC's lxcpath, absolute). */
 export interface ContainerId {

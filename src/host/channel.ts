@@ -1,0 +1,191 @@
+import { errnoName } from "../sys/errno.js";
+import { type Watch, closeFd, receiveMessage, sendMessage, watch, watchError, watchHangup, watchIn, watchOut } from "./addon.js";
+
+/** A stream socket that carries frames and descriptors (docs/protocol/control.md). */
+export interface Frame {
+  readonly type: number;
+  readonly payload: Uint8Array;
+  /** Belong to whoever handles the frame. */
+  readonly fds: readonly number[];
+}
+
+export interface ChannelHandlers {
+  readonly frame: (frame: Frame) => void;
+  /** Once, when the other side is gone or broke the protocol; the descriptor has been closed. */
+  readonly closed: (reason: string) => void;
+}
+
+export interface Channel {
+  readonly fd: number;
+  /** Queued and sent in order; the descriptors stay the caller's (they are duplicated by the send) unless `closeAfter`. */
+  send(type: number, payload: Uint8Array, fds?: readonly number[], closeAfter?: boolean): void;
+  /** Ends when everything queued has been sent. */
+  end(): void;
+  close(): void;
+  /** Bytes waiting to be sent. */
+  readonly pending: number;
+  ref(): void;
+  unref(): void;
+}
+
+interface Outgoing {
+  bytes: Uint8Array;
+  fds: readonly number[];
+  readonly owned: readonly number[];
+}
+
+const headerSize = 8;
+const maxFds = 16;
+/** A peer that does not read may make us hold this much. */
+const maxPending = 64 * 1024 * 1024;
+
+export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandlers): Channel {
+  const chunk = new Uint8Array(65536);
+  const queue: Outgoing[] = [];
+  let pending = 0;
+  let open = true;
+  let ending = false;
+  let wantsOut = false;
+  let held = new Uint8Array(0);
+  /** Place of held[0] in the stream, and the descriptors that came with the frame that begins at `at`. */
+  let position = 0;
+  const arrivals: { readonly at: number; readonly fds: readonly number[] }[] = [];
+
+  const shut = (reason: string): void => {
+    if (!open) return;
+    open = false;
+    watcher.close();
+    closeFd(fd);
+    for (const item of queue) for (const owned of item.owned) closeFd(owned);
+    for (const arrival of arrivals) for (const left of arrival.fds) closeFd(left);
+    arrivals.length = 0;
+    queue.length = 0;
+    handlers.closed(reason);
+  };
+
+  const flush = (): void => {
+    while (open) {
+      const first = queue[0];
+      if (first === undefined) break;
+      const sent = sendMessage(fd, first.bytes, first.fds);
+      if (sent < 0) {
+        if (errnoName(sent) === "EAGAIN") break;
+        shut(`cannot write: ${errnoName(sent)}`);
+        return;
+      }
+      pending -= sent;
+      for (const owned of first.owned) closeFd(owned);
+      if (sent === first.bytes.length) queue.shift();
+      else queue[0] = { bytes: first.bytes.subarray(sent), fds: [], owned: [] };
+    }
+    if (!open) return;
+    const wanted = queue.length > 0;
+    if (wanted !== wantsOut) {
+      wantsOut = wanted;
+      watcher.update(wanted ? "inout" : "in");
+    }
+    if (!wanted && ending) shut("ended");
+  };
+
+  const parse = (): void => {
+    while (open && held.length >= headerSize) {
+      const view = new DataView(held.buffer, held.byteOffset, held.byteLength);
+      const length = view.getUint32(0, true);
+      const type = view.getUint16(4, true);
+      if (length > maxFrame || view.getUint16(6, true) !== 0) {
+        shut("the other side broke the protocol");
+        return;
+      }
+      if (held.length < headerSize + length) return;
+      const payload = held.slice(headerSize, headerSize + length);
+      const fds = arrivals[0]?.at === position ? (arrivals.shift()?.fds ?? []) : [];
+      held = held.subarray(headerSize + length);
+      position += headerSize + length;
+      handlers.frame({ type, payload, fds });
+    }
+  };
+
+  const readable = (): void => {
+    for (let round = 0; open && round < 16; round += 1) {
+      const got = receiveMessage(fd, chunk, maxFds);
+      if (got.bytes < 0) {
+        if (errnoName(got.bytes) !== "EAGAIN") shut(`cannot read: ${errnoName(got.bytes)}`);
+        return;
+      }
+      if (got.bytes === 0) {
+        shut("the other side has gone");
+        return;
+      }
+      const joined = new Uint8Array(held.length + got.bytes);
+      joined.set(held);
+      joined.set(chunk.subarray(0, got.bytes), held.length);
+      held = joined;
+      if (got.fds.length > 0) arrivals.push({ at: lastFrameStart(held, position), fds: got.fds });
+      if (got.truncated || arrivals.length > maxFds) {
+        shut("the other side sent too many descriptors");
+        return;
+      }
+      parse();
+      if (got.bytes < chunk.length) return;
+    }
+  };
+
+  const watcher: Watch = watch(fd, "in", (events) => {
+    if ((events & watchOut) !== 0) flush();
+    if (open && (events & (watchIn | watchHangup | watchError)) !== 0) readable();
+  });
+
+  return {
+    fd,
+    get pending() {
+      return pending;
+    },
+    send(type, payload, fds = [], closeAfter = false): void {
+      const owned = closeAfter ? fds : [];
+      if (!open || ending) {
+        for (const item of owned) closeFd(item);
+        return;
+      }
+      const bytes = new Uint8Array(headerSize + payload.length);
+      const view = new DataView(bytes.buffer);
+      view.setUint32(0, payload.length, true);
+      view.setUint16(4, type, true);
+      bytes.set(payload, headerSize);
+      queue.push({ bytes, fds, owned });
+      pending += bytes.length;
+      if (pending > maxPending) {
+        shut("the other side does not read");
+        return;
+      }
+      flush();
+    },
+    end(): void {
+      ending = true;
+      flush();
+    },
+    close(): void {
+      shut("closed");
+    },
+    ref(): void {
+      watcher.ref();
+    },
+    unref(): void {
+      watcher.unref();
+    },
+  };
+}
+
+/**
+ * Where the last frame that has begun starts in the stream. The kernel ends a read behind the message that carried descriptors, so they
+ * belong to that frame, although earlier ones may have come in the same read.
+ */
+function lastFrameStart(held: Uint8Array, position: number): number {
+  const view = new DataView(held.buffer, held.byteOffset, held.byteLength);
+  let start = 0;
+  while (start + headerSize <= held.length) {
+    const next = start + headerSize + view.getUint32(start, true);
+    if (next >= held.length) break;
+    start = next;
+  }
+  return position + start;
+}

@@ -1,0 +1,60 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { archFromUname } from "../sys/arch.js";
+import type { CgroupLayout, HostFacts, LegacyHierarchy } from "../spec/host.js";
+import { arch as nodeArch } from "node:os";
+
+/** What the planner must know of this machine; read once, when the daemon starts. */
+export function probeHost(runtimeDir: string): HostFacts {
+  const arch = archFromUname(nodeArch() === "x64" ? "x86_64" : "aarch64");
+  if (arch === undefined) throw new IsletError("ISLET_UNSUPPORTED", `islet runs on x86_64 and arm64, not on ${nodeArch()}`);
+  return {
+    arch,
+    runtimeDir,
+    lastCapability: Number(firstLine("/proc/sys/kernel/cap_last_cap") || "40"),
+    cgroups: cgroupLayout(readFileSync("/proc/self/mountinfo", "utf8"), readFileSync("/proc/self/cgroup", "utf8"), (path) => firstLine(path)),
+    namespaces: readdirSync("/proc/self/ns").filter((name) => !name.includes("_for_")).map((name) => (name === "mnt" ? "mount" : name)),
+    lsm: { apparmor: firstLine("/sys/module/apparmor/parameters/enabled") === "Y", selinux: existsSync("/sys/fs/selinux/enforce") },
+    inUserNamespace: firstLine("/proc/self/uid_map").trim().split(/\s+/).join(" ") !== "0 0 4294967295",
+    cpus: firstLine("/sys/devices/system/cpu/online") || "0",
+    memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
+  };
+}
+
+/** The first line of a file of the kernel, "" where it cannot be read. */
+export function firstLine(path: string): string {
+  try {
+    return readFileSync(path, "utf8").split("\n", 1)[0] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Hierarchies from mountinfo (proc(5)) and the memberships in /proc/self/cgroup (cgroups(7)). The first mount of each counts. */
+export function cgroupLayout(mountinfo: string, membership: string, read: (path: string) => string): CgroupLayout {
+  const own = new Map<string, string>();
+  for (const line of membership.split("\n")) {
+    const match = /^\d+:([^:]*):(.*)$/.exec(line);
+    if (match !== null) own.set(match[1] ?? "", match[2] ?? "/");
+  }
+  let unified: CgroupLayout["unified"] = null;
+  const legacy: LegacyHierarchy[] = [];
+  for (const line of mountinfo.split("\n")) {
+    const [before, after] = line.split(" - ");
+    if (before === undefined || after === undefined) continue;
+    const mount = unescape(before.split(" ")[4] ?? "");
+    const [fstype, , options = ""] = after.split(" ");
+    if (fstype === "cgroup2" && unified === null) {
+      unified = { mount, controllers: read(`${mount}/cgroup.controllers`).split(" ").filter(Boolean), own: own.get("") ?? "/" };
+    } else if (fstype === "cgroup") {
+      const controllers = options.split(",").filter((option) => !["rw", "ro", "xattr", "clone_children", "noprefix", "nosuid", "relatime"].includes(option) && !option.startsWith("release_agent="));
+      const key = controllers.join(",");
+      if (!legacy.some((known) => known.controllers.join(",") === key)) legacy.push({ mount, controllers, own: own.get(key) ?? "/" });
+    }
+  }
+  return { unified, legacy };
+}
+
+function unescape(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}

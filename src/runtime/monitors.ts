@@ -1,0 +1,271 @@
+import { mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { IsletError } from "../base/errors.js";
+import { type State, states } from "../engine/states.js";
+import type { Arch } from "../sys/arch.js";
+import { type Channel, openChannel } from "../host/channel.js";
+import { closeFd, spawn } from "../host/addon.js";
+import { reapWhenDone } from "../host/reap.js";
+import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
+import { type MonitorInfo, type StartFrame, decodeInfo, decodeState, encodeStart, monitorFrames, writer } from "./protocol.js";
+
+const maxFrame = 8 * 1024 * 1024;
+
+/** What a monitor carries for the daemons to come: which container it is, and what its front end wants kept. */
+export interface MonitorMeta {
+  readonly version: 1;
+  readonly name: string;
+  readonly storePath: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Absolute cgroup directories of the payload: for usage, freezing and attaching. */
+  readonly cgroups: readonly { readonly controllers: readonly string[]; readonly path: string }[];
+  readonly unified: string | null;
+  /** Host names of the nics. */
+  readonly links: readonly string[];
+  readonly spec: unknown;
+}
+
+/** A live container, as its monitor tells it. Changes in place as frames arrive. */
+export interface Monitor {
+  readonly meta: MonitorMeta;
+  readonly channel: Channel;
+  state: State;
+  pid: number | null;
+  pidfd: number | null;
+  /** Wait status. */
+  exit: number | null;
+  startedNs: bigint;
+  /** Output of hooks since the start. */
+  log: string;
+}
+
+export interface MonitorEvents {
+  readonly changed: (monitor: Monitor) => void;
+  /** The monitor has ended; it has been forgotten. */
+  readonly gone: (monitor: Monitor) => void;
+}
+
+/** A short, fixed name for a container's socket: paths of sockets are short (unix(7)). */
+export function monitorId(storePath: string, name: string): string {
+  return createHash("sha256").update(`${storePath}\0${name}`).digest("hex").slice(0, 24);
+}
+
+export function monitorDirectory(runtimeDir: string): string {
+  return `${runtimeDir}/monitor`;
+}
+
+export function monitorSocketPath(runtimeDir: string, storePath: string, name: string): string {
+  return `${monitorDirectory(runtimeDir)}/${monitorId(storePath, name)}`;
+}
+
+export interface Launch {
+  readonly meta: MonitorMeta;
+  readonly title: string;
+  readonly image: Uint8Array;
+  /** Preset descriptors behind the listening socket; stay the caller's. */
+  readonly fds: readonly number[];
+  readonly failOperation: number | null;
+}
+
+export type LaunchResult = { readonly kind: "running"; readonly monitor: Monitor } | { readonly kind: "failed"; readonly record: Uint8Array; readonly log: string } | { readonly kind: "died"; readonly log: string };
+
+/** Starts monitors, and keeps one in stock so that a start need not wait for a process to be made. */
+export interface MonitorPool {
+  launch(launch: Launch, events: MonitorEvents): Promise<LaunchResult>;
+  /** Makes the spare if there is none. */
+  prepare(): void;
+  close(): void;
+}
+
+export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string, keepSpare: boolean): MonitorPool {
+  let spare: number | null = null;
+  let closed = false;
+
+  const make = (): number => {
+    const [ours, theirs] = socketPair(arch);
+    try {
+      const made = spawn(binary, ["islet", "monitor"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], [[3, theirs]], { cwd: "/", setsid: true });
+      reapWhenDone(made.pidfd);
+      return ours;
+    } catch (error) {
+      closeFd(ours);
+      throw error;
+    } finally {
+      closeFd(theirs);
+    }
+  };
+
+  return {
+    prepare(): void {
+      if (keepSpare && spare === null && !closed) spare = make();
+    },
+    close(): void {
+      closed = true;
+      if (spare !== null) closeFd(spare);
+      spare = null;
+    },
+    launch(launch, events): Promise<LaunchResult> {
+      const fd = spare ?? make();
+      spare = null;
+      const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
+      let listening: number;
+      try {
+        listening = listenUnix(arch, path, 64);
+      } catch (error) {
+        closeFd(fd);
+        throw error;
+      }
+      return new Promise((resolve) => {
+        let settled = false;
+        const monitor = openMonitor(fd, launch.meta, {
+          changed: (changed) => {
+            if (!settled && changed.state === "RUNNING") {
+              settled = true;
+              resolve({ kind: "running", monitor: changed });
+            }
+            events.changed(changed);
+          },
+          gone: (ended) => {
+            if (!settled) {
+              settled = true;
+              resolve({ kind: "died", log: ended.log });
+              try {
+                unlinkSync(path);
+              } catch {
+                // The monitor removed it itself.
+              }
+            }
+            events.gone(ended);
+          },
+        }, (record) => {
+          if (settled) return;
+          settled = true;
+          resolve({ kind: "failed", record, log: monitor.log });
+        });
+        const frame: StartFrame = { flags: 0, failOperation: launch.failOperation, failErrno: 5, title: launch.title, meta: JSON.stringify(launch.meta), image: launch.image };
+        monitor.channel.send(monitorFrames.start, encodeStart(frame), [listening, ...launch.fds]);
+        closeFd(listening);
+      });
+    },
+  };
+}
+
+
+/** Speaks to a monitor over a connected descriptor. */
+export function openMonitor(fd: number, meta: MonitorMeta, events: MonitorEvents, failed: (record: Uint8Array) => void): Monitor {
+  const channel = openChannel(fd, maxFrame, {
+    frame: (frame) => {
+      switch (frame.type) {
+        case monitorFrames.state: {
+          const { state, exit } = decodeState(frame.payload);
+          monitor.state = stateOf(state);
+          if (exit !== null) monitor.exit = exit;
+          if (monitor.state === "RUNNING" && monitor.pidfd === null) {
+            // Who the main process is comes with INFO, which is asked for before anybody hears of the state.
+            channel.send(monitorFrames.askInfo, new Uint8Array(0));
+          } else events.changed(monitor);
+          break;
+        }
+        case monitorFrames.info:
+          applyInfo(monitor, decodeInfo(frame.payload), frame.fds);
+          events.changed(monitor);
+          return;
+        case monitorFrames.failed:
+          failed(frame.payload);
+          break;
+        case monitorFrames.log:
+          monitor.log = `${monitor.log}${new TextDecoder().decode(frame.payload)}`.slice(-65536);
+          break;
+        default:
+          break;
+      }
+      for (const unwanted of frame.fds) closeFd(unwanted);
+    },
+    closed: () => {
+      if (monitor.pidfd !== null) closeFd(monitor.pidfd);
+      monitor.pidfd = null;
+      monitor.pid = null;
+      monitor.state = "STOPPED";
+      events.gone(monitor);
+    },
+  });
+  const monitor: Monitor = { meta, channel, state: "STOPPED", pid: null, pidfd: null, exit: null, startedNs: 0n, log: "" };
+  return monitor;
+}
+
+function stateOf(number: number): State {
+  return states[number] ?? "STOPPED";
+}
+
+function applyInfo(monitor: Monitor, info: MonitorInfo, fds: readonly number[]): void {
+  if (monitor.pidfd !== null) closeFd(monitor.pidfd);
+  monitor.state = stateOf(info.state);
+  monitor.pid = info.pid;
+  monitor.pidfd = fds[0] ?? null;
+  monitor.exit = info.exit;
+  monitor.startedNs = info.startedNs;
+  for (const unwanted of fds.slice(1)) closeFd(unwanted);
+}
+
+/** Finds the monitors of earlier daemons: each says itself which container it has. Sockets without a monitor are removed. */
+export async function findMonitors(arch: Arch, runtimeDir: string, found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void): Promise<void> {
+  const directory = monitorDirectory(runtimeDir);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  await Promise.all(readdirSync(directory).map(async (entry) => findOne(arch, `${directory}/${entry}`, found)));
+}
+
+/** Milliseconds a monitor may take to say who it is: it answers even while it starts a container. */
+const answerTime = 5000;
+
+async function findOne(arch: Arch, path: string, found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void): Promise<void> {
+  const fd = connectUnix(arch, path);
+  if (fd === null) {
+    unlinkSync(path);
+    return;
+  }
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      probe.close();
+    }, answerTime);
+    const probe = openChannel(fd, maxFrame, {
+      frame: (frame) => {
+        if (frame.type !== monitorFrames.info) {
+          for (const unwanted of frame.fds) closeFd(unwanted);
+          return;
+        }
+        const info = decodeInfo(frame.payload);
+        const meta = decodeMeta(info.meta);
+        if (meta !== null) {
+          const own = connectUnix(arch, path);
+          if (own !== null) found(own, info, meta, frame.fds[0] ?? null);
+          else for (const unwanted of frame.fds) closeFd(unwanted);
+        } else for (const unwanted of frame.fds) closeFd(unwanted);
+        probe.close();
+      },
+      closed: () => {
+        clearTimeout(timer);
+        resolve();
+      },
+    });
+    probe.send(monitorFrames.askInfo, new Uint8Array(0));
+  });
+}
+
+export function decodeMeta(text: string): MonitorMeta | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null) return null;
+    const meta = value as Partial<MonitorMeta>;
+    return meta.version === 1 && typeof meta.name === "string" && typeof meta.storePath === "string" ? (meta as MonitorMeta) : null;
+  } catch {
+    return null;
+  }
+}
+
+export function sendSignal(monitor: Monitor, signal: number): void {
+  monitor.channel.send(monitorFrames.kill, writer().u32(signal).finish());
+}
+
+export function notRunning(name: string): IsletError {
+  return new IsletError("ISLET_NOT_RUNNING", `${name} is not running`);
+}
