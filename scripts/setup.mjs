@@ -52,8 +52,10 @@ export function setup({ quiet = false, peers = false, buildToo = true } = {}) {
   if (wanted.length > 0) installPackages([...new Set(wanted)], { say });
 
   if (!modulesAreCurrent()) {
-    say("npm ci");
-    must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    say("npm install");
+    // Not `npm ci`: it refuses a lock file that leaves out a dependency's optional packages for other platforms, and mirrors of the
+    // registry may lack those. With --no-save, npm takes the versions and checksums of the lock file and changes nothing.
+    must("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
   }
   // The addon needs Node's headers (its own distribution brings them) and libuv's, which Debian's nodejs package lacks.
   if (nodeIncludes() === null) installPackages(["libuv1-dev"], { say });
