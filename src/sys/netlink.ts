@@ -43,17 +43,16 @@ export interface VethOptions extends LinkOptions {
   readonly peerHwaddr?: Uint8Array;
   readonly peerNumRxQueues?: number;
   readonly peerNumTxQueues?: number;
-  readonly peerUp?: boolean;
   /** The namespace the peer is born in. */
   readonly peerNetnsFd?: Late;
   /** A bridge for the near end. */
   readonly master?: Late;
 }
 
-/** A veth pair. At most one of netnsFd and peerNetnsFd is late; its place is `netnsFd`. */
+/** A veth pair. The peer is born down: it cannot come up before its other end exists (ENOTCONN). At most one of netnsFd and peerNetnsFd is late; its place is `netnsFd`. */
 export function newLinkVeth(veth: VethOptions): NetlinkMessage {
   const peer = join([
-    ifinfomsg({ up: veth.peerUp === true }),
+    ifinfomsg({}),
     ...linkAttributes({
       name: veth.peerName,
       ...(veth.peerMtu === undefined ? {} : { mtu: veth.peerMtu }),
