@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, rmdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { measures, type Bench } from "./measures.js";
 import { call, clear, makeContainers, must, run, type Side } from "./sides.js";
 import { holds, ratioOf, table, type Measured } from "./table.js";
@@ -13,7 +13,8 @@ export interface BenchOptions {
   /** Only measurements whose name contains one of these; [] all. */
   readonly only: readonly string[];
   readonly say: (text: string) => void;
-  readonly cgroupMounts: () => readonly string[];
+  /** Takes note of the host; the function it gives back removes what LXC left since. */
+  readonly sweeper: () => (what: { readonly names: readonly string[]; readonly stores: readonly string[] }) => void;
   readonly daemonsOf: (runtimeDir: string) => readonly { readonly pid: number }[];
   readonly stopDaemons: (runtimeDir: string) => Promise<void>;
 }
@@ -25,22 +26,6 @@ export interface BenchResult {
   readonly json: unknown;
 }
 
-/** Empty cgroup directories that Debian's lxc left, and the pivot it makes for good, unless it was there before. */
-function sweepCgroups(mounts: readonly string[], base: string, pivots: readonly string[]): void {
-  for (const mount of mounts) {
-    for (const name of readdirSync(mount)) {
-      const leftover = name.startsWith(`lxc.monitor.${base}`) || name.startsWith(`lxc.payload.${base}`);
-      const pivot = name === "lxc.pivot" && !pivots.includes(join(mount, name));
-      if (!leftover && !pivot) continue;
-      try {
-        rmdirSync(join(mount, name));
-      } catch {
-        // In use by somebody else's container: then it is not ours to remove.
-      }
-    }
-  }
-}
-
 /** Measures both sides in one run and cleans up after it, whatever happens. */
 export async function bench(options: BenchOptions): Promise<BenchResult> {
   const { root, say } = options;
@@ -50,12 +35,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
   process.env["ISLET_RUNTIME_DIR"] = runtimeDir;
   const lxc: Side = { name: "lxc", store: join(dir, "lxc"), tool: (name) => `/usr/bin/${name}` };
   const islet: Side = { name: "islet", store: join(dir, "islet"), tool: (name) => join(root, "bin", name) };
-  const mounts = options.cgroupMounts();
-  const pivots = mounts.flatMap((mount) =>
-    readdirSync(mount)
-      .filter((name) => name === "lxc.pivot")
-      .map((name) => join(mount, name)),
-  );
+  const sweep = options.sweeper();
   const base = `islt-b${process.pid}`;
   const given: Bench = {
     lxc,
@@ -65,7 +45,6 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     runs: options.runs,
     warmup: Math.min(5, options.runs),
     helpers: join(root, "build/bench"),
-    cgroupMounts: mounts,
     daemons: () => options.daemonsOf(runtimeDir).map(({ pid }) => pid),
     stopDaemons: () => options.stopDaemons(runtimeDir),
     say,
@@ -106,10 +85,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     say("cleaning up");
     for (const side of [lxc, islet]) clear(side);
     await options.stopDaemons(runtimeDir);
-    sweepCgroups(mounts, base, pivots);
-    // Debian's lxc keeps a lock file per container it has seen.
-    rmSync(join("/run/lxc/lock", lxc.store), { recursive: true, force: true });
-    run(["rmdir", "-p", "--ignore-fail-on-non-empty", dirname(join("/run/lxc/lock", lxc.store))]);
+    sweep({ names: [base], stores: [lxc.store] });
     rmSync(dir, { recursive: true, force: true });
   }
   const lxcVersion = run([lxc.tool("lxc-start"), "--version"]).stdout.trim();

@@ -13,7 +13,6 @@ export interface Bench {
   readonly runs: number;
   readonly warmup: number;
   readonly helpers: string;
-  readonly cgroupMounts: readonly string[];
   /** Pids of islet's daemon (one, or none). */
   readonly daemons: () => readonly number[];
   readonly stopDaemons: () => Promise<void>;

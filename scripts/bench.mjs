@@ -11,7 +11,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Failure, filesBelow, main, mtime, must, root } from "./lib/common.mjs";
-import { cgroupMounts, daemonsOf, stopDaemons } from "./lib/host.mjs";
+import { daemonsOf, picture, stopDaemons, sweepLxc } from "./lib/host.mjs";
 import { setup } from "./setup.mjs";
 
 /** The C helpers, rebuilt when their source is newer. */
@@ -59,7 +59,10 @@ await main(async () => {
     many: values.full ? 50 : count(values.containers, "containers"),
     only: values.only,
     say,
-    cgroupMounts,
+    sweeper: () => {
+      const before = picture();
+      return (what) => sweepLxc(before, what);
+    },
     daemonsOf,
     stopDaemons,
   });

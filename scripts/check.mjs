@@ -2,7 +2,7 @@
 //
 //   node scripts/check.mjs [NAME ...]
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { checkImports } from "./check-imports.mjs";
 import { stalePages } from "./docs.mjs";
 import { filesBelow, green, main, red, root, run, which, yellow } from "./lib/common.mjs";
@@ -45,6 +45,14 @@ export const checks = {
           .map((line, index) => ({ line, at: `${path}:${index + 1}` }))
           .filter(({ line }) => containerWords.test(line))
           .map(({ line, at }) => `${at}: ${line.trim()}`),
+      )
+      .join("\n"),
+  "docs: every link between pages leads somewhere": () =>
+    filesBelow(".", (path) => path.endsWith(".md") && !/^(node_modules|dist|build)\//.test(path))
+      .flatMap((path) =>
+        [...readFileSync(join(root, path), "utf8").matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)/g)]
+          .filter(([, target]) => !existsSync(join(root, dirname(path), target)))
+          .map(([, target]) => `${path}: ${target} does not exist`),
       )
       .join("\n"),
   "docs: generated pages are up to date": async () =>

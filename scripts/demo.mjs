@@ -37,7 +37,7 @@ function typed(words, { expect, lines = 40, status = 0 } = {}) {
   return output;
 }
 
-await main(async () => {
+const demo = async () => {
   const began = performance.now();
   step("Set-up: tools, modules, build (nothing to do if they are there)");
   if (process.getuid() !== 0) throw new Failure("   containers of root are made by root: please run the demo as root");
@@ -57,7 +57,10 @@ await main(async () => {
     rmSync(dir, { recursive: true, force: true });
   };
   const onSignal = () => {
-    void clean().finally(() => process.exit(130));
+    clean().then(
+      () => process.exit(130),
+      () => process.exit(131),
+    );
   };
   process.once("SIGINT", onSignal);
   process.once("SIGTERM", onSignal);
@@ -101,6 +104,7 @@ await main(async () => {
   console.log(
     `\n${green("Done")} in ${((performance.now() - began) / 1000).toFixed(1)} s; nothing is left behind. Next: README.md, docs/tutorial/first-container.md`,
   );
-}).finally(() => {
-  if (process.exitCode !== 0) console.error(red("\nThe demo failed at the step above."));
-});
+};
+
+await main(demo);
+if (process.exitCode !== 0) console.error(red("\nThe demo failed at the step above."));

@@ -1,6 +1,6 @@
 // What a test run, a demo or a benchmark must leave as it was: a picture of the host before and after, and the difference.
-import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, readdirSync, readlinkSync, rmSync, rmdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 const read = (path) => {
   try {
@@ -170,5 +170,33 @@ export function end(pid, signal) {
     process.kill(pid, signal);
   } catch (error) {
     if (error.code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * Removes what Debian's lxc leaves behind by itself: the empty cgroup of each monitor (v1), the pivot cgroup, lock files, and
+ * /run/lxc where it was not there before. `names`: beginnings of the containers' names; `stores`: their store directories. What is in use stays.
+ */
+export function sweepLxc(before, { names, stores }) {
+  const quietly = (path) => {
+    try {
+      rmdirSync(path);
+    } catch {
+      // not empty or not there: then it is not ours
+    }
+  };
+  for (const mount of cgroupMounts()) {
+    for (const name of list(mount)) {
+      const monitor = names.some((each) => name.startsWith(`lxc.monitor.${each}`));
+      const pivot = name === "lxc.pivot" && !before.cgroups.includes(join(mount, name));
+      if (monitor || pivot) quietly(join(mount, name));
+    }
+  }
+  for (const store of stores) {
+    rmSync(join("/run/lxc/lock", store), { recursive: true, force: true });
+    for (let dir = dirname(join("/run/lxc/lock", store)); dir !== "/run"; dir = dirname(dir)) {
+      if (before.run.includes(dir)) break;
+      quietly(dir);
+    }
   }
 }

@@ -33,6 +33,10 @@ interface HostModule {
   readonly daemonsOf: (runtimeDir: string) => readonly HostProcess[];
   readonly stopDaemons: (runtimeDir: string, seconds?: number) => Promise<void>;
   readonly cgroupMounts: () => readonly string[];
+  readonly sweepLxc: (
+    before: HostPicture,
+    what: { readonly names: readonly string[]; readonly stores: readonly string[] },
+  ) => void;
 }
 
 // The runner looks at the host with the same eyes.
@@ -43,3 +47,4 @@ export const differences: HostModule["differences"] = host.differences;
 export const daemonsOf: HostModule["daemonsOf"] = host.daemonsOf;
 export const stopDaemons: HostModule["stopDaemons"] = host.stopDaemons;
 export const cgroupMounts: HostModule["cgroupMounts"] = host.cgroupMounts;
+export const sweepLxc: HostModule["sweepLxc"] = host.sweepLxc;
