@@ -1,13 +1,13 @@
 import type { ContainerName } from "../base/brand.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import type { State } from "./states.js";
+import type { State } from "../spec/states.js";
 
 /**
  * The closed list of what a front end may ask of the engine. Every method throws IsletError with a stable code; none leaves
  * anything half-made when it throws. Times are milliseconds unless said.
  */
 
-export { states, type State } from "./states.js";
+export { states, type State } from "../spec/states.js";
 
 /** Which container: a name within a store directory (LXC's lxcpath, absolute). */
 export interface ContainerId {

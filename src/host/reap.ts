@@ -5,14 +5,17 @@ const waitid = process.arch === "x64" ? 247 : 95;
 const P_PIDFD = 3;
 const WEXITED = 4;
 
-/** Takes the exit status of a child of this process as soon as it ends, so that no zombie stays; closes the pidfd. */
-export function reapWhenDone(pidfd: number, done?: () => void): void {
+/** Takes the exit status of a child of this process as soon as it ends, so that no zombie stays; closes the pidfd. `done` gets it as a shell shows it. */
+export function reapWhenDone(pidfd: number, done?: (exitCode: number) => void): void {
   const watcher = watch(pidfd, "in", () => {
     watcher.close();
     const info = new Uint8Array(128);
     syscall(waitid, [P_PIDFD, pidfd, info, WEXITED, 0]);
     closeFd(pidfd);
-    done?.();
+    const view = new DataView(info.buffer);
+    // siginfo_t: si_code at 8, si_status at 24; CLD_EXITED is 1.
+    const status = view.getInt32(24, true);
+    done?.(view.getInt32(8, true) === 1 ? status : 128 + (status & 0x7f));
   });
-  watcher.unref();
+  if (done === undefined) watcher.unref();
 }

@@ -16,7 +16,7 @@ import { planBoundCgroups, planNamespacedCgroups } from "./cgroup-mount.js";
 import { planHostConsole, planDevpts, planTerminals, receiveMasters, sendMasters, takeTerminal, tells, type ConsoleSlots, type InsideTerminals } from "./console.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
-import { type LateVariable, deferHooks, hooksOf, runHostHooks, signalChild } from "./hooks.js";
+import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { planEntry, type EntryPlaces } from "./mount.js";

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
-import { type State, states } from "../engine/states.js";
+import { type State, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
 import { closeFd, spawn } from "../host/addon.js";
@@ -22,7 +22,11 @@ export interface MonitorMeta {
   readonly unified: string | null;
   /** Host names of the nics. */
   readonly links: readonly string[];
-  readonly spec: unknown;
+  /** Signals and confinement of the container, for stop and attach. */
+  readonly attach: unknown;
+  readonly signals: { readonly halt: number | null; readonly reboot: number; readonly stop: number };
+  readonly environment: readonly string[];
+  readonly ephemeral: boolean;
 }
 
 /** A live container, as its monitor tells it. Changes in place as frames arrive. */
@@ -37,6 +41,9 @@ export interface Monitor {
   startedNs: bigint;
   /** Output of hooks since the start. */
   log: string;
+  ended: boolean;
+  /** Called when INFO arrives or the monitor ends. */
+  readonly waiting: (() => void)[];
 }
 
 export interface MonitorEvents {
@@ -160,14 +167,13 @@ export function openMonitor(fd: number, meta: MonitorMeta, events: MonitorEvents
           const { state, exit } = decodeState(frame.payload);
           monitor.state = stateOf(state);
           if (exit !== null) monitor.exit = exit;
-          if (monitor.state === "RUNNING" && monitor.pidfd === null) {
-            // Who the main process is comes with INFO, which is asked for before anybody hears of the state.
-            channel.send(monitorFrames.askInfo, new Uint8Array(0));
-          } else events.changed(monitor);
+          if (monitor.state === "RUNNING") channel.send(monitorFrames.askInfo, new Uint8Array(0));
+          events.changed(monitor);
           break;
         }
         case monitorFrames.info:
           applyInfo(monitor, decodeInfo(frame.payload), frame.fds);
+          for (const waiting of monitor.waiting.splice(0)) waiting();
           events.changed(monitor);
           return;
         case monitorFrames.failed:
@@ -186,10 +192,12 @@ export function openMonitor(fd: number, meta: MonitorMeta, events: MonitorEvents
       monitor.pidfd = null;
       monitor.pid = null;
       monitor.state = "STOPPED";
+      monitor.ended = true;
+      for (const waiting of monitor.waiting.splice(0)) waiting();
       events.gone(monitor);
     },
   });
-  const monitor: Monitor = { meta, channel, state: "STOPPED", pid: null, pidfd: null, exit: null, startedNs: 0n, log: "" };
+  const monitor: Monitor = { meta, channel, state: "STOPPED", pid: null, pidfd: null, exit: null, startedNs: 0n, log: "", ended: false, waiting: [] };
   return monitor;
 }
 
@@ -264,6 +272,15 @@ export function decodeMeta(text: string): MonitorMeta | null {
 
 export function sendSignal(monitor: Monitor, signal: number): void {
   monitor.channel.send(monitorFrames.kill, writer().u32(signal).finish());
+}
+
+/** Resolves when the main process is known (its pid and pidfd), or the monitor has ended. */
+export function whenKnown(monitor: Monitor): Promise<void> {
+  if (monitor.pidfd !== null || monitor.ended) return Promise.resolve();
+  return new Promise((resolve) => {
+    monitor.waiting.push(resolve);
+    monitor.channel.send(monitorFrames.askInfo, new Uint8Array(0));
+  });
 }
 
 export function notRunning(name: string): IsletError {

@@ -1,0 +1,185 @@
+import { constants, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
+import { IsletError } from "../base/errors.js";
+import { nameProblem } from "../spec/name.js";
+import { syscall } from "../host/addon.js";
+import { F_OFD_SETLK } from "../sys/flags.js";
+import { requireSyscall } from "../sys/syscalls.js";
+import type { Arch } from "../sys/arch.js";
+import type { ContainerId } from "./engine.js";
+
+/** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
+
+export function directoryOf(id: ContainerId): string {
+  return `${id.storePath}/${id.name}`;
+}
+
+export function configFileOf(id: ContainerId): string {
+  return `${directoryOf(id)}/config`;
+}
+
+export function checkName(name: string): void {
+  const problem = nameProblem(name);
+  if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
+}
+
+function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
+}
+
+export function ioError(what: string, error: unknown): IsletError {
+  const reason = error instanceof Error ? error.message.replace(/^[A-Z0-9]+: /, "") : String(error);
+  const errno = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+  const code = errno === "EACCES" || errno === "EPERM" ? "ISLET_PERMISSION" : "ISLET_IO";
+  return new IsletError(code, `cannot ${what}: ${reason}`, { cause: error, ...(errno === undefined ? {} : { errno }) });
+}
+
+/** Names that have a config, sorted by code units; containers under construction are not there yet. */
+export function definedNames(storePath: string): readonly string[] {
+  let entries: readonly string[];
+  try {
+    entries = readdirSync(storePath);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw ioError(`list ${storePath}`, error);
+  }
+  return entries.filter((name) => !name.startsWith(".") && existsSync(`${storePath}/${name}/config`) && !existsSync(`${storePath}/${name}/partial`)).sort();
+}
+
+/** Largest config we read, bytes. */
+const maxConfig = 16 * 1024 * 1024;
+
+export async function readConfigText(arch: Arch, id: ContainerId): Promise<{ readonly file: string; readonly text: string } | null> {
+  checkName(id.name);
+  const file = configFileOf(id);
+  await settlePartial(arch, id);
+  try {
+    const found = statSync(file);
+    if (!found.isFile() || found.size > maxConfig) throw new IsletError("ISLET_BAD_CONFIG", `${file} is not a configuration file`);
+    return { file, text: readFileSync(file, "utf8") };
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
+    if (error instanceof IsletError) throw error;
+    throw ioError(`read ${file}`, error);
+  }
+}
+
+/** A container under construction is busy; one whose creator died is removed, as LXC does it. */
+async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
+  const partial = `${directoryOf(id)}/partial`;
+  let fd: number;
+  try {
+    fd = openSync(partial, constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return;
+    throw ioError(`look at ${partial}`, error);
+  }
+  try {
+    if (!lockWhole(arch, fd)) throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, { hint: "wait until its creation has ended" });
+    await removeTree(directoryOf(id));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A write lock of the open file description on the whole file (fcntl(2), F_OFD_SETLK); false: somebody else has it. */
+export function lockWhole(arch: Arch, fd: number): boolean {
+  const flock = new Uint8Array(32);
+  new DataView(flock.buffer).setInt16(0, 1, true);
+  return syscall(requireSyscall(arch, "fcntl"), [fd, F_OFD_SETLK, flock]) === 0;
+}
+
+/** Writes a file whole: a temporary one beside it, fsync, rename. */
+export function writeWhole(path: string, text: string, mode: number): void {
+  const temporary = `${path}.islet-${process.pid}`;
+  try {
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, mode);
+    try {
+      writeSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    try {
+      unlinkSync(temporary);
+    } catch {
+      // It was never made, or has been renamed.
+    }
+    throw ioError(`write ${path}`, error);
+  }
+}
+
+/** A container's directory while it is made; `finish` completes it, `abandon` removes everything. */
+export interface Construction {
+  readonly directory: string;
+  finish(): void;
+  abandon(): Promise<void>;
+}
+
+export function beginConstruction(arch: Arch, id: ContainerId): Construction {
+  checkName(id.name);
+  const directory = directoryOf(id);
+  const partial = `${directory}/partial`;
+  try {
+    mkdirSync(id.storePath, { recursive: true, mode: 0o755 });
+    mkdirSync(directory, { mode: 0o770 });
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw ioError(`make ${directory}`, error);
+    if (existsSync(configFileOf(id))) throw new IsletError("ISLET_EXISTS", `the container ${id.name} exists already`);
+    throw new IsletError("ISLET_EXISTS", `${directory} exists already and is not a container`, { hint: "remove it or choose another name" });
+  }
+  let fd: number;
+  try {
+    fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    rmdirSync(directory);
+    throw ioError(`make ${partial}`, error);
+  }
+  lockWhole(arch, fd);
+  return {
+    directory,
+    finish(): void {
+      unlinkSync(partial);
+      closeSync(fd);
+    },
+    async abandon(): Promise<void> {
+      await removeTree(directory);
+      closeSync(fd);
+    },
+  };
+}
+
+/** Removes a tree without leaving its file system: what is mounted below stays, with an error. Links are removed, never followed. */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    const top = await lstat(path);
+    if (!top.isDirectory()) {
+      await unlink(path);
+      return;
+    }
+    await removeBelow(path, top.dev);
+    await rmdir(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    if (error instanceof IsletError) throw error;
+    throw ioError(`remove ${path}`, error);
+  }
+}
+
+async function removeBelow(path: string, device: number): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true });
+  for (const entry of entries) {
+    const child = `${path}/${entry.name}`;
+    if (!entry.isDirectory()) {
+      await unlink(child);
+      continue;
+    }
+    const found = await lstat(child);
+    if (found.dev !== device) throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, { hint: "unmount it first" });
+    await removeBelow(child, device);
+    await rmdir(child);
+  }
+}
+
