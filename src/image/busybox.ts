@@ -2,16 +2,26 @@
  * The root file system of a busybox container: the same tree as Debian's lxc-busybox template makes, without its 300 processes.
  */
 import { execFile } from "node:child_process";
-import { accessSync, appendFileSync, chmodSync, closeSync, constants, lchownSync, linkSync, mkdirSync, openSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import {
+  accessSync,
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  constants,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { IsletError } from "../base/errors.js";
 
 const run = promisify(execFile);
-
-/** Where busybox is looked for beside PATH, as the template does. */
-const usualDirectories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 function isExecutableFile(path: string): boolean {
   try {
@@ -23,19 +33,21 @@ function isExecutableFile(path: string): boolean {
 }
 
 /** The busybox program to copy; `path`: a PATH value. ISLET_UNSUPPORTED names the package when there is none. */
-export function findBusybox(path: string | undefined): string {
-  const directories = [...(path ?? "").split(delimiter).filter((directory) => directory.startsWith("/")), ...usualDirectories];
-  for (const directory of directories) {
-    const candidate = join(directory, "busybox");
-    if (isExecutableFile(candidate)) return candidate;
-  }
-  throw new IsletError("ISLET_UNSUPPORTED", "no busybox program was found in PATH", { hint: "install the package busybox-static" });
+function findBusybox(path: string): string {
+  const directories = path.split(delimiter).filter((directory) => directory.startsWith("/"));
+  const found = directories.map((directory) => join(directory, "busybox")).find(isExecutableFile);
+  if (found !== undefined) return found;
+  throw new IsletError("ISLET_UNSUPPORTED", "no busybox program was found in PATH", {
+    hint: "install the package busybox-static",
+  });
 }
 
 /** A busybox given by its path. */
-export function checkBusybox(path: string): string {
+function checkBusybox(path: string): string {
   if (isExecutableFile(path)) return path;
-  throw new IsletError("ISLET_BAD_REQUEST", `Failed to find busybox binary (${path})`, { hint: "give the path of an executable busybox program" });
+  throw new IsletError("ISLET_BAD_REQUEST", `Failed to find busybox binary (${path})`, {
+    hint: "give the path of an executable busybox program",
+  });
 }
 
 interface BusyboxFacts {
@@ -59,7 +71,11 @@ async function askBusybox(busybox: string): Promise<BusyboxFacts> {
   try {
     text = (await list).stdout;
   } catch (error) {
-    throw new IsletError("ISLET_BAD_REQUEST", `${busybox} --list failed: ${error instanceof Error ? error.message.trim() : String(error)}`, { cause: error });
+    throw new IsletError(
+      "ISLET_BAD_REQUEST",
+      `${busybox} --list failed: ${error instanceof Error ? error.message.trim() : String(error)}`,
+      { cause: error },
+    );
   }
   const script = /^\s*-s\b.*Run PROG.*?(\/[^)\s]+)\)?\s*$/m.exec(await help)?.[1] ?? usualDhcpScript;
   const applets = text.split("\n").filter((name) => name !== "" && !name.includes("busybox") && !name.includes("/"));
@@ -132,17 +148,23 @@ function chownTree(path: string, uid: number, gid: number): void {
   }
 }
 
-/** Ids on the host. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
+export interface BusyboxRequest {
+  /** An existing directory. */
+  readonly rootfs: string;
+  /** The busybox program; null: found by `searchPath`, a PATH value. */
+  readonly program: string | null;
+  readonly searchPath: string;
+  /** Host ids that everything shall belong to; null: our own. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
 }
 
 /**
- * Fills `rootfs` (an existing directory). Files that are there already are appended to, links kept, as the template does.
- * `owner`: whom all of it belongs to, null: to us. The few hundred small calls are made synchronously: together they take less than one turn of the thread pool per call would.
+ * Fills a root file system. Files that are there already are appended to, links kept, as the template does. The few hundred small calls are
+ * made synchronously: together they take less than one turn of the thread pool per call would. ISLET_UNSUPPORTED: there is no busybox.
  */
-export async function installBusybox(rootfs: string, busybox: string, owner: Owner | null = null): Promise<void> {
+export async function fillWithBusybox(request: BusyboxRequest): Promise<void> {
+  const { rootfs, owner } = request;
+  const busybox = request.program === null ? findBusybox(request.searchPath) : checkBusybox(request.program);
   const facts = await askBusybox(busybox);
   const inside = (path: string): string => join(rootfs, path);
   const append = (path: string, text: string, mode: number): void => {

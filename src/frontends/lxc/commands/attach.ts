@@ -14,9 +14,16 @@ export const attachTable: CommandTable = {
   synopsis: "--name=NAME [OPTION...] [-- COMMAND...]",
   description: "Runs COMMAND, or a login shell, inside a running container.",
   options: [
-    option("elevated-privileges", "keep privileges: all, or a |-joined list of CAP, CGROUP, LSM", { short: "e", argument: "PRIVILEGES", optional: true }),
+    option("elevated-privileges", "keep privileges: all, or a |-joined list of CAP, CGROUP, LSM", {
+      short: "e",
+      argument: "PRIVILEGES",
+      optional: true,
+    }),
     option("arch", "architecture the program sees (default: the container's)", { short: "a", argument: "ARCH" }),
-    option("namespaces", "enter only these, |-joined: MOUNT PID UTSNAME IPC USER NETWORK CGROUP TIME; implies -e", { short: "s", argument: "FLAGS" }),
+    option("namespaces", "enter only these, |-joined: MOUNT PID UTSNAME IPC USER NETWORK CGROUP TIME; implies -e", {
+      short: "s",
+      argument: "FLAGS",
+    }),
     option("remount-sys-proc", "with -s without MOUNT: show /proc and /sys of the container", { short: "R" }),
     option("clear-env", "start with an empty environment but container=lxc and PATH"),
     option("keep-env", "keep the environment (default)"),
@@ -52,11 +59,16 @@ const namespaceNames: Readonly<Record<string, NamespaceKind>> = {
   TIME: "time",
 };
 
-const words = (list: string): readonly string[] => list.split("|").map((word) => word.trim()).filter((word) => word !== "");
+const words = (list: string): readonly string[] =>
+  list
+    .split("|")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
 
 export function parseNamespaces(list: string): readonly NamespaceKind[] {
   return words(list).map((word) => {
-    const kind = word === word.toUpperCase() || word === word.toLowerCase() ? namespaceNames[word.toUpperCase()] : undefined;
+    const kind =
+      word === word.toUpperCase() || word === word.toLowerCase() ? namespaceNames[word.toUpperCase()] : undefined;
     if (kind === undefined) throw new UsageError(`"${word}" is no namespace`);
     return kind;
   });
@@ -67,7 +79,11 @@ export function parsePrivileges(list: string): AttachOptions["elevated"] {
   const unknown = names.find((name) => name !== "CAP" && name !== "CGROUP" && name !== "LSM");
   if (unknown !== undefined) throw new UsageError(`"${unknown}" is none of the privileges CAP, CGROUP, LSM`);
   const all = names.length === 0;
-  return { cgroup: all || names.includes("CGROUP"), capabilities: all || names.includes("CAP"), lsm: all || names.includes("LSM") };
+  return {
+    cgroup: all || names.includes("CGROUP"),
+    capabilities: all || names.includes("CAP"),
+    lsm: all || names.includes("LSM"),
+  };
 }
 
 function elevated(options: ParsedOptions): AttachOptions["elevated"] {
@@ -75,17 +91,25 @@ function elevated(options: ParsedOptions): AttachOptions["elevated"] {
   let sum = { cgroup: false, capabilities: false, lsm: false };
   for (const list of options.values("elevated-privileges")) {
     const more = parsePrivileges(list);
-    sum = { cgroup: sum.cgroup || more.cgroup, capabilities: sum.capabilities || more.capabilities, lsm: sum.lsm || more.lsm };
+    sum = {
+      cgroup: sum.cgroup || more.cgroup,
+      capabilities: sum.capabilities || more.capabilities,
+      lsm: sum.lsm || more.lsm,
+    };
   }
   return sum;
 }
 
 /** All but `set` comes from the command line; `environment`: entries of a configuration given with -f. */
-export function attachOptions(call: Pick<Call, "options" | "operands" | "caller" | "session">, environment: readonly string[]): AttachOptions {
+export function attachOptions(
+  call: Pick<Call, "options" | "operands" | "caller" | "session">,
+  environment: readonly string[],
+): AttachOptions {
   const { options, operands } = call;
   const namespaces = options.value("namespaces");
   const architecture = options.value("arch");
-  if (architecture !== null && !isArchitecture(architecture)) throw new UsageError(`Invalid architecture specified: ${architecture}`);
+  if (architecture !== null && !isArchitecture(architecture))
+    throw new UsageError(`Invalid architecture specified: ${architecture}`);
   const elevate = elevated(options);
   const selinuxContext = options.value("context");
   if (elevate.lsm && selinuxContext !== null) {
@@ -127,7 +151,7 @@ export async function runTask(call: Call, task: ClientTask, command: string | nu
 /** lxc.environment of the file given with -f; null: it cannot be used, and the user knows. */
 async function rcfileEnvironment(call: Call): Promise<readonly string[] | null> {
   if (!call.options.has("rcfile")) return [];
-  const loaded = await containerConfig(call);
+  const loaded = await containerConfig(call, { kind: "look" });
   switch (loaded.kind) {
     case "failed":
     case "absent":
@@ -141,7 +165,9 @@ async function rcfileEnvironment(call: Call): Promise<readonly string[] | null> 
 
 async function body(call: Call): Promise<number> {
   if (call.options.has("pty-log")) {
-    throw new IsletError("ISLET_UNSUPPORTED", "-L (--pty-log) is not available yet", { hint: "run the command under script(1)" });
+    throw new IsletError("ISLET_UNSUPPORTED", "-L (--pty-log) is not available yet", {
+      hint: "run the command under script(1)",
+    });
   }
   attachOptions(call, []);
   const environment = await rcfileEnvironment(call);

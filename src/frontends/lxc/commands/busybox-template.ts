@@ -1,9 +1,10 @@
 import { appendFile, readFile, stat } from "node:fs/promises";
 import { IsletError } from "../../../base/errors.js";
-import type { CommandSession } from "../../../engine/engine.js";
-import { checkBusybox, findBusybox, installBusybox, type Owner } from "../../../image/busybox.js";
+import type { CommandSession, Engine } from "../../../engine/engine.js";
+import { imageEngine, type ImageRequest } from "./engine-extras.js";
 import { type CommandTable, parseOptions } from "./getopt.js";
 import { option } from "./options.js";
+import { findProgram } from "./template.js";
 
 /** The options of Debian's lxc-busybox script. */
 const table: Pick<CommandTable, "options" | "operands" | "named"> = {
@@ -20,13 +21,8 @@ const table: Pick<CommandTable, "options" | "operands" | "named"> = {
   named: false,
 };
 
-export function busyboxUsage(session: Pick<CommandSession, "caller">): string {
-  let busybox = "";
-  try {
-    busybox = findBusybox(session.caller.environment["PATH"]);
-  } catch (error) {
-    if (!(error instanceof IsletError)) throw error;
-  }
+/** `busybox`: the program that is the default. */
+export function busyboxUsage(busybox: string): string {
   return `LXC busybox image builder
 
 Special arguments:
@@ -81,27 +77,38 @@ const isDirectory = async (path: string): Promise<boolean> =>
   );
 
 /** Does what the lxc-busybox script does with these arguments. Its help is an early end: false, nothing was made. */
-export async function runBusyboxTemplate(argv: readonly string[], session: CommandSession, owner: Owner | null): Promise<boolean> {
+export async function runBusyboxTemplate(
+  argv: readonly string[],
+  session: CommandSession,
+  engine: Engine,
+  owner: ImageRequest["owner"],
+): Promise<boolean> {
+  const searchPath = `${session.caller.environment["PATH"] ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const usage = (): void => session.write(1, busyboxUsage(findProgram("busybox", searchPath) ?? ""));
   const parsed = parseOptions(table, argv);
   if (parsed.kind === "problem") {
-    session.write(1, busyboxUsage(session));
+    usage();
     throw new IsletError("ISLET_BAD_REQUEST", `lxc-busybox: ${parsed.text}`);
   }
   const { options } = parsed;
   if (options.has("help")) {
-    session.write(1, busyboxUsage(session));
+    usage();
     return false;
   }
   const name = options.value("name") ?? "";
   const path = options.value("path") ?? "";
-  if (name === "" || path === "") throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
-  const given = options.value("busybox-path");
-  const busybox = given === null ? findBusybox(session.caller.environment["PATH"]) : checkBusybox(given);
+  if (name === "" || path === "")
+    throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
   const rootfs = options.value("rootfs") ?? `${path}/rootfs`;
-  await installBusybox(rootfs, busybox, owner);
+  const program = options.value("busybox-path");
+  await imageEngine(engine).fillRootfs({ kind: "busybox", rootfs, program, searchPath, owner });
 
   const config = `${path}/config`;
-  const present = await Promise.all(libraryDirectories.map(async (directory) => ((await isDirectory(`/${directory}`)) && (await isDirectory(`${rootfs}/${directory}`)) ? [directory] : [])));
+  const present = await Promise.all(
+    libraryDirectories.map(async (directory) =>
+      (await isDirectory(`/${directory}`)) && (await isDirectory(`${rootfs}/${directory}`)) ? [directory] : [],
+    ),
+  );
   await appendFile(config, busyboxConfig(await readFile(config, "utf8"), rootfs, name, present.flat()));
   return true;
 }

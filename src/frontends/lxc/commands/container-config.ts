@@ -1,7 +1,14 @@
-import { readFile } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
 import { type Fault, showFault } from "../../../base/source.js";
-import { type Call } from "./frame.js";
-import { type ConfigSource, type Definition, loadConfig, type LoadedConfig } from "./load.js";
+import { type Call, UsageError } from "./frame.js";
+import {
+  type ConfigSource,
+  type Definition,
+  loadConfig,
+  type LoadedConfig,
+  loadForStart,
+  readNamedFile,
+} from "./load.js";
 
 export type ContainerConfig =
   | { readonly kind: "loaded"; readonly config: LoadedConfig }
@@ -24,21 +31,28 @@ export function fileProblem(error: unknown): string {
   return errnoTexts[code] ?? (error instanceof Error ? error.message : String(error));
 }
 
-/** Reads a file that the user named; null: told why not, in LXC's words. */
-export async function readUserFile(call: Pick<Call, "report" | "resolve">, path: string): Promise<ConfigSource | null> {
-  const file = call.resolve(path);
+/** Why a path cannot be read as a configuration. */
+function whyUnreadable(file: string): string {
   try {
-    return { file, text: await readFile(file, "utf8") };
+    accessSync(file, constants.R_OK);
+    return "Not a plain file of a sane size";
   } catch (error) {
-    call.report.error(`${fileProblem(error)} - Failed to open file "${path}"`);
-    return null;
+    return fileProblem(error);
   }
+}
+
+/** Reads a file that the user named; null: told why not, in LXC's words. */
+export function readUserFile(call: Pick<Call, "report" | "caller" | "resolve">, path: string): ConfigSource | null {
+  const source = readNamedFile(path, call.caller);
+  if (source === null) call.report.error(`${whyUnreadable(call.resolve(path))} - Failed to open file "${path}"`);
+  return source;
 }
 
 /** The faults themselves, then LXC's line about the first of them. */
 export function reportFaults(call: Pick<Call, "report">, source: ConfigSource, faults: readonly Fault[]): void {
   for (const fault of faults) call.report.error(showFault(fault));
-  const at = faults.find((fault) => fault.at !== null && fault.at.line > 0 && fault.at.file === source.file)?.at ?? null;
+  const at =
+    faults.find((fault) => fault.at !== null && fault.at.line > 0 && fault.at.file === source.file)?.at ?? null;
   if (at === null) return;
   const line = source.text.split(/\r\n|\r|\n/)[at.line - 1] ?? "";
   call.report.error(`Failed to parse config file "${source.file}" at line "${line}"`);
@@ -48,9 +62,12 @@ export function reportFaults(call: Pick<Call, "report">, source: ConfigSource, f
  * The configuration a command works with: --rcfile (-f) if given, else the container's own file, with what the command line sets.
  * Read once, parsed once.
  */
-export async function containerConfig(call: Call, definitions: readonly Definition[] = []): Promise<ContainerConfig> {
+export async function containerConfig(
+  call: Call,
+  purpose: { readonly kind: "look" } | { readonly kind: "start"; readonly definitions: readonly Definition[] },
+): Promise<ContainerConfig> {
   const rcfile = call.options.value("rcfile");
-  const source = rcfile === null ? await call.engine.readConfig(call.id) : await readUserFile(call, rcfile);
+  const source = rcfile === null ? await call.engine.readConfig(call.id) : readUserFile(call, rcfile);
   const failed = (): ContainerConfig => {
     if (rcfile === null) call.report.bare(`Failed to load config for ${call.id.name}`);
     else if (call.table.tool === "lxc-info") call.report.bare("Failed to load rcfile");
@@ -58,17 +75,18 @@ export async function containerConfig(call: Call, definitions: readonly Definiti
     return { kind: "failed" };
   };
   if (source === null) return rcfile === null ? { kind: "absent" } : failed();
-  const result = await loadConfig(source, call.caller, definitions);
+  const own = rcfile === null ? { engine: call.engine, id: call.id } : null;
+  const result =
+    purpose.kind === "look"
+      ? loadConfig(source, call.caller)
+      : await loadForStart(source, call.caller, purpose.definitions, own);
   switch (result.kind) {
     case "loaded":
       return { kind: "loaded", config: result.config };
     case "faulty": {
       reportFaults(call, source, result.faults);
       // What the command line sets wrongly is no fault of the file.
-      if (result.faults.every((fault) => fault.at?.file === commandLine)) {
-        call.report.error("could not parse command line");
-        return { kind: "failed" };
-      }
+      if (result.faults.every((fault) => fault.at?.file === commandLine)) throw new UsageError("");
       return failed();
     }
     default: {

@@ -7,9 +7,9 @@ import { toHostId } from "../../../spec/idmap.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
-import { type ConfigSource, type InitialConfig, initialConfig, systemSettings } from "./load.js";
+import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
-import { configHeader, findTemplate, type Template, templateArguments } from "./template.js";
+import { findTemplate, type Template, templateArguments } from "./template.js";
 
 const lvm = "Options for LVM (-B lvm)";
 const rbd = "Options for Ceph RBD (-B rbd)";
@@ -19,7 +19,8 @@ const block = "Options for LVM and loop (-B lvm, -B loop)";
 export const createTable: CommandTable = {
   tool: "lxc-create",
   synopsis: "--name=NAME --template=TEMPLATE [OPTION...] [-- TEMPLATE-OPTIONS...]",
-  description: "Creates a container. What stands after -- goes to the template; its own help: lxc-create -t TEMPLATE -h.",
+  description:
+    "Creates a container. What stands after -- goes to the template; its own help: lxc-create -t TEMPLATE -h.",
   options: [
     option("bdev", "where the root file system is kept: dir (default), best, none", { short: "B", argument: "BDEV" }),
     option("config", "initial configuration", { short: "f", argument: "CONFIG" }),
@@ -58,34 +59,29 @@ export function checkStorage(options: ParsedOptions): void {
   const driver = options.value("bdev") ?? "";
   const has = (long: string): boolean => options.has(long);
   if (driver !== "best") {
-    if ((has("fstype") || has("fssize")) && !["lvm", "loop", "rbd"].includes(driver)) refuse("Filesystem type and size are only valid with block devices");
-    if (driver !== "lvm" && (has("lvname") || has("vgname") || has("thinpool"))) refuse("--lvname, --vgname and --thinpool are only valid with -B lvm");
-    if (driver !== "rbd" && (has("rbdname") || has("rbdpool") || has("rbduser"))) refuse("--rbdname and --rbdpool are only valid with -B rbd");
+    if ((has("fstype") || has("fssize")) && !["lvm", "loop", "rbd"].includes(driver))
+      refuse("Filesystem type and size are only valid with block devices");
+    if (driver !== "lvm" && (has("lvname") || has("vgname") || has("thinpool")))
+      refuse("--lvname, --vgname and --thinpool are only valid with -B lvm");
+    if (driver !== "rbd" && (has("rbdname") || has("rbdpool") || has("rbduser")))
+      refuse("--rbdname and --rbdpool are only valid with -B rbd");
     if (driver !== "zfs" && has("zfsroot")) refuse("zfsroot is only valid with -B zfs");
   }
   if (["", "dir", "best", "none"].includes(driver)) return;
   if (laterDrivers.includes(driver)) {
-    throw new IsletError("ISLET_UNSUPPORTED", `the storage driver ${driver} is not available yet`, { hint: "use -B dir" });
+    throw new IsletError("ISLET_UNSUPPORTED", `the storage driver ${driver} is not available yet`, {
+      hint: "use -B dir",
+    });
   }
   refuse(`${driver} is not a valid backing storage type`);
 }
 
-/** -f, or the system's default configuration (which may be missing); null: it cannot be used, and the user knows why. */
-async function initial(call: Call): Promise<InitialConfig | null> {
-  const given = call.options.value("config") ?? call.options.value("rcfile");
-  let source: ConfigSource | null;
-  if (given !== null) source = await readUserFile(call, given);
-  else {
-    const file = (await systemSettings(call.caller)).defaultConfig;
-    try {
-      source = { file, text: await readFile(file, "utf8") };
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-      source = { file, text: "" };
-    }
-  }
+/** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
+function initial(call: Call): InitialConfig | null {
+  const given = call.options.value("config");
+  const source = given === null ? defaultConfig(call.caller) : readUserFile(call, given);
   if (source === null) return null;
-  const result = await initialConfig(source, call.caller);
+  const result = initialConfig(source, call.caller);
   switch (result.kind) {
     case "loaded":
       return result.initial;
@@ -104,18 +100,39 @@ async function initial(call: Call): Promise<InitialConfig | null> {
 export function mappedCommand(map: readonly IdMapEntry[], argv: readonly string[]): readonly string[] {
   if (map.length === 0) return argv;
   const letters = { uid: "u", gid: "g" } as const;
-  const free = (type: "uid" | "gid"): number => Math.max(0, ...map.filter((entry) => entry.type === type).map((entry) => entry.inside + entry.count));
+  const free = (type: "uid" | "gid"): number =>
+    Math.max(0, ...map.filter((entry) => entry.type === type).map((entry) => entry.inside + entry.count));
   const maps = [
     ...map.map((entry) => `${letters[entry.type]}:${entry.inside}:${entry.outside}:${entry.count}`),
-    ...(["uid", "gid"] as const).filter((type) => !map.some((entry) => entry.type === type && entry.outside === 0)).map((type) => `${letters[type]}:${free(type)}:0:1`),
+    ...(["uid", "gid"] as const)
+      .filter((type) => !map.some((entry) => entry.type === type && entry.outside === 0))
+      .map((type) => `${letters[type]}:${free(type)}:0:1`),
   ];
-  return ["lxc-usernsexec", ...maps.flatMap((text) => ["-m", text]), "--", ...argv, `--mapped-uid=${free("uid")}`, `--mapped-gid=${free("gid")}`];
+  return [
+    "lxc-usernsexec",
+    ...maps.flatMap((text) => ["-m", text]),
+    "--",
+    ...argv,
+    `--mapped-uid=${free("uid")}`,
+    `--mapped-gid=${free("gid")}`,
+  ];
 }
 
 /** -q: nothing a template prints is seen. */
-const silenced = (argv: readonly string[]): readonly string[] => ["/bin/sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", ...argv];
+const silenced = (argv: readonly string[]): readonly string[] => [
+  "/bin/sh",
+  "-c",
+  'exec "$@" >/dev/null 2>&1',
+  "sh",
+  ...argv,
+];
 
-async function runTemplate(call: Call, template: Template, parameters: readonly string[], map: readonly IdMapEntry[]): Promise<void> {
+async function runTemplate(
+  call: Call,
+  template: Template,
+  parameters: readonly string[],
+  map: readonly IdMapEntry[],
+): Promise<void> {
   const { session, engine, caller } = call;
   switch (template.kind) {
     case "none":
@@ -124,14 +141,15 @@ async function runTemplate(call: Call, template: Template, parameters: readonly 
       const { runBusyboxTemplate } = await import("./busybox-template.js");
       const uid = toHostId(map, "uid", 0);
       const gid = toHostId(map, "gid", 0);
-      await runBusyboxTemplate(parameters, session, uid === null || gid === null ? null : { uid, gid });
+      await runBusyboxTemplate(parameters, session, engine, uid === null || gid === null ? null : { uid, gid });
       return;
     }
     case "script": {
       const argv = mappedCommand(map, [template.path, ...parameters]);
       const task = await engine.hostCommand(call.options.has("quiet") ? silenced(argv) : argv, caller, {});
       const status = await session.run(task);
-      if (status !== 0) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
+      if (status !== 0)
+        throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
       return;
     }
     default:
@@ -143,7 +161,7 @@ async function runTemplate(call: Call, template: Template, parameters: readonly 
 async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
   if (template.kind === "none") return;
   // The directory is still marked partial: nobody reads the file in between.
-  await writeFile(config, configHeader(template.path, parameters) + (await readFile(config, "utf8")));
+  await writeFile(config, createHeader({ template: template.path, parameters }) + (await readFile(config, "utf8")));
 }
 
 async function body(call: Call): Promise<number> {
@@ -155,13 +173,14 @@ async function body(call: Call): Promise<number> {
     return 1;
   }
   checkStorage(options);
-  if ((await engine.readConfig(id)) !== null) throw new IsletError("ISLET_EXISTS", `there is a container ${id.name} already`);
+  if ((await engine.readConfig(id)) !== null)
+    throw new IsletError("ISLET_EXISTS", `there is a container ${id.name} already`);
 
   const failed = (): number => {
     report.error(`Failed to create container ${id.name}`);
     return 1;
   };
-  const config = await initial(call);
+  const config = initial(call);
   if (config === null) return failed();
   let template: Template;
   try {
@@ -174,12 +193,21 @@ async function body(call: Call): Promise<number> {
 
   const rootfsPath = options.value("dir") ?? config.rootfsPath;
   const parameters = call.operands;
+  let templateFailed = false;
   const create: CreateOptions = {
-    config: template.kind === "none" || config.rootfsPath !== null ? config.text : `${config.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
+    config:
+      template.kind === "none" || (config.rootfsPath !== null && !options.has("dir"))
+        ? config.text
+        : `${config.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
     rootfs: template.kind !== "none",
     rootfsPath: template.kind === "none" ? null : rootfsPath,
     populate: async (paths) => {
-      await runTemplate(call, template, templateArguments(paths, id.name, parameters), config.idmap);
+      try {
+        await runTemplate(call, template, templateArguments(paths, id.name, parameters), config.idmap);
+      } catch (error) {
+        templateFailed = true;
+        throw error;
+      }
       await prependHeader(paths.config, template, parameters);
     },
   };
@@ -188,20 +216,30 @@ async function body(call: Call): Promise<number> {
   } catch (error) {
     if (error instanceof IsletError && error.code === "ISLET_EXISTS") throw error;
     for (const text of errorLines(error)) report.error(text);
-    if (error instanceof IsletError && error.code === "ISLET_HOOK_FAILED") report.error("Failed to create container from template");
+    if (templateFailed) report.error("Failed to create container from template");
     return failed();
   }
   return 0;
 }
 
 /** -h with -t: the template's own help after ours. */
-async function templateHelp({ options, session, engine }: { readonly options: ParsedOptions; readonly session: CommandSession; readonly engine: Engine }): Promise<void> {
+async function templateHelp({
+  options,
+  session,
+  engine,
+}: {
+  readonly options: ParsedOptions;
+  readonly session: CommandSession;
+  readonly engine: Engine;
+}): Promise<void> {
   const name = options.value("template");
   if (name === null || name === "none") return;
   try {
     const template = findTemplate(name, session.caller);
-    if (template.kind === "script") await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
-    else if (template.kind === "busybox") session.write(1, (await import("./busybox-template.js")).busyboxUsage(session));
+    if (template.kind === "script")
+      await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
+    else if (template.kind === "busybox")
+      await (await import("./busybox-template.js")).runBusyboxTemplate(["-h"], session, engine, null);
   } catch (error) {
     for (const text of errorLines(error)) session.write(2, `lxc-create: ${text}\n`);
   }

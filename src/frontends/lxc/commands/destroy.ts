@@ -20,7 +20,9 @@ export const destroyTable: CommandTable = {
   ],
   operands: "any",
   named: true,
-  notes: ["A container whose configuration cannot be read, or whose creation was cut off, is removed too; its destroy hooks are then not run, and a line says so."],
+  notes: [
+    "A container whose configuration cannot be read, or whose creation was cut off, is removed too; its destroy hooks are then not run, and a line says so.",
+  ],
 };
 
 /** null: the configuration is of no use, the directory goes all the same. */
@@ -33,15 +35,17 @@ async function destroySpec(call: Call, id: ContainerId): Promise<ContainerSpec |
     throw error;
   }
   if (source === null) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
-  const loaded = await loadConfig(source, call.caller, []);
+  const loaded = loadConfig(source, call.caller);
   if (loaded.kind === "loaded") {
     try {
-      return await loaded.config.spec(id, call.caller);
+      return loaded.config.spec(id, call.caller, { command: null, mode: "exec" }, () => undefined);
     } catch (error) {
       if (!(error instanceof IsletError)) throw error;
     }
   }
-  call.report.notice(`the configuration of ${id.name} cannot be read: its destroy hooks are not run, a root file system elsewhere stays`);
+  call.report.notice(
+    `the configuration of ${id.name} cannot be read: its destroy hooks are not run, a root file system elsewhere stays`,
+  );
   return null;
 }
 
@@ -72,14 +76,16 @@ async function dependents(id: ContainerId): Promise<readonly ContainerId[]> {
   }
   const lines = text.split("\n").filter((line) => line !== "");
   const found: ContainerId[] = [];
-  for (let index = 0; index + 1 < lines.length; index += 2) found.push({ storePath: lines[index] ?? "", name: lines[index + 1] ?? "" });
+  for (let index = 0; index + 1 < lines.length; index += 2)
+    found.push({ storePath: lines[index] ?? "", name: lines[index + 1] ?? "" });
   return found;
 }
 
 async function body(call: Call): Promise<number> {
   const { engine, id } = call;
   if (call.options.has("snapshots")) {
-    if ((await engine.status(id)).state !== "STOPPED" && !call.options.has("force")) throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
+    if ((await engine.status(id)).state !== "STOPPED" && !call.options.has("force"))
+      throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
     for (const clone of await dependents(id)) await remove(call, clone);
     const storePath = join(id.storePath, id.name, "snaps");
     for (const name of await engine.defined(storePath)) await remove(call, { storePath, name });

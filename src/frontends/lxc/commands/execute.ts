@@ -1,20 +1,13 @@
 import { errorLines, IsletError } from "../../../base/errors.js";
-import type { ClientTask, Command, CommandSession, Engine, StartOptions } from "../../../engine/engine.js";
+import type { Command, StartOptions } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { execStatus } from "../errors.js";
-import { commandLine, containerConfig } from "./container-config.js";
+import { executeEngine } from "./engine-extras.js";
 import { type Call, lxcCommand, unsignedOption, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
+import type { Definition } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
-import { definitionsOf } from "./start.js";
-
-/** What lxc-execute asks of the engine beside its closed list: a container whose main process has the caller's stdio and is its descendant. */
-export interface ExecuteEngine extends Engine {
-  /** The task's result is the command's exit status (128 + signal). The task ends when the container has ended. ISLET_RUNNING. */
-  execute(spec: ContainerSpec, options: StartOptions & { readonly terminals: CommandSession["terminals"] }): Promise<ClientTask>;
-}
-
-const canExecute = (engine: Engine): engine is ExecuteEngine => "execute" in engine && typeof engine.execute === "function";
+import { definitionsOf, startConfig } from "./start.js";
 
 export const executeTable: CommandTable = {
   tool: "lxc-execute",
@@ -41,57 +34,29 @@ export const executeTable: CommandTable = {
   ],
 };
 
-/** LXC splits lxc.execute.cmd like a shell without expansions: blanks separate, both kinds of quotes join. */
-export function splitQuoted(text: string): readonly string[] {
-  const found: string[] = [];
-  let word: string | null = null;
-  let quote: string | null = null;
-  for (const character of text) {
-    if (quote !== null) {
-      if (character === quote) quote = null;
-      else word = `${word ?? ""}${character}`;
-    } else if (character === '"' || character === "'") {
-      quote = character;
-      word ??= "";
-    } else if (character === " " || character === "\t") {
-      if (word !== null) found.push(word);
-      word = null;
-    } else word = `${word ?? ""}${character}`;
-  }
-  if (word !== null) found.push(word);
-  return found;
-}
-
 async function body(call: Call): Promise<number> {
-  const { options, engine, report } = call;
-  const uid = unsignedOption(options, "uid");
-  const gid = unsignedOption(options, "gid");
-  const loaded = await containerConfig(call, definitionsOf(options));
-  if (loaded.kind === "failed") return 1;
-  if (loaded.kind === "absent") throw new IsletError("ISLET_NOT_FOUND", `there is no container ${call.id.name} in ${call.id.storePath}`);
-
-  const command = call.operands.length > 0 ? call.operands : splitQuoted(loaded.config.item("lxc.execute.cmd") ?? "");
-  if (command.length === 0) throw new UsageError("Missing command to execute!");
-  const base = await loaded.config.spec(call.id, call.caller);
-  const spec: ContainerSpec = {
-    ...base,
-    init: {
-      ...base.init,
-      mode: "supervised",
-      command: { value: command, at: { file: commandLine, line: 0, key: "" } },
-      uid: uid ?? base.init.uid,
-      gid: gid ?? base.init.gid,
-    },
-    console: { ...base.console, kind: "none", path: null, ttys: 0 },
-  };
-  const startOptions: StartOptions = { caller: call.caller, pidFile: null, console: "monitor" };
+  const { options, engine, report, operands } = call;
+  const ids: Definition[] = [];
+  for (const kind of ["uid", "gid"] as const) {
+    const id = unsignedOption(options, kind);
+    if (id !== null) ids.push({ key: `lxc.init.${kind}`, value: String(id) });
+  }
+  const config = await startConfig(call, [...definitionsOf(options), ...ids]);
+  if (config === null) return 1;
+  // LXC 5 crashes here.
+  if (operands.length === 0 && (config.item("lxc.execute.cmd") ?? "") === "")
+    throw new UsageError("Missing command to execute!");
   try {
+    const command = operands.length === 0 ? null : operands;
+    const made = config.spec(call.id, call.caller, { command, mode: "supervised" }, report.info);
+    const spec: ContainerSpec = { ...made, console: { ...made.console, kind: "none", path: null, ttys: 0 } };
+    const startOptions: StartOptions = { caller: call.caller, pidFile: null, console: "monitor" };
     if (options.has("daemon")) {
       await engine.start(spec, startOptions);
       return 0;
     }
-    if (!canExecute(engine)) throw new IsletError("ISLET_UNSUPPORTED", "running a command in the foreground is not available yet", { hint: "use -d" });
-    return await call.session.run(await engine.execute(spec, { ...startOptions, terminals: call.session.terminals }));
+    const task = await executeEngine(engine).execute(spec, { ...startOptions, terminals: call.session.terminals });
+    return await call.session.run(task);
   } catch (error) {
     if (error instanceof IsletError && error.code === "ISLET_RUNNING") throw error;
     for (const text of errorLines(error)) report.error(text);

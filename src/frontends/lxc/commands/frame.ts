@@ -4,7 +4,7 @@ import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
 import { helpText, usageText } from "./help.js";
-import { systemSettings } from "./load.js";
+import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
 
@@ -43,15 +43,19 @@ export type Body = (call: Call) => Promise<number>;
 
 interface Frame {
   /** Does something after --help was printed: template help of lxc-create. */
-  readonly afterHelp?: (call: { readonly options: ParsedOptions; readonly session: CommandSession; readonly engine: Engine }) => Promise<void>;
+  readonly afterHelp?: (call: {
+    readonly options: ParsedOptions;
+    readonly session: CommandSession;
+    readonly engine: Engine;
+  }) => Promise<void>;
 }
 
 const posixly = (caller: Caller): boolean => caller.environment["POSIXLY_CORRECT"] !== undefined;
 
 /** LXC takes -P once. Trailing slashes go; a relative path is relative to the caller's directory. */
-async function storePath(options: ParsedOptions, caller: Caller): Promise<string> {
+function storePath(options: ParsedOptions, caller: Caller): string {
   const given = options.value("lxcpath");
-  return given === null ? (await systemSettings(caller)).lxcpath : resolve(caller.cwd, given);
+  return given === null ? defaultStore(caller) : resolve(caller.cwd, given);
 }
 
 /** LXC's rule (lxc(7)): -l without -o logs to STORE/NAME/NAME.log, or /var/log/lxc/NAME.log for the default store. */
@@ -151,7 +155,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       if (problem !== null) return usageProblem(problem);
     }
 
-    const id: ContainerId = { storePath: await storePath(options, caller), name };
+    const id: ContainerId = { storePath: storePath(options, caller), name };
     const call: Call = {
       table,
       options,
@@ -179,7 +183,8 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
 export function unsignedOption(options: ParsedOptions, long: string): number | null {
   const text = options.value(long);
   if (text === null) return null;
-  if (!/^[0-9]{1,10}$/.test(text) || Number(text) > 0xfffffffe) throw new UsageError(`"${text}" is not a number that --${long} takes`);
+  if (!/^[0-9]{1,10}$/.test(text) || Number(text) > 0xfffffffe)
+    throw new UsageError(`"${text}" is not a number that --${long} takes`);
   return Number(text);
 }
 

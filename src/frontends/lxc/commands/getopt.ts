@@ -50,15 +50,21 @@ export interface ParsedOptions {
 }
 
 /** `problem`: getopt's own sentence, without the program's name. */
-export type ParseResult = { readonly kind: "parsed"; readonly options: ParsedOptions } | { readonly kind: "problem"; readonly text: string };
+export type ParseResult =
+  { readonly kind: "parsed"; readonly options: ParsedOptions } | { readonly kind: "problem"; readonly text: string };
 
 const quoted = (text: string): string => `'${text}'`;
 
-function findLong(rows: readonly OptionRow[], name: string): { readonly row: OptionRow } | { readonly problem: string } {
+function findLong(
+  rows: readonly OptionRow[],
+  name: string,
+): { readonly row: OptionRow } | { readonly problem: string } {
   const exact = rows.find((row) => row.long === name);
   if (exact !== undefined) return { row: exact };
   // An option may stand twice (LXC lists --rcfile so); that alone is no ambiguity.
-  const candidates = rows.filter((row, index) => row.long.startsWith(name) && rows.findIndex((other) => other.long === row.long) === index);
+  const candidates = rows.filter(
+    (row, index) => row.long.startsWith(name) && rows.findIndex((other) => other.long === row.long) === index,
+  );
   const first = candidates[0];
   if (first === undefined) return { problem: `unrecognized option ${quoted(`--${name}`)}` };
   if (candidates.length > 1) {
@@ -69,7 +75,11 @@ function findLong(rows: readonly OptionRow[], name: string): { readonly row: Opt
 }
 
 /** argv without the program's name. `posixlyCorrect`: options end at the first operand. */
-export function parseOptions(table: Pick<CommandTable, "options" | "operands" | "named">, argv: readonly string[], posixlyCorrect = false): ParseResult {
+export function parseOptions(
+  table: Pick<CommandTable, "options" | "operands" | "named">,
+  argv: readonly string[],
+  posixlyCorrect = false,
+): ParseResult {
   const given: (readonly [string, string])[] = [];
   const operands: string[] = [];
   const problem = (text: string): ParseResult => ({ kind: "problem", text });
@@ -95,7 +105,8 @@ export function parseOptions(table: Pick<CommandTable, "options" | "operands" | 
       if ("problem" in found) return problem(found.problem);
       const { row } = found;
       let value = equals < 0 ? null : word.slice(equals + 1);
-      if (row.argument === null && value !== null) return problem(`option ${quoted(`--${row.long}`)} doesn't allow an argument`);
+      if (row.argument === null && value !== null)
+        return problem(`option ${quoted(`--${row.long}`)} doesn't allow an argument`);
       if (row.argument !== null && row.optional !== true && value === null) {
         value = argv[index] ?? null;
         index += 1;

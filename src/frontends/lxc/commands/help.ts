@@ -9,7 +9,8 @@ function longForm(row: OptionRow): string {
 }
 
 /** Rows that are listed: shorts that are digits exist only because LXC numbers its long options so. */
-const visibleShorts = (row: OptionRow): OptionRow => (row.long === "line" ? row : { ...row, short: row.short.filter((letter) => !/[0-9]/.test(letter)) });
+const visibleShorts = (row: OptionRow): OptionRow =>
+  row.long === "line" ? row : { ...row, short: row.short.filter((letter) => !/[0-9]/.test(letter)) };
 
 const widest = 26;
 
@@ -24,7 +25,9 @@ function groups(table: CommandTable): ReadonlyMap<string, readonly OptionRow[]> 
   const map = new Map<string, OptionRow[]>([[mainGroup, []]]);
   const name = table.options.find((row) => row.long === "name");
   // LXC lists the name first, although its table has it behind the command's own options.
-  const others = table.options.filter((row, index) => row !== name && table.options.findIndex((other) => other.long === row.long) === index);
+  const others = table.options.filter(
+    (row, index) => row !== name && table.options.findIndex((other) => other.long === row.long) === index,
+  );
   for (const row of name === undefined ? others : [name, ...others]) {
     const list = map.get(row.group);
     if (list === undefined) map.set(row.group, [row]);

@@ -24,7 +24,9 @@ export const infoTable: CommandTable = {
   ],
   operands: "any",
   named: true,
-  notes: ["`--format json` prints one object: name, state, pid, ips, stats, links, config; members that were not selected are left out."],
+  notes: [
+    "`--format json` prints one object: name, state, pid, ips, stats, links, config; members that were not selected are left out.",
+  ],
 };
 
 /** Byte counts just as LXC prints them: units begin above (not at) their power, and rounding is its integer arithmetic. */
@@ -72,12 +74,16 @@ function seconds(nanoseconds: bigint): string {
 }
 
 /** Standard output, and the keys that do not exist. */
-export function infoText(info: Info, selection: Selection): { readonly out: string; readonly invalid: readonly string[] } {
+export function infoText(
+  info: Info,
+  selection: Selection,
+): { readonly out: string; readonly invalid: readonly string[] } {
   const { status, usage } = info;
   const running = status.state !== "STOPPED";
   const line = (name: string, value: string): string => (selection.bare ? `${value}\n` : label(name, value));
   const bytes = (value: bigint): string => (selection.humanize ? lxcBytes(value) : String(value));
-  const stat = (name: string, value: bigint | null, show: (value: bigint) => string): string => (value === null ? "" : label(name, show(value)));
+  const stat = (name: string, value: bigint | null, show: (value: bigint) => string): string =>
+    value === null ? "" : label(name, show(value));
   let out = "";
   const invalid: string[] = [];
   if (selection.all) out += line("Name", status.name);
@@ -126,7 +132,9 @@ export function infoJson(info: Info, selection: Selection): Readonly<Record<stri
           },
         }
       : {}),
-    ...(selection.stats ? { links: info.links.map((link) => ({ name: link.hostName, txBytes: link.rxBytes, rxBytes: link.txBytes })) } : {}),
+    ...(selection.stats
+      ? { links: info.links.map((link) => ({ name: link.hostName, txBytes: link.rxBytes, rxBytes: link.txBytes })) }
+      : {}),
     ...(selection.keys.length > 0 ? { config: Object.fromEntries(info.values) } : {}),
   };
 }
@@ -156,7 +164,7 @@ async function body(call: Call): Promise<number> {
   const wantsConfig = keys.length > 0 || has("rcfile") || (all && !running);
   let config: LoadedConfig | null = null;
   if (wantsConfig) {
-    const loaded = await containerConfig(call);
+    const loaded = await containerConfig(call, { kind: "look" });
     if (loaded.kind === "failed") {
       if (!has("rcfile")) call.report.bare(`Failure to retrieve information on ${id.storePath}:${id.name}`);
       return 1;

@@ -3,15 +3,15 @@ import type { Command, CommandSession } from "../../../engine/engine.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { commonOptions, isletVersion, option } from "./options.js";
-import { definitionsOf, startSpec } from "./start.js";
-import { commandLine } from "./container-config.js";
+import { definitionsOf, startConfig } from "./start.js";
 
 export type CommandLoaders = Readonly<Record<string, () => Promise<Command>>>;
 
 export const planTable: CommandTable = {
   tool: "islet-plan",
   synopsis: "--name=NAME [OPTION...] [-- COMMAND...]",
-  description: "Shows the program that lxc-start would run, one line per system call, without running it. Called as `islet plan`.",
+  description:
+    "Shows the program that lxc-start would run, one line per system call, without running it. Called as `islet plan`.",
   options: [
     option("json", "as JSON"),
     option("rcfile", "read the configuration from FILE", { short: "f", argument: "FILE" }),
@@ -23,11 +23,12 @@ export const planTable: CommandTable = {
 };
 
 async function planBody(call: Call): Promise<number> {
-  const { operands, engine, session } = call;
-  const spec = await startSpec(call, definitionsOf(call.options));
-  if (spec === null) return 1;
-  const wanted = operands.length === 0 ? spec : { ...spec, init: { ...spec.init, command: { value: operands, at: { file: commandLine, line: 0, key: "" } } } };
-  const planned = await engine.plan(wanted, { caller: call.caller, pidFile: null, console: "monitor" });
+  const { operands, engine, session, caller } = call;
+  const config = await startConfig(call, definitionsOf(call.options));
+  if (config === null) return 1;
+  const command = operands.length === 0 ? null : operands;
+  const spec = config.spec(call.id, caller, { command, mode: "exec" }, call.report.notice);
+  const planned = await engine.plan(spec, { caller, pidFile: null, console: "monitor" });
   const text = planned.text.endsWith("\n") ? planned.text : `${planned.text}\n`;
   session.write(1, call.options.has("json") ? `${JSON.stringify(planned.json, null, 2)}\n` : text);
   return 0;
@@ -51,7 +52,10 @@ function renamed(session: CommandSession, argv: readonly string[]): CommandSessi
 }
 
 export function isletHelp(loaders: CommandLoaders): string {
-  const verbs = Object.keys(loaders).filter((name) => name.startsWith("lxc-")).map((name) => name.slice(4)).sort();
+  const verbs = Object.keys(loaders)
+    .filter((name) => name.startsWith("lxc-"))
+    .map((name) => name.slice(4))
+    .sort();
   return [
     "Usage: islet COMMAND [OPTION...]",
     "",

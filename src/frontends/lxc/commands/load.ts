@@ -1,24 +1,37 @@
 /**
  * All that the commands need of configurations; the only file here that knows ../config.
  */
-import { randomInt } from "node:crypto";
+import { resolve } from "node:path";
+import { IsletError } from "../../../base/errors.js";
 import type { Fault } from "../../../base/source.js";
-import type { Caller, ContainerId, ContainerStatus } from "../../../engine/engine.js";
+import type { Caller, ContainerId, ContainerStatus, Engine } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
 import { personaOf } from "../../../spec/personality.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
-import { getItem, hostFiles, parseConfig, type ParsedConfig, readSystemConfig, toSpec } from "../config/config.js";
+import {
+  documentText,
+  findDefaultConfig,
+  getItem,
+  host,
+  parseConfig,
+  type ParsedConfig,
+  readSystemConfig,
+  runningConfig,
+  type SystemConfig,
+  toSpec,
+} from "../config/config.js";
+import { configAnnotation } from "../config/load.js";
 
-/** lxc.conf's values that commands use. */
-export interface SystemSettings {
-  readonly lxcpath: string;
-  readonly defaultConfig: string;
+export { createHeader } from "../config/config.js";
+
+/** The system configuration that holds for a caller: root's, or the one in the user's home. */
+export function systemConfig(caller: Caller): SystemConfig {
+  const home = caller.uid === 0 ? null : (caller.environment["HOME"] ?? null);
+  return readSystemConfig(host.files, home);
 }
 
-export async function systemSettings(caller: Caller): Promise<SystemSettings> {
-  const { lxcpath, defaultConfig } = await readSystemConfig(caller);
-  return { lxcpath, defaultConfig };
-}
+/** Where containers are without -P. */
+export const defaultStore = (caller: Caller): string => systemConfig(caller).items.get("lxc.lxcpath") ?? "/var/lib/lxc";
 
 /** A key set on the command line: `-s KEY=VAL`, `-c FILE`, `--share-net=NAME`. */
 export interface Definition {
@@ -26,14 +39,25 @@ export interface Definition {
   readonly value: string;
 }
 
+export interface SpecChoices {
+  /** COMMAND of the command line; null: what the configuration says. */
+  readonly command: readonly string[] | null;
+  /** supervised: under islet's own tiny init (lxc-execute). */
+  readonly mode: "exec" | "supervised";
+}
+
 /** A configuration that has been read and found free of faults, included files and all. */
 export interface LoadedConfig {
   readonly file: string;
   /** The value as `lxc-info -c` prints it ("" unset); null: there is no such key. */
   readonly item: (key: string) => string | null;
-  readonly spec: (id: ContainerId, caller: Caller) => Promise<ContainerSpec>;
-  /** Obsolete keys and the like: nothing that stops anything. */
-  readonly notices: readonly string[];
+  /** Throws ISLET_BAD_CONFIG with what LXC would find only while starting. `tell`: old keys and what is left out. */
+  readonly spec: (
+    id: ContainerId,
+    caller: Caller,
+    choices: SpecChoices,
+    tell: (notice: string) => void,
+  ) => ContainerSpec;
 }
 
 export interface Faulty {
@@ -47,41 +71,68 @@ export interface ConfigSource {
   readonly text: string;
 }
 
-/** Names under which a running container's specification keeps its configuration (ContainerSpec.annotations). */
-export const configAnnotation = "lxc.config";
-export const configFileAnnotation = "lxc.config.file";
-
-function loaded(parsed: ParsedConfig, source: ConfigSource): LoadedConfig {
+function loaded(parsed: ParsedConfig): LoadedConfig {
+  const { file } = parsed.document;
   return {
-    file: source.file,
-    notices: parsed.notices.map((notice) => notice.message),
+    file,
     item: (key) => getItem(parsed, key),
-    spec: async (id, caller) => {
-      const spec = await toSpec(parsed, id, caller);
-      return { ...spec, annotations: { ...spec.annotations, [configAnnotation]: parsed.expanded, [configFileAnnotation]: source.file } };
+    spec: (id, caller, choices, tell) => {
+      const cgroupPattern = systemConfig(caller).items.get("lxc.cgroup.pattern") ?? null;
+      const result = toSpec(parsed, { ...id, files: host.files, stat: host.stat, ...choices, cgroupPattern });
+      for (const notice of result.notices) tell(notice.message);
+      if (result.kind === "faults") {
+        throw new IsletError("ISLET_BAD_CONFIG", `the configuration ${file} cannot be used`, { faults: result.faults });
+      }
+      return {
+        ...result.spec,
+        annotations: { ...result.spec.annotations, [configAnnotation]: parsed.expanded },
+      };
     },
   };
 }
 
-const nibble = (): number => randomInt(16);
-
 /** Reads a configuration with what the command line sets on top of it. */
-export async function loadConfig(source: ConfigSource, caller: Caller, definitions: readonly Definition[]): Promise<LoadResult> {
-  const defines = definitions.map(({ key, value }) => `${key} = ${value}`);
-  const parsed = parseConfig({ file: source.file, text: source.text, files: hostFiles, defines, nibble, cwd: caller.cwd });
-  return parsed.faults.length > 0 ? { kind: "faulty", faults: parsed.faults } : { kind: "loaded", config: loaded(parsed, source) };
+function parse(
+  source: ConfigSource,
+  caller: Caller,
+  definitions: readonly Definition[],
+  fillIn: boolean,
+): ParsedConfig {
+  return parseConfig({
+    ...source,
+    files: host.files,
+    cwd: caller.cwd,
+    defines: definitions.map(({ key, value }) => `${key} = ${value}`),
+    ...(fillIn ? { nibble: host.nibble } : {}),
+  });
+}
+
+/** To look at: nothing is filled in, nothing written. */
+export function loadConfig(source: ConfigSource, caller: Caller): LoadResult {
+  const parsed = parse(source, caller, [], false);
+  return parsed.faults.length > 0
+    ? { kind: "faulty", faults: parsed.faults }
+    : { kind: "loaded", config: loaded(parsed) };
+}
+
+/** To start from. Templates of MAC addresses in the container's own file are filled in there once and for all. */
+export async function loadForStart(
+  source: ConfigSource,
+  caller: Caller,
+  definitions: readonly Definition[],
+  own: { readonly engine: Engine; readonly id: ContainerId } | null,
+): Promise<LoadResult> {
+  const parsed = parse(source, caller, definitions, true);
+  if (parsed.faults.length > 0) return { kind: "faulty", faults: parsed.faults };
+  if (own !== null && parsed.rewritten !== null) await own.engine.writeConfig(own.id, parsed.rewritten);
+  return { kind: "loaded", config: loaded(parsed) };
 }
 
 /** The configuration a running container was started with; null: it was not started from one. */
-export async function runningConfig(status: ContainerStatus): Promise<LoadedConfig | null> {
-  const text = status.annotations[configAnnotation];
-  if (text === undefined) return null;
-  const source = { file: status.annotations[configFileAnnotation] ?? "", text };
-  return loaded(parseConfig({ ...source, files: noFiles }), source);
+export function configOfRunning(status: ContainerStatus): LoadedConfig | null {
+  const parsed = runningConfig(status);
+  return parsed === null ? null : loaded(parsed);
 }
-
-/** The kept text has its includes expanded. */
-const noFiles = { read: () => null, list: () => null };
 
 /** A configuration that a new container begins with. */
 export interface InitialConfig {
@@ -92,18 +143,37 @@ export interface InitialConfig {
   readonly idmap: readonly IdMapEntry[];
 }
 
-export async function initialConfig(source: ConfigSource, caller: Caller): Promise<{ readonly kind: "loaded"; readonly initial: InitialConfig } | Faulty> {
-  const parsed = parseConfig({ file: source.file, text: source.text, files: hostFiles, nibble, cwd: caller.cwd });
+export function initialConfig(
+  source: ConfigSource,
+  caller: Caller,
+): { readonly kind: "loaded"; readonly initial: InitialConfig } | Faulty {
+  const parsed = parse(source, caller, [], true);
   if (parsed.faults.length > 0) return { kind: "faulty", faults: parsed.faults };
   const rootfs = getItem(parsed, "lxc.rootfs.path") ?? "";
   return {
     kind: "loaded",
     initial: {
-      text: parsed.document.lines.map((line) => `${line.text}\n`).join(""),
+      text: documentText(parsed.document),
       rootfsPath: rootfs === "" ? null : rootfs,
-      idmap: parsed.values.idmap.map(({ value, at }) => ({ type: value.type === "u" ? "uid" : "gid", inside: value.inside, outside: value.outside, count: value.count, at })),
+      idmap: parsed.values.idmap.map(({ value: { type, ...range }, at }) => ({
+        type: type === "u" ? "uid" : "gid",
+        ...range,
+        at,
+      })),
     },
   };
+}
+
+/** The system's default configuration; empty where there is none. */
+export function defaultConfig(caller: Caller): ConfigSource {
+  return findDefaultConfig(host.files, systemConfig(caller)) ?? { file: "", text: "" };
+}
+
+/** A file the user named; null: it cannot be read, is no plain file, or is absurdly large. */
+export function readNamedFile(path: string, caller: Caller): ConfigSource | null {
+  const file = resolve(caller.cwd, path);
+  const text = host.files.read(file);
+  return text === null ? null : { file, text };
 }
 
 /** A name that lxc.arch and lxc-attach -a take. */

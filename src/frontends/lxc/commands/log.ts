@@ -11,7 +11,8 @@ export function parsePriority(text: string): Priority | null {
   return /^[0-8]$/.test(text) ? (priorities[Number(text)] ?? null) : null;
 }
 
-const isAtLeast = (priority: Priority, least: Priority): boolean => priorities.indexOf(priority) >= priorities.indexOf(least);
+const isAtLeast = (priority: Priority, least: Priority): boolean =>
+  priorities.indexOf(priority) >= priorities.indexOf(least);
 
 /** YYYYMMDDhhmmss.mmm, UTC as LXC has it. */
 export function logTime(now: Date): string {
@@ -32,7 +33,13 @@ export interface Log {
 export const noLog: Log = { write: () => undefined };
 
 /** Appends to `file` as messages come; a file that cannot be written is told once to `complain` and left alone from then on. */
-export function fileLog(file: string, least: Priority, tool: string, name: string, complain: (text: string) => void): Log {
+export function fileLog(
+  file: string,
+  least: Priority,
+  tool: string,
+  name: string,
+  complain: (text: string) => void,
+): Log {
   let usable = true;
   return {
     write(priority, message) {

@@ -1,20 +1,33 @@
-import type { Command, ContainerId, ContainerStatus, InterfaceStatus, ResourceUsage, State } from "../../../engine/engine.js";
+import type {
+  Command,
+  ContainerId,
+  ContainerStatus,
+  InterfaceStatus,
+  ResourceUsage,
+  State,
+} from "../../../engine/engine.js";
 import { IsletError } from "../../../base/errors.js";
+import { showFault } from "../../../base/source.js";
 import { ipv4Addresses, ipv6Addresses } from "./addresses.js";
 import { compileEre } from "./ere.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
-import { loadConfig, type LoadedConfig, runningConfig } from "./load.js";
+import { configOfRunning, loadConfig, type LoadedConfig } from "./load.js";
 import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
 
 export const lsTable: CommandTable = {
   tool: "lxc-ls",
-  synopsis: "[-1|-f] [-F COLUMNS] [--active|--running|--frozen|--stopped|--defined] [-g GROUPS] [--filter=REGEX] [REGEX]",
+  synopsis:
+    "[-1|-f] [-F COLUMNS] [--active|--running|--frozen|--stopped|--defined] [-g GROUPS] [--filter=REGEX] [REGEX]",
   description: "Lists containers, sorted by name.",
   options: [
     option("line", "one name per line, nothing else", { short: "1" }),
     option("fancy", "a table", { short: "f" }),
-    option("fancy-format", "columns of the table: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED", { short: "F", argument: "COLUMNS" }),
+    option(
+      "fancy-format",
+      "columns of the table: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED",
+      { short: "F", argument: "COLUMNS" },
+    ),
     option("active", "only those that are running or frozen"),
     option("running", "only those that are not stopped"),
     option("frozen", "only frozen ones"),
@@ -87,11 +100,18 @@ export function parseColumns(text: string): { readonly columns: readonly Column[
 /** printf's `%-*s` counts bytes. */
 const pad = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - Buffer.byteLength(text)));
 
+/** LXC makes room for the number even where it shows a dash. */
+function cellWidth(entry: ListEntry, column: Column): number {
+  const shown = Buffer.byteLength(columns[column](entry));
+  return column === "RAM" || column === "SWAP" ? Math.max(shown, megabytes(0n).length) : shown;
+}
+
 /** The table: every cell as wide as its column, a blank after each, header first. */
 export function fancyTable(entries: readonly ListEntry[], shown: readonly Column[]): string {
-  const rows = [shown as readonly string[], ...entries.map((entry) => shown.map((column) => columns[column](entry)))];
-  const widths = shown.map((_, index) => Math.max(...rows.map((row) => Buffer.byteLength(row[index] ?? ""))));
-  return rows.map((row) => `${row.map((text, index) => `${pad(text, widths[index] ?? 0)} `).join("")}\n`).join("");
+  const widths = shown.map((column) => Math.max(column.length, ...entries.map((entry) => cellWidth(entry, column))));
+  const row = (cells: readonly string[]): string =>
+    `${cells.map((text, index) => `${pad(text, widths[index] ?? 0)} `).join("")}\n`;
+  return [row(shown), ...entries.map((entry) => row(shown.map((column) => columns[column](entry))))].join("");
 }
 
 /** Names padded to the longest, as many in a row as `width` columns take (0: no terminal, one per row). */
@@ -126,20 +146,29 @@ function neededFor(shown: readonly Column[]): Needs {
   };
 }
 
-const groupsOf = (config: LoadedConfig | null): readonly string[] => (config?.item("lxc.group") ?? "").split("\n").filter((group) => group !== "");
+const groupsOf = (config: LoadedConfig | null): readonly string[] =>
+  (config?.item("lxc.group") ?? "").split("\n").filter((group) => group !== "");
 
-const stoppedStatus = (id: ContainerId): ContainerStatus => ({ ...id, state: "STOPPED", initPid: null, exitStatus: null, startedAt: null, annotations: {} });
+const stoppedStatus = (id: ContainerId): ContainerStatus => ({
+  ...id,
+  state: "STOPPED",
+  initPid: null,
+  exitStatus: null,
+  startedAt: null,
+  annotations: {},
+});
 
 /** A container whose configuration cannot be read is told of and left out, as LXC does. */
 async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null | "broken"> {
   // What runs keeps the configuration it was started with.
-  const kept = status.state === "STOPPED" ? null : await runningConfig(status);
+  const kept = status.state === "STOPPED" ? null : configOfRunning(status);
   if (kept !== null) return kept;
   try {
     const source = await call.engine.readConfig(status);
     if (source === null) return status.state === "STOPPED" ? "broken" : null;
-    const loaded = await loadConfig(source, call.caller, []);
+    const loaded = loadConfig(source, call.caller);
     if (loaded.kind === "loaded") return loaded.config;
+    for (const fault of loaded.faults) call.report.notice(showFault(fault));
   } catch (error) {
     if (!(error instanceof IsletError)) throw error;
     if (error.code === "ISLET_PARTIAL") return "broken";
@@ -148,7 +177,12 @@ async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConf
   return "broken";
 }
 
-async function entryOf(call: Call, status: ContainerStatus, needs: Needs, wantedGroups: readonly string[]): Promise<ListEntry | null> {
+async function entryOf(
+  call: Call,
+  status: ContainerStatus,
+  needs: Needs,
+  wantedGroups: readonly string[],
+): Promise<ListEntry | null> {
   const config = await configOf(call, status);
   if (config === "broken") return null;
   const groups = groupsOf(config);
@@ -184,8 +218,13 @@ async function candidates(call: Call): Promise<readonly ContainerStatus[]> {
     return [];
   }
   const onlyActive = options.has("active") || options.has("frozen");
-  const [active, defined] = await Promise.all([engine.active(storePath), onlyActive && !options.has("defined") ? [] : engine.defined(storePath)]);
-  const all = new Map<string, ContainerStatus>(onlyActive ? [] : defined.map((name) => [name, stoppedStatus({ storePath, name })]));
+  const [active, defined] = await Promise.all([
+    engine.active(storePath),
+    onlyActive && !options.has("defined") ? [] : engine.defined(storePath),
+  ]);
+  const all = new Map<string, ContainerStatus>(
+    onlyActive ? [] : defined.map((name) => [name, stoppedStatus({ storePath, name })]),
+  );
   const isDefined = new Set(defined);
   for (const status of active) all.set(status.name, status);
   return [...all.values()]
@@ -211,7 +250,10 @@ async function body(call: Call): Promise<number> {
     }
     shown = parsed.columns;
   }
-  const wantedGroups = (options.value("groups") ?? "").split(",").map((group) => group.trim()).filter((group) => group !== "");
+  const wantedGroups = (options.value("groups") ?? "")
+    .split(",")
+    .map((group) => group.trim())
+    .filter((group) => group !== "");
   const needs = neededFor(shown);
   const found = await Promise.all((await candidates(call)).map((status) => entryOf(call, status, needs, wantedGroups)));
   const entries = found.filter((entry): entry is ListEntry => entry !== null);
@@ -219,7 +261,14 @@ async function body(call: Call): Promise<number> {
   else if (entries.length === 0) return 0;
   else if (fancy) session.write(1, fancyTable(entries, shown));
   else if (options.has("line")) session.write(1, entries.map((entry) => `${entry.name}\n`).join(""));
-  else session.write(1, nameRows(entries.map((entry) => entry.name), session.terminals.some(Boolean) ? session.columns : 0));
+  else
+    session.write(
+      1,
+      nameRows(
+        entries.map((entry) => entry.name),
+        session.terminals.some(Boolean) ? session.columns : 0,
+      ),
+    );
   return 0;
 }
 

@@ -17,7 +17,7 @@ interface RowDetails {
 export function option(long: string, help: string, details: RowDetails = {}): OptionRow {
   return {
     long,
-    short: details.short === undefined ? [] : [...details.short],
+    short: (details.short ?? "").split(""),
     argument: details.argument ?? null,
     ...(details.optional === true ? { optional: true } : {}),
     help,
@@ -32,13 +32,24 @@ export const commonOptions: readonly OptionRow[] = [
   option("usage", "list the options, shortly", { group: commonGroup }),
   option("version", "print the version", { group: commonGroup }),
   option("quiet", "write no messages on standard error", { short: "q", group: commonGroup }),
-  option("logfile", "also write messages to FILE (none: to no file)", { short: "o", argument: "FILE", group: commonGroup }),
-  option("logpriority", "least priority that is logged, a name or number (ERROR)", { short: "l", argument: "LEVEL", group: commonGroup }),
+  option("logfile", "also write messages to FILE (none: to no file)", {
+    short: "o",
+    argument: "FILE",
+    group: commonGroup,
+  }),
+  option("logpriority", "least priority that is logged, a name or number (ERROR)", {
+    short: "l",
+    argument: "LEVEL",
+    group: commonGroup,
+  }),
   option("lxcpath", "directory of the containers", { short: "P", argument: "PATH", group: commonGroup }),
 ];
 
 /** --rcfile for the commands that have no -f of their own for it. */
-export const rcfileOption: OptionRow = option("rcfile", "read the configuration from FILE", { argument: "FILE", group: commonGroup });
+export const rcfileOption: OptionRow = option("rcfile", "read the configuration from FILE", {
+  argument: "FILE",
+  group: commonGroup,
+});
 
 /** --format: islet's own, so that programs need not parse tables. */
 export const formatOption: OptionRow = option("format", "text (default) or json", { argument: "FORMAT" });

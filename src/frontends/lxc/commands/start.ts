@@ -1,11 +1,12 @@
 import { errorLines, IsletError } from "../../../base/errors.js";
+import { unreachable } from "../../../base/never.js";
 import type { Command, ContainerStatus } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { startFailureLines } from "../errors.js";
-import { commandLine, containerConfig, parseDefinition } from "./container-config.js";
-import { type Call, lxcCommand, reportFailure, UsageError } from "./frame.js";
+import { containerConfig, parseDefinition } from "./container-config.js";
+import { type Call, lxcCommand, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
-import type { Definition } from "./load.js";
+import type { Definition, LoadedConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 
 export const startTable: CommandTable = {
@@ -54,22 +55,26 @@ export function definitionsOf(options: ParsedOptions): readonly Definition[] {
   return definitions;
 }
 
-/** The specification a start works from; null: the user has been told why there is none. */
-export async function startSpec(call: Call, definitions: readonly Definition[]): Promise<ContainerSpec | null> {
-  const loaded = await containerConfig(call, definitions);
+/**
+ * The configuration a start works from; null: the user has been told why there is none. Throws ISLET_NOT_FOUND, or ISLET_RUNNING for a
+ * container without a file of its own that runs all the same (it was started with -f).
+ */
+export async function startConfig(call: Call, definitions: readonly Definition[]): Promise<LoadedConfig | null> {
+  const { engine, id } = call;
+  const loaded = await containerConfig(call, { kind: "start", definitions });
   switch (loaded.kind) {
     case "failed":
-      if (call.options.value("rcfile") === null) call.report.error("Failed to create lxc_container");
+      if (!call.options.has("rcfile")) call.report.error("Failed to create lxc_container");
       return null;
     case "absent":
-      throw new IsletError("ISLET_NOT_FOUND", `there is no container ${call.id.name} in ${call.id.storePath}`);
+      if ((await engine.status(id)).state !== "STOPPED") {
+        throw new IsletError("ISLET_RUNNING", `the container ${id.name} is running`);
+      }
+      throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
     case "loaded":
-      for (const text of loaded.config.notices) call.report.info(text);
-      return await loaded.config.spec(call.id, call.caller);
-    default: {
-      const impossible: never = loaded;
-      return impossible;
-    }
+      return loaded.config;
+    default:
+      return unreachable(loaded);
   }
 }
 
@@ -112,27 +117,25 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
 }
 
 async function body(call: Call): Promise<number> {
-  const { options, engine, report } = call;
-  const daemon = options.given.findLast(([long]) => long === "daemon" || long === "foreground")?.[0] !== "foreground";
+  const { options, engine, report, operands } = call;
+  const chosen = options.given.findLast(([long]) => long === "daemon" || long === "foreground")?.[0];
+  const daemon = chosen !== "foreground";
   const pidFile = options.value("pidfile");
-  let spec: ContainerSpec | null;
-  try {
-    spec = await startSpec(call, definitionsOf(options));
-  } catch (error) {
-    // A container started with -f has no file of its own, and may run all the same.
-    const running = error instanceof IsletError && error.code === "ISLET_NOT_FOUND" && (await engine.status(call.id)).state !== "STOPPED";
-    if (!running) throw error;
-    return reportFailure(call, new IsletError("ISLET_RUNNING", "the container is running"));
-  }
-  if (spec === null) return 1;
-  const command = call.operands;
-  if (command.length > 0) spec = { ...spec, init: { ...spec.init, command: { value: command, at: { file: commandLine, line: 0, key: "" } } } };
+  const config = await startConfig(call, definitionsOf(options));
+  if (config === null) return 1;
 
+  let spec: ContainerSpec;
   let started: ContainerStatus;
   try {
-    started = await engine.start(spec, { caller: call.caller, pidFile: pidFile === null ? null : call.resolve(pidFile), console: "monitor" });
+    const command = operands.length === 0 ? null : operands;
+    spec = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
+    started = await engine.start(spec, {
+      caller: call.caller,
+      pidFile: pidFile === null ? null : call.resolve(pidFile),
+      console: "monitor",
+    });
   } catch (error) {
-    if (error instanceof IsletError && error.code === "ISLET_RUNNING") return reportFailure(call, error);
+    if (error instanceof IsletError && error.code === "ISLET_RUNNING") throw error;
     for (const text of errorLines(error)) report.error(text);
     for (const text of startFailureLines(daemon)) report.error(text);
     return 1;

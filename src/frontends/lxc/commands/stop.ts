@@ -53,13 +53,18 @@ export function stopOptions(options: ParsedOptions): StopOptions {
   if (kill && reboot) refuse("-k can't be used with -r");
   if (kill && options.has("timeout") && timeout !== 0) refuse("-k doesn't allow timeouts");
   if (options.has("nolock") && !kill) refuse("--nolock may only be used with -k");
-  return { kind: kill ? "kill" : reboot ? "reboot" : "clean", timeout: timeout === null ? null : timeout * 1000, noKill };
+  return {
+    kind: kill ? "kill" : reboot ? "reboot" : "clean",
+    timeout: timeout === null ? null : timeout * 1000,
+    noKill,
+  };
 }
 
 async function body(call: Call): Promise<number> {
   const { engine, id, report } = call;
   const wanted = stopOptions(call.options);
-  if ((await engine.status(id)).state === "STOPPED") throw new IsletError("ISLET_NOT_RUNNING", `${id.name} is not running`);
+  if ((await engine.status(id)).state === "STOPPED")
+    throw new IsletError("ISLET_NOT_RUNNING", `${id.name} is not running`);
   const result = await Promise.race([engine.stop(id, wanted), call.session.gone]);
   if (result.killed && wanted.kind === "clean" && wanted.timeout !== null) {
     report.notice(`did not shut down within ${wanted.timeout / 1000} seconds and was killed`);

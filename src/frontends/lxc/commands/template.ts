@@ -21,6 +21,12 @@ function isProgram(path: string): boolean {
   }
 }
 
+/** The first program of that name in the directories of a PATH value. */
+export function findProgram(name: string, searchPath: string): string | null {
+  const directories = searchPath.split(":").filter((directory) => directory.startsWith("/"));
+  return directories.map((directory) => join(directory, name)).find(isProgram) ?? null;
+}
+
 /**
  * What `-t NAME` stands for: "none"; a path; DIR/lxc-NAME in the caller's LXC_TEMPLATE_PATH; the built-in busybox template; LXC's
  * own directory.
@@ -29,33 +35,25 @@ export function findTemplate(name: string, caller: Caller): Template {
   if (name === "none") return { kind: "none" };
   if (name.startsWith("/")) {
     if (isProgram(name)) return { kind: "script", path: name };
-    throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, { hint: "it is no executable file" });
+    throw new IsletError("ISLET_BAD_REQUEST", `Bad template pathname: ${name}`, { hint: "it is no executable file" });
   }
   const file = `lxc-${name}`;
   const own = caller.environment["LXC_TEMPLATE_PATH"];
-  if (own !== undefined && own.startsWith("/") && isProgram(join(own, file))) return { kind: "script", path: join(own, file) };
+  if (own !== undefined && own.startsWith("/") && isProgram(join(own, file)))
+    return { kind: "script", path: join(own, file) };
   const path = join(systemTemplates, file);
   if (name === "busybox") return { kind: "busybox", path };
   if (!name.includes("/") && isProgram(path)) return { kind: "script", path };
-  throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, { hint: `there is no ${path}; templates other than busybox come with the package lxc-templates` });
-}
-
-/** What LXC writes in front of a config that a template has finished. */
-export function configHeader(template: string, parameters: readonly string[]): string {
-  return [
-    `# Template used to create this container: ${template}`,
-    `# Parameters passed to the template:${parameters.map((parameter) => ` ${parameter.replaceAll(/[\r\n]/g, " ")}`).join("")}`,
-    "# For additional config options, please look at lxc.container.conf(5)",
-    "",
-    "# Uncomment the following line to support nesting containers:",
-    "#lxc.include = /usr/share/lxc/config/nesting.conf",
-    "# (Be aware this has security implications)",
-    "",
-    "",
-  ].join("\n");
+  throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, {
+    hint: `there is no ${path}; templates other than busybox come with the package lxc-templates`,
+  });
 }
 
 /** The arguments LXC calls a template with. */
-export function templateArguments(paths: { readonly directory: string; readonly rootfs: string }, name: string, parameters: readonly string[]): readonly string[] {
+export function templateArguments(
+  paths: { readonly directory: string; readonly rootfs: string },
+  name: string,
+  parameters: readonly string[],
+): readonly string[] {
   return [`--path=${paths.directory}`, `--name=${name}`, `--rootfs=${paths.rootfs}`, ...parameters];
 }

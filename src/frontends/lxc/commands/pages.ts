@@ -1,0 +1,32 @@
+import { attachTable } from "./attach.js";
+import { createTable } from "./create.js";
+import { destroyTable } from "./destroy.js";
+import { executeTable } from "./execute.js";
+import type { CommandTable } from "./getopt.js";
+import { referencePage } from "./help.js";
+import { infoTable } from "./info.js";
+import { planTable } from "./islet.js";
+import { lsTable } from "./ls.js";
+import { startTable } from "./start.js";
+import { stopTable } from "./stop.js";
+
+/** Every command's table, for what is made of all of them. */
+export const commandTables: readonly CommandTable[] = [
+  attachTable,
+  createTable,
+  destroyTable,
+  executeTable,
+  infoTable,
+  lsTable,
+  startTable,
+  stopTable,
+  planTable,
+];
+
+/** The reference pages: path below the package's root, and text. */
+export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
+  return commandTables.map((table) => ({
+    path: `docs/reference/commands/${table.tool}.md`,
+    text: referencePage(table),
+  }));
+}

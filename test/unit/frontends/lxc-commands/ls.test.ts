@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { compileEre } from "../../../../src/frontends/lxc/commands/ere.js";
+import { nameRows } from "../../../../src/frontends/lxc/commands/ls.js";
+import { runningContainer, store, tool } from "./canned.js";
+
+const configs = {
+  b1: "",
+  "t-a": "lxc.group = g1\nlxc.group = g2\nlxc.start.auto = 1\n",
+  unpriv: "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n",
+};
+const running = [runningContainer("t-b", "RUNNING", "lxc.group = live\n"), runningContainer("frost", "FROZEN")];
+
+describe("lxc-ls", () => {
+  it("prints one bare name per line with -1, sorted, running ones without a configuration included", async () => {
+    const { stdout } = await tool(["lxc-ls", "-1"], { configs, running });
+    assert.equal(stdout, "b1\nfrost\nt-a\nt-b\nunpriv\n");
+  });
+  it("pads names to the longest, one per row where there is no terminal", async () => {
+    const { stdout } = await tool(["lxc-ls"], { configs });
+    assert.equal(stdout, "b1    \nt-a   \nunpriv\n");
+  });
+  it("fills the rows of a terminal as LXC does", () => {
+    const names = ["arg1", "bb1", "bdir", "bdn", "def1", "none1"];
+    const rows: Readonly<Record<number, string>> = {
+      10: "arg1 \nbb1  \nbdir \nbdn  \ndef1 \nnone1\n",
+      11: "arg1  bb1  \nbdir  bdn  \ndef1  none1\n",
+      17: "arg1  bb1   bdir \nbdn   def1  none1\n",
+      80: "arg1  bb1   bdir  bdn   def1  none1 \n",
+    };
+    for (const [width, text] of Object.entries(rows)) assert.equal(nameRows(names, Number(width)), text, width);
+  });
+  it("prints the default table with -f", async () => {
+    const engine = {
+      interfaces: () =>
+        Promise.resolve([{ name: "eth0", up: true, ipv4: ["10.0.3.17", "10.0.3.18"], ipv6: ["fe80::1", "fd00::2"] }]),
+    };
+    const { stdout } = await tool(["lxc-ls", "-f"], { configs, running: running.slice(0, 1), engine });
+    assert.equal(
+      stdout,
+      [
+        "NAME   STATE   AUTOSTART GROUPS IPV4                 IPV6    UNPRIVILEGED ",
+        "b1     STOPPED 0         -      -                    -       false        ",
+        "t-a    STOPPED 1         g1, g2 -                    -       false        ",
+        "t-b    RUNNING 0         live   10.0.3.17, 10.0.3.18 fd00::2 false        ",
+        "unpriv STOPPED 0         -      -                    -       true         ",
+        "",
+      ].join("\n"),
+    );
+  });
+  it("prints the columns of -F in their order, in any case, with -f only", async () => {
+    const engine = {
+      usage: () =>
+        Promise.resolve({
+          cpuNanoseconds: null,
+          blkioBytes: null,
+          memoryBytes: 922746n,
+          kernelMemoryBytes: null,
+          swapBytes: 0n,
+        }),
+      interfaces: () => Promise.resolve([{ name: "eth0", up: true, ipv4: [], ipv6: [] }]),
+    };
+    const canned = { running: running.slice(0, 1), engine };
+    const { stdout } = await tool(["lxc-ls", "-f", "-F", "state, NAME,pid,ram,swap,interface"], canned);
+    assert.equal(stdout, "STATE   NAME PID  RAM    SWAP   INTERFACE \nRUNNING t-b  4711 0.88MB 0.00MB eth0      \n");
+    assert.equal((await tool(["lxc-ls", "-F", "pid"], { configs: { b1: "" } })).stdout, "b1  \n");
+  });
+  it("asks the kernel for nothing that no column shows", async () => {
+    const { calls } = await tool(["lxc-ls", "-f", "-F", "name,state"], { configs, running });
+    assert.ok(!calls.includes("interfaces") && !calls.includes("usage"), calls.join(" "));
+    const names = await tool(["lxc-ls", "-1"], { running });
+    assert.deepEqual(names.calls, ["active", "defined"]);
+  });
+  it("complains of a column it does not know, with status 0 and no table", async () => {
+    const { status, stdout, stderr } = await tool(["lxc-ls", "-f", "-F", "name,bogus"], { configs });
+    assert.deepEqual([status, stdout, stderr], [0, "", "Invalid key: bogus\n"]);
+  });
+  it("selects by state", async () => {
+    const names = async (...args: readonly string[]): Promise<string> =>
+      (await tool(["lxc-ls", "-1", ...args], { configs, running })).stdout.trim().replaceAll("\n", " ");
+    assert.equal(await names("--active"), "frost t-b");
+    assert.equal(await names("--running"), "frost t-b");
+    assert.equal(await names("--frozen"), "frost");
+    assert.equal(await names("--stopped"), "b1 t-a unpriv");
+    assert.equal(await names("--defined"), "b1 t-a unpriv");
+    assert.equal(await names("--active", "--defined"), "");
+  });
+  it("selects by groups, of which a container must have all", async () => {
+    assert.equal((await tool(["lxc-ls", "-1", "-g", "g1,g2"], { configs })).stdout, "t-a\n");
+    assert.equal((await tool(["lxc-ls", "-1", "-g", "g1,g3"], { configs })).stdout, "");
+  });
+  it("selects by an expression, as option or operand", async () => {
+    assert.equal((await tool(["lxc-ls", "-1", "--filter=^t"], { configs })).stdout, "t-a\n");
+    assert.equal((await tool(["lxc-ls", "-1", "v$"], { configs })).stdout, "unpriv\n");
+    const broken = await tool(["lxc-ls", "-1", "--filter=["], { configs });
+    assert.deepEqual([broken.status, broken.stdout], [0, ""]);
+    assert.match(broken.stderr, /no extended regular expression/);
+    assert.equal(compileEre("["), null);
+  });
+  it("prints nothing when there is nothing", async () => {
+    for (const form of [[], ["-1"], ["-f"]]) {
+      const outcome = await tool(["lxc-ls", ...form]);
+      assert.deepEqual([outcome.status, outcome.stdout, outcome.stderr], [0, "", ""]);
+    }
+    assert.equal((await tool(["lxc-ls", "--format", "json"])).stdout, "[]\n");
+  });
+  it("leaves out a container with a broken configuration and says why", async () => {
+    const { status, stdout, stderr } = await tool(["lxc-ls", "-1"], { configs: { a: "", brk: "lxc.foo = 1\n" } });
+    assert.deepEqual([status, stdout], [0, "a\n"]);
+    assert.match(stderr, new RegExp(`"lxc.foo" \\(${store}/brk/config:1 lxc.foo\\)`));
+    assert.match(stderr, /^Failed to load config for brk$/m);
+  });
+  it("prints JSON with the members of all columns", async () => {
+    const { stdout } = await tool(["lxc-ls", "--format=json", "t-a"], { configs });
+    assert.deepEqual(JSON.parse(stdout), [
+      {
+        name: "t-a",
+        state: "STOPPED",
+        pid: null,
+        ramBytes: null,
+        swapBytes: null,
+        autostart: true,
+        groups: ["g1", "g2"],
+        interfaces: [],
+        ipv4: [],
+        ipv6: [],
+        unprivileged: false,
+      },
+    ]);
+  });
+});
