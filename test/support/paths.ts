@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -12,6 +12,9 @@ export function bin(name: string): string {
 function ownTestDir(): string {
   const dir = mkdtempSync(join(tmpdir(), "islt-run-"));
   mkdirSync(join(dir, "run"), { mode: 0o711 });
+  process.on("exit", () => {
+    rmSync(dir, { recursive: true, force: true });
+  });
   return dir;
 }
 
