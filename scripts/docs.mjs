@@ -6,8 +6,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { main, root } from "./lib/common.mjs";
 
+const compiled = (path) => import(join(root, "dist/src", path));
+
 async function errorsPage() {
-  const { errorCodes } = await import(join(root, "dist/src/base/errors.js"));
+  const { errorCodes } = await compiled("base/errors.js");
   return [
     "# Error codes",
     "",
@@ -29,17 +31,22 @@ async function errorsPage() {
   ].join("\n");
 }
 
-/** Path of each page and what makes its text. */
-const pages = { "docs/reference/errors.md": errorsPage };
+/** Path and text of every generated page. */
+async function pages() {
+  const { commandPages } = await compiled("frontends/lxc/commands/pages.js");
+  const { configPage } = await compiled("frontends/lxc/config/page.js");
+  return [
+    { path: "docs/reference/errors.md", text: await errorsPage() },
+    { path: "docs/reference/lxc-config.md", text: configPage() },
+    ...commandPages(),
+  ];
+}
 
 /** The pages that differ from what the tables say now. */
 export async function stalePages() {
-  const stale = [];
-  for (const [path, make] of Object.entries(pages)) {
-    const file = join(root, path);
-    if (!existsSync(file) || readFileSync(file, "utf8") !== (await make())) stale.push(path);
-  }
-  return stale;
+  return (await pages())
+    .filter(({ path, text }) => !existsSync(join(root, path)) || readFileSync(join(root, path), "utf8") !== text)
+    .map(({ path }) => path);
 }
 
 if (process.argv[1] === import.meta.filename) {
@@ -49,7 +56,7 @@ if (process.argv[1] === import.meta.filename) {
       for (const path of stale) console.log(`${path} is out of date; run: node scripts/docs.mjs`);
       return stale.length === 0 ? 0 : 1;
     }
-    for (const [path, make] of Object.entries(pages)) writeFileSync(join(root, path), await make());
+    for (const { path, text } of await pages()) writeFileSync(join(root, path), text);
     return 0;
   });
 }
