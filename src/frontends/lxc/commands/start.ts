@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { Command, ContainerStatus } from "../../../engine/engine.js";
@@ -91,11 +92,15 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
   const ended = async (): Promise<void> => {
     for (;;) {
       const descriptor = await engine.console(id, { replay: true });
-      await session.relay(descriptor, {
-        escape: null,
-        onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
-        onSignal: (signal) => void engine.signal(id, signalForInit(signal)).catch(() => undefined),
-      });
+      try {
+        await session.relay(descriptor, {
+          escape: null,
+          onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
+          onSignal: (signal) => void engine.signal(id, signalForInit(signal)).catch(() => undefined),
+        });
+      } finally {
+        closeSync(descriptor);
+      }
       const now = await engine.status(id);
       if (now.state === "STOPPED") return;
       if (now.initPid === null || now.initPid === current.initPid) {
@@ -109,6 +114,8 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
   try {
     await Promise.race([ended(), session.gone]);
   } catch (error) {
+    // It ended while we were about to look.
+    if (error instanceof IsletError && error.code === "ISLET_NOT_RUNNING") return;
     // The client was killed: as when LXC's monitor dies, the container does not outlive it.
     const signal = spec.lifecycle.monitorDeathSignal;
     if (signal > 0) await engine.signal(id, signal).catch(() => undefined);

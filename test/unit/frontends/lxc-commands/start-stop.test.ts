@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -109,11 +109,13 @@ describe("lxc-start", () => {
       'lxc-start: adhoc: No such file or directory - Failed to open file "/nonexistent/conf"\nlxc-start: adhoc: Failed to load rcfile\n',
     );
   });
-  it("joins the console with -F until the container has stopped, and returns 0", async () => {
+  it("joins the console with -F until the container has stopped, closes it, and returns 0", async () => {
+    const descriptor = openSync("/dev/null", "r");
     const kept: Started[] = [];
-    const engine: Partial<Engine> = { ...starting(kept), console: () => Promise.resolve(9) };
+    const engine: Partial<Engine> = { ...starting(kept), console: () => Promise.resolve(descriptor) };
     const { status, calls } = await tool(["lxc-start", "-F", "web"], { configs, engine });
     assert.equal(status, 0);
+    assert.throws(() => fstatSync(descriptor), { code: "EBADF" });
     assert.deepEqual(calls, ["readConfig", "start", "console", "status"]);
   });
 });
@@ -172,7 +174,8 @@ describe("lxc-stop", () => {
     assert.equal(await stopping("-k", "-r"), "lxc-stop: web: -k can't be used with -r\n");
     assert.equal(await stopping("-k", "-t", "1"), "lxc-stop: web: -k doesn't allow timeouts\n");
     assert.equal(await stopping("--nolock"), "lxc-stop: web: --nolock may only be used with -k\n");
-    assert.match(String(await stopping("-t", "abc")), /^lxc-stop: "abc" .*\nlxc-stop: could not parse command line\n$/);
+    const { stderr } = await tool(["lxc-stop", "web", "-t", "abc"], { running });
+    assert.match(stderr, /^lxc-stop: "abc" .*\nlxc-stop: could not parse command line\n$/);
   });
   it("has status 2 for a container that does not run", async () => {
     const { status, stderr } = await tool(["lxc-stop", "nosuch"]);
