@@ -215,6 +215,7 @@ int init_main(int argc, char **argv)
         return 1;
     }
     mount_all();
+    prctl(PR_SET_NAME, "init", 0, 0, 0);
     has_own_session = let_go_of_terminal();
     init.shares_terminal = !has_own_session;
     init.command = fork();
@@ -224,7 +225,6 @@ int init_main(int argc, char **argv)
     }
     if (init.command == 0)
         become_command(argv + first, has_own_session, &before);
-    prctl(PR_SET_NAME, "init", 0, 0, 0);
     /* What the command was given is not ours to keep open. */
     if (signals != 3)
         signals = dup3(signals, 3, O_CLOEXEC);

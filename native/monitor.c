@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -20,6 +22,7 @@
 #define DAEMON_FD 3
 #define NO_STATUS 0xffffffffu
 #define PAGE 4096u
+#define LATE_NS 1000000000u
 
 enum tell_code {
     TELL_STATE = 1,
@@ -153,23 +156,65 @@ static int take_start(char *title, size_t room)
     return error == 0 && left != 0 ? -EPROTO : error;
 }
 
-/* What ps shows. Over the arguments and the environment, which we do not use, if it fits there. */
+/* The numbers of /proc/self/stat from the 26th on, which no text comes between: 0 or -errno. */
+static int read_layout(uint64_t numbers[26])
+{
+    char text[1024];
+    char *next;
+    ssize_t len;
+    AUTO_FD int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    len = read(fd, text, sizeof(text) - 1);
+    if (len <= 0)
+        return -EIO;
+    text[len] = '\0';
+    next = strrchr(text, ')'); /* the end of the second */
+    for (int field = 3; next != NULL && field < 26; field++)
+        next = strchr(next + 1, ' ');
+    for (int i = 0; i < 26; i++) {
+        next = next == NULL ? NULL : strchr(next + 1, ' ');
+        if (next == NULL)
+            return -EPROTO;
+        numbers[i] = strtoull(next, NULL, 10);
+    }
+    return 0;
+}
+
+/* What ps shows. The kernel is told where the text is; failing that, what fits over the arguments. */
 static void set_title(int argc, char **argv, char *title)
 {
     size_t len = strlen(title) + 1;
-    char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
-    char *start = argv[0];
+    size_t room = (size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]) + 1;
+    uint64_t now[26];
 
     if (len == 1)
         return;
     prctl(PR_SET_NAME, title, 0, 0, 0);
-    if (len <= (size_t)(end - start)) {
-        memset(start, 0, (size_t)(end - start));
-        memcpy(start, title, len);
-        prctl(PR_SET_MM, PR_SET_MM_ARG_END, start + len, 0, 0);
-    } else if (prctl(PR_SET_MM, PR_SET_MM_ARG_START, title, 0, 0) == 0) {
-        prctl(PR_SET_MM, PR_SET_MM_ARG_END, title + len, 0, 0);
+    if (read_layout(now) == 0) {
+        struct prctl_mm_map map = {
+            .start_code = now[0],
+            .end_code = now[1],
+            .start_stack = now[2],
+            .start_data = now[19],
+            .end_data = now[20],
+            .start_brk = now[21],
+            .brk = (uint64_t)syscall(SYS_brk, 0),
+            .arg_start = (uintptr_t)title,
+            .arg_end = (uintptr_t)title + len,
+            .env_start = now[24],
+            .env_end = now[25],
+            .exe_fd = (uint32_t)-1,
+        };
+
+        if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) == 0)
+            return;
     }
+    if (len > room)
+        len = room;
+    memset(argv[0], 0, room);
+    memcpy(argv[0], title, len - 1);
 }
 
 /* ---- what the program tells and waits for ---- */
@@ -357,16 +402,33 @@ static void publish_failure(const struct islp_record *record)
     mon_publish(FRAME_FAILED, record, sizeof(*record));
 }
 
-/* A child that reported after the program had ended with success, and the main process with it. */
-static int failed_late(struct islp_record *record)
+/* What children reported while the program ended with success: most of it failures that the program took in
+ * its stride, but the last may be the main process's. 1: there was one. */
+static int read_early(struct islp_record *record)
 {
-    return mon.status == (uint32_t)ISLP_EXIT_FAIL << 8 &&
-           read(report[0], record, sizeof(*record)) == (ssize_t)sizeof(*record);
+    int found = 0;
+
+    while (read(report[0], record, sizeof(*record)) == (ssize_t)sizeof(*record))
+        found = 1;
+    return found;
+}
+
+/* The main process was a child of the program's to its end: it failed before it became the guest. A report
+ * from before the program's end counts only if the main process ended at once. */
+static int failed_late(struct islp_record *record, int is_early, uint64_t success)
+{
+    if (mon.status != (uint32_t)ISLP_EXIT_FAIL << 8)
+        return 0;
+    if (is_early && boot_time() - success < LATE_NS)
+        return 1;
+    return read(report[0], record, sizeof(*record)) == (ssize_t)sizeof(*record);
 }
 
 static enum outcome end_main(void)
 {
     struct islp_record record;
+    int is_early = read_early(&record);
+    uint64_t success = boot_time();
     int is_failure;
 
     if (mon.main_fd >= 0) {
@@ -376,7 +438,7 @@ static enum outcome end_main(void)
     }
     mon.main_pid = -1;
     console_drain();
-    is_failure = failed_late(&record);
+    is_failure = failed_late(&record, is_early, success);
     if (mon.status_slot >= 0)
         slots[mon.status_slot] = mon.status;
     if (mon.restart_slot >= 0)
@@ -394,7 +456,6 @@ static enum outcome run_program(unsigned char *image)
 {
     static struct islp_program program;
     struct islp_record record = {.magic = ISLP_RECORD_MAGIC, .op = ISLP_NONE, .error = EINVAL};
-    enum outcome outcome;
     int64_t result;
 
     prepare();
@@ -417,10 +478,7 @@ static enum outcome run_program(unsigned char *image)
     }
     mon.is_starting = 0;
     forget_pages(image, &program);
-    while (read(report[0], &record, sizeof(record)) > 0)
-        ; /* failures that the program took in its stride */
-    outcome = end_main();
-    return outcome;
+    return end_main();
 }
 
 /* ---- the process ---- */
@@ -460,6 +518,7 @@ int monitor_main(int argc, char **argv)
         say("islet monitor: descriptor 3 is not the daemon's socket; the daemon starts monitors", NULL);
         return 1;
     }
+    syscall(SYS_close_range, DAEMON_FD + 1, ~0U, 0); /* whatever else the daemon forgot */
     error = take_start(title, sizeof(title));
     if (error == -EPIPE && mon.file < 0)
         return 0; /* a spare that was never needed */
