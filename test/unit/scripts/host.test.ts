@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { differences, type HostPicture, type HostProcess } from "../../support/host.js";
+
+const empty: HostPicture = { mounts: [], links: [], cgroups: [], run: [], netns: [], processes: new Map() };
+const sleeper: HostProcess = {
+  pid: 7,
+  parent: "1",
+  command: "sleep 60",
+  environment: "ISLET_TEST_DIR=/tmp/islt-run-x",
+  cgroup: "0::/",
+  program: "/bin/sleep",
+  netns: "net:[1]",
+};
+const marks = ["/tmp/islt-run-x"];
+
+test("a mount, link, cgroup or name in /run that came or went is a difference", () => {
+  const after = { ...empty, mounts: ["/mnt rw tmpfs x"], cgroups: ["/sys/fs/cgroup/pids/lxc.payload.a"] };
+  assert.deepEqual(differences(empty, after, { marks }), [
+    "mounts: left behind: /mnt rw tmpfs x",
+    "cgroups: left behind: /sys/fs/cgroup/pids/lxc.payload.a",
+  ]);
+  assert.deepEqual(differences({ ...empty, links: ["eth0"] }, empty, { marks }), ["links: missing now: eth0"]);
+});
+
+test("a second mount of the same kind at the same place is a difference", () => {
+  const before = { ...empty, mounts: ["/mnt rw tmpfs x"] };
+  const after = { ...empty, mounts: ["/mnt rw tmpfs x", "/mnt rw tmpfs x"] };
+  assert.deepEqual(differences(before, after, { marks }), ["mounts: left behind: /mnt rw tmpfs x"]);
+});
+
+test("services that systemd starts meanwhile are no difference", () => {
+  const after = { ...empty, cgroups: ["/sys/fs/cgroup/system.slice/cron.service"], run: ["/run/systemd", "/run/apt"] };
+  assert.deepEqual(differences(empty, after, { marks }), []);
+});
+
+test("a process counts only if it carries a mark of the run", () => {
+  const mine = { ...empty, processes: new Map([["7@1", sleeper]]) };
+  const other = { ...empty, processes: new Map([["7@1", { ...sleeper, environment: "" }]]) };
+  assert.match(differences(empty, mine, { marks })[0] ?? "", /^processes: left behind: pid 7, parent 1, sleep 60/);
+  assert.deepEqual(differences(empty, other, { marks }), []);
+});
+
+test("on a shared machine only what carries a mark counts", () => {
+  const after = {
+    ...empty,
+    mounts: ["/tmp/islt-run-x/a rw tmpfs x", "/tmp/islt-run-y/a rw tmpfs x"],
+    links: ["islt-v0"],
+  };
+  assert.deepEqual(differences(empty, after, { marks, shared: true }), [
+    "mounts: left behind: /tmp/islt-run-x/a rw tmpfs x",
+  ]);
+});
