@@ -69,8 +69,8 @@ export interface StartOptions {
   readonly failOperation?: number;
   /** Namespaces of the caller that a `keep` refers to are those of this process; default the daemon's own. */
   readonly console: "monitor";
-  /** Milliseconds; default none. */
-  readonly timeout?: number;
+  /** Descriptors that become the main process's 0-2 (lxc-execute with pipes); null: the console instead. They stay the caller's. */
+  readonly stdio?: readonly [number | null, number | null, number | null];
 }
 
 export interface AttachOptions {
@@ -157,6 +157,8 @@ export interface Engine {
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
   /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
   start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
+  /** Like `start`; also tells when the main process has ended, with its exit status (128 + signal). */
+  execute(spec: ContainerSpec, options: StartOptions): Promise<{ readonly ended: Promise<number> }>;
   /** The program `start` would run, without running it. */
   plan(spec: ContainerSpec, options: StartOptions): Promise<PlannedStart>;
   stop(id: ContainerId, options: StopOptions): Promise<StopResult>;
@@ -182,7 +184,9 @@ export interface CommandSession {
   /** argv[0] is the name the client was called by: lxc-start, islet. */
   readonly argv: readonly string[];
   readonly caller: Caller;
-  /** Which of the client's descriptors 0-2 are terminals. */
+  /** The client's descriptors 0-2, open in the daemon as long as the session lives. */
+  readonly stdio: readonly [number, number, number];
+  /** Which of them are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly rows: number;
   readonly columns: number;

@@ -16,9 +16,15 @@ export function probeHost(runtimeDir: string): HostFacts {
     namespaces: readdirSync("/proc/self/ns").filter((name) => !name.includes("_for_")).map((name) => (name === "mnt" ? "mount" : name)),
     lsm: { apparmor: firstLine("/sys/module/apparmor/parameters/enabled") === "Y", selinux: existsSync("/sys/fs/selinux/enforce") },
     inUserNamespace: firstLine("/proc/self/uid_map").trim().split(/\s+/).join(" ") !== "0 0 4294967295",
+    openFilesHard: openFilesHard(readFileSync("/proc/self/limits", "utf8")),
     cpus: firstLine("/sys/devices/system/cpu/online") || "0",
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
   };
+}
+
+function openFilesHard(limits: string): number | null {
+  const match = /^Max open files\s+\S+\s+(\S+)/m.exec(limits);
+  return match?.[1] === undefined || match[1] === "unlimited" ? null : Number(match[1]);
 }
 
 /** The first line of a file of the kernel, "" where it cannot be read. */

@@ -1,6 +1,7 @@
 import { IsletError } from "../base/errors.js";
 import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
-import type { LegacyHierarchy } from "../spec/host.js";
+import type { HostFacts, LegacyHierarchy, StartFacts } from "../spec/host.js";
+import type { ContainerSpec } from "../spec/spec.js";
 import { type Block, buffer, call, clone, cwdFd, data, defer, format, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
 import { cloneArguments, close, flagsOf, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
@@ -20,9 +21,8 @@ export interface CgroupPaths {
 }
 
 /** `lxc.payload.NAME` and its kin, below lxc.cgroup.dir or as the spec says (lxc.container.conf(5), CONTROL GROUP). */
-export function payloadName(context: StartContext): string {
-  const { cgroup, name } = context.spec;
-  const suffix = context.start.cgroupSuffix;
+export function payloadName(spec: ContainerSpec, suffix: string): string {
+  const { cgroup, name } = spec;
   if (cgroup.payload !== null) return `${cgroup.payload}${suffix}`;
   if (cgroup.parent !== null) return `${cgroup.parent}/lxc.payload.${name}${suffix}`;
   if (cgroup.pattern !== null && cgroup.pattern !== "" && cgroup.pattern !== "%n") return `${cgroup.pattern.replaceAll("%n", name)}${suffix}`;
@@ -34,8 +34,11 @@ function join(...parts: readonly string[]): string {
 }
 
 export function cgroupPaths(context: StartContext): CgroupPaths {
-  const { host, spec, start } = context;
-  const name = payloadName(context);
+  return payloadPaths(context.spec, context.host, context.start);
+}
+
+export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartFacts): CgroupPaths {
+  const name = payloadName(spec, start.cgroupSuffix);
   const base = (own: string, key: string): string => (spec.cgroup.relative ? (start.callerCgroups[key] ?? own) : "/");
   const { inner } = spec.cgroup;
   return {
@@ -212,7 +215,7 @@ export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unif
     return;
   }
   if (unifiedFd === null) throw new IsletError("ISLET_UNSUPPORTED", "device rules need a cgroup hierarchy with the devices controller or cgroup v2", { at: rules[0]?.at ?? null });
-  attachDeviceProgram(context, rules, unifiedFd);
+  attachDeviceProgram(context, rules, spec.cgroup.devicesV2.length > 0 ? "deny" : "allow", unifiedFd);
 }
 
 function pick(own: readonly DeviceRule[], other: readonly DeviceRule[]): readonly DeviceRule[] {
@@ -226,9 +229,9 @@ export function deviceText(rule: DeviceRule): string {
   return `${rule.type} ${number(rule.major)}:${number(rule.minor)} ${rule.read ? "r" : ""}${rule.write ? "w" : ""}${rule.mknod ? "m" : ""}`;
 }
 
-function attachDeviceProgram(context: StartContext, rules: readonly DeviceRule[], unifiedFd: Slot): void {
+function attachDeviceProgram(context: StartContext, rules: readonly DeviceRule[], initial: "allow" | "deny", unifiedFd: Slot): void {
   const { monitor, build } = context;
-  const made = compileDeviceRules(rules, "allow");
+  const made = compileDeviceRules(rules, initial);
   const program = slot(build, "device.program");
   const attr = blob(build, bpfProgLoad({ type: 15, instructions: made, name: "islet_devices", expectedAttachType: 6 }), `{BPF_PROG_TYPE_CGROUP_DEVICE, ${made.length / 8} instructions}`);
   call(monitor, "bpf", [imm(5, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], { note: "load the device rules", out: program });

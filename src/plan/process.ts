@@ -26,7 +26,13 @@ export function planProcFiles(context: StartContext): void {
 
 /** prlimit64 on the child, from outside, where raising a limit is permitted. */
 export function planRlimits(context: StartContext): void {
-  const { monitor, spec, slots, build } = context;
+  const { monitor, spec, slots, build, host } = context;
+  const usual = 1024;
+  if (!spec.process.rlimits.some((item) => item.name === "nofile") && (host.openFilesHard ?? usual + 1) > usual) {
+    const hard = host.openFilesHard === null ? null : BigInt(host.openFilesHard);
+    const limit = data(build, rlimit64(BigInt(usual), hard), `{${usual}, ${hard ?? "unlimited"}}`);
+    call(monitor, "prlimit64", [slots.pid, imm(7, "RLIMIT_NOFILE"), limit, nil], { note: "give the container the usual limit of open files" });
+  }
   for (const item of spec.process.rlimits) {
     const limit = data(build, rlimit64(item.soft, item.hard), `{${item.soft ?? "unlimited"}, ${item.hard ?? "unlimited"}}`);
     call(monitor, "prlimit64", [slots.pid, imm(item.resource, `RLIMIT_${item.name.toUpperCase()}`), limit, nil], { note: `limit ${item.name}`, at: item.at });

@@ -7,7 +7,7 @@ import { type Channel, openChannel } from "../host/channel.js";
 import { closeFd, spawn } from "../host/addon.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
-import { type MonitorInfo, type StartFrame, decodeInfo, decodeState, encodeStart, monitorFrames, writer } from "./protocol.js";
+import { type MonitorInfo, type StartFrame, decodeInfo, decodeState, encodeStart, monitorFrames, writer } from "../host/protocol.js";
 
 const maxFrame = 8 * 1024 * 1024;
 

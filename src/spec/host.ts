@@ -13,6 +13,8 @@ export interface HostFacts {
   readonly lsm: { readonly apparmor: boolean; readonly selinux: boolean };
   /** The daemon itself is in a user namespace: no mknod, no device controller. */
   readonly inUserNamespace: boolean;
+  /** Hard limit of open files; null unlimited. Node raises its own soft limit, which guests must not inherit. */
+  readonly openFilesHard: number | null;
   /** Online processors and memory nodes for cpuset on v1, e.g. "0-1" and "0". */
   readonly cpus: string;
   readonly memoryNodes: string;

@@ -30,13 +30,35 @@ interface Row {
 }
 
 const rows: readonly Row[] = [
-  { tool: "lxc-start", codes: ["ISLET_RUNNING"], lines: () => ["Container is already running"], complete: true, status: 0 },
-  { tool: "lxc-start", codes: ["ISLET_NOT_FOUND"], lines: () => ["No container config specified"], complete: true, status: 1 },
-  { tool: "lxc-stop", codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"], lines: ({ name }) => [`${name} is not running`], complete: true, status: 2 },
+  {
+    tool: "lxc-start",
+    codes: ["ISLET_RUNNING"],
+    lines: () => ["Container is already running"],
+    complete: true,
+    status: 0,
+  },
+  {
+    tool: "lxc-start",
+    codes: ["ISLET_NOT_FOUND"],
+    lines: () => ["No container config specified"],
+    complete: true,
+    status: 1,
+  },
+  {
+    tool: "lxc-stop",
+    codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
+    lines: ({ name }) => [`${name} is not running`],
+    complete: true,
+    status: 2,
+  },
   {
     tool: "lxc-attach",
     codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
-    lines: ({ name }) => [`${name} is not running`, "Connection refused - Failed to get init pid", "Connection refused - Failed to get attach context"],
+    lines: ({ name }) => [
+      `${name} is not running`,
+      "Connection refused - Failed to get init pid",
+      "Connection refused - Failed to get attach context",
+    ],
     complete: true,
     status: 1,
   },
@@ -50,17 +72,53 @@ const rows: readonly Row[] = [
   {
     tool: "lxc-execute",
     codes: ["ISLET_RUNNING"],
-    lines: ({ name }) => [`Container "${name}" appears to be already running`, "Failed run an application inside container"],
+    lines: ({ name }) => [
+      `Container "${name}" appears to be already running`,
+      "Failed run an application inside container",
+    ],
     complete: true,
     status: 1,
   },
-  { tool: "lxc-info", codes: ["ISLET_NOT_FOUND"], lines: ({ name }) => [{ text: `${name} doesn't exist`, bare: true }], complete: true, status: 1 },
-  { tool: "lxc-destroy", codes: ["ISLET_NOT_FOUND"], lines: () => ["Container is not defined"], complete: true, status: 1 },
-  { tool: "lxc-destroy", codes: ["ISLET_RUNNING"], lines: ({ name }) => [`${name} is running`], complete: true, status: 1 },
-  { tool: "lxc-destroy", codes: ["ISLET_HAS_CLONES"], lines: ({ name }) => [`Destroying ${name} failed: ${name} has clones`], status: 1 },
-  { tool: "lxc-destroy", codes: ["ISLET_HAS_SNAPSHOTS"], lines: ({ name }) => [`Destroying ${name} failed: ${name} has snapshots`], status: 1 },
+  {
+    tool: "lxc-info",
+    codes: ["ISLET_NOT_FOUND"],
+    lines: ({ name }) => [{ text: `${name} doesn't exist`, bare: true }],
+    complete: true,
+    status: 1,
+  },
+  {
+    tool: "lxc-destroy",
+    codes: ["ISLET_NOT_FOUND"],
+    lines: () => ["Container is not defined"],
+    complete: true,
+    status: 1,
+  },
+  {
+    tool: "lxc-destroy",
+    codes: ["ISLET_RUNNING"],
+    lines: ({ name }) => [`${name} is running`],
+    complete: true,
+    status: 1,
+  },
+  {
+    tool: "lxc-destroy",
+    codes: ["ISLET_HAS_CLONES"],
+    lines: ({ name }) => [`Destroying ${name} failed: ${name} has clones`],
+    status: 1,
+  },
+  {
+    tool: "lxc-destroy",
+    codes: ["ISLET_HAS_SNAPSHOTS"],
+    lines: ({ name }) => [`Destroying ${name} failed: ${name} has snapshots`],
+    status: 1,
+  },
   { tool: "lxc-create", codes: ["ISLET_EXISTS"], lines: () => ["Container already exists"], complete: true, status: 1 },
-  { tool: "*", codes: ["ISLET_PERMISSION"], lines: ({ name }) => [`Insufficent privileges to control ${name}`], status: 1 },
+  {
+    tool: "*",
+    codes: ["ISLET_PERMISSION"],
+    lines: ({ name }) => [`Insufficent privileges to control ${name}`],
+    status: 1,
+  },
 ];
 
 const asLine = (line: string | FailureLine): FailureLine => (typeof line === "string" ? { text: line } : line);
@@ -69,7 +127,9 @@ const asLine = (line: string | FailureLine): FailureLine => (typeof line === "st
 export function toFailure(error: unknown, subject: Subject): Failure {
   const cause = errorLines(error).map((text) => ({ text }));
   if (!(error instanceof IsletError)) return { lines: cause, status: 1 };
-  const row = rows.find((candidate) => candidate.tool === subject.tool && candidate.codes.includes(error.code)) ?? rows.find((candidate) => candidate.tool === "*" && candidate.codes.includes(error.code));
+  const row =
+    rows.find((candidate) => candidate.tool === subject.tool && candidate.codes.includes(error.code)) ??
+    rows.find((candidate) => candidate.tool === "*" && candidate.codes.includes(error.code));
   if (row === undefined) return { lines: cause, status: 1 };
   const own = row.lines(subject).map(asLine);
   return { lines: row.complete === true ? own : [...cause, ...own], status: row.status };

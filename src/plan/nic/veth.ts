@@ -8,14 +8,23 @@ import type { NicSpec } from "../../spec/nic.js";
 import type { NicContext } from "./nic.js";
 import { interfaceIndex, openNetSockets, request } from "./netlink.js";
 
+function randomOf(index: number, random: string): string {
+  return random.slice((index * 16) % Math.max(1, random.length - 16));
+}
+
+/** The name of the host's end: given, or vethXXXXXX as LXC makes them. */
+export function nearName(pair: string | null, index: number, random: string): string {
+  return pair ?? `veth${randomOf(index, random).slice(0, 6)}`;
+}
+
 /** A veth pair: its far end is born inside the container under its name there, its near end on the bridge. Returns the near end's name. */
 export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type: "veth" }>): string {
   const { context, name, sockets, netns } = made;
   const { monitor, start } = context;
   if (nic.mode === "router") throw new IsletError("ISLET_UNSUPPORTED", "lxc.net.N.veth.mode = router is not available", { at: nic.at });
   if (nic.vlanId !== null || nic.vlanTagged.length > 0) throw new IsletError("ISLET_UNSUPPORTED", "VLANs of a veth are not available", { at: nic.at });
-  const random = start.random.slice((nic.index * 16) % Math.max(1, start.random.length - 16));
-  const near = nic.pair ?? `veth${random.slice(0, 6)}`;
+  const random = randomOf(nic.index, start.random);
+  const near = nearName(nic.pair, nic.index, start.random);
   const hwaddr = nic.hwaddr === null ? undefined : parseMac(nic.hwaddr);
   // A high address keeps the bridge from taking this port's address for its own.
   const nearAddress = parseMac(`fe:${random.slice(6, 16).replace(/(..)(?=.)/g, "$1:")}`);

@@ -41,6 +41,7 @@ function renamed(session: CommandSession, argv: readonly string[]): CommandSessi
   return {
     argv,
     caller: session.caller,
+    stdio: session.stdio,
     terminals: session.terminals,
     rows: session.rows,
     columns: session.columns,

@@ -82,6 +82,34 @@ export async function startConfig(call: Call, definitions: readonly Definition[]
 /** SIGHUP stands for the loss of the terminal: init is asked to end. */
 const signalForInit = (signal: number): number => (signal === 1 ? 15 : signal);
 
+/** What the console shows before we are joined with it must not be lost: kept in memory, this many bytes at least. */
+const replayBytes = 65536;
+
+export function withReplay(spec: ContainerSpec): ContainerSpec {
+  const { console } = spec;
+  return { ...spec, console: { ...console, bufferSize: Math.max(console.bufferSize, replayBytes) } };
+}
+
+/** The container ended while we were about to look. */
+export function ignoreEnded(error: unknown): void {
+  if (!(error instanceof IsletError && error.code === "ISLET_NOT_RUNNING")) throw error;
+}
+
+/** Joins the client with the console until either side closes; the signals it gets go to init. */
+export async function relayConsole(call: Call): Promise<void> {
+  const { engine, id, session } = call;
+  const descriptor = await engine.console(id, { replay: true });
+  try {
+    await session.relay(descriptor, {
+      escape: null,
+      onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
+      onSignal: (signal) => void engine.signal(id, signalForInit(signal)).catch(() => undefined),
+    });
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /**
  * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
  * when somebody else took the console over (lxc-console -t 0), we only wait.
@@ -91,16 +119,7 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
   let current = started;
   const ended = async (): Promise<void> => {
     for (;;) {
-      const descriptor = await engine.console(id, { replay: true });
-      try {
-        await session.relay(descriptor, {
-          escape: null,
-          onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
-          onSignal: (signal) => void engine.signal(id, signalForInit(signal)).catch(() => undefined),
-        });
-      } finally {
-        closeSync(descriptor);
-      }
+      await relayConsole(call);
       const now = await engine.status(id);
       if (now.state === "STOPPED") return;
       if (now.initPid === null || now.initPid === current.initPid) {
@@ -112,10 +131,8 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
     }
   };
   try {
-    await Promise.race([ended(), session.gone]);
+    await Promise.race([ended().catch(ignoreEnded), session.gone]);
   } catch (error) {
-    // It ended while we were about to look.
-    if (error instanceof IsletError && error.code === "ISLET_NOT_RUNNING") return;
     // The client was killed: as when LXC's monitor dies, the container does not outlive it.
     const signal = spec.lifecycle.monitorDeathSignal;
     if (signal > 0) await engine.signal(id, signal).catch(() => undefined);
@@ -135,7 +152,8 @@ async function body(call: Call): Promise<number> {
   let started: ContainerStatus;
   try {
     const command = operands.length === 0 ? null : operands;
-    spec = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
+    const planned = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
+    spec = daemon ? planned : withReplay(planned);
     started = await engine.start(spec, {
       caller: call.caller,
       pidFile: pidFile === null ? null : call.resolve(pidFile),

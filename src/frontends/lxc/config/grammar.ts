@@ -34,10 +34,18 @@ export type ParsedLine =
   | { readonly kind: "broken" }
   | { readonly kind: "setting"; readonly key: string; readonly value: string };
 
-const blanks = /^[ \t\v\f]+|[ \t\v\f]+$/g;
+/** Space, tab, vertical tab, form feed. */
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 11 || code === 12;
+}
 
+/** Without blanks at both ends. By hand, since every line of every start comes through here. */
 export function trimBlanks(text: string): string {
-  return text.replace(blanks, "");
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return start === 0 && end === text.length ? text : text.slice(start, end);
 }
 
 export function parseLine(line: string): ParsedLine {
@@ -73,6 +81,7 @@ export function splitWords(value: string): readonly string[] {
 
 /** A path as LXC stores it: `//` and `/./` collapsed, no slash at the end; `..` is left alone. */
 export function normalisePath(path: string): string {
+  if (!/\/\/|\/\.|\/$|^\./.test(path)) return path;
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (path.startsWith("/")) return `/${parts.join("/")}`;
   return parts.length === 0 ? "." : parts.join("/");

@@ -106,15 +106,21 @@ function readText(reader: Reader, file: string, text: string, chain: readonly st
 /** One `key = value`. Answers the value as it was used: different where an hwaddr template was filled in. */
 function applySetting(reader: Reader, key: string, value: string, at: Source): string {
   const { draft } = reader;
-  const renamed = renameLegacy(draft, key, value);
-  if (renamed instanceof Problem) {
-    reader.faults.push({ message: renamed.message, at });
-    return value;
+  let name = key;
+  let found = findKey(key);
+  if (found === null) {
+    const renamed = renameLegacy(draft, key, value);
+    if (renamed instanceof Problem) {
+      reader.faults.push({ message: renamed.message, at });
+      return value;
+    }
+    if (renamed !== null) {
+      noteLegacy(reader, key, renamed.key, at);
+      if (renamed.key === null) return value;
+      name = renamed.key;
+      found = findKey(name);
+    }
   }
-  const name = renamed === null ? key : renamed.key;
-  if (renamed !== null) noteLegacy(reader, key, name, at);
-  if (name === null) return value;
-  const found = findKey(name);
   if (found === null) {
     const nearest = nearestKey(name);
     const hint = nearest === null ? {} : { hint: `did you mean ${nearest}?` };

@@ -5,7 +5,7 @@ import { anyText, flag, Problem, type Read, signal } from "./scalars.js";
 import { normalisePath } from "./grammar.js";
 
 export type KeyKind =
-  "text" | "path" | "number" | "flag" | "signal" | "size" | "time" | "list" | "words" | "lines" | "family" | "group";
+  "text" | "path" | "number" | "flag" | "signal" | "size" | "time" | "words" | "lines" | "family" | "group";
 
 export interface KeyRow {
   /** The key; for a family the part before what varies, with its dot: `lxc.sysctl.`. */

@@ -36,7 +36,10 @@ const maxInterfaceName = 15;
 function interfaceName(item: Item<string> | null, into: Collector, prefix = false): string | null {
   if (item === null) return null;
   const name = prefix ? item.value.replace(/\+$/, "") : item.value;
-  if (new TextEncoder().encode(name).length > maxInterfaceName) {
+  if (
+    name.length > maxInterfaceName ||
+    (/[^\0-\x7f]/.test(name) && new TextEncoder().encode(name).length > maxInterfaceName)
+  ) {
     fault(
       into,
       `"${name}" is longer than ${maxInterfaceName} bytes, the most the kernel takes for a network device`,

@@ -1,0 +1,194 @@
+import { IsletError, errorLines } from "../base/errors.js";
+import type { ClientTask, Command, CommandSession, Engine } from "../engine/engine.js";
+import { closeFd, peerCredentials } from "../host/addon.js";
+import { type Channel, openChannel } from "../host/channel.js";
+import { type Hello, clientFrames, decodeHello, reader, writer } from "../host/protocol.js";
+
+const maxFrame = 8 * 1024 * 1024;
+const protocolVersion = 1;
+
+/** How a command is found by the name the client was called by; null: there is no such command. */
+export type FindCommand = (name: string) => Promise<Command | null>;
+
+export interface Sessions {
+  /** Takes over a connection. */
+  accept(fd: number): void;
+  /** Connections that are open. */
+  readonly count: number;
+}
+
+export function createSessions(engine: Engine, find: FindCommand, idle: () => void): Sessions {
+  let count = 0;
+  return {
+    get count() {
+      return count;
+    },
+    accept(fd): void {
+      const peer = peerOf(fd);
+      if (peer === null) {
+        closeFd(fd);
+        return;
+      }
+      count += 1;
+      serve(fd, peer, engine, find, () => {
+        count -= 1;
+        if (count === 0) idle();
+      });
+    },
+  };
+}
+
+interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Only root, and whoever runs the daemon, may command it. */
+function peerOf(fd: number): Peer | null {
+  const peer = peerCredentials(fd);
+  const own = process.getuid?.() ?? 0;
+  return peer.uid === 0 || peer.uid === own ? peer : null;
+}
+
+interface Pending {
+  readonly resolve: (result: number) => void;
+  readonly reject: (error: Error) => void;
+  readonly task: ClientTask;
+}
+
+interface Relay {
+  readonly resolve: (how: "closed" | "escape") => void;
+  readonly onResize: (rows: number, columns: number) => void;
+  readonly onSignal: ((signal: number) => void) | null;
+}
+
+function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended: () => void): void {
+  let stdio: readonly number[] = [];
+  let running: Pending | null = null;
+  let relay: Relay | null = null;
+  let started = false;
+  let leave: (error: Error) => void = () => undefined;
+  const gone = new Promise<never>((_, reject) => {
+    leave = reject;
+  });
+  gone.catch(() => undefined);
+
+  const channel: Channel = openChannel(fd, maxFrame, {
+    frame: (frame) => {
+      try {
+        handle(frame.type, frame.payload, frame.fds);
+      } catch {
+        // A client that breaks the protocol is not served.
+        channel.close();
+      }
+    },
+    closed: () => {
+      const error = new IsletError("ISLET_PROTOCOL", "the client has gone");
+      leave(error);
+      running?.reject(error);
+      relay?.resolve("closed");
+      running = null;
+      relay = null;
+      for (const item of stdio) closeFd(item);
+      stdio = [];
+      ended();
+    },
+  });
+
+  const handle = (type: number, payload: Uint8Array, fds: readonly number[]): void => {
+    if (type !== clientFrames.hello) for (const unwanted of fds) closeFd(unwanted);
+    switch (type) {
+      case clientFrames.hello: {
+        const hello = decodeHello(payload);
+        if (started || hello.version !== protocolVersion || fds.length !== 3) {
+          for (const unwanted of fds) closeFd(unwanted);
+          throw new IsletError("ISLET_PROTOCOL", "a client of another version");
+        }
+        started = true;
+        stdio = fds;
+        void perform(hello);
+        return;
+      }
+      case clientFrames.result: {
+        const from = reader(payload);
+        const kind = from.u32();
+        const pending = running;
+        running = null;
+        if (pending === null) return;
+        if (kind === 0) pending.resolve(from.u32());
+        else pending.reject(pending.task.explainFailure(from.rest().slice()));
+        return;
+      }
+      case clientFrames.winch: {
+        const from = reader(payload);
+        relay?.onResize(from.u16(), from.u16());
+        return;
+      }
+      case clientFrames.signal:
+        relay?.onSignal?.(reader(payload).u32());
+        return;
+      case clientFrames.hungup: {
+        const over = relay;
+        relay = null;
+        over?.resolve(reader(payload).u32() === 1 ? "escape" : "closed");
+        return;
+      }
+      default:
+        throw new IsletError("ISLET_PROTOCOL", `a frame of the unknown type ${type}`);
+    }
+  };
+
+  const perform = async (hello: Hello): Promise<void> => {
+    const [stdin = -1, stdout = -1, stderr = -1] = stdio;
+    const name = hello.argv[0] ?? "islet";
+    const session: CommandSession = {
+      argv: hello.argv,
+      caller: { uid: peer.uid, gid: peer.gid, pid: peer.pid, environment: environmentOf(hello.environment), cwd: hello.cwd },
+      stdio: [stdin, stdout, stderr],
+      terminals: hello.terminals,
+      rows: hello.rows,
+      columns: hello.columns,
+      gone,
+      write(descriptor, text): void {
+        const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+        if (bytes.length > 0) channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes).finish());
+      },
+      run(task): Promise<number> {
+        return new Promise((resolve, reject) => {
+          running = { resolve, reject, task };
+          const flags = 2;
+          channel.send(clientFrames.run, writer().u32(flags).raw(task.image).finish(), task.fds);
+        });
+      },
+      relay(descriptor, options): Promise<"closed" | "escape"> {
+        return new Promise((resolve) => {
+          relay = { resolve, onResize: options.onResize, onSignal: options.onSignal };
+          const flags = (options.escape === null ? 0 : 1) | (options.onSignal === null ? 0 : 2) | 4;
+          channel.send(clientFrames.relay, writer().u32(flags).u32(options.escape ?? 0).finish(), [descriptor]);
+        });
+      },
+    };
+    let code = 1;
+    try {
+      const command = await find(name);
+      if (command === null) session.write(2, `${name}: there is no such command; see islet help\n`);
+      else code = await command(session, engine);
+    } catch (error) {
+      for (const line of errorLines(error)) session.write(2, `${name}: ${line}\n`);
+      if (!(error instanceof IsletError)) console.error(error);
+    }
+    channel.send(clientFrames.exit, writer().u32(code).finish());
+    channel.end();
+  };
+}
+
+function environmentOf(entries: readonly string[]): Readonly<Record<string, string>> {
+  const out: Record<string, string> = {};
+  for (const entry of entries) {
+    const at = entry.indexOf("=");
+    if (at > 0) out[entry.slice(0, at)] = entry.slice(at + 1);
+  }
+  return out;
+}
+

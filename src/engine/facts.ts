@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { IsletError } from "../base/errors.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import type { HostFacts, StartFacts } from "../spec/host.js";
+import { namespaceKinds } from "../spec/namespace.js";
+import { monitorSocketPath } from "../runtime/monitors.js";
+import { payloadName } from "../plan/cgroup.js";
+import type { StartOptions } from "./engine.js";
+
+/** What this one start needs to know beside the host: gathered as late as possible. */
+export function startFacts(spec: ContainerSpec, host: HostFacts, options: StartOptions, pidOf: (container: string) => number | null): StartFacts {
+  return {
+    environment: options.caller.environment,
+    cgroupSuffix: freeSuffix(spec, host),
+    random: randomBytes(32).toString("hex"),
+    sharedPids: sharedPids(spec, pidOf),
+    callerPid: options.caller.pid,
+    callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
+    linkAddresses: linkAddresses(spec),
+    pidFile: options.pidFile,
+    stdio: options.stdio === undefined ? null : options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean],
+    socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
+  };
+}
+
+/** Highest suffix that is tried: LXC's own. */
+const maxSuffix = 999;
+
+/** "" unless a cgroup of the container's name is in use by something else: then -1, -2 ... An empty left-over is used again. */
+function freeSuffix(spec: ContainerSpec, host: HostFacts): string {
+  const mounts = [...host.cgroups.legacy.map((hierarchy) => hierarchy.mount), ...(host.cgroups.unified === null ? [] : [host.cgroups.unified.mount])];
+  const used = (suffix: string): boolean => mounts.some((mount) => isPopulated(`${mount}/${payloadName(spec, suffix)}`));
+  for (let number = 0; number <= maxSuffix; number += 1) {
+    const suffix = number === 0 ? "" : `-${number}`;
+    if (!used(suffix)) return suffix;
+  }
+  throw new IsletError("ISLET_START_FAILED", `all cgroups ${payloadName(spec, "")}-1 to -${maxSuffix} are in use`);
+}
+
+function isPopulated(path: string): boolean {
+  if (!existsSync(path)) return false;
+  try {
+    return readFileSync(`${path}/cgroup.procs`, "utf8") !== "";
+  } catch {
+    return true;
+  }
+}
+
+function sharedPids(spec: ContainerSpec, pidOf: (container: string) => number | null): Readonly<Record<string, number>> {
+  const out: Record<string, number> = {};
+  for (const kind of namespaceKinds) {
+    const choice = spec.namespaces[kind];
+    if (choice.kind !== "share" || !("container" in choice.with)) continue;
+    const pid = pidOf(choice.with.container);
+    if (pid !== null) out[choice.with.container] = pid;
+  }
+  return out;
+}
+
+function membership(pid: number): Readonly<Record<string, string>> {
+  const out: Record<string, string> = {};
+  for (const line of readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n")) {
+    const match = /^\d+:([^:]*):(.*)$/.exec(line);
+    if (match !== null) out[match[1] ?? ""] = match[2] ?? "/";
+  }
+  return out;
+}
+
+function linkAddresses(spec: ContainerSpec): StartFacts["linkAddresses"] {
+  if (spec.network.kind !== "own") return {};
+  const wanted = spec.network.nics.flatMap((nic) => ("link" in nic && nic.link !== null && (nic.gateway4?.kind === "auto" || nic.gateway6?.kind === "auto") ? [nic.link] : []));
+  if (wanted.length === 0) return {};
+  const all = networkInterfaces();
+  const out: Record<string, { ipv4: string | null; ipv6: string | null }> = {};
+  for (const link of wanted) {
+    const addresses = all[link] ?? [];
+    out[link] = {
+      ipv4: addresses.find((item) => item.family === "IPv4")?.address ?? null,
+      ipv6: addresses.find((item) => item.family === "IPv6" && !item.address.startsWith("fe80"))?.address ?? null,
+    };
+  }
+  return out;
+}

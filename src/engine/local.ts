@@ -1,0 +1,234 @@
+import { mkdirSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { closeFd, memfd } from "../host/addon.js";
+import { readFileSync } from "node:fs";
+import { socketPair } from "../host/socket.js";
+import { planAttach, planHostCommand } from "../plan/attach.js";
+import { planStart } from "../plan/start.js";
+import { encodeProgram } from "../program/encode.js";
+import { explainProgram, programJson } from "../program/explain.js";
+import type { LaunchProgram } from "../program/ops.js";
+import { decodeRecord, failureError } from "../program/report.js";
+import { createMonitorPool, sendSignal, whenKnown } from "../runtime/monitors.js";
+import { monitorFrames, writer } from "../host/protocol.js";
+import type { HostFacts } from "../spec/host.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import { attachRequest, attachTargetOf } from "./attach.js";
+import { type ClientTask, type ContainerId, type ContainerStatus, type Engine, type StartOptions, type State } from "./engine.js";
+import { startFacts } from "./facts.js";
+import { freezeContainer } from "./freeze.js";
+import { destroyContainer, createContainer } from "./lifecycle.js";
+import { describeMonitor } from "./meta.js";
+import { interfacesOf, linksOf } from "./network-status.js";
+import { createChangeQueue } from "./queue.js";
+import { type Registry, createRegistry } from "./registry.js";
+import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
+import { stopContainer } from "./stop.js";
+import { readUsage } from "./usage.js";
+
+export interface LocalEngine extends Engine {
+  /** Finds the containers that run already. */
+  rediscover(): Promise<void>;
+  readonly registry: Registry;
+  /** There is something that must be done when a container ends. */
+  hasDuties(): boolean;
+  /** Makes what the next start will need. */
+  prepare(): void;
+  close(): void;
+}
+
+export interface LocalOptions {
+  readonly host: HostFacts;
+  /** The static binary: monitors and small inits. */
+  readonly binary: string;
+  readonly keepSpare: boolean;
+}
+
+/** The engine itself, in this process. */
+export function createEngine(options: LocalOptions): LocalEngine {
+  const { host } = options;
+  mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
+  const registry = createRegistry(host.arch, host.runtimeDir);
+  const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
+  const queue = createChangeQueue();
+  const key = (id: ContainerId): string => directoryOf(id);
+  let sealed: number | null = null;
+
+  const binaryFd = (): number => {
+    if (sealed === null) {
+      const made = memfd("islet", readFileSync(options.binary), true);
+      if (made < 0) throw new IsletError("ISLET_IO", "cannot copy islet's binary into memory");
+      sealed = made;
+    }
+    return sealed;
+  };
+
+  const pidOf = (container: string): number | null => {
+    const slash = container.lastIndexOf("/");
+    for (const monitor of registry.all()) {
+      const matches = slash < 0 ? monitor.meta.name === container : directoryOf(monitor.meta) === container;
+      if (matches && monitor.pid !== null) return monitor.pid;
+    }
+    return null;
+  };
+
+  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram => planStart(spec, host, startFacts(spec, host, start, pidOf));
+
+  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> =>
+    queue.run(key(spec), async () => {
+      checkName(spec.name);
+      if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
+      const facts = startFacts(spec, host, wanted, pidOf);
+      const program = planStart(spec, host, facts);
+      const fds: number[] = [];
+      if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
+      if (spec.init.mode === "supervised") fds.push(binaryFd());
+      const result = await pool.launch(
+        { meta: describeMonitor(spec, host, facts), title: `[lxc monitor] ${spec.storePath} ${spec.name}`, image: encodeProgram(program), fds, failOperation: wanted.failOperation ?? null },
+        registry.events,
+      );
+      setImmediate(() => {
+        pool.prepare();
+      });
+      if (result.kind === "running") {
+        registry.add(result.monitor);
+        return registry.status(spec);
+      }
+      if (result.kind === "died") throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
+      throw startError(program, result.record, result.log, spec.name);
+    });
+
+  const engine: LocalEngine = {
+    registry,
+    rediscover: () => registry.rediscover(),
+    hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
+    prepare: () => {
+      pool.prepare();
+    },
+    close: () => {
+      pool.close();
+      if (sealed !== null) closeFd(sealed);
+      sealed = null;
+    },
+    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    readConfig: (id) => readConfigText(host.arch, id),
+    writeConfig: (id, text) => {
+      checkName(id.name);
+      writeWhole(configFileOf(id), text, 0o640);
+      return Promise.resolve();
+    },
+    async status(id) {
+      const monitor = registry.get(id);
+      if (monitor !== undefined && monitor.state === "RUNNING") await whenKnown(monitor);
+      return registry.status(id);
+    },
+    active: (storePath) => {
+      const out: ContainerStatus[] = [];
+      for (const monitor of registry.all()) {
+        if (monitor.meta.storePath === storePath) out.push(registry.status(monitor.meta));
+      }
+      return Promise.resolve(out.sort((a, b) => (a.name < b.name ? -1 : 1)));
+    },
+    usage: (id) => {
+      const monitor = registry.get(id);
+      if (monitor === undefined) return Promise.resolve({ cpuNanoseconds: null, blkioBytes: null, memoryBytes: null, kernelMemoryBytes: null, swapBytes: null });
+      return Promise.resolve(readUsage(monitor.meta));
+    },
+    async interfaces(id) {
+      const monitor = registry.get(id);
+      if (monitor === undefined) return [];
+      await whenKnown(monitor);
+      return monitor.pid === null ? [] : interfacesOf(host.arch, monitor.pid);
+    },
+    links: (id) => Promise.resolve(linksOf(registry.get(id)?.meta.links ?? [])),
+    start,
+    async execute(spec, wanted) {
+      await start(spec, wanted);
+      return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
+    },
+    plan: (spec, wanted) => {
+      const program = planFor(spec, wanted);
+      return Promise.resolve({ text: explainProgram(program), json: { arch: program.arch, operations: programJson(program) } });
+    },
+    stop: (id, wanted) => stopContainer(registry, id, wanted),
+    async signal(id, signal) {
+      const monitor = running(registry, id);
+      await whenKnown(monitor);
+      sendSignal(monitor, signal);
+    },
+    wait: (id, wanted: readonly State[], timeout) => registry.wait(id, wanted, timeout),
+    async attach(id, wanted) {
+      const monitor = running(registry, id);
+      await whenKnown(monitor);
+      if (monitor.pidfd === null || monitor.pid === null) throw notRunning(id.name);
+      const program = planAttach(attachTargetOf(monitor.meta), attachRequest(host.arch, monitor.meta, monitor.pid, wanted), host);
+      return clientTask(program, [monitor.pidfd]);
+    },
+    hostCommand: (argv, caller, extra) => {
+      const environment = Object.entries({ ...caller.environment, ...extra }).map(([name, value]) => `${name}=${value}`);
+      return Promise.resolve(clientTask(planHostCommand(argv, environment, caller.cwd, host), []));
+    },
+    console: (id, wanted) => {
+      const monitor = running(registry, id);
+      const [ours, theirs] = socketPair(host.arch);
+      monitor.channel.send(monitorFrames.console, writer().u32(wanted.replay ? 1 : 0).finish(), [theirs], true);
+      return Promise.resolve(ours);
+    },
+    resizeConsole: (id, rows, columns) => {
+      registry.get(id)?.channel.send(monitorFrames.resize, writer().u16(rows).u16(columns).finish());
+      return Promise.resolve();
+    },
+    create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
+    destroy: (id, spec, caller) => queue.run(key(id), () => destroyContainer(registry, id, spec, caller)),
+    freeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), true)),
+    unfreeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), false)),
+  };
+  registry.onGone((monitor) => {
+    if (!monitor.meta.ephemeral) return;
+    void queue.run(key(monitor.meta), () => removeTree(directoryOf(monitor.meta))).catch((error: unknown) => {
+      console.error(`cannot destroy the ephemeral container ${monitor.meta.name}`, error);
+    });
+  });
+  return engine;
+}
+
+function notRunning(name: string): IsletError {
+  return new IsletError("ISLET_NOT_RUNNING", `${name} is not running`);
+}
+
+function alreadyRunning(name: string): IsletError {
+  return new IsletError("ISLET_RUNNING", `the container ${name} is already running`);
+}
+
+function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
+  const monitor = registry.get(id);
+  if (monitor === undefined || monitor.state === "STOPPED") throw notRunning(id.name);
+  return monitor;
+}
+
+/** The error of a failed start: the lock means that the container runs; what hooks wrote last belongs to their failure. */
+function startError(program: LaunchProgram, record: Uint8Array, log: string, name: string): IsletError {
+  const decoded = decodeRecord(record);
+  if (decoded === null) return new IsletError("ISLET_PROTOCOL", `the monitor of ${name} sent a report that cannot be read`);
+  const error = failureError(program, decoded, "ISLET_START_FAILED");
+  if (error.syscall === "bind" && error.errno === "EADDRINUSE") return alreadyRunning(name);
+  const last = log.trim().split("\n").at(-1) ?? "";
+  if (error.errno !== "STATUS" || last === "") return error;
+  return new IsletError("ISLET_HOOK_FAILED", `${error.message}: ${printable(last)}`, { at: error.at, errno: "STATUS" });
+}
+
+/** Text of others without control characters, at most a line's worth. */
+function printable(text: string): string {
+  return [...text].filter((char) => char >= " " && char !== "\u007f").join("").slice(0, 300);
+}
+
+function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
+  return {
+    image: encodeProgram(program),
+    fds,
+    explainFailure: (record) => {
+      const decoded = decodeRecord(record);
+      return decoded === null ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read") : failureError(program, decoded, "ISLET_OPERATION_FAILED");
+    },
+  };
+}

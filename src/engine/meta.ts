@@ -1,0 +1,50 @@
+import type { AttachTarget } from "../plan/attach.js";
+import { nicNames } from "../plan/nic/nic.js";
+import { nearName } from "../plan/nic/veth.js";
+import type { MonitorMeta } from "../runtime/monitors.js";
+import type { HostFacts, StartFacts } from "../spec/host.js";
+import { namespaceKinds } from "../spec/namespace.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import { payloadPaths } from "../plan/cgroup.js";
+
+/** Everything a later daemon must know of a running container: its monitor keeps it. */
+export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: StartFacts): MonitorMeta {
+  const paths = payloadPaths(spec, host, start);
+  const attach: AttachTarget = {
+    namespaces: namespaceKinds.filter((kind) => spec.namespaces[kind].kind !== "keep" && (kind !== "cgroup" || host.namespaces.includes("cgroup"))),
+    userNamespace: spec.namespaces.user.kind === "new",
+    capabilities: spec.security.capabilities,
+    noNewPrivileges: spec.security.noNewPrivileges,
+    seccomp: spec.security.seccomp === null ? null : { file: spec.security.seccomp.file, text: spec.security.seccomp.text },
+    personality: spec.process.personality,
+    apparmor: spec.security.apparmor.profile?.value ?? null,
+    legacyCgroups: paths.legacy.map((item) => item.inner ?? item.path),
+    unifiedCgroup: paths.unified === null ? null : (paths.unified.inner ?? paths.unified.path),
+  };
+  const environment: string[] = [];
+  for (const entry of spec.process.environment) {
+    if (entry.scope === "hooks") continue;
+    const value = entry.kind === "set" ? entry.value : start.environment[entry.name];
+    if (value !== undefined) environment.push(`${entry.name}=${value}`);
+  }
+  return {
+    version: 1,
+    name: spec.name,
+    storePath: spec.storePath,
+    annotations: spec.annotations,
+    cgroups: paths.legacy.map((item) => ({ controllers: item.hierarchy.controllers, path: item.path })),
+    unified: paths.unified?.path ?? null,
+    links: hostLinks(spec, start),
+    attach,
+    signals: { halt: spec.lifecycle.haltSignal, reboot: spec.lifecycle.rebootSignal, stop: spec.lifecycle.stopSignal },
+    environment,
+    ephemeral: spec.lifecycle.ephemeral,
+  };
+}
+
+function hostLinks(spec: ContainerSpec, start: StartFacts): readonly string[] {
+  if (spec.network.kind !== "own") return [];
+  const names = nicNames(spec.network.nics);
+  return spec.network.nics.flatMap((nic, index) => (nic.type === "veth" && names[index] !== null ? [nearName(nic.pair, nic.index, start.random)] : []));
+}
+

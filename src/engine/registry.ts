@@ -1,0 +1,133 @@
+import type { ContainerId, ContainerStatus, State } from "./engine.js";
+import { IsletError } from "../base/errors.js";
+import { type Monitor, type MonitorEvents, type MonitorMeta, findMonitors, openMonitor } from "../runtime/monitors.js";
+import { exitCode } from "../host/protocol.js";
+import { closeFd } from "../host/addon.js";
+import type { Arch } from "../sys/arch.js";
+import { states } from "../spec/states.js";
+
+/** The running containers, as their monitors tell them: all the daemon knows, and all of it can be found again. */
+export interface Registry {
+  get(id: ContainerId): Monitor | undefined;
+  all(): Iterable<Monitor>;
+  add(monitor: Monitor): void;
+  /** What every monitor's events must go to. */
+  readonly events: MonitorEvents;
+  /** Resolves when the container is in one of the states (STOPPED: no monitor). */
+  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  status(id: ContainerId): ContainerStatus;
+  rediscover(): Promise<void>;
+  /** Called whenever a monitor has ended, until the function it returns is called. */
+  onGone(listener: (monitor: Monitor) => void): () => void;
+}
+
+function keyOf(storePath: string, name: string): string {
+  return `${storePath}\0${name}`;
+}
+
+interface Waiter {
+  readonly id: ContainerId;
+  readonly wanted: readonly State[];
+  readonly resolve: (status: ContainerStatus) => void;
+}
+
+export function createRegistry(arch: Arch, runtimeDir: string): Registry {
+  const monitors = new Map<string, Monitor>();
+  const lastExit = new Map<string, number>();
+  const waiters = new Set<Waiter>();
+  const listeners = new Set<(monitor: Monitor) => void>();
+
+  const status = (id: ContainerId): ContainerStatus => {
+    const monitor = monitors.get(keyOf(id.storePath, id.name));
+    const exit = monitor?.exit ?? lastExit.get(keyOf(id.storePath, id.name)) ?? null;
+    const running = monitor !== undefined && monitor.state !== "STOPPED";
+    return {
+      storePath: id.storePath,
+      name: id.name,
+      state: monitor?.state ?? "STOPPED",
+      initPid: running ? monitor.pid : null,
+      exitStatus: exit === null ? null : exitCode(exit),
+      startedAt: running ? Number(monitor.startedNs / 1_000_000n) : null,
+      annotations: running ? monitor.meta.annotations : {},
+    };
+  };
+
+  const wake = (meta: MonitorMeta): void => {
+    for (const waiter of waiters) {
+      if (waiter.id.name !== meta.name || waiter.id.storePath !== meta.storePath) continue;
+      const now = status(waiter.id);
+      if (waiter.wanted.includes(now.state)) {
+        waiters.delete(waiter);
+        waiter.resolve(now);
+      }
+    }
+  };
+
+  const events: MonitorEvents = {
+    changed: (monitor) => {
+      wake(monitor.meta);
+    },
+    gone: (monitor) => {
+      const key = keyOf(monitor.meta.storePath, monitor.meta.name);
+      if (monitors.get(key) === monitor) {
+        monitors.delete(key);
+        if (monitor.exit !== null) lastExit.set(key, monitor.exit);
+        // Only the last few matter: whoever asks does so right after the end.
+        if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
+      }
+      wake(monitor.meta);
+      for (const listener of listeners) listener(monitor);
+    },
+  };
+
+  return {
+    events,
+    status,
+    get: (id) => monitors.get(keyOf(id.storePath, id.name)),
+    all: () => monitors.values(),
+    add(monitor): void {
+      monitors.set(keyOf(monitor.meta.storePath, monitor.meta.name), monitor);
+    },
+    onGone(listener): () => void {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    wait(id, wanted, timeout): Promise<ContainerStatus> {
+      const now = status(id);
+      if (wanted.includes(now.state)) return Promise.resolve(now);
+      return new Promise((resolve, reject) => {
+        let timer: NodeJS.Timeout | null = null;
+        const waiter: Waiter = {
+          id,
+          wanted,
+          resolve: (reached) => {
+            if (timer !== null) clearTimeout(timer);
+            resolve(reached);
+          },
+        };
+        waiters.add(waiter);
+        if (timeout !== null) {
+          timer = setTimeout(() => {
+            waiters.delete(waiter);
+            reject(new IsletError("ISLET_TIMEOUT", `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`));
+          }, timeout);
+        }
+      });
+    },
+    rediscover(): Promise<void> {
+      return findMonitors(arch, runtimeDir, (fd, info, meta, pidfd) => {
+        const monitor = openMonitor(fd, meta, events, () => undefined);
+        monitor.state = states[info.state] ?? "STOPPED";
+        monitor.pid = info.pid;
+        monitor.exit = info.exit;
+        monitor.startedNs = info.startedNs;
+        if (pidfd !== null) {
+          if (monitor.pidfd === null) monitor.pidfd = pidfd;
+          else closeFd(pidfd);
+        }
+        monitors.set(keyOf(meta.storePath, meta.name), monitor);
+        monitor.channel.send(14, new Uint8Array(0));
+      });
+    },
+  };
+}

@@ -1,0 +1,79 @@
+import { readFileSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { type Monitor, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
+import type { ContainerId, StopOptions, StopResult } from "./engine.js";
+import { freezeContainer } from "./freeze.js";
+import type { Registry } from "./registry.js";
+
+const SIGPWR = 30;
+const SIGRTMIN3 = 37;
+/** Milliseconds a killed container may take until its monitor has cleaned up. */
+const killTime = 30_000;
+
+/** lxc-stop(1): the halt signal and, when the time is over, the stop signal; or only the latter; or the reboot signal. */
+export async function stopContainer(registry: Registry, id: ContainerId, options: StopOptions): Promise<StopResult> {
+  const monitor = registry.get(id);
+  if (monitor === undefined || monitor.state === "STOPPED") throw notRunning(id.name);
+  await whenKnown(monitor);
+  if (options.kind === "kill") {
+    await kill(registry, monitor, id);
+    return { killed: true };
+  }
+  if (monitor.state === "FROZEN") await freezeContainer(monitor, false);
+  if (options.kind === "reboot") {
+    const again = options.timeout === 0 ? null : registry.wait(id, ["STARTING", "STOPPED"], options.timeout);
+    sendSignal(monitor, monitor.meta.signals.reboot);
+    if (again === null) return { killed: false };
+    const reached = await again;
+    if (reached.state === "STARTING") await registry.wait(id, ["RUNNING", "STOPPED"], options.timeout);
+    if (registry.status(id).state === "STOPPED") throw new IsletError("ISLET_NOT_RUNNING", `${id.name} stopped instead of starting again`);
+    return { killed: false };
+  }
+  const stopped = registry.wait(id, ["STOPPED"], options.timeout === 0 ? null : options.timeout);
+  sendSignal(monitor, monitor.meta.signals.halt ?? haltSignal(monitor));
+  if (options.timeout === 0) return { killed: false };
+  try {
+    await stopped;
+    await gone(registry, id);
+    return { killed: false };
+  } catch (error) {
+    if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT" || options.noKill) throw error;
+  }
+  await kill(registry, monitor, id);
+  return { killed: true };
+}
+
+async function kill(registry: Registry, monitor: Monitor, id: ContainerId): Promise<void> {
+  const wait = gone(registry, id);
+  sendSignal(monitor, monitor.meta.signals.stop);
+  if (monitor.state === "FROZEN") await freezeContainer(monitor, false);
+  await wait;
+}
+
+/** Resolves when the monitor itself has ended: nothing of the container is left then. */
+function gone(registry: Registry, id: ContainerId): Promise<void> {
+  if (registry.get(id) === undefined) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new IsletError("ISLET_TIMEOUT", `${id.name} did not end within ${killTime / 1000} s of being killed`));
+    }, killTime);
+    const listen = registry.onGone((monitor) => {
+      if (monitor.meta.name !== id.name || monitor.meta.storePath !== id.storePath) return;
+      clearTimeout(timer);
+      listen();
+      resolve();
+    });
+  });
+}
+
+/** What init understands: systemd blocks SIGRTMIN+3 because it waits for it; others get SIGPWR (lxc.signal.halt). */
+function haltSignal(monitor: Monitor): number {
+  if (monitor.pid === null) return SIGPWR;
+  try {
+    const match = /^SigBlk:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${monitor.pid}/status`, "utf8"));
+    const mask = BigInt(`0x${match?.[1] ?? "0"}`);
+    return ((mask >> BigInt(SIGRTMIN3 - 1)) & 1n) === 1n ? SIGRTMIN3 : SIGPWR;
+  } catch {
+    return SIGPWR;
+  }
+}

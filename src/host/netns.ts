@@ -1,0 +1,102 @@
+import { IsletError } from "../base/errors.js";
+import { closeFd, syscall } from "./addon.js";
+import type { Arch } from "../sys/arch.js";
+import { errnoName } from "../sys/errno.js";
+import { type NetlinkMessage, attributeU32, netlinkMessage, parseAttributes, parseMessages, parseNetlinkError, raw } from "../sys/nlmsg.js";
+import { parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { requireSyscall } from "../sys/syscalls.js";
+
+/**
+ * Interfaces of another network namespace, asked for from our own one: the namespace gets an id here (RTM_NEWNSID) and dumps name it
+ * (IFLA_TARGET_NETNSID). Nothing enters the namespace, so no thread of the daemon changes and no process is made.
+ */
+
+const RTM_NEWLINK_DUMP = 18;
+const RTM_GETADDR = 22;
+const RTM_NEWNSID = 88;
+const RTM_GETNSID = 90;
+const REQUEST_ACK = 0x5;
+const REQUEST = 0x1;
+const DUMP = 0x301;
+const NETNSA_NSID = 1;
+const NETNSA_PID = 2;
+const IFLA_TARGET_NETNSID = 46;
+const IFA_TARGET_NETNSID = 10;
+const SOL_NETLINK = 270;
+const NETLINK_GET_STRICT_CHK = 12;
+
+export interface NamespaceInterface {
+  readonly name: string;
+  readonly up: boolean;
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+}
+
+interface Socket {
+  readonly fd: number;
+  readonly arch: Arch;
+}
+
+function open(arch: Arch): Socket {
+  const fd = syscall(requireSyscall(arch, "socket"), [16, 0o2000003, 0]);
+  if (fd < 0) throw new IsletError("ISLET_IO", `cannot open a netlink socket: ${errnoName(fd)}`);
+  const one = new Uint8Array([1, 0, 0, 0]);
+  syscall(requireSyscall(arch, "setsockopt"), [fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one, 4]);
+  return { fd, arch };
+}
+
+function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Array {
+  const sent = syscall(requireSyscall(socket.arch, "sendto"), [socket.fd, message.bytes, message.bytes.length, 0, 0, 0]);
+  if (sent < 0) throw new IsletError("ISLET_IO", `cannot ask the kernel for interfaces: ${errnoName(sent)}`);
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const buffer = new Uint8Array(65536);
+    const got = syscall(requireSyscall(socket.arch, "recvfrom"), [socket.fd, buffer, buffer.length, 0, 0, 0]);
+    if (got <= 0) throw new IsletError("ISLET_IO", `cannot read the kernel's answer: ${errnoName(got)}`);
+    const part = buffer.subarray(0, got);
+    parts.push(part);
+    // NLMSG_DONE is 3, NLMSG_ERROR 2.
+    if (!whole || parseMessages(part).some((item) => item.type === 3 || item.type === 2)) break;
+  }
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+function namespaceId(socket: Socket, pid: number): number | null {
+  const empty = raw(new Uint8Array(4));
+  for (let round = 0; round < 2; round += 1) {
+    const answer = parseMessages(ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(NETNSA_PID, pid)), false))[0];
+    if (answer === undefined || parseNetlinkError(answer) !== undefined) return null;
+    const id = parseAttributes(answer.payload.subarray(4)).get(NETNSA_NSID);
+    const value = id === undefined ? -1 : new DataView(id.buffer, id.byteOffset, 4).getInt32(0, true);
+    if (value >= 0) return value;
+    ask(socket, netlinkMessage(RTM_NEWNSID, REQUEST_ACK, 2, empty, attributeU32(NETNSA_PID, pid), attributeU32(NETNSA_NSID, 0xffffffff)), false);
+  }
+  return null;
+}
+
+/** All but lo; link-local IPv6 addresses are left out, as LXC's tools do. [] when the process is gone or shares our namespace. */
+export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
+  const socket = open(arch);
+  try {
+    const id = namespaceId(socket, pid);
+    if (id === null) return [];
+    const links = parseLinks(ask(socket, netlinkMessage(RTM_NEWLINK_DUMP, DUMP, 3, raw(new Uint8Array(16)), attributeU32(IFLA_TARGET_NETNSID, id)), true)).items;
+    const addresses = parseAddresses(ask(socket, netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)), true)).items;
+    const ifUp = 0x1;
+    return links
+      .filter((link) => link.name !== "lo")
+      .map((link) => {
+        const own = addresses.filter((address) => address.index === link.index && address.scope !== 253).map((address) => address.address);
+        return { name: link.name, up: (link.flags & ifUp) !== 0, ipv4: own.filter((text) => !text.includes(":")), ipv6: own.filter((text) => text.includes(":")) };
+      });
+  } finally {
+    closeFd(socket.fd);
+  }
+}
+
