@@ -54,7 +54,7 @@ async function foreground(call: Call, spec: ContainerSpec, options: StartOptions
   const finished = async (): Promise<number> => {
     if (isInteractive(session)) await relayConsole(call).catch(ignoreEnded);
     const status = await ended;
-    await engine.wait(id, ["STOPPED"], cleanupTime);
+    await engine.wait(id, ["STOPPED"], cleanupTime).catch(() => undefined);
     return status;
   };
   try {

@@ -130,12 +130,17 @@ async function foreground(call: Call, spec: ContainerSpec, started: ContainerSta
       if (current.state === "STOPPED") return;
     }
   };
+  let clientGone = false;
+  const gone = session.gone.catch((error: unknown) => {
+    clientGone = true;
+    throw error;
+  });
   try {
-    await Promise.race([ended().catch(ignoreEnded), session.gone]);
+    await Promise.race([ended().catch(ignoreEnded), gone]);
   } catch (error) {
     // The client was killed: as when LXC's monitor dies, the container does not outlive it.
     const signal = spec.lifecycle.monitorDeathSignal;
-    if (signal > 0) await engine.signal(id, signal).catch(() => undefined);
+    if (clientGone && signal > 0) await engine.signal(id, signal).catch(() => undefined);
     throw error;
   }
 }

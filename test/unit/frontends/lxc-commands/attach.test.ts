@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { openSync } from "node:fs";
 import { describe, it } from "node:test";
 import { IsletError } from "../../../../src/base/errors.js";
-import type { AttachOptions, ClientTask, StartOptions } from "../../../../src/engine/engine.js";
+import type { AttachOptions, Engine, StartOptions } from "../../../../src/engine/engine.js";
 import type { ContainerSpec } from "../../../../src/spec/spec.js";
-import { keepAttach, runningContainer, tool } from "./canned.js";
+import { keepAttach, type Outcome, runningContainer, tool } from "./canned.js";
 
 async function attached(...args: readonly string[]): Promise<AttachOptions> {
   const kept: AttachOptions[] = [];
@@ -71,25 +72,41 @@ describe("lxc-attach", () => {
 
 describe("lxc-execute", () => {
   const configs = { app: "lxc.uts.name = app\nlxc.rootfs.path = dir:/canned/app/rootfs\n" };
-  async function executed(...args: readonly string[]): Promise<ContainerSpec> {
-    const kept: ContainerSpec[] = [];
-    const execute = (spec: ContainerSpec, options: StartOptions): Promise<ClientTask> => {
-      assert.equal(options.console, "monitor");
-      kept.push(spec);
-      return Promise.resolve({ image: new Uint8Array(), fds: [], explainFailure: () => new Error("never") });
+  interface Executed {
+    readonly spec: ContainerSpec;
+    readonly options: StartOptions;
+    readonly outcome: Outcome;
+  }
+  async function executed(args: readonly string[], columns: number | null = null): Promise<Executed> {
+    const kept: { readonly spec: ContainerSpec; readonly options: StartOptions }[] = [];
+    const engine: Partial<Engine> = {
+      execute: (spec, options) => {
+        kept.push({ spec, options });
+        return Promise.resolve({ ended: Promise.resolve(7) });
+      },
+      wait: () => Promise.resolve(runningContainer("app", "STOPPED")),
+      console: () => Promise.resolve(openSync("/dev/null", "r")),
     };
-    const engine = { execute };
-    const outcome = await tool(["lxc-execute", "app", ...args], { configs, engine, run: () => Promise.resolve(7) });
-    assert.equal(outcome.status, 7, outcome.stderr);
-    return kept[0] ?? assert.fail("nothing was executed");
+    const outcome = await tool(["lxc-execute", "app", ...args], { configs, engine, columns });
+    return { ...(kept[0] ?? assert.fail(outcome.stderr)), outcome };
   }
   it("runs the command under the tiny init, without a console, with the ids asked for", async () => {
-    const spec = await executed("-u", "5", "-g6", "--", "id", "-u");
+    const { spec, outcome } = await executed(["-u", "5", "-g6", "--", "id", "-u"]);
+    assert.equal(outcome.status, 7);
     assert.deepEqual([spec.init.mode, spec.init.command.value], ["supervised", ["id", "-u"]]);
     assert.deepEqual([spec.init.uid, spec.init.gid, spec.console.kind], [5, 6, "none"]);
   });
+  it("gives the command the caller's pipes, and a pty for a terminal", async () => {
+    const pipes = await executed(["true"]);
+    assert.deepEqual(pipes.options.stdio, [50, 51, 52]);
+    assert.ok(!pipes.outcome.calls.includes("console"));
+    const terminal = await executed(["true"], 80);
+    assert.deepEqual(terminal.options.stdio, [null, null, 52]);
+    assert.equal(terminal.spec.console.kind, "pty");
+    assert.ok(terminal.outcome.calls.includes("console"));
+  });
   it("takes lxc.execute.cmd where there is no command", async () => {
-    const spec = await executed("-s", "lxc.execute.cmd=echo 'a b'");
+    const { spec } = await executed(["-s", "lxc.execute.cmd=echo 'a b'"]);
     assert.deepEqual(spec.init.command.value, ["echo", "a b"]);
   });
   it("wants a command", async () => {

@@ -8,7 +8,7 @@ import type {
   Engine,
   State,
 } from "../../../../src/engine/engine.js";
-import type { ExecuteEngine, ImageEngine } from "../../../../src/frontends/lxc/commands/engine-extras.js";
+import type { ImageEngine } from "../../../../src/frontends/lxc/commands/engine-extras.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
 
 /** Canned answers of the engine's interface, and a session that keeps what it is given: for options and output only. */
@@ -16,12 +16,15 @@ export interface Canned {
   /** Text of NAME/config by name. */
   readonly configs?: Readonly<Record<string, string>>;
   readonly running?: readonly ContainerStatus[];
-  readonly engine?: Partial<Engine & ExecuteEngine & ImageEngine>;
+  readonly engine?: Partial<Engine & ImageEngine>;
   readonly environment?: Readonly<Record<string, string>>;
   /** null: no terminal. */
   readonly columns?: number | null;
   readonly run?: (task: ClientTask) => Promise<number>;
   readonly cwd?: string;
+  /** Rejects when the client goes away; by default it stays. */
+  readonly gone?: Promise<never>;
+  readonly relay?: () => Promise<"closed">;
 }
 
 export interface Outcome {
@@ -71,6 +74,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     interfaces: () => Promise.resolve([]),
     links: () => Promise.resolve([]),
     start: notCanned,
+    execute: notCanned,
     plan: notCanned,
     stop: notCanned,
     signal: notCanned,
@@ -115,15 +119,16 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
       environment: canned.environment ?? { PATH: "/usr/bin:/bin" },
       cwd: canned.cwd ?? "/",
     },
-    terminals: columns === null ? [false, false, false] : [false, true, false],
+    stdio: [50, 51, 52],
+    terminals: columns === null ? [false, false, false] : [true, true, false],
     rows: columns === null ? 0 : 25,
     columns: columns ?? 0,
     write(descriptor, text) {
       output[descriptor] += typeof text === "string" ? text : Buffer.from(text).toString();
     },
     run: canned.run ?? (() => Promise.reject(new Error("this test runs nothing in the client"))),
-    relay: () => Promise.resolve("closed"),
-    gone: new Promise<never>(() => undefined),
+    relay: canned.relay ?? (() => Promise.resolve("closed")),
+    gone: canned.gone ?? new Promise<never>(() => undefined),
   };
   const status = await command(session, cannedEngine(canned, calls));
   return { status, stdout: output[1], stderr: output[2], calls };

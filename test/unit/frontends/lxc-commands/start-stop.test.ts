@@ -120,6 +120,32 @@ describe("lxc-start", () => {
   });
 });
 
+describe("a client of lxc-start -F that goes away", () => {
+  const failing = async (end: "client" | "relay"): Promise<readonly number[]> => {
+    const signals: number[] = [];
+    const engine: Partial<Engine> = {
+      ...starting([]),
+      console: () => Promise.resolve(openSync("/dev/null", "r")),
+      signal: (_id, signal) => {
+        signals.push(signal);
+        return Promise.resolve();
+      },
+    };
+    const lost = (): Promise<never> => Promise.reject(new IsletError("ISLET_PROTOCOL", "the connection ended"));
+    const canned =
+      end === "client" ? { gone: lost(), relay: () => new Promise<never>(() => undefined) } : { relay: lost };
+    const { status } = await tool(["lxc-start", "-F", "web"], { configs, engine, ...canned });
+    assert.equal(status, 1);
+    return signals;
+  };
+  it("takes the container along, as LXC's monitor does", async () => {
+    assert.deepEqual(await failing("client"), [9]);
+  });
+  it("is not confused with a console that fails", async () => {
+    assert.deepEqual(await failing("relay"), []);
+  });
+});
+
 describe("logging", () => {
   it("writes errors in LXC's format to -o, beside standard error", async (t) => {
     const file = join(directory(t), "log");
