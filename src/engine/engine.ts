@@ -133,6 +133,18 @@ export interface CreateOptions {
   readonly rootfsPath: string | null;
 }
 
+/** A root file system that islet makes itself. */
+export interface FillRequest {
+  readonly kind: "busybox";
+  /** An existing directory. */
+  readonly rootfs: string;
+  /** The busybox program on the host; null: found by `searchPath` (a PATH value). */
+  readonly program: string | null;
+  readonly searchPath: string;
+  /** Host ids that everything shall belong to; null: the daemon's own. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+}
+
 /** A program as text, for `islet plan`. */
 export interface PlannedStart {
   readonly text: string;
@@ -173,6 +185,8 @@ export interface Engine {
   console(id: ContainerId, options: { readonly replay: boolean }): Promise<number>;
   resizeConsole(id: ContainerId, rows: number, columns: number): Promise<void>;
   create(id: ContainerId, options: CreateOptions): Promise<void>;
+  /** Fills a directory. ISLET_UNSUPPORTED when a program it needs is missing, with the package's name. */
+  fillRootfs(request: FillRequest): Promise<void>;
   /** ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_NOT_FOUND. Runs destroy hooks given in `spec` (null: a config that cannot be read, the directory is removed all the same). */
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
   freeze(id: ContainerId): Promise<void>;

@@ -179,6 +179,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return Promise.resolve();
     },
     create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
+    fillRootfs: async (request) => {
+      const { fillWithBusybox } = await import("../image/busybox.js");
+      await fillWithBusybox(request);
+    },
     destroy: (id, spec, caller) => queue.run(key(id), () => destroyContainer(registry, id, spec, caller)),
     freeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), true)),
     unfreeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), false)),

@@ -1,6 +1,6 @@
 import { type Block, cwdFd, goOn, ignore, jump, label, place, slot } from "../program/assembler.js";
 import { close, mountSetattr, moveMount, newFilesystem, openTree, openat2 } from "../program/calls.js";
-import type { Slot } from "../program/ops.js";
+import type { Rule, Slot } from "../program/ops.js";
 import { EPERM, ENOENT } from "../sys/errno.js";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
 import { keepsCapability } from "./capability.js";
@@ -45,14 +45,16 @@ function planProc(context: StartContext, child: Block, root: Slot, mode: "mixed"
 
 /** A bind of a place below a mount onto itself, read-only. */
 function guardOnto(child: Block, mount: Slot, path: string, name: string): void {
-  const tree = guardedBind(child, mount, path, name, MOUNT_ATTR_RDONLY);
-  attach(child, tree, mount, path, `make /${name.startsWith("sysfs") ? "sys" : "proc"}/${path} read-only`);
+  const absent = label(`no ${path}`);
+  const tree = guardedBind(child, mount, path, name, MOUNT_ATTR_RDONLY, goOn(absent, ENOENT));
+  attach(child, tree, mount, path, `make /proc/${path} read-only`);
+  place(child, absent);
 }
 
-function guardedBind(child: Block, mount: Slot, path: string, name: string, set: number): Slot {
+function guardedBind(child: Block, mount: Slot, path: string, name: string, set: number, on: readonly Rule[] = []): Slot {
   const tree = slot(child.build, name);
-  openTree(child, mount, path, true, tree, { note: `take ${path}` });
-  if (set !== 0) mountSetattr(child, tree, "", { set }, false, { note: `make ${path} read-only` });
+  openTree(child, mount, path, true, tree, { note: `take /proc/${path}`, on });
+  if (set !== 0) mountSetattr(child, tree, "", { set }, false, { note: `make /proc/${path} read-only` });
   return tree;
 }
 

@@ -3,10 +3,10 @@ import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
 import type { HostFacts, LegacyHierarchy, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { type Block, buffer, call, clone, cwdFd, data, defer, format, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
-import { cloneArguments, close, flagsOf, mkdirat, openat, writeText } from "../program/calls.js";
+import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
 import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
-import { AT_FLAGS, AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
+import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
 import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
@@ -64,7 +64,7 @@ export function deferRemoval(context: StartContext, paths: CgroupPaths): void {
     const done = label("removed");
     const inners = spec.cgroup.inner === null ? [] : all.map((path) => `${path}/${spec.cgroup.inner ?? ""}`);
     for (const path of [...inners, ...all]) {
-      call(undo, "unlinkat", [cwdFd, str(build, path), flagsOf(AT_FLAGS, AT_REMOVEDIR)], {
+      call(undo, "unlinkat", [cwdFd, str(build, path), imm(AT_REMOVEDIR, "AT_REMOVEDIR")], {
         note: `remove the cgroup ${path}`,
         on: [{ on: ENOENT, to: "next" }, ...goOn(slow, EBUSY, ENOTEMPTY)],
       });

@@ -91,7 +91,7 @@ export function imm(value: number | bigint, show: Show | null = null): Imm {
 export const nil: Imm = { kind: "imm", value: 0, show: "NULL" };
 
 export function octal(value: number): Imm {
-  return { kind: "imm", value, show: () => `0${value.toString(8)}` };
+  return { kind: "imm", value, show: () => (value === 0 ? "0" : `0${value.toString(8)}`) };
 }
 
 export const cwdFd: Imm = { kind: "imm", value: -100, show: "AT_FDCWD" };

@@ -1,7 +1,6 @@
 import { appendFile, readFile, stat } from "node:fs/promises";
 import { IsletError } from "../../../base/errors.js";
-import type { CommandSession, Engine } from "../../../engine/engine.js";
-import { imageEngine, type ImageRequest } from "./engine-extras.js";
+import type { CommandSession, Engine, FillRequest } from "../../../engine/engine.js";
 import { type CommandTable, parseOptions } from "./getopt.js";
 import { option } from "./options.js";
 import { findProgram } from "./template.js";
@@ -81,7 +80,7 @@ export async function runBusyboxTemplate(
   argv: readonly string[],
   session: CommandSession,
   engine: Engine,
-  owner: ImageRequest["owner"],
+  owner: FillRequest["owner"],
 ): Promise<boolean> {
   const searchPath = `${session.caller.environment["PATH"] ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`;
   const usage = (): void => session.write(1, busyboxUsage(findProgram("busybox", searchPath) ?? ""));
@@ -101,7 +100,7 @@ export async function runBusyboxTemplate(
     throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
   const rootfs = options.value("rootfs") ?? `${path}/rootfs`;
   const program = options.value("busybox-path");
-  await imageEngine(engine).fillRootfs({ kind: "busybox", rootfs, program, searchPath, owner });
+  await engine.fillRootfs({ kind: "busybox", rootfs, program, searchPath, owner });
 
   const config = `${path}/config`;
   const present = await Promise.all(
