@@ -8,7 +8,6 @@ import type {
   Engine,
   State,
 } from "../../../../src/engine/engine.js";
-import type { ImageEngine } from "../../../../src/frontends/lxc/commands/engine-extras.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
 
 /** Canned answers of the engine's interface, and a session that keeps what it is given: for options and output only. */
@@ -16,7 +15,7 @@ export interface Canned {
   /** Text of NAME/config by name. */
   readonly configs?: Readonly<Record<string, string>>;
   readonly running?: readonly ContainerStatus[];
-  readonly engine?: Partial<Engine & ImageEngine>;
+  readonly engine?: Partial<Engine>;
   readonly environment?: Readonly<Record<string, string>>;
   /** null: no terminal. */
   readonly columns?: number | null;
@@ -84,6 +83,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     console: notCanned,
     resizeConsole: notCanned,
     create: notCanned,
+    fillRootfs: notCanned,
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,

@@ -4,9 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { IsletError } from "../../../../src/base/errors.js";
-import type { ClientTask, CreateOptions, Engine } from "../../../../src/engine/engine.js";
+import type { ClientTask, CreateOptions, Engine, FillRequest } from "../../../../src/engine/engine.js";
 import { mappedCommand } from "../../../../src/frontends/lxc/commands/create.js";
-import type { ImageRequest } from "../../../../src/frontends/lxc/commands/engine-extras.js";
 import { runningContainer, tool } from "./canned.js";
 
 function directory(t: TestContext): string {
@@ -17,7 +16,7 @@ function directory(t: TestContext): string {
 
 interface Made {
   readonly options: CreateOptions[];
-  readonly images: ImageRequest[];
+  readonly images: FillRequest[];
   readonly commands: (readonly string[])[];
   /** The config when the template was done. */
   config: string;
@@ -39,7 +38,7 @@ function creating(store: string): { readonly made: Made; readonly engine: Partia
       await options.populate(paths);
       made.config = readFileSync(paths.config, "utf8");
     },
-    fillRootfs: (request: ImageRequest): Promise<void> => {
+    fillRootfs: (request: FillRequest): Promise<void> => {
       made.images.push(request);
       return Promise.resolve();
     },
