@@ -1,13 +1,14 @@
 import type { HostFacts } from "../spec/host.js";
 import type { NamespaceKind } from "../spec/namespace.js";
 import type { CapabilityRule } from "../spec/security.js";
-import { type Block, beginProgram, blob, buffer, call, clone, cwdFd, data, defer, end, finishProgram, fail, format, goOn, imm, jump, label, load, nil, place, presetSlot, slot, store, str, stringArray, tell, wait, within } from "../program/assembler.js";
+import { type Block, beginProgram, blob, buffer, call, clone, cwdFd, data, defer, end, finishProgram, fail, goOn, imm, jump, label, load, nil, place, presetSlot, slot, store, str, stringArray, tell, wait, within } from "../program/assembler.js";
 import { cloneArguments, close, flagsOf, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
 import { CLONE_FLAGS, CLONE_INTO_CGROUP, CLONE_NEWPID, CLONE_PIDFD, O_NOCTTY, O_PATH, O_RDWR, O_WRONLY, PR_SET_DUMPABLE, TIOCGPTPEER, TIOCSCTTY, TIOCSPTLCK, openFlags } from "../sys/flags.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
 import { sockFprogWith } from "../sys/structs.js";
+import { joinTasks, openTasks } from "./cgroup.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
 import { defaultSignals, signalChild } from "./hooks.js";
 import { cloneFlag } from "./namespace.js";
@@ -75,17 +76,17 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
     call(client, "setns", [init, flagsOf(CLONE_FLAGS, CLONE_NEWPID)], { note: "enter the container's pid namespace", hints: { ESRCH: "the container has just stopped" } });
   }
   const room = buffer(build, 8, pidfd.name);
+  const tasks = request.joinCgroup ? openTasks(client, target.legacyCgroups) : [];
   const args = cloneArguments(client, BigInt(CLONE_PIDFD) | (cgroup === null ? 0n : CLONE_INTO_CGROUP), signalChild, room, cgroup);
   clone(client, "attached process", args, { note: "make the process", out: pid, hints: { EAGAIN: "the limit of processes is reached (pids.max of the container)" } }, (child) => {
     load(client, pidfd, room, 4, "take its pidfd");
     defer(client, "end the process", "end the process on failure", (undo) => {
       call(undo, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], { note: "kill the process", on: [{ on: "any", to: "next" }] });
     });
-    planAttached(child, target, request, host, { init, sync, childSync, kinds, withTerminal });
+    planAttached(child, target, request, host, { init, sync, childSync, kinds, withTerminal, tasks });
   });
   close(client, childSync, "close the child's end");
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
-  if (request.joinCgroup) joinLegacy(client, target, pid);
   if (withTerminal) takeTerminal(client, sync, pidfd);
   call(client, "write", [sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], { note: "let it go on", full: true });
   const status = slot(build, "status");
@@ -100,25 +101,13 @@ interface Ends {
   readonly childSync: Slot;
   readonly kinds: readonly NamespaceKind[];
   readonly withTerminal: boolean;
+  readonly tasks: readonly Slot[];
 }
 
 function openUnified(client: Block, path: string): Slot {
   const fd = slot(client.build, "payload.cgroup");
   openat(client, cwdFd, path, O_PATH | openFlags(client.build.arch).O_DIRECTORY, fd, { note: `open the cgroup ${path}` });
   return fd;
-}
-
-function joinLegacy(client: Block, target: AttachTarget, pid: Slot): void {
-  if (target.legacyCgroups.length === 0) return;
-  const text = buffer(client.build, 16, '"PID"');
-  const length = slot(client.build, "pid.length");
-  format(client, text, "%", [pid], "write the pid", length);
-  for (const directory of target.legacyCgroups) {
-    const fd = slot(client.build, "procs");
-    openat(client, cwdFd, `${directory}/cgroup.procs`, O_WRONLY, fd, { note: `open ${directory}/cgroup.procs` });
-    call(client, "write", [fd, text, length], { note: `move the process into ${directory}`, full: true });
-    close(client, fd, "close it");
-  }
 }
 
 /** The pty's master was opened inside; the client takes it over and relays. */
@@ -137,6 +126,7 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
   const { build } = child;
   const labelFile = request.confine && host.lsm.apparmor && target.apparmor !== null ? slot(build, "label") : null;
   close(child, ends.sync, "close the client's end");
+  if (ends.tasks.length > 0) joinTasks(child, target.legacyCgroups, ends.tasks);
   if (labelFile !== null) openat(child, cwdFd, "/proc/thread-self/attr/apparmor/exec", O_WRONLY, labelFile, { note: "open the process's label" });
   let flags = 0;
   for (const kind of ends.kinds) if (kind !== "pid") flags |= cloneFlag[kind];

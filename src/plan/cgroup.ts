@@ -2,9 +2,9 @@ import { IsletError } from "../base/errors.js";
 import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
 import type { HostFacts, LegacyHierarchy, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { type Block, buffer, call, clone, cwdFd, data, defer, format, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
+import { type Block, buffer, call, clone, cwdFd, data, defer, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
 import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
-import type { Data, Slot } from "../program/ops.js";
+import type { Slot } from "../program/ops.js";
 import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
 import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
@@ -186,20 +186,33 @@ function orderLegacy(settings: readonly CgroupSetting[]): readonly CgroupSetting
   return [...settings.filter((setting) => !late(setting)), ...settings.filter(late)];
 }
 
-/** Moves the process into the payload cgroups of the legacy hierarchies (and the unified one, where clone did not place it there). */
-export function joinCgroups(block: Block, paths: CgroupPaths, pid: Slot, withUnified: boolean): void {
-  const text = buffer(block.build, 16, '"PID"');
-  const length = slot(block.build, "pid.length");
-  format(block, text, "%", [pid], "write the pid", length);
-  const files = [...paths.legacy.map((item) => item.inner ?? item.path), ...(withUnified && paths.unified !== null ? [paths.unified.inner ?? paths.unified.path] : [])];
-  for (const directory of files) joinOne(block, `${directory}/cgroup.procs`, text, length);
+/**
+ * The `tasks` files of the legacy hierarchies. A process that writes itself to `tasks` is moved without the kernel's lock on all forks, whose
+ * grace period costs milliseconds when somebody else moves it through `cgroup.procs`. It must have one thread.
+ */
+export function openTasks(block: Block, directories: readonly string[]): readonly Slot[] {
+  return directories.map((directory) => {
+    const fd = slot(block.build, "tasks");
+    openat(block, cwdFd, `${directory}/tasks`, O_WRONLY, fd, { note: `open ${directory}/tasks` });
+    return fd;
+  });
 }
 
-function joinOne(block: Block, path: string, text: Data, length: Slot): void {
-  const fd = slot(block.build, "procs");
-  openat(block, cwdFd, path, O_WRONLY, fd, { note: `open ${path}` });
-  call(block, "write", [fd, text, length], { note: `move the container into ${path.replace("/cgroup.procs", "")}`, hints: { ENOSPC: "cpuset.cpus and cpuset.mems of the cgroup are empty", EBUSY: "the cgroup has controllers enabled for its children" } });
-  close(block, fd, `close ${path}`);
+/** The process moves itself; with `handedDown` the files were opened before clone, outside of a user namespace. */
+export function joinTasks(block: Block, directories: readonly string[], handedDown: readonly Slot[] | null): void {
+  const zero = data(block.build, new Uint8Array([0x30]), '"0"', 1);
+  const hints = { ENOSPC: "cpuset.cpus and cpuset.mems of the cgroup are empty" };
+  directories.forEach((directory, index) => {
+    const fd = handedDown?.[index] ?? slot(block.build, "tasks");
+    if (handedDown === null) openat(block, cwdFd, `${directory}/tasks`, O_WRONLY, fd, { note: `open ${directory}/tasks` });
+    call(block, "write", [fd, zero, imm(1)], { note: `move into the cgroup ${directory}`, full: true, hints });
+    close(block, fd, "close it");
+  });
+}
+
+/** Where the container's processes live in the legacy hierarchies. */
+export function legacyDirectories(paths: CgroupPaths): readonly string[] {
+  return paths.legacy.map((item) => item.inner ?? item.path);
 }
 
 /** Device rules; applied when the container's nodes have been made. */

@@ -11,7 +11,7 @@ import { CAP_LAST_CAP } from "../sys/capability.js";
 import { planProcAndSys } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
-import { type CgroupPaths, applyDeviceRules, cgroupPaths, deferRemoval, joinCgroups, makeCgroups } from "./cgroup.js";
+import { type CgroupPaths, applyDeviceRules, cgroupPaths, deferRemoval, joinTasks, legacyDirectories, makeCgroups, openTasks } from "./cgroup.js";
 import { planBoundCgroups, planNamespacedCgroups } from "./cgroup-mount.js";
 import { planHostConsole, planDevpts, planTerminals, receiveMasters, sendMasters, takeTerminal, tells, type ConsoleSlots, type InsideTerminals } from "./console.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
@@ -50,7 +50,6 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
   const child = cloneChild(context, paths, unifiedFd, console);
   planRlimits(context);
   planProcFiles(context);
-  joinCgroups(monitor, paths, slots.pid, false);
   planHostNics(context);
   receiveMasters(context, child.terminals.masters);
   applyDeviceRules(context, paths, unifiedFd);
@@ -206,6 +205,7 @@ function cloneChild(context: StartContext, paths: CgroupPaths, unifiedFd: Slot |
   const { monitor, build, slots } = context;
   pair(monitor, "socketpair", slots.sync, slots.childSync, "make the socket pair");
   joinShared(context, monitor, ["pid"]);
+  const handedDown = hasUserNamespace(context) ? openTasks(monitor, legacyDirectories(paths)) : null;
   const timeReturn = enterTimeNamespace(context);
   const room = buffer(build, 8, slots.pidfd.name);
   const flags = newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP);
@@ -227,8 +227,9 @@ function cloneChild(context: StartContext, paths: CgroupPaths, unifiedFd: Slot |
       close(undo, slots.pidfd, "close its pidfd");
     });
     close(monitor, slots.childSync, "close the child's end");
+    for (const fd of handedDown ?? []) close(monitor, fd, "close the cgroup's file");
     timeReturn();
-    holder.terminals = planChild(context, child, console, paths);
+    holder.terminals = planChild(context, child, console, paths, handedDown);
   });
   return { terminals: holder.terminals };
 }
@@ -245,9 +246,10 @@ function planStopNamespaces(context: StartContext): void {
 }
 
 /** From clone to exec. */
-function planChild(context: StartContext, child: Block, console: ConsoleSlots, paths: CgroupPaths): InsideTerminals {
+function planChild(context: StartContext, child: Block, console: ConsoleSlots, paths: CgroupPaths, handedDown: readonly Slot[] | null): InsideTerminals {
   const { build, slots, spec, host } = context;
   close(child, slots.sync, "close the monitor's end");
+  joinTasks(child, legacyDirectories(paths), handedDown);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);

@@ -51,7 +51,7 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
   }
   return {
     source,
-    documentPath: given === null ? "" : source.kind === "dir" ? source.path : split.path,
+    documentPath: documentPath(source),
     mountPoint: values.rootfsMount?.value ?? null,
     options:
       words.length === 0 ? noMountOptions : parseMountOptions(words.filter((word) => !word.startsWith("idmap="))),
@@ -59,6 +59,21 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
     managed: values.rootfsManaged?.value ?? true,
     at,
   };
+}
+
+/** The document's path, normalised: what LXC puts into LXC_ROOTFS_PATH. */
+function documentPath(source: RootfsSource): string {
+  switch (source.kind) {
+    case "host":
+      return "";
+    case "dir":
+    case "device":
+      return source.path;
+    case "overlay":
+      return [...source.lowers, source.upper].join(":");
+    default:
+      return source satisfies never;
+  }
 }
 
 function rootfsSource(type: string | null, path: string, given: Item<string>, into: Collector): RootfsSource {
