@@ -5,9 +5,9 @@ import type { KeyKind, KeyRow } from "./row.js";
 import { chapters, includeRow } from "./table.js";
 
 const kinds: Readonly<Record<KeyKind, string>> = {
-  text: "text",
+  text: "any text",
   path: "path; `//` and `/./` are collapsed",
-  number: "whole number: decimal, 0x hexadecimal, 0 octal",
+  number: "whole number, written in decimal, 0x hexadecimal, 0 octal",
   flag: "0 or 1",
   signal: "number, or a name with its prefix: SIGPWR, SIGRTMIN+3",
   size: "bytes; see the key",

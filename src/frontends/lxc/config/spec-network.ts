@@ -134,7 +134,7 @@ function commonPart(nic: NicValues, into: Collector): NicCommon {
     up,
     hwaddr: hwaddr(nic.hwaddr, into),
     mtu: mtu(nic.mtu, into),
-    addresses: [...addresses("ipv4", nic.ipv4), ...addresses("ipv6", nic.ipv6)],
+    addresses: [...addressSpecs("ipv4", nic.ipv4), ...addressSpecs("ipv6", nic.ipv6)],
     gateway4: gatewaySpec(nic.gateway4),
     gateway6: gatewaySpec(nic.gateway6),
     scriptUp: nic.scriptUp?.value ?? null,
@@ -143,7 +143,7 @@ function commonPart(nic: NicValues, into: Collector): NicCommon {
   };
 }
 
-function addresses(family: "ipv4" | "ipv6", items: readonly Item<AddressValue>[]): readonly NicAddress[] {
+function addressSpecs(family: "ipv4" | "ipv6", items: readonly Item<AddressValue>[]): readonly NicAddress[] {
   return items.map(({ value, at }) => ({ family, ...value, at }));
 }
 

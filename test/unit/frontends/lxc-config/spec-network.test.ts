@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { convert, specFaults, specOf, withoutSources } from "./helper.js";
+
+const nic = (text: string): unknown => {
+  const { network } = specOf(text);
+  return network.kind === "own" ? withoutSources(network.nics[0]) : network.kind;
+};
+
+const bare = {
+  index: 0,
+  name: null,
+  up: false,
+  hwaddr: null,
+  mtu: null,
+  addresses: [],
+  gateway4: null,
+  gateway6: null,
+  scriptUp: null,
+  scriptDown: null,
+};
+
+test("one nic of type none shares the host's network", () => {
+  const spec = specOf("lxc.net.0.type = none");
+  assert.deepEqual(spec.network, { kind: "host" });
+  assert.deepEqual(spec.namespaces.net, {
+    kind: "keep",
+    at: { file: "/var/lib/lxc/web1/config", line: 1, key: "lxc.net.0.type" },
+  });
+});
+
+test("a none beside other nics counts for nothing, as in LXC", () => {
+  const { network, namespaces } = specOf("lxc.net.0.type = none\nlxc.net.1.type = veth");
+  assert.equal(namespaces.net.kind, "new");
+  assert.deepEqual(network.kind === "own" ? network.nics.map((one) => one.index) : null, [1]);
+});
+
+test("a veth has everything it was given", () => {
+  assert.deepEqual(
+    nic(`lxc.net.0.type = veth
+lxc.net.0.flags = up
+lxc.net.0.link = lxcbr0
+lxc.net.0.name = eth5
+lxc.net.0.hwaddr = 00:16:3E:a:BB:cc
+lxc.net.0.mtu = 1400
+lxc.net.0.ipv4.address = 10.0.3.5/24
+lxc.net.0.ipv4.address = 192.168.1.1 192.168.1.200
+lxc.net.0.ipv6.address = FE80::0:1
+lxc.net.0.ipv4.gateway = auto
+lxc.net.0.ipv6.gateway = fe80::ff
+lxc.net.0.script.up = /up
+lxc.net.0.script.down = /down
+lxc.net.0.veth.pair = vethx
+lxc.net.0.veth.mode = router
+lxc.net.0.veth.ipv4.route = 10.1.0.0/16
+lxc.net.0.veth.ipv6.route = fd00::/8
+lxc.net.0.veth.n_rxqueues = 2
+lxc.net.0.veth.n_txqueues = 3
+lxc.net.0.veth.vlan.id = none
+lxc.net.0.veth.vlan.tagged.id = 5
+lxc.net.0.l2proxy = 1
+`),
+    {
+      ...bare,
+      type: "veth",
+      up: true,
+      link: "lxcbr0",
+      name: "eth5",
+      hwaddr: "00:16:3e:0a:bb:cc",
+      mtu: 1400,
+      addresses: [
+        { family: "ipv4", address: "10.0.3.5", prefix: 24, broadcast: "10.0.3.255" },
+        { family: "ipv4", address: "192.168.1.1", prefix: 24, broadcast: "192.168.1.200" },
+        { family: "ipv6", address: "fe80::1", prefix: 64, broadcast: null },
+      ],
+      gateway4: { kind: "auto" },
+      gateway6: { kind: "address", address: "fe80::ff" },
+      scriptUp: "/up",
+      scriptDown: "/down",
+      pair: "vethx",
+      mode: "router",
+      routes4: ["10.1.0.0/16"],
+      routes6: ["fd00::/8"],
+      rxQueues: 2,
+      txQueues: 3,
+      vlanId: "none",
+      vlanTagged: [5],
+      l2proxy: true,
+    },
+  );
+});
+
+test("the other types have their own keys and defaults", () => {
+  assert.deepEqual(nic("lxc.net.0.type = macvlan\nlxc.net.0.link = eth0"), {
+    ...bare,
+    type: "macvlan",
+    link: "eth0",
+    mode: "private",
+  });
+  assert.deepEqual(nic("lxc.net.0.type = ipvlan\nlxc.net.0.link = eth0"), {
+    ...bare,
+    type: "ipvlan",
+    link: "eth0",
+    mode: "l3",
+    isolation: "bridge",
+    l2proxy: false,
+  });
+  assert.deepEqual(nic("lxc.net.0.type = vlan\nlxc.net.0.link = eth0\nlxc.net.0.vlan.id = 7"), {
+    ...bare,
+    type: "vlan",
+    link: "eth0",
+    vlanId: 7,
+  });
+  assert.deepEqual(nic("lxc.net.0.type = phys\nlxc.net.0.link = eth+"), { ...bare, type: "phys", link: "eth+" });
+  assert.deepEqual(nic("lxc.net.0.flags = up"), { ...bare, type: "empty", up: true });
+});
+
+test("what no kernel would take is a fault with its line", () => {
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [
+      "lxc.net.0.type = macvlan",
+      /^a macvlan network device needs lxc\.net\.0\.link \(\/var\/lib\/lxc\/web1\/config:1 lxc\.net\.0\.type\)$/,
+    ],
+    ["lxc.net.0.type = vlan\nlxc.net.0.link = a", /needs lxc\.net\.0\.vlan\.id/],
+    ["lxc.net.0.type = vlan\nlxc.net.0.link = a\nlxc.net.0.vlan.id = 4095", /^4095 is not a VLAN: 0 to 4094/],
+    ["lxc.net.0.type = veth\nlxc.net.0.link = abcdefghijklmnop", /is longer than 15 bytes/],
+    ["lxc.net.0.type = veth\nlxc.net.0.name = éééééééé", /is longer than 15 bytes/],
+    ["lxc.net.0.type = veth\nlxc.net.0.name = a/b", /^"a\/b" cannot be the name of a network device/],
+    ["lxc.net.0.type = veth\nlxc.net.0.hwaddr = foo", /^"foo" is not a MAC address/],
+    ["lxc.net.0.type = veth\nlxc.net.0.hwaddr = 00:16:3e:xx:xx:xx", /^"00:16:3e:xx:xx:xx" is not a MAC address/],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.hwaddr = 01:16:3e:00:00:00",
+      /is a multicast address: the second digit must be even/,
+    ],
+    ["lxc.net.0.type = veth\nlxc.net.0.mtu = foo", /^"foo" is not an MTU: 68 to 65536/],
+    ["lxc.net.0.type = veth\nlxc.net.0.l2proxy = 1", /^l2proxy needs veth\.mode = router/],
+    ["lxc.net.0.type = ipvlan\nlxc.net.0.link = a\nlxc.net.0.l2proxy = 1", /^l2proxy needs ipvlan\.mode = l3s/],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.0.0.1\nlxc.net.0.ipv4.gateway = dev",
+      /^Cannot add ipv4 gateway for lxc\.net\.0 when not bringing up the interface/,
+    ],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.flags = up\nlxc.net.0.ipv6.gateway = dev",
+      /^Cannot add ipv6 gateway for lxc\.net\.0 when not assigning an address/,
+    ],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.flags = up\nlxc.net.0.ipv4.address = 10.0.0.1\nlxc.net.0.ipv4.gateway = auto",
+      /gateway = auto needs lxc\.net\.0\.link/,
+    ],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.name = a\nlxc.net.1.type = veth\nlxc.net.1.name = a",
+      /^two network devices are called "a"/,
+    ],
+  ];
+  for (const [text, pattern] of cases) {
+    const faults = specFaults(text);
+    assert.equal(faults.length, 1, text);
+    assert.match(faults[0] ?? "", pattern);
+  }
+});
+
+test("broadcast addresses are computed, for /31 and /32 there is none", () => {
+  const broadcast = (address: string): unknown =>
+    (nic(`lxc.net.0.type = veth\nlxc.net.0.ipv4.address = ${address}`) as { addresses: { broadcast: unknown }[] })
+      .addresses[0]?.broadcast;
+  assert.deepEqual(
+    [broadcast("10.0.3.5/24"), broadcast("10.0.3.5/31"), broadcast("10.0.3.5/32"), broadcast("172.16.0.1")],
+    ["10.0.3.255", null, null, "172.16.255.255"],
+  );
+});
+
+test("nics that a kept or shared network namespace makes senseless are reported", () => {
+  const result = convert("lxc.net.0.type = veth\nlxc.namespace.share.net = other");
+  assert.deepEqual(
+    result.notices.map((notice) => notice.message),
+    ["/var/lib/lxc/web1/config:1: lxc.net.0 has no effect: the container has no network namespace of its own"],
+  );
+});
