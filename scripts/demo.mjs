@@ -2,7 +2,7 @@
 //
 // Everything happens in a temporary store and runtime directory: no other container, no service and no file of the machine is
 // touched. Exit status 0 only if every step did what it should.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure, bold, dim, green, main, red, root, run } from "./lib/common.mjs";
@@ -12,6 +12,10 @@ import { setup } from "./setup.mjs";
 const name = "islt-demo";
 let number = 0;
 
+/** The lines of a launch program by which one finds one's way in it. */
+const landmarks =
+  /^[a-z]+:$| (clone3|sethostname|fsmount|pivot_root|capset|unshare|setsid)\(|mkdirat\(.*payload|execve\("\/(?!proc)/;
+
 function step(text) {
   number += 1;
   console.log(`\n${bold(`${number}. ${text}`)}`);
@@ -19,8 +23,17 @@ function step(text) {
 
 const indent = (text, prefix = "   ") => text.trimEnd().replace(/^/gm, prefix);
 
-/** Shows a command as typed, runs it, shows its output and how long it took. `expect` must show in the output. */
-function typed(words, { expect, lines = 40, status = 0 } = {}) {
+/** Lines cut to the width of the terminal, or to 140 columns where there is none. */
+const fitted = (lines) => {
+  const width = (process.stdout.columns ?? 143) - 3;
+  return lines.map((line) => (line.length > width ? `${line.slice(0, width - 3)}...` : line));
+};
+
+/**
+ * Shows a command as typed, runs it, shows its output and how long it took. `expect` must show in the output, which must come with
+ * `status`. With `only`, just the lines that match are shown.
+ */
+function typed(words, { expect, only, status = 0 } = {}) {
   const shown = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(" ");
   console.log(`   ${green("#")} ${shown}`);
   const began = performance.now();
@@ -28,8 +41,9 @@ function typed(words, { expect, lines = 40, status = 0 } = {}) {
   const ms = performance.now() - began;
   const output = `${result.stdout}${result.stderr}`.trimEnd();
   const all = output.split("\n");
-  const excerpt = all.length > lines ? [...all.slice(0, lines), dim(`... ${all.length - lines} more lines`)] : all;
-  if (output !== "") console.log(indent(excerpt.join("\n")));
+  const shownLines = only === undefined ? all : all.filter((line) => only.test(line));
+  if (output !== "") console.log(indent(fitted(shownLines).join("\n")));
+  if (shownLines.length < all.length) console.log(dim(`   (${shownLines.length} of ${all.length} lines)`));
   console.log(dim(`   (${ms.toFixed(1)} ms)`));
   if (result.status !== status)
     throw new Failure(`   ${shown} ended with status ${result.status} instead of ${status}`);
@@ -73,11 +87,14 @@ const demo = async () => {
     );
 
     step("Create a container from the host's busybox, without a download (the first command also starts the daemon)");
-    typed(["lxc-create", ...at, "-t", "busybox"]);
+    const conf = join(dir, "empty.conf");
+    console.log(`   ${green("#")} echo 'lxc.net.0.type = empty' > ${conf}`);
+    writeFileSync(conf, "lxc.net.0.type = empty\n");
+    typed(["lxc-create", ...at, "-t", "busybox", "-f", conf]);
     typed(["lxc-ls", "-P", store, "-f"], { expect: /islt-demo +STOPPED/ });
 
     step("What a start will do: its launch program, system calls written down before any is made");
-    typed(["islet", "plan", ...at], { lines: 24, expect: /clone3|mount/ });
+    typed(["islet", "plan", ...at], { only: landmarks, expect: /clone3.*CLONE_NEWPID/ });
 
     step("Start it");
     typed(["lxc-start", ...at, "-d"]);
