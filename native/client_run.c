@@ -13,6 +13,7 @@ enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3 };
 enum { RESULT_ENDED = 0, RESULT_FAILED = 1 };
 
 struct state {
+    int report; /* read end of the report pipe */
     struct client *client;
     struct relay relay;
     int has_relay, has_ignored;
@@ -129,9 +130,9 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     }
 }
 
-static int wait_in(struct islp_run *unused, int fd)
+/* As in the monitor: waiting ends with an error when a child has reported one. */
+static int wait_in(struct islp_run *of, int fd)
 {
-    (void)unused;
     for (;;) {
         struct pollfd ready[5] = {{.fd = fd, .events = POLLIN}, {.fd = state.signals, .events = POLLIN}};
         nfds_t count = 2;
@@ -151,7 +152,7 @@ static int wait_in(struct islp_run *unused, int fd)
         if (ready[0].revents != 0) {
             if (state.has_relay)
                 relay_drain(&state.relay);
-            return 0;
+            return of->in_block || !frame_has_report(state.report) ? 0 : -ECHILD;
         }
     }
 }
@@ -217,6 +218,7 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     state.signals = -1;
     islp_relocate(&program);
     islp_begin(&run, &program, slots, in->fds, program.preset);
+    state.report = report[0];
     run.report_fd = report[1];
     run.allow_clone = 1;
     run.wait_in = wait_in;

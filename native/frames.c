@@ -135,6 +135,13 @@ struct islp_record frame_cause(int report, const struct islp_record *own)
     return *own;
 }
 
+int frame_has_report(int report)
+{
+    struct pollfd ready = {.fd = report, .events = POLLIN};
+
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0;
+}
+
 int write_all(int fd, const void *bytes, size_t len)
 {
     const char *next = bytes;

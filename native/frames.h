@@ -72,6 +72,9 @@ void frame_close_fds(int *fds, int *nfds);
  * is gone; then the first record that a child left in the (non-blocking) report pipe. */
 struct islp_record frame_cause(int report, const struct islp_record *own);
 
+/* Whether a child has left a report. */
+int frame_has_report(int report);
+
 /* Read a little-endian word from bytes of any alignment. */
 static inline uint32_t frame_u32(const void *bytes)
 {

@@ -339,9 +339,12 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     }
 }
 
+/* A child that failed has written its report before it vanished: what waits for it fails, whatever it waited for. */
 static int wait_in(struct islp_run *of, int fd)
 {
-    return mon_serve(fd, !of->in_block);
+    int error = mon_serve(fd, !of->in_block);
+
+    return error == 0 && !of->in_block && frame_has_report(report[0]) ? -ECHILD : error;
 }
 
 /* ---- a run ---- */

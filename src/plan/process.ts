@@ -155,7 +155,7 @@ export function planExec(context: StartContext, child: Block): void {
   const command = spec.init.command.value;
   const program = command[0] ?? "/sbin/init";
   if (spec.init.mode === "supervised" && slots.binary !== null) {
-    const argv = stringArray(build, ["init", "init", "--", ...command]);
+    const argv = stringArray(build, ["islet", "init", "--", ...command]);
     call(child, "execveat", [slots.binary, str(build, ""), argv, envp, imm(0x1000, "AT_EMPTY_PATH")], { note: "execute the container's small init" });
     return;
   }
