@@ -4,6 +4,7 @@
 #include "client.h"
 #include "init.h"
 #include "monitor.h"
+#include "reap.h"
 
 int main(int argc, char **argv)
 {
@@ -19,6 +20,8 @@ int main(int argc, char **argv)
             return monitor_main(argc, argv);
         if (strcmp(argv[1], "init") == 0)
             return init_main(argc - 1, argv + 1);
+        if (strcmp(argv[1], "reap") == 0)
+            return reap_main(argc - 1, argv + 1);
     }
     return client_main(tool, argc, argv);
 }

@@ -163,7 +163,7 @@ export function planExec(context: StartContext, child: Block): void {
 }
 
 const execHints: Readonly<Record<string, string>> = {
-  ENOENT: "the program, or the interpreter it names, does not exist in the container; see lxc.init.cmd",
+  ENOENT: "the program, or the interpreter it names, does not exist in the container",
   EACCES: "the program is not executable",
   ENOEXEC: "the program is not one for this machine",
   ENOTDIR: "a part of its path is not a directory",
@@ -182,7 +182,7 @@ export function execProgram(child: Block, program: string, argv: readonly string
   places.forEach((place1, index) => {
     const last = index === places.length - 1;
     call(child, "execve", [str(build, place1), args, envp], {
-      note: last ? `execute ${program}, which is in none of ${path}` : `execute ${place1}`,
+      note: last ? `execute ${program} from PATH` : `execute ${place1}`,
       on: last ? [] : [{ on: ENOENT, to: "next" }, { on: ENOTDIR, to: "next" }, { on: EACCES, to: "next" }],
       hints: execHints,
     });

@@ -80,31 +80,31 @@ export const cgroupRows: readonly KeyRow[] = [
   textKey(
     "lxc.cgroup.dir",
     "cgroupDir",
-    { since: "3.0", doc: "Directory for the control groups of the container and its monitor." },
+    { since: "2.1", doc: "Directory for the control groups of the container and its monitor." },
     relativePath,
   ),
   textKey(
     "lxc.cgroup.dir.container",
     "cgroupContainer",
-    { since: "4.0.6", doc: "Control group of the container; together with lxc.cgroup.dir.monitor." },
+    { since: "5.0", doc: "Control group of the container; together with lxc.cgroup.dir.monitor." },
     relativePath,
   ),
   textKey(
     "lxc.cgroup.dir.monitor",
     "cgroupMonitor",
-    { since: "4.0.6", doc: "Control group of the monitor." },
+    { since: "5.0", doc: "Control group of the monitor." },
     relativePath,
   ),
   textKey(
     "lxc.cgroup.dir.monitor.pivot",
     "cgroupPivot",
-    { since: "4.0.6", doc: "Where the monitor goes while it removes its own control group." },
+    { since: "5.0", doc: "Where the monitor goes while it removes its own control group." },
     relativePath,
   ),
   textKey(
     "lxc.cgroup.dir.container.inner",
     "cgroupInner",
-    { since: "4.0.6", doc: "A further control group that the container sees as its root; the limits stay outside." },
+    { since: "5.0", doc: "A further control group that the container sees as its root; the limits stay outside." },
     oneComponent,
   ),
 ];

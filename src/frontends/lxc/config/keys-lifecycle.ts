@@ -81,7 +81,7 @@ export const lifecycleRows: readonly KeyRow[] = [
     doc: "1: the monitor has a mount namespace of its own before the pre-start hooks.",
   }),
   signalKey("lxc.monitor.signal.pdeath", "monitorDeathSignal", 9, {
-    since: "4.0",
+    since: "3.1",
     doc: "Sent to PID 1 when the monitor dies; 0: none. Default SIGKILL.",
   }),
   scalar<string>("lxc.log.level", "text", "logLevel", logLevel, (value) => value ?? "NOTSET", {
@@ -98,7 +98,7 @@ export const lifecycleRows: readonly KeyRow[] = [
   {
     key: "lxc.hook",
     kind: "group",
-    since: "0.8",
+    since: "1.1",
     doc: "All hooks of all kinds; can only be cleared.",
     set: () => new Problem("lxc.hook takes no value: write lxc.hook.KIND = COMMAND"),
     clear: (draft) => {

@@ -107,7 +107,7 @@ export const mountRows: readonly KeyRow[] = [
     "lxc.rootfs.options",
     "rootfsOptions",
     {
-      since: "1.1",
+      since: "1.0",
       doc: "Mount options of the root file system; idmap=container or idmap=/path/to/userns for an id-mapped mount.",
     },
     rootfsOptions,
@@ -148,7 +148,7 @@ export const mountRows: readonly KeyRow[] = [
     doc: "1: a small tmpfs on /dev with the usual devices; 0: the image's own /dev.",
   }),
   scalar<number>("lxc.autodev.tmpfs.size", "size", "autodevSize", devSize, (value) => String(value ?? 0), {
-    since: "3.1",
+    since: "4.0",
     doc: "Size of that tmpfs, bytes; default and for what is no number: 500000.",
   }),
 
@@ -158,7 +158,7 @@ export const mountRows: readonly KeyRow[] = [
     { since: "2.1", doc: "Where console input and output go on the host, or none for no console." },
     anyText,
   ),
-  pathKey("lxc.console.logfile", "consoleLog", { since: "2.0", doc: "Console output is appended to this file." }),
+  pathKey("lxc.console.logfile", "consoleLog", { since: "1.0.6", doc: "Console output is appended to this file." }),
   flagKey("lxc.console.rotate", "consoleRotate", false, {
     since: "3.0",
     doc: "1: the log file is renamed to FILE.1 when it is full.",

@@ -138,7 +138,7 @@ export const processRows: readonly KeyRow[] = [
     doc: "Program and arguments of PID 1; quotes keep words together. Default /sbin/init.",
   }),
   pathKey("lxc.init.cwd", "initCwd", {
-    since: "3.1",
+    since: "3.0",
     doc: "Working directory of PID 1 in the container; made if it is missing. Default /.",
   }),
   numberKey("lxc.init.uid", "initUid", id, {
@@ -152,7 +152,7 @@ export const processRows: readonly KeyRow[] = [
   {
     key: "lxc.init.groups",
     kind: "words",
-    since: "4.0.11",
+    since: "4.0.10",
     doc: "Supplementary groups of PID 1: ids with commas. Default none.",
     set: (draft, value, at) => {
       for (const word of value.split(",")) {
@@ -170,7 +170,7 @@ export const processRows: readonly KeyRow[] = [
   },
   textKey("lxc.execute.cmd", "executeCmd", { since: "3.0", doc: "What lxc-execute runs when it is given no command." }),
   environmentKey("lxc.environment", "all", {
-    since: "2.0",
+    since: "1.1",
     doc: "NAME=VALUE, or NAME to take it from whoever starts the container; for PID 1, attached processes and hooks.",
   }),
   environmentKey("lxc.environment.runtime", "runtime", {
@@ -179,7 +179,7 @@ export const processRows: readonly KeyRow[] = [
   }),
   environmentKey("lxc.environment.hooks", "hooks", { since: "7.0", doc: "The same for hooks only." }),
   flagKey("lxc.no_new_privs", "noNewPrivs", false, {
-    since: "2.0",
+    since: "2.1",
     doc: "1: no program in the container gains privileges by set-id bits or file capabilities.",
   }),
   flagKey("lxc.keyring.session", "keyringSession", false, {
@@ -188,15 +188,15 @@ export const processRows: readonly KeyRow[] = [
   }),
   flagKey("lxc.sched.core", "schedCore", false, { since: "4.0.11", doc: "1: a core scheduling domain of its own." }),
   scalar<bigint>("lxc.time.offset.boot", "time", "timeBoot", timeOffset, showOffset(" "), {
-    since: "4.0",
+    since: "5.0",
     doc: "Offset of the boot-time clock in a new time namespace: number and h, m, s, ms, us or ns.",
   }),
   scalar<bigint>("lxc.time.offset.monotonic", "time", "timeMonotonic", timeOffset, showOffset(""), {
-    since: "4.0",
+    since: "5.0",
     doc: "Offset of the monotonic clock in a new time namespace.",
   }),
   ...namedFamily("lxc.prlimit", "NAME", "prlimits", limit, {
-    since: "3.0",
+    since: "2.1",
     doc: "Resource limit of PID 1: SOFT, SOFT:HARD or unlimited; NAME as in setrlimit(2), lower case.",
   }),
   ...namedFamily("lxc.sysctl", "KEY", "sysctls", anyText, {

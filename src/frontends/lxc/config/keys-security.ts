@@ -138,7 +138,7 @@ export const securityRows: readonly KeyRow[] = [
     key: "lxc.namespace.share.",
     rest: "NS",
     kind: "family",
-    since: "3.0",
+    since: "4.0.7",
     doc: "A namespace to join: that of a process id, of a container's name, or of /lxcpath/name.",
     set: (draft, value, at, rest) => {
       const kind = namespaceOf(rest);
@@ -173,7 +173,7 @@ export const securityRows: readonly KeyRow[] = [
   {
     key: "lxc.cap.keep",
     kind: "words",
-    since: "0.8",
+    since: "1.0",
     doc: "The only capabilities to keep; none empties the list (and keeps nothing). Not together with lxc.cap.drop.",
     set: (draft, value, at) => {
       if (draft.capDrop.length > 0) return new Problem(exclusive);
@@ -201,13 +201,13 @@ export const securityRows: readonly KeyRow[] = [
   }),
   linesKey("lxc.apparmor.raw", "apparmorRaw", { since: "3.1", doc: "A further line of the generated profile." }),
   textKey("lxc.selinux.context", "selinuxContext", { since: "2.1", doc: "SELinux context of the container." }),
-  textKey("lxc.selinux.context.keyring", "selinuxKeyring", { since: "3.1", doc: "SELinux context of its keyring." }),
+  textKey("lxc.selinux.context.keyring", "selinuxKeyring", { since: "4.0", doc: "SELinux context of its keyring." }),
   pathKey("lxc.seccomp.profile", "seccompProfile", {
     since: "2.1",
     doc: "File with a seccomp policy, version 1 or 2.",
   }),
   flagKey("lxc.seccomp.allow_nesting", "seccompNesting", false, {
-    since: "4.0",
+    since: "3.2",
     doc: "1: add the policy although a filter is in force already.",
   }),
   textKey(
