@@ -14,7 +14,7 @@ let number = 0;
 
 /** The lines of a launch program by which one finds one's way in it. */
 const landmarks =
-  /^[a-z]+:$| (clone3|sethostname|fsmount|pivot_root|capset|unshare|setsid)\(|mkdirat\(.*payload|execve\("\/(?!proc)/;
+  /^(monitor| *init):$| (clone3|sethostname|fsmount|pivot_root|capset|unshare|setsid)\(|mkdirat\(.*payload|execve\("\/(?!proc)/;
 
 function step(text) {
   number += 1;
