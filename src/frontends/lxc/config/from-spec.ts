@@ -42,8 +42,9 @@ function fromProcess(spec: ContainerSpec, out: Writer): void {
   const known = process.architecture !== null && archNames().includes(process.architecture);
   out.text("lxc.arch", known ? process.architecture : persona);
   const command = joinCommand(init.command.value);
-  if (init.mode === "supervised") out.text("lxc.execute.cmd", command);
-  else if (command !== "/sbin/init") out.text("lxc.init.cmd", command);
+  const key = init.mode === "supervised" ? "lxc.execute.cmd" : "lxc.init.cmd";
+  if (command === null) out.comment(`${key} has words with both kinds of quotes, which this format cannot say`);
+  else if (key === "lxc.execute.cmd" || command !== "/sbin/init") out.text(key, command);
   if (init.cwd.value !== "/") out.text("lxc.init.cwd", init.cwd.value);
   out.number("lxc.init.uid", init.uid, 0);
   out.number("lxc.init.gid", init.gid, 0);

@@ -8,15 +8,15 @@ const facilities = ["daemon", "local0", "local1", "local2", "local3", "local4", 
 
 const hookDocs: Readonly<Record<HookKind, readonly [since: string, doc: string]>> = {
   "pre-start": ["0.8", "Run on the host before anything of the container exists."],
-  "pre-mount": ["0.8", "Run in the container's mount namespace before the root file system is mounted."],
+  "pre-mount": ["0.9", "Run in the container's mount namespace before the root file system is mounted."],
   mount: ["0.8", "Run in the container's namespaces after all mounts."],
   autodev: ["0.9", "Run after the mount hooks when /dev is populated (lxc.autodev = 1)."],
-  "start-host": ["3.1", "Run on the host when the container is set up, before PID 1 is executed."],
+  "start-host": ["3.0", "Run on the host when the container is set up, before PID 1 is executed."],
   start: ["0.8", "Run in the container just before PID 1 is executed; the program must be in the container."],
   stop: ["2.0", "Run on the host when PID 1 has ended and its namespaces can still be reached."],
   "post-stop": ["0.8", "Run on the host after everything was cleaned up; a failure forbids a restart after a reboot."],
   clone: ["1.0", "Run by lxc-copy with the new container's root file system mounted."],
-  destroy: ["1.1", "Run by lxc-destroy."],
+  destroy: ["2.0", "Run by lxc-destroy."],
 };
 
 function hookKey(kind: HookKind): KeyRow {

@@ -54,22 +54,19 @@ function automount(auto: AutoMounts, token: string, at: Source): AutoMounts | Pr
       at,
     };
   }
-  const cgroup2 = /^cgroup2(?::(ro|rw))?(:force)?$/.exec(token);
-  if (cgroup2 !== null) {
-    return {
-      ...auto,
-      cgroup: {
-        scope: "v2",
-        mode: (cgroup2[1] ?? "default") as "ro" | "rw" | "default",
-        force: cgroup2[2] !== undefined,
-      },
-      at,
-    };
-  }
-  const shared = /^shmounts:([^:]+)(?::([^:]+))?$/.exec(token);
+  // It is always mounted, cgroup namespace or not.
+  const cgroup2 = /^cgroup2(:ro)?(?::force)?$/.exec(token);
+  if (cgroup2 !== null)
+    return { ...auto, cgroup: { scope: "v2", mode: cgroup2[1] === undefined ? "rw" : "ro", force: true }, at };
+  const shared = /^shmounts:([^:]+)(?::([^:]+)?)?$/.exec(token);
   if (shared?.[1] !== undefined)
     return { ...auto, shared: { host: shared[1], container: shared[2] ?? defaultSharedMount }, at };
   return new Problem(`Invalid filesystem to automount "${token}"`);
+}
+
+function cgroupWord({ scope, mode, force }: NonNullable<AutoMounts["cgroup"]>): string {
+  if (scope === "v2") return mode === "ro" ? "cgroup2:ro" : "cgroup2";
+  return `${scope === "own" ? "cgroup" : "cgroup-full"}${mode === "default" ? "" : `:${mode}`}${force ? ":force" : ""}`;
 }
 
 /** The words of lxc.mount.auto, in LXC's order. */
@@ -77,12 +74,7 @@ export function showAutoMounts(auto: AutoMounts): string {
   const words: string[] = [];
   if (auto.proc !== null) words.push(`proc:${auto.proc}`);
   if (auto.sys !== null) words.push(`sys:${auto.sys}`);
-  if (auto.cgroup !== null) {
-    const name = { own: "cgroup", full: "cgroup-full", v2: "cgroup2" }[auto.cgroup.scope];
-    words.push(
-      `${name}${auto.cgroup.mode === "default" ? "" : `:${auto.cgroup.mode}`}${auto.cgroup.force ? ":force" : ""}`,
-    );
-  }
+  if (auto.cgroup !== null) words.push(cgroupWord(auto.cgroup));
   if (auto.shared !== null) {
     words.push(
       `shmounts:${auto.shared.host}${auto.shared.container === defaultSharedMount ? "" : `:${auto.shared.container}`}`,

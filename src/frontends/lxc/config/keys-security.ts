@@ -138,7 +138,7 @@ export const securityRows: readonly KeyRow[] = [
     key: "lxc.namespace.share.",
     rest: "NS",
     kind: "family",
-    since: "4.0.7",
+    since: "3.0",
     doc: "A namespace to join: that of a process id, of a container's name, or of /lxcpath/name.",
     set: (draft, value, at, rest) => {
       const kind = namespaceOf(rest);

@@ -69,11 +69,13 @@ export const profileEnvironment: EnvironmentEntry = {
   at: null,
 };
 
+/** What is for everyone comes first, whatever the order of the lines: so the narrower keys win in LXC. */
 function environment(values: Values): readonly EnvironmentEntry[] {
   const entries = values.environment.map(({ value: { name, value, scope }, at }): EnvironmentEntry =>
     value === null ? { kind: "inherit", name, scope, at } : { kind: "set", name, value, scope, at },
   );
-  return [...entries, profileEnvironment];
+  const forAll = entries.filter((entry) => entry.scope === "all");
+  return [...forAll, ...entries.filter((entry) => entry.scope !== "all"), profileEnvironment];
 }
 
 function rlimit({ value: { name, value }, at }: Item<NamedText>, into: Collector): readonly RlimitEntry[] {

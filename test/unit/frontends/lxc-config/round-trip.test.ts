@@ -68,7 +68,7 @@ const lines: readonly fc.Arbitrary<string>[] = [
     fc
       .array(phrase, { minLength: 1, maxLength: 4 })
       .filter((words) => words[0]?.trim() !== "")
-      .map((words) => joinCommand(["/x", ...words])),
+      .map((words) => joinCommand(["/x", ...words]) ?? "/x"),
   ),
   line("lxc.init.cwd", path),
   line("lxc.init.uid", number),
@@ -338,10 +338,13 @@ test("a spec that is shown as a configuration and read again is the same spec", 
 });
 
 test("the words of a command are the same after joining and splitting", () => {
+  const some = fc.array(fc.string({ unit: fc.constantFrom("a", " ", "\t", "'", '"', "\\"), maxLength: 8 }));
   fc.assert(
-    fc.property(fc.array(fc.string({ unit: fc.constantFrom("a", " ", "\t", "'", '"', "\\"), maxLength: 8 })), (words) =>
-      assert.deepEqual(splitCommand(joinCommand(words)), words),
-    ),
+    fc.property(some, (words) => {
+      const text = joinCommand(words);
+      if (text === null) assert.ok(words.some((one) => one.includes("'") && one.includes('"')));
+      else assert.deepEqual(splitCommand(text), words);
+    }),
   );
 });
 

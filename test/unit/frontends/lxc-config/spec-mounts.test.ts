@@ -184,11 +184,8 @@ test("automatic mounts: a later word of a class replaces the earlier, forces and
     mode: "default",
     force: false,
   });
-  assert.deepEqual(specOf("lxc.mount.auto = cgroup2:ro:force").mounts.auto.cgroup, {
-    scope: "v2",
-    mode: "ro",
-    force: true,
-  });
+  assert.deepEqual(specOf("lxc.mount.auto = cgroup2:ro").mounts.auto.cgroup, { scope: "v2", mode: "ro", force: true });
+  assert.deepEqual(specOf("lxc.mount.auto = cgroup2").mounts.auto.cgroup, { scope: "v2", mode: "rw", force: true });
 });
 
 test("of mount options that contradict each other the last wins", () => {
