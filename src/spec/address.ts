@@ -36,6 +36,7 @@ export function broadcastAddress(address: string, prefix: number): string | null
 
 /** A MAC address in lower case with two digits each; null for a wrong text. */
 export function macOf(text: string): string | null {
+  if (/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text)) return text;
   const bytes = parseMac(text);
   return bytes === undefined ? null : formatMac(bytes);
 }

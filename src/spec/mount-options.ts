@@ -57,6 +57,8 @@ const words: Readonly<Record<string, Effect>> = {
   defaults: ["ignore", 0], auto: ["ignore", 0], noauto: ["ignore", 0], user: ["ignore", 0], nouser: ["ignore", 0], users: ["ignore", 0], _netdev: ["ignore", 0],
 };
 
+const effects: ReadonlyMap<string, Effect> = new Map(Object.entries(words));
+
 /** Nothing asked for: the same as `defaults`. */
 export const noMountOptions: MountOptions = { flags: 0, clear: 0, propagation: 0, data: "" };
 
@@ -68,12 +70,13 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   const data: string[] = [];
   for (const option of options) {
     if (option === "" || option.startsWith("x-") || option.startsWith("comment=")) continue;
-    const effect = Object.hasOwn(words, option) ? words[option] : undefined;
+    const effect = effects.get(option);
     if (effect === undefined) {
       data.push(option);
       continue;
     }
-    const [kind, flag] = effect;
+    const kind = effect[0];
+    const flag = effect[1];
     if (kind === "set") {
       flags |= flag;
       clear &= ~flag;
@@ -91,7 +94,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
 export function showMountOptions(options: MountOptions): readonly string[] {
   const out: string[] = [];
   let flags = options.flags;
-  for (const [word, [kind, flag]] of Object.entries(words)) {
+  for (const [word, [kind, flag]] of effects) {
     if (flag === 0) continue;
     if (kind === "set" && (flags & flag) === flag) {
       out.push(word);

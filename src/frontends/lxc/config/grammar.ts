@@ -76,7 +76,16 @@ export function isUnderKey(key: string, parent: string): boolean {
 
 /** Words between blanks. */
 export function splitWords(value: string): readonly string[] {
-  return value.split(/[ \t]+/).filter((word) => word !== "");
+  const words: string[] = [];
+  let start = -1;
+  for (let i = 0; i <= value.length; i++) {
+    const code = i === value.length ? 32 : value.charCodeAt(i);
+    if (code === 32 || code === 9) {
+      if (start >= 0) words.push(value.slice(start, i));
+      start = -1;
+    } else if (start < 0) start = i;
+  }
+  return words;
 }
 
 /** A path as LXC stores it: `//` and `/./` collapsed, no slash at the end; `..` is left alone. */

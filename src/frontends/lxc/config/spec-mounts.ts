@@ -179,11 +179,11 @@ function mountEntry(
   values: Values,
   into: Collector,
 ): MountEntry | null {
-  const { problem, target: written, ...rest } = mount;
+  const { problem, target: written } = mount;
   if (problem !== null) fault(into, problem, at);
   if (mount.idmap === "container" && values.idmap.length === 0) fault(into, "idmap=container needs an lxc.idmap", at);
   let target = written;
-  if (written.startsWith("/") && into.context.storePath !== "" && values.rootfsPath !== null) {
+  if (written.startsWith("/") && values.rootfsPath !== null) {
     const path = normalisePath(written);
     const root = roots.find((prefix) => path === prefix || path.startsWith(`${prefix}/`));
     if (root === undefined) {
@@ -196,11 +196,22 @@ function mountEntry(
     }
     target = path.slice(root.length);
   }
-  return { ...rest, target: insidePath(target), at };
+  return {
+    source: mount.source,
+    target: insidePath(target),
+    fstype: mount.fstype,
+    options: mount.options,
+    optional: mount.optional,
+    create: mount.create,
+    sourceInContainer: mount.sourceInContainer,
+    idmap: mount.idmap,
+    at,
+  };
 }
 
 /** Below the root, without a leading slash; `..` never leaves it. */
 function insidePath(path: string): string {
+  if (!/^\/|\/\/|(?:^|\/)\.|\/$/.test(path)) return path;
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "..") parts.pop();
