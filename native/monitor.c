@@ -339,7 +339,8 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     }
 }
 
-/* A child that failed has written its report before it vanished: what waits for it fails, whatever it waited for. */
+/* A child that failed has written its report before it vanished: what waits for it fails, whatever it waited
+ * for. */
 static int wait_in(struct islp_run *of, int fd)
 {
     int error = mon_serve(fd, !of->in_block);

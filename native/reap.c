@@ -1,6 +1,6 @@
-/* Clears cgroup trees that a plain rmdir could not: cgroups that were made below, processes that were moved in
- * from outside, whatever is frozen. Works on both cgroup versions, needs nobody else, and touches nothing but
- * control files and directories below the ones it is given. */
+/* Clears cgroup trees that a plain rmdir could not: cgroups that were made below, processes that were moved
+ * in from outside, whatever is frozen. Works on both cgroup versions, needs nobody else, and touches nothing
+ * but control files and directories below the ones it is given. */
 #define _GNU_SOURCE
 #include "reap.h"
 
