@@ -18,6 +18,7 @@ import {
   flagSigned,
   flagWaitIn,
 } from "./ops.js";
+import { putText } from "./text.js";
 
 /**
  * Builds a launch program. A `Build` is the whole program under construction; a `Block` is one section of it that operations are
@@ -139,11 +140,11 @@ export function str(build: Build, value: string): Data {
   const known = build.strings.get(value);
   if (known !== undefined) return known;
   if (value.includes("\0")) throw new Error(`a NUL inside the string ${JSON.stringify(value)}`);
-  const bytes = text.encode(value);
-  const offset = reserve(build, bytes.length + 1, 1);
-  build.bytes.set(bytes, offset);
-  build.bytes[offset + bytes.length] = 0;
-  const made: Data = { kind: "data", offset, size: bytes.length + 1, show: () => JSON.stringify(value) };
+  const offset = reserve(build, value.length * 3 + 1, 1);
+  const length = putText(build.bytes, offset, value);
+  build.bytes[offset + length] = 0;
+  build.used = offset + length + 1;
+  const made: Data = { kind: "data", offset, size: length + 1, show: () => JSON.stringify(value) };
   build.strings.set(value, made);
   return made;
 }

@@ -1,4 +1,5 @@
-import { codes, opCount, type Label, type LaunchProgram, type Rule, type Value } from "./ops.js";
+import { type Label, type LaunchProgram, type Op, type Rule, type Value, codes } from "./ops.js";
+import { putText } from "./text.js";
 
 const headerSize = 64;
 const opSize = 80;
@@ -8,36 +9,39 @@ const magic = 0x504c5349;
 const version = 1;
 const noSlot = 0xffff;
 
-const text = new TextEncoder();
-
 /** The image of a program, as docs/protocol/program.md lays it out. */
 export function encodeProgram(program: LaunchProgram): Uint8Array {
-  const ops = opCount(program);
+  const { notes, text } = collectNotes(program);
+  let ops = 0;
   let rules = 0;
-  const notes = new Map<string, number>();
-  let noteBytes = 0;
-  const noteList: Uint8Array[] = [];
-  const noteBase = program.data.length;
   for (const section of program.sections) {
-    for (const op of section.ops) {
-      rules += op.rules.length;
-      if (!notes.has(op.note)) {
-        notes.set(op.note, noteBase + noteBytes);
-        const encoded = text.encode(op.note);
-        noteList.push(encoded);
-        noteBytes += encoded.length + 1;
-      }
-    }
+    ops += section.ops.length;
+    for (const op of section.ops) rules += op.rules.length;
   }
   const opOffset = headerSize;
   const ruleOffset = opOffset + ops * opSize;
   const relocationOffset = ruleOffset + rules * ruleSize;
   const dataOffset = Math.ceil((relocationOffset + program.relocations.length * relocationSize) / 16) * 16;
-  const dataSize = program.data.length + noteBytes;
+  const dataSize = program.data.length + text.length;
   const size = dataOffset + dataSize;
   const image = new Uint8Array(size);
   const view = new DataView(image.buffer);
-  const header = [magic, version, size, opOffset, ops, ruleOffset, rules, relocationOffset, program.relocations.length, dataOffset, dataSize, program.slots.length, program.preset, program.arch === "x86_64" ? 1 : 2];
+  const header = [
+    magic,
+    version,
+    size,
+    opOffset,
+    ops,
+    ruleOffset,
+    rules,
+    relocationOffset,
+    program.relocations.length,
+    dataOffset,
+    dataSize,
+    program.slots.length,
+    program.preset,
+    program.arch === "x86_64" ? 1 : 2,
+  ];
   header.forEach((word, index) => {
     view.setUint32(index * 4, word, true);
   });
@@ -46,37 +50,63 @@ export function encodeProgram(program: LaunchProgram): Uint8Array {
   let opIndex = 0;
   for (const section of program.sections) {
     for (const op of section.ops) {
-      view.setUint16(at, codes[op.code], true);
-      view.setUint16(at + 2, op.flags, true);
-      view.setUint32(at + 4, op.nr, true);
-      view.setUint32(at + 8, notes.get(op.note) ?? 0, true);
-      const target = op.block !== null ? op.block.start : op.target !== null ? resolve(op.target) : 0;
-      view.setUint32(at + 12, target, true);
-      view.setUint16(at + 16, op.out === null ? noSlot : op.out.index, true);
-      view.setUint16(at + 18, op.rules.length, true);
-      view.setUint32(at + 20, ruleIndex, true);
-      op.args.forEach((value, index) => {
-        putValue(view, at + 24 + index * 8, at + 72 + index, value);
-      });
+      putOp(view, at, op, notes.get(op.note) ?? 0, ruleIndex);
       for (const rule of op.rules) {
-        putRule(view, ruleOffset + ruleIndex * ruleSize, rule, opIndex);
+        putRule(view, ruleOffset + ruleIndex * ruleSize, rule, opIndex, ops);
         ruleIndex += 1;
       }
       at += opSize;
       opIndex += 1;
     }
   }
-  program.relocations.forEach((relocation, index) => {
-    view.setUint32(relocationOffset + index * relocationSize, relocation.where, true);
-    view.setUint32(relocationOffset + index * relocationSize + 4, relocation.what, true);
-  });
-  image.set(program.data, dataOffset);
-  let noteAt = dataOffset + noteBase;
-  for (const note of noteList) {
-    image.set(note, noteAt);
-    noteAt += note.length + 1;
+  let relocationAt = relocationOffset;
+  for (const relocation of program.relocations) {
+    view.setUint32(relocationAt, relocation.where, true);
+    view.setUint32(relocationAt + 4, relocation.what, true);
+    relocationAt += relocationSize;
   }
+  image.set(program.data, dataOffset);
+  image.set(text, dataOffset + program.data.length);
   return image;
+}
+
+/** The notes as they follow the program's own data, each once, and where each one is. */
+function collectNotes(program: LaunchProgram): { readonly notes: ReadonlyMap<string, number>; readonly text: Uint8Array } {
+  const notes = new Map<string, number>();
+  let text = new Uint8Array(16384);
+  let used = 0;
+  for (const section of program.sections) {
+    for (const { note } of section.ops) {
+      if (notes.has(note)) continue;
+      if (used + note.length * 3 + 1 > text.length) {
+        const bigger = new Uint8Array((text.length + note.length * 3) * 2);
+        bigger.set(text);
+        text = bigger;
+      }
+      notes.set(note, program.data.length + used);
+      used += putText(text, used, note);
+      text[used] = 0;
+      used += 1;
+    }
+  }
+  return { notes, text: text.subarray(0, used) };
+}
+
+function putOp(view: DataView, at: number, op: Op, note: number, firstRule: number): void {
+  view.setUint16(at, codes[op.code], true);
+  view.setUint16(at + 2, op.flags, true);
+  view.setUint32(at + 4, op.nr, true);
+  view.setUint32(at + 8, note, true);
+  if (op.block !== null) view.setUint32(at + 12, op.block.start, true);
+  else if (op.target !== null) view.setUint32(at + 12, resolve(op.target), true);
+  view.setUint16(at + 16, op.out === null ? noSlot : op.out.index, true);
+  view.setUint16(at + 18, op.rules.length, true);
+  view.setUint32(at + 20, firstRule, true);
+  const { args } = op;
+  for (let index = 0; index < args.length; index += 1) {
+    const value = args[index];
+    if (value !== undefined) putValue(view, at + 24 + index * 8, at + 72 + index, value);
+  }
 }
 
 function resolve(target: Label): number {
@@ -84,9 +114,11 @@ function resolve(target: Label): number {
   return target.section.start + target.position;
 }
 
-function putRule(view: DataView, at: number, rule: Rule, opIndex: number): void {
+function putRule(view: DataView, at: number, rule: Rule, opIndex: number, ops: number): void {
+  const target = rule.to === "next" ? opIndex + 1 : resolve(rule.to);
+  if (target >= ops) throw new Error("a rule of the last operation leads beyond the program's end");
   view.setInt32(at, rule.on === "any" ? 0 : rule.on, true);
-  view.setUint32(at + 4, rule.to === "next" ? opIndex + 1 : resolve(rule.to), true);
+  view.setUint32(at + 4, target, true);
 }
 
 function putValue(view: DataView, at: number, tagAt: number, value: Value): void {
