@@ -155,7 +155,10 @@ export const nicRows: readonly NicRow[] = [
     sub: "link",
     doc: "Device of the host: the bridge of a veth, the parent of the other types.",
   }),
-  one<string>("name", anyText, asIs, { sub: "name", doc: "Name in the container. Default ethN." }),
+  {
+    ...one<string>("name", anyText, asIs, { sub: "name", doc: "Name in the container. Default ethN." }),
+    get: (nic) => nic.name?.value ?? (nic.type?.value === "empty" ? "lo" : ""),
+  },
   one<string>("hwaddr", anyText, asIs, {
     sub: "hwaddr",
     doc: "MAC address; an x stands for a random digit, and the result is written back to the file.",

@@ -48,6 +48,8 @@ const differences = `## Where islet differs from LXC
 - Capability names are taken in any case and with \`cap_\` in front.
 - An \`lxc.environment = NAME\` whose variable is missing fails the start, not the reading of the file: the container can still be listed and stopped.
 - \`lxc.mount.auto\` is read back with \`:force\`, which LXC 5 leaves out together with the word before it.
+- \`lxc.cap.drop\` and \`lxc.cap.keep\` are read back each by itself; LXC 5 shows the list of the one for the other too.
+- \`lxc.rootfs.mount\` is read back as empty where it is not set; LXC shows a directory of its build, which islet does not use.
 - IPv4 addresses without a prefix get the one of their class: 8, 16 or 24 (LXC 5.0.2 gives 8 to all).
 - No \`lxc.net\` at all means an empty network namespace, as since LXC 1.0. That holds for files with old names too, although LXC 0.7 and 0.9 shared the
   host's network then: write \`lxc.net.0.type = none\` for that.

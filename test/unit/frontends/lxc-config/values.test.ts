@@ -54,6 +54,7 @@ const measured: readonly (readonly [config: string, key: string, shown: string])
   ["lxc.net.3.type = veth\nlxc.net.0.type = macvlan", "lxc.net", "macvlan\nveth\n"],
   ["lxc.net.0.flags = up", "lxc.net.0.type", "empty"],
   ["lxc.net.0.flags = up", "lxc.net", "empty\n"],
+  ["lxc.net.0.type = empty", "lxc.net.0.name", "lo"],
   ["lxc.net.007.type = veth", "lxc.net.7.type", "veth"],
   ["lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.0.3.5", "lxc.net.0.ipv4.address", "10.0.3.5/8"],
   ["lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 0.0.0.0/0", "lxc.net.0.ipv4.address", "0.0.0.0/0"],
