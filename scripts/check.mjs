@@ -24,7 +24,7 @@ export const checks = {
   "lint: oxlint, typed rules included, finds nothing": () =>
     output(run(tool("oxlint"), ["--type-aware", "--deny-warnings", "src", "test", "bench", "scripts"])),
   "format: prettier would change nothing": () => {
-    const result = run(tool("prettier"), ["--list-different", "--cache", "--cache-location", "node_modules/.cache/prettier", "."]);
+    const result = run(tool("prettier"), ["--list-different", "--cache", "."]);
     return result.ok ? "" : `not formatted (npm run format):\n${result.stdout}${result.stderr}`.trim();
   },
   "format: clang-format would change nothing": () => {

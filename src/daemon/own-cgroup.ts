@@ -14,7 +14,10 @@ export interface OwnCgroup {
 const directoryName = "islet";
 
 export function createOwnCgroup(layout: CgroupLayout): OwnCgroup {
-  const places = [...layout.legacy.map((item) => ({ mount: item.mount, own: item.own, cpuset: item.controllers.includes("cpuset") })), ...(layout.unified === null ? [] : [{ mount: layout.unified.mount, own: layout.unified.own, cpuset: false }])];
+  const places = [
+    ...layout.legacy.map((item) => ({ mount: item.mount, own: item.own, cpuset: item.controllers.includes("cpuset") })),
+    ...(layout.unified === null ? [] : [{ mount: layout.unified.mount, own: layout.unified.own, cpuset: false }]),
+  ];
   const entered: (typeof places)[number][] = [];
   return {
     enter(): void {
@@ -48,7 +51,6 @@ function inheritCpuset(mount: string, path: string): void {
     writeFileSync(`${path}/${file}`, readTrimmed(`${mount}/${file}`));
   }
 }
-
 
 function readTrimmed(path: string): string {
   return readFileSync(path, "utf8").trim();

@@ -144,7 +144,13 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
     const name = hello.argv[0] ?? "islet";
     const session: CommandSession = {
       argv: hello.argv,
-      caller: { uid: peer.uid, gid: peer.gid, pid: peer.pid, environment: environmentOf(hello.environment), cwd: hello.cwd },
+      caller: {
+        uid: peer.uid,
+        gid: peer.gid,
+        pid: peer.pid,
+        environment: environmentOf(hello.environment),
+        cwd: hello.cwd,
+      },
       stdio: [stdin, stdout, stderr],
       terminals: hello.terminals,
       rows: hello.rows,
@@ -165,7 +171,14 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
         return new Promise((resolve) => {
           relay = { resolve, onResize: options.onResize, onSignal: options.onSignal };
           const flags = (options.escape === null ? 0 : 1) | (options.onSignal === null ? 0 : 2) | 4;
-          channel.send(clientFrames.relay, writer().u32(flags).u32(options.escape ?? 0).finish(), [descriptor]);
+          channel.send(
+            clientFrames.relay,
+            writer()
+              .u32(flags)
+              .u32(options.escape ?? 0)
+              .finish(),
+            [descriptor],
+          );
         });
       },
     };
@@ -191,4 +204,3 @@ function environmentOf(entries: readonly string[]): Readonly<Record<string, stri
   }
   return out;
 }
-

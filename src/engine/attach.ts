@@ -38,7 +38,10 @@ function namespaceKind(name: string): NamespaceKind {
   const aliases: Readonly<Record<string, NamespaceKind>> = { mnt: "mount", network: "net", utsname: "uts" };
   const lower = name.toLowerCase();
   const kind = namespaceKinds.find((known) => known === (aliases[lower] ?? lower));
-  if (kind === undefined) throw new IsletError("ISLET_BAD_REQUEST", `there is no namespace kind "${name}"`, { hint: `known are ${namespaceKinds.join(", ")}` });
+  if (kind === undefined)
+    throw new IsletError("ISLET_BAD_REQUEST", `there is no namespace kind "${name}"`, {
+      hint: `known are ${namespaceKinds.join(", ")}`,
+    });
   return kind;
 }
 
@@ -49,7 +52,8 @@ function attachEnvironment(meta: MonitorMeta, options: AttachOptions): readonly 
     const at = entry.indexOf("=");
     if (at > 0) out.set(entry.slice(0, at), entry.slice(at + 1));
   };
-  if (options.environment === "keep") for (const [name, value] of Object.entries(options.caller.environment)) out.set(name, value);
+  if (options.environment === "keep")
+    for (const [name, value] of Object.entries(options.caller.environment)) out.set(name, value);
   else {
     for (const name of options.keepNames) {
       const value = options.caller.environment[name];

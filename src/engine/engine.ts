@@ -126,7 +126,11 @@ export interface CreateOptions {
   /**
    * Fills the container's directory (config and rootfs exist by then, the rootfs empty or as the driver made it). A throw undoes the creation.
    */
-  readonly populate: (paths: { readonly directory: string; readonly config: string; readonly rootfs: string }) => Promise<void>;
+  readonly populate: (paths: {
+    readonly directory: string;
+    readonly config: string;
+    readonly rootfs: string;
+  }) => Promise<void>;
   /** Make the directory DIR/rootfs; false for "none". */
   readonly rootfs: boolean;
   /** Rootfs elsewhere (lxc-create --dir); null: DIR/rootfs. */
@@ -180,7 +184,11 @@ export interface Engine {
   wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
   attach(id: ContainerId, options: AttachOptions): Promise<ClientTask>;
   /** A command of the host, run in the caller's process tree with its stdio, in a mount namespace of its own (templates). Its result is the exit status. */
-  hostCommand(argv: readonly string[], caller: Caller, extraEnvironment: Readonly<Record<string, string>>): Promise<ClientTask>;
+  hostCommand(
+    argv: readonly string[],
+    caller: Caller,
+    extraEnvironment: Readonly<Record<string, string>>,
+  ): Promise<ClientTask>;
   /** A stream socket joined with the container's console; the caller closes it. */
   console(id: ContainerId, options: { readonly replay: boolean }): Promise<number>;
   resizeConsole(id: ContainerId, rows: number, columns: number): Promise<void>;
@@ -209,7 +217,14 @@ export interface CommandSession {
   /** The client runs the program; resolves with its result. A failed program rejects with `explainFailure`'s error. */
   run(task: ClientTask): Promise<number>;
   /** Joins the client's terminal (raw) with the descriptor until it closes or the escape key (a byte, or null) is pressed. */
-  relay(descriptor: number, options: { readonly escape: number | null; readonly onResize: (rows: number, columns: number) => void; readonly onSignal: ((signal: number) => void) | null }): Promise<"closed" | "escape">;
+  relay(
+    descriptor: number,
+    options: {
+      readonly escape: number | null;
+      readonly onResize: (rows: number, columns: number) => void;
+      readonly onSignal: ((signal: number) => void) | null;
+    },
+  ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */
   readonly gone: Promise<never>;
 }

@@ -10,7 +10,12 @@ import { payloadName } from "../plan/cgroup.js";
 import type { StartOptions } from "./engine.js";
 
 /** What this one start needs to know beside the host: gathered as late as possible. */
-export function startFacts(spec: ContainerSpec, host: HostFacts, options: StartOptions, pidOf: (container: string) => number | null): StartFacts {
+export function startFacts(
+  spec: ContainerSpec,
+  host: HostFacts,
+  options: StartOptions,
+  pidOf: (container: string) => number | null,
+): StartFacts {
   return {
     environment: options.caller.environment,
     cgroupSuffix: freeSuffix(spec, host),
@@ -20,7 +25,10 @@ export function startFacts(spec: ContainerSpec, host: HostFacts, options: StartO
     callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
     linkAddresses: linkAddresses(spec),
     pidFile: options.pidFile,
-    stdio: options.stdio === undefined ? null : options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean],
+    stdio:
+      options.stdio === undefined
+        ? null
+        : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
   };
 }
@@ -30,8 +38,12 @@ const maxSuffix = 999;
 
 /** "" unless a cgroup of the container's name is in use by something else: then -1, -2 ... An empty left-over is used again. */
 function freeSuffix(spec: ContainerSpec, host: HostFacts): string {
-  const mounts = [...host.cgroups.legacy.map((hierarchy) => hierarchy.mount), ...(host.cgroups.unified === null ? [] : [host.cgroups.unified.mount])];
-  const used = (suffix: string): boolean => mounts.some((mount) => isPopulated(`${mount}/${payloadName(spec, suffix)}`));
+  const mounts = [
+    ...host.cgroups.legacy.map((hierarchy) => hierarchy.mount),
+    ...(host.cgroups.unified === null ? [] : [host.cgroups.unified.mount]),
+  ];
+  const used = (suffix: string): boolean =>
+    mounts.some((mount) => isPopulated(`${mount}/${payloadName(spec, suffix)}`));
   for (let number = 0; number <= maxSuffix; number += 1) {
     const suffix = number === 0 ? "" : `-${number}`;
     if (!used(suffix)) return suffix;
@@ -48,7 +60,10 @@ function isPopulated(path: string): boolean {
   }
 }
 
-function sharedPids(spec: ContainerSpec, pidOf: (container: string) => number | null): Readonly<Record<string, number>> {
+function sharedPids(
+  spec: ContainerSpec,
+  pidOf: (container: string) => number | null,
+): Readonly<Record<string, number>> {
   const out: Record<string, number> = {};
   for (const kind of namespaceKinds) {
     const choice = spec.namespaces[kind];
@@ -70,7 +85,11 @@ function membership(pid: number): Readonly<Record<string, string>> {
 
 function linkAddresses(spec: ContainerSpec): StartFacts["linkAddresses"] {
   if (spec.network.kind !== "own") return {};
-  const wanted = spec.network.nics.flatMap((nic) => ("link" in nic && nic.link !== null && (nic.gateway4?.kind === "auto" || nic.gateway6?.kind === "auto") ? [nic.link] : []));
+  const wanted = spec.network.nics.flatMap((nic) =>
+    "link" in nic && nic.link !== null && (nic.gateway4?.kind === "auto" || nic.gateway6?.kind === "auto")
+      ? [nic.link]
+      : [],
+  );
   if (wanted.length === 0) return {};
   const all = networkInterfaces();
   const out: Record<string, { ipv4: string | null; ipv6: string | null }> = {};

@@ -20,9 +20,11 @@ export async function freezeContainer(monitor: Monitor, frozen: boolean): Promis
     }
   } else {
     const { unified } = monitor.meta;
-    if (unified === null) throw new IsletError("ISLET_UNSUPPORTED", "freezing needs the freezer controller or cgroup v2");
+    if (unified === null)
+      throw new IsletError("ISLET_UNSUPPORTED", "freezing needs the freezer controller or cgroup v2");
     write(`${unified}/cgroup.freeze`, frozen ? "1" : "0");
-    while (!readFileSync(`${unified}/cgroup.events`, "utf8").includes(`frozen ${frozen ? 1 : 0}`)) await pause(until, monitor, frozen ? "FROZEN" : "THAWED");
+    while (!readFileSync(`${unified}/cgroup.events`, "utf8").includes(`frozen ${frozen ? 1 : 0}`))
+      await pause(until, monitor, frozen ? "FROZEN" : "THAWED");
   }
   if (monitor.state === "RUNNING" || monitor.state === "FROZEN") monitor.state = frozen ? "FROZEN" : "RUNNING";
 }

@@ -8,7 +8,12 @@ import type { Registry } from "./registry.js";
 import { beginConstruction, configFileOf, directoryOf, ioError, removeTree } from "./store.js";
 
 /** Makes the container's directory and config, lets the front end fill it, and leaves all of it or nothing. */
-export async function createContainer(arch: Arch, registry: Registry, id: ContainerId, options: CreateOptions): Promise<void> {
+export async function createContainer(
+  arch: Arch,
+  registry: Registry,
+  id: ContainerId,
+  options: CreateOptions,
+): Promise<void> {
   if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
   const construction = beginConstruction(arch, id);
   const rootfs = options.rootfsPath ?? `${construction.directory}/rootfs`;
@@ -28,19 +33,38 @@ export async function createContainer(arch: Arch, registry: Registry, id: Contai
 }
 
 /** lxc-destroy: refused while others need it or while it runs; then the destroy hooks, the root file system, the directory. */
-export async function destroyContainer(registry: Registry, id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void> {
+export async function destroyContainer(
+  registry: Registry,
+  id: ContainerId,
+  spec: ContainerSpec | null,
+  caller: Caller,
+): Promise<void> {
   const directory = directoryOf(id);
-  if (!existsSync(configFileOf(id))) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+  if (!existsSync(configFileOf(id)))
+    throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
   if (existsSync(`${directory}/lxc_snapshots`)) throw new IsletError("ISLET_HAS_CLONES", `${id.name} has clones`);
   if (hasSnapshots(directory)) throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`);
   if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
   if (spec !== null) {
-    const environment = { ...caller.environment, LXC_NAME: id.name, LXC_CONFIG_FILE: spec.configFile, LXC_ROOTFS_PATH: spec.rootfs.documentPath, LXC_ROOTFS_MOUNT: spec.rootfs.mountPoint ?? "" };
+    const environment = {
+      ...caller.environment,
+      LXC_NAME: id.name,
+      LXC_CONFIG_FILE: spec.configFile,
+      LXC_ROOTFS_PATH: spec.rootfs.documentPath,
+      LXC_ROOTFS_MOUNT: spec.rootfs.mountPoint ?? "",
+    };
     for (const hook of spec.hooks.list) {
-      if (hook.kind === "destroy") await runHook(hook.command, spec.hooks.version === 0 ? [id.name, "lxc", "destroy"] : [], environment, "destroy");
+      if (hook.kind === "destroy")
+        await runHook(
+          hook.command,
+          spec.hooks.version === 0 ? [id.name, "lxc", "destroy"] : [],
+          environment,
+          "destroy",
+        );
     }
     const { source, managed } = spec.rootfs;
-    if (managed && source.kind === "dir" && !source.path.startsWith(`${directory}/`) && isSafeToRemove(source.path)) await removeTree(source.path);
+    if (managed && source.kind === "dir" && !source.path.startsWith(`${directory}/`) && isSafeToRemove(source.path))
+      await removeTree(source.path);
   }
   await removeTree(directory);
 }

@@ -11,11 +11,14 @@ import { payloadPaths } from "../plan/cgroup.js";
 export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: StartFacts): MonitorMeta {
   const paths = payloadPaths(spec, host, start);
   const attach: AttachTarget = {
-    namespaces: namespaceKinds.filter((kind) => spec.namespaces[kind].kind !== "keep" && (kind !== "cgroup" || host.namespaces.includes("cgroup"))),
+    namespaces: namespaceKinds.filter(
+      (kind) => spec.namespaces[kind].kind !== "keep" && (kind !== "cgroup" || host.namespaces.includes("cgroup")),
+    ),
     userNamespace: spec.namespaces.user.kind === "new",
     capabilities: spec.security.capabilities,
     noNewPrivileges: spec.security.noNewPrivileges,
-    seccomp: spec.security.seccomp === null ? null : { file: spec.security.seccomp.file, text: spec.security.seccomp.text },
+    seccomp:
+      spec.security.seccomp === null ? null : { file: spec.security.seccomp.file, text: spec.security.seccomp.text },
     personality: spec.process.personality,
     apparmor: spec.security.apparmor.profile?.value ?? null,
     legacyCgroups: paths.legacy.map((item) => item.inner ?? item.path),
@@ -45,6 +48,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
 function hostLinks(spec: ContainerSpec, start: StartFacts): readonly string[] {
   if (spec.network.kind !== "own") return [];
   const names = nicNames(spec.network.nics);
-  return spec.network.nics.flatMap((nic, index) => (nic.type === "veth" && names[index] !== null ? [nearName(nic.pair, nic.index, start.random)] : []));
+  return spec.network.nics.flatMap((nic, index) =>
+    nic.type === "veth" && names[index] !== null ? [nearName(nic.pair, nic.index, start.random)] : [],
+  );
 }
-

@@ -18,5 +18,9 @@ function counter(link: string, name: string): bigint {
 
 /** Byte counts of the host's ends; those that are gone are left out. */
 export function linksOf(names: readonly string[]): readonly LinkStatus[] {
-  return names.map((hostName) => ({ hostName, txBytes: counter(hostName, "tx_bytes"), rxBytes: counter(hostName, "rx_bytes") }));
+  return names.map((hostName) => ({
+    hostName,
+    txBytes: counter(hostName, "tx_bytes"),
+    rxBytes: counter(hostName, "rx_bytes"),
+  }));
 }

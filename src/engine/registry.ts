@@ -109,7 +109,12 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
         if (timeout !== null) {
           timer = setTimeout(() => {
             waiters.delete(waiter);
-            reject(new IsletError("ISLET_TIMEOUT", `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`));
+            reject(
+              new IsletError(
+                "ISLET_TIMEOUT",
+                `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`,
+              ),
+            );
           }, timeout);
         }
       });

@@ -26,7 +26,8 @@ export async function stopContainer(registry: Registry, id: ContainerId, options
     if (again === null) return { killed: false };
     const reached = await again;
     if (reached.state === "STARTING") await registry.wait(id, ["RUNNING", "STOPPED"], options.timeout);
-    if (registry.status(id).state === "STOPPED") throw new IsletError("ISLET_NOT_RUNNING", `${id.name} stopped instead of starting again`);
+    if (registry.status(id).state === "STOPPED")
+      throw new IsletError("ISLET_NOT_RUNNING", `${id.name} stopped instead of starting again`);
     return { killed: false };
   }
   const stopped = registry.wait(id, ["STOPPED"], options.timeout === 0 ? null : options.timeout);

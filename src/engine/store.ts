@@ -1,4 +1,18 @@
-import { constants, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync, writeSync } from "node:fs";
+import {
+  constants,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
 import { nameProblem } from "../spec/name.js";
@@ -43,19 +57,30 @@ export function definedNames(storePath: string): readonly string[] {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw ioError(`list ${storePath}`, error);
   }
-  return entries.filter((name) => !name.startsWith(".") && existsSync(`${storePath}/${name}/config`) && !existsSync(`${storePath}/${name}/partial`)).sort();
+  return entries
+    .filter(
+      (name) =>
+        !name.startsWith(".") &&
+        existsSync(`${storePath}/${name}/config`) &&
+        !existsSync(`${storePath}/${name}/partial`),
+    )
+    .sort();
 }
 
 /** Largest config we read, bytes. */
 const maxConfig = 16 * 1024 * 1024;
 
-export async function readConfigText(arch: Arch, id: ContainerId): Promise<{ readonly file: string; readonly text: string } | null> {
+export async function readConfigText(
+  arch: Arch,
+  id: ContainerId,
+): Promise<{ readonly file: string; readonly text: string } | null> {
   checkName(id.name);
   const file = configFileOf(id);
   await settlePartial(arch, id);
   try {
     const found = statSync(file);
-    if (!found.isFile() || found.size > maxConfig) throw new IsletError("ISLET_BAD_CONFIG", `${file} is not a configuration file`);
+    if (!found.isFile() || found.size > maxConfig)
+      throw new IsletError("ISLET_BAD_CONFIG", `${file} is not a configuration file`);
     return { file, text: readFileSync(file, "utf8") };
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
@@ -75,7 +100,10 @@ async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
     throw ioError(`look at ${partial}`, error);
   }
   try {
-    if (!lockWhole(arch, fd)) throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, { hint: "wait until its creation has ended" });
+    if (!lockWhole(arch, fd))
+      throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, {
+        hint: "wait until its creation has ended",
+      });
     await removeTree(directoryOf(id));
   } finally {
     closeSync(fd);
@@ -93,7 +121,11 @@ export function lockWhole(arch: Arch, fd: number): boolean {
 export function writeWhole(path: string, text: string, mode: number): void {
   const temporary = `${path}.islet-${process.pid}`;
   try {
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, mode);
+    const fd = openSync(
+      temporary,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW,
+      mode,
+    );
     try {
       writeSync(fd, text);
       fsyncSync(fd);
@@ -128,7 +160,9 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw ioError(`make ${directory}`, error);
     if (existsSync(configFileOf(id))) throw new IsletError("ISLET_EXISTS", `the container ${id.name} exists already`);
-    throw new IsletError("ISLET_EXISTS", `${directory} exists already and is not a container`, { hint: "remove it or choose another name" });
+    throw new IsletError("ISLET_EXISTS", `${directory} exists already and is not a container`, {
+      hint: "remove it or choose another name",
+    });
   }
   let fd: number;
   try {
@@ -177,9 +211,11 @@ async function removeBelow(path: string, device: number): Promise<void> {
       continue;
     }
     const found = await lstat(child);
-    if (found.dev !== device) throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, { hint: "unmount it first" });
+    if (found.dev !== device)
+      throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, {
+        hint: "unmount it first",
+      });
     await removeBelow(child, device);
     await rmdir(child);
   }
 }
-

@@ -17,20 +17,32 @@ function number(path: string): bigint | null {
 
 /** What the payload cgroups account, on whichever version has the controller. */
 export function readUsage(meta: MonitorMeta): ResourceUsage {
-  const legacy = (controller: string): string | null => meta.cgroups.find((item) => item.controllers.includes(controller))?.path ?? null;
+  const legacy = (controller: string): string | null =>
+    meta.cgroups.find((item) => item.controllers.includes(controller))?.path ?? null;
   const on = (controller: string, file: string): bigint | null => {
     const path = legacy(controller);
     return path === null ? null : number(`${path}/${file}`);
   };
   const unified = meta.unified;
-  const memory = on("memory", "memory.usage_in_bytes") ?? (unified === null ? null : number(`${unified}/memory.current`));
+  const memory =
+    on("memory", "memory.usage_in_bytes") ?? (unified === null ? null : number(`${unified}/memory.current`));
   const memsw = on("memory", "memory.memsw.usage_in_bytes");
   return {
-    cpuNanoseconds: on("cpuacct", "cpuacct.usage") ?? (unified === null ? null : cpuOfUnified(read(`${unified}/cpu.stat`))),
+    cpuNanoseconds:
+      on("cpuacct", "cpuacct.usage") ?? (unified === null ? null : cpuOfUnified(read(`${unified}/cpu.stat`))),
     blkioBytes: blkioTotal(legacy("blkio")) ?? (unified === null ? null : ioOfUnified(read(`${unified}/io.stat`))),
     memoryBytes: memory,
-    kernelMemoryBytes: on("memory", "memory.kmem.usage_in_bytes") ?? (unified === null ? null : field(read(`${unified}/memory.stat`), "kernel")),
-    swapBytes: memsw !== null && memory !== null ? (memsw > memory ? memsw - memory : 0n) : unified === null ? null : number(`${unified}/memory.swap.current`),
+    kernelMemoryBytes:
+      on("memory", "memory.kmem.usage_in_bytes") ??
+      (unified === null ? null : field(read(`${unified}/memory.stat`), "kernel")),
+    swapBytes:
+      memsw !== null && memory !== null
+        ? memsw > memory
+          ? memsw - memory
+          : 0n
+        : unified === null
+          ? null
+          : number(`${unified}/memory.swap.current`),
   };
 }
 

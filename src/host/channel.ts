@@ -1,5 +1,15 @@
 import { errnoName } from "../sys/errno.js";
-import { type Watch, closeFd, receiveMessage, sendMessage, watch, watchError, watchHangup, watchIn, watchOut } from "./addon.js";
+import {
+  type Watch,
+  closeFd,
+  receiveMessage,
+  sendMessage,
+  watch,
+  watchError,
+  watchHangup,
+  watchIn,
+  watchOut,
+} from "./addon.js";
 
 /** A stream socket that carries frames and descriptors (docs/protocol/control.md). */
 export interface Frame {

@@ -2,7 +2,15 @@ import { IsletError } from "../base/errors.js";
 import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
 import { errnoName } from "../sys/errno.js";
-import { type NetlinkMessage, attributeU32, netlinkMessage, parseAttributes, parseMessages, parseNetlinkError, raw } from "../sys/nlmsg.js";
+import {
+  type NetlinkMessage,
+  attributeU32,
+  netlinkMessage,
+  parseAttributes,
+  parseMessages,
+  parseNetlinkError,
+  raw,
+} from "../sys/nlmsg.js";
 import { parseAddresses, parseLinks } from "../sys/netlink-parse.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
@@ -46,7 +54,14 @@ function open(arch: Arch): Socket {
 }
 
 function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Array {
-  const sent = syscall(requireSyscall(socket.arch, "sendto"), [socket.fd, message.bytes, message.bytes.length, 0, 0, 0]);
+  const sent = syscall(requireSyscall(socket.arch, "sendto"), [
+    socket.fd,
+    message.bytes,
+    message.bytes.length,
+    0,
+    0,
+    0,
+  ]);
   if (sent < 0) throw new IsletError("ISLET_IO", `cannot ask the kernel for interfaces: ${errnoName(sent)}`);
   const parts: Uint8Array[] = [];
   for (;;) {
@@ -70,12 +85,25 @@ function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Arra
 function namespaceId(socket: Socket, pid: number): number | null {
   const empty = raw(new Uint8Array(4));
   for (let round = 0; round < 2; round += 1) {
-    const answer = parseMessages(ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(NETNSA_PID, pid)), false))[0];
+    const answer = parseMessages(
+      ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(NETNSA_PID, pid)), false),
+    )[0];
     if (answer === undefined || parseNetlinkError(answer) !== undefined) return null;
     const id = parseAttributes(answer.payload.subarray(4)).get(NETNSA_NSID);
     const value = id === undefined ? -1 : new DataView(id.buffer, id.byteOffset, 4).getInt32(0, true);
     if (value >= 0) return value;
-    ask(socket, netlinkMessage(RTM_NEWNSID, REQUEST_ACK, 2, empty, attributeU32(NETNSA_PID, pid), attributeU32(NETNSA_NSID, 0xffffffff)), false);
+    ask(
+      socket,
+      netlinkMessage(
+        RTM_NEWNSID,
+        REQUEST_ACK,
+        2,
+        empty,
+        attributeU32(NETNSA_PID, pid),
+        attributeU32(NETNSA_NSID, 0xffffffff),
+      ),
+      false,
+    );
   }
   return null;
 }
@@ -86,17 +114,35 @@ export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInte
   try {
     const id = namespaceId(socket, pid);
     if (id === null) return [];
-    const links = parseLinks(ask(socket, netlinkMessage(RTM_NEWLINK_DUMP, DUMP, 3, raw(new Uint8Array(16)), attributeU32(IFLA_TARGET_NETNSID, id)), true)).items;
-    const addresses = parseAddresses(ask(socket, netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)), true)).items;
+    const links = parseLinks(
+      ask(
+        socket,
+        netlinkMessage(RTM_NEWLINK_DUMP, DUMP, 3, raw(new Uint8Array(16)), attributeU32(IFLA_TARGET_NETNSID, id)),
+        true,
+      ),
+    ).items;
+    const addresses = parseAddresses(
+      ask(
+        socket,
+        netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)),
+        true,
+      ),
+    ).items;
     const ifUp = 0x1;
     return links
       .filter((link) => link.name !== "lo")
       .map((link) => {
-        const own = addresses.filter((address) => address.index === link.index && address.scope !== 253).map((address) => address.address);
-        return { name: link.name, up: (link.flags & ifUp) !== 0, ipv4: own.filter((text) => !text.includes(":")), ipv6: own.filter((text) => text.includes(":")) };
+        const own = addresses
+          .filter((address) => address.index === link.index && address.scope !== 253)
+          .map((address) => address.address);
+        return {
+          name: link.name,
+          up: (link.flags & ifUp) !== 0,
+          ipv4: own.filter((text) => !text.includes(":")),
+          ipv6: own.filter((text) => text.includes(":")),
+        };
       });
   } finally {
     closeFd(socket.fd);
   }
 }
-

@@ -7,14 +7,24 @@ import { arch as nodeArch } from "node:os";
 /** What the planner must know of this machine; read once, when the daemon starts. */
 export function probeHost(runtimeDir: string): HostFacts {
   const arch = archFromUname(nodeArch() === "x64" ? "x86_64" : "aarch64");
-  if (arch === undefined) throw new IsletError("ISLET_UNSUPPORTED", `islet runs on x86_64 and arm64, not on ${nodeArch()}`);
+  if (arch === undefined)
+    throw new IsletError("ISLET_UNSUPPORTED", `islet runs on x86_64 and arm64, not on ${nodeArch()}`);
   return {
     arch,
     runtimeDir,
     lastCapability: Number(firstLine("/proc/sys/kernel/cap_last_cap") || "40"),
-    cgroups: cgroupLayout(readFileSync("/proc/self/mountinfo", "utf8"), readFileSync("/proc/self/cgroup", "utf8"), (path) => firstLine(path)),
-    namespaces: readdirSync("/proc/self/ns").filter((name) => !name.includes("_for_")).map((name) => (name === "mnt" ? "mount" : name)),
-    lsm: { apparmor: firstLine("/sys/module/apparmor/parameters/enabled") === "Y", selinux: existsSync("/sys/fs/selinux/enforce") },
+    cgroups: cgroupLayout(
+      readFileSync("/proc/self/mountinfo", "utf8"),
+      readFileSync("/proc/self/cgroup", "utf8"),
+      (path) => firstLine(path),
+    ),
+    namespaces: readdirSync("/proc/self/ns")
+      .filter((name) => !name.includes("_for_"))
+      .map((name) => (name === "mnt" ? "mount" : name)),
+    lsm: {
+      apparmor: firstLine("/sys/module/apparmor/parameters/enabled") === "Y",
+      selinux: existsSync("/sys/fs/selinux/enforce"),
+    },
     inUserNamespace: firstLine("/proc/self/uid_map").trim().split(/\s+/).join(" ") !== "0 0 4294967295",
     openFilesHard: openFilesHard(readFileSync("/proc/self/limits", "utf8")),
     cpus: firstLine("/sys/devices/system/cpu/online") || "0",
@@ -51,11 +61,22 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
     const mount = unescape(before.split(" ")[4] ?? "");
     const [fstype, , options = ""] = after.split(" ");
     if (fstype === "cgroup2" && unified === null) {
-      unified = { mount, controllers: read(`${mount}/cgroup.controllers`).split(" ").filter(Boolean), own: own.get("") ?? "/" };
+      unified = {
+        mount,
+        controllers: read(`${mount}/cgroup.controllers`).split(" ").filter(Boolean),
+        own: own.get("") ?? "/",
+      };
     } else if (fstype === "cgroup") {
-      const controllers = options.split(",").filter((option) => !["rw", "ro", "xattr", "clone_children", "noprefix", "nosuid", "relatime"].includes(option) && !option.startsWith("release_agent="));
+      const controllers = options
+        .split(",")
+        .filter(
+          (option) =>
+            !["rw", "ro", "xattr", "clone_children", "noprefix", "nosuid", "relatime"].includes(option) &&
+            !option.startsWith("release_agent="),
+        );
       const key = controllers.join(",");
-      if (!legacy.some((known) => known.controllers.join(",") === key)) legacy.push({ mount, controllers, own: own.get(key) ?? "/" });
+      if (!legacy.some((known) => known.controllers.join(",") === key))
+        legacy.push({ mount, controllers, own: own.get(key) ?? "/" });
     }
   }
   return { unified, legacy };

@@ -2,7 +2,17 @@ import { IsletError } from "../base/errors.js";
 
 /** Payloads of the control protocols (docs/protocol/control.md): numbers are frozen and only appended to. */
 
-export const clientFrames = { hello: 1, out: 2, exit: 3, run: 4, result: 5, relay: 6, winch: 7, signal: 8, hungup: 9 } as const;
+export const clientFrames = {
+  hello: 1,
+  out: 2,
+  exit: 3,
+  run: 4,
+  result: 5,
+  relay: 6,
+  winch: 7,
+  signal: 8,
+  hungup: 9,
+} as const;
 
 export const monitorFrames = {
   start: 1,
@@ -141,7 +151,16 @@ export function decodeHello(payload: Uint8Array): Hello {
   const cwd = from.text();
   const argv = from.texts();
   const environment = from.texts();
-  return { version, terminals: [(ttys & 1) !== 0, (ttys & 2) !== 0, (ttys & 4) !== 0], rows, columns, umask, cwd, argv, environment };
+  return {
+    version,
+    terminals: [(ttys & 1) !== 0, (ttys & 2) !== 0, (ttys & 4) !== 0],
+    rows,
+    columns,
+    umask,
+    cwd,
+    argv,
+    environment,
+  };
 }
 
 export interface MonitorInfo {
@@ -163,7 +182,14 @@ export function decodeInfo(payload: Uint8Array): MonitorInfo {
   const exit = from.u32();
   const startedNs = from.u64();
   const reboots = from.u32();
-  return { state, pid: pid > 0 ? pid : null, exit: exit === noExit ? null : exit, startedNs, reboots, meta: from.text() };
+  return {
+    state,
+    pid: pid > 0 ? pid : null,
+    exit: exit === noExit ? null : exit,
+    startedNs,
+    reboots,
+    meta: from.text(),
+  };
 }
 
 export function decodeState(payload: Uint8Array): { readonly state: number; readonly exit: number | null } {

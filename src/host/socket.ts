@@ -10,12 +10,20 @@ import { closeFd, syscall, watch } from "./addon.js";
 /** Unix stream sockets by path (unix(7)), as descriptors that can be handed on. */
 
 function must(result: number, what: string, call: string): number {
-  if (result < 0) throw new IsletError("ISLET_IO", `cannot ${what}: ${errnoName(result)} (${strerror(result)})`, { errno: errnoName(result), syscall: call });
+  if (result < 0)
+    throw new IsletError("ISLET_IO", `cannot ${what}: ${errnoName(result)} (${strerror(result)})`, {
+      errno: errnoName(result),
+      syscall: call,
+    });
   return result;
 }
 
 export function listenUnix(arch: Arch, path: string, backlog: number): number {
-  const fd = must(syscall(requireSyscall(arch, "socket"), [1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0]), "make a socket", "socket");
+  const fd = must(
+    syscall(requireSyscall(arch, "socket"), [1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0]),
+    "make a socket",
+    "socket",
+  );
   try {
     const address = sockaddrUnixPath(path);
     const bound = syscall(requireSyscall(arch, "bind"), [fd, address, address.length]);
@@ -34,7 +42,11 @@ export function listenUnix(arch: Arch, path: string, backlog: number): number {
 
 /** A connected descriptor; null when nobody listens there. */
 export function connectUnix(arch: Arch, path: string): number | null {
-  const fd = must(syscall(requireSyscall(arch, "socket"), [1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0]), "make a socket", "socket");
+  const fd = must(
+    syscall(requireSyscall(arch, "socket"), [1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0]),
+    "make a socket",
+    "socket",
+  );
   const address = sockaddrUnixPath(path);
   const result = syscall(requireSyscall(arch, "connect"), [fd, address, address.length]);
   if (result === 0) return fd;
@@ -60,7 +72,11 @@ export function acceptAll(arch: Arch, fd: number, accepted: (connection: number)
 /** Both ends of a stream socket pair; `blocking`: for ends that go to other processes. */
 export function socketPair(arch: Arch): readonly [number, number] {
   const both = new Uint8Array(8);
-  must(syscall(requireSyscall(arch, "socketpair"), [1, SOCK_STREAM | SOCK_CLOEXEC, 0, both]), "make a socket pair", "socketpair");
+  must(
+    syscall(requireSyscall(arch, "socketpair"), [1, SOCK_STREAM | SOCK_CLOEXEC, 0, both]),
+    "make a socket pair",
+    "socketpair",
+  );
   const view = new DataView(both.buffer);
   return [view.getInt32(0, true), view.getInt32(4, true)];
 }

@@ -1,11 +1,53 @@
 import type { HostFacts } from "../spec/host.js";
 import type { NamespaceKind } from "../spec/namespace.js";
 import type { CapabilityRule } from "../spec/security.js";
-import { type Block, beginProgram, blob, buffer, call, clone, cwdFd, data, defer, end, finishProgram, fail, goOn, imm, jump, label, load, nil, place, presetSlot, slot, store, str, stringArray, tell, wait, within } from "../program/assembler.js";
+import {
+  type Block,
+  beginProgram,
+  blob,
+  buffer,
+  call,
+  clone,
+  cwdFd,
+  data,
+  defer,
+  end,
+  finishProgram,
+  fail,
+  goOn,
+  imm,
+  jump,
+  label,
+  load,
+  nil,
+  place,
+  presetSlot,
+  slot,
+  store,
+  str,
+  stringArray,
+  tell,
+  wait,
+  within,
+} from "../program/assembler.js";
 import { cloneArguments, close, flagsOf, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
-import { CLONE_FLAGS, CLONE_INTO_CGROUP, CLONE_NEWPID, CLONE_PIDFD, O_NOCTTY, O_PATH, O_RDWR, O_WRONLY, PR_SET_DUMPABLE, TIOCGPTPEER, TIOCSCTTY, TIOCSPTLCK, openFlags } from "../sys/flags.js";
+import {
+  CLONE_FLAGS,
+  CLONE_INTO_CGROUP,
+  CLONE_NEWPID,
+  CLONE_PIDFD,
+  O_NOCTTY,
+  O_PATH,
+  O_RDWR,
+  O_WRONLY,
+  PR_SET_DUMPABLE,
+  TIOCGPTPEER,
+  TIOCSCTTY,
+  TIOCSPTLCK,
+  openFlags,
+} from "../sys/flags.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
 import { sockFprogWith } from "../sys/structs.js";
 import { joinTasks, openTasks } from "./cgroup.js";
@@ -69,22 +111,46 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
   const kinds = request.namespaces ?? target.namespaces;
   const withTerminal = request.terminals.some(Boolean);
   // A hostile root inside must not find the client's child traceable before it has shed what it inherited.
-  call(client, "prctl", [imm(PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), imm(0), imm(0), imm(0), imm(0)], { note: "forbid tracing" });
+  call(client, "prctl", [imm(PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), imm(0), imm(0), imm(0), imm(0)], {
+    note: "forbid tracing",
+  });
   const cgroup = request.joinCgroup && target.unifiedCgroup !== null ? openUnified(client, target.unifiedCgroup) : null;
   pair(client, "socketpair", sync, childSync, "make the socket pair");
   if (kinds.includes("pid")) {
-    call(client, "setns", [init, flagsOf(CLONE_FLAGS, CLONE_NEWPID)], { note: "enter the container's pid namespace", hints: { ESRCH: "the container has just stopped" } });
+    call(client, "setns", [init, flagsOf(CLONE_FLAGS, CLONE_NEWPID)], {
+      note: "enter the container's pid namespace",
+      hints: { ESRCH: "the container has just stopped" },
+    });
   }
   const room = buffer(build, 8, pidfd.name);
   const tasks = request.joinCgroup ? openTasks(client, target.legacyCgroups) : [];
-  const args = cloneArguments(client, BigInt(CLONE_PIDFD) | (cgroup === null ? 0n : CLONE_INTO_CGROUP), signalChild, room, cgroup);
-  clone(client, "attached process", args, { note: "make the process", out: pid, hints: { EAGAIN: "the limit of processes is reached (pids.max of the container)" } }, (child) => {
-    load(client, pidfd, room, 4, "take its pidfd");
-    defer(client, "end the process", "end the process on failure", (undo) => {
-      call(undo, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], { note: "kill the process", on: [{ on: "any", to: "next" }] });
-    });
-    planAttached(child, target, request, host, { init, sync, childSync, kinds, withTerminal, tasks });
-  });
+  const args = cloneArguments(
+    client,
+    BigInt(CLONE_PIDFD) | (cgroup === null ? 0n : CLONE_INTO_CGROUP),
+    signalChild,
+    room,
+    cgroup,
+  );
+  clone(
+    client,
+    "attached process",
+    args,
+    {
+      note: "make the process",
+      out: pid,
+      hints: { EAGAIN: "the limit of processes is reached (pids.max of the container)" },
+    },
+    (child) => {
+      load(client, pidfd, room, 4, "take its pidfd");
+      defer(client, "end the process", "end the process on failure", (undo) => {
+        call(undo, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
+          note: "kill the process",
+          on: [{ on: "any", to: "next" }],
+        });
+      });
+      planAttached(child, target, request, host, { init, sync, childSync, kinds, withTerminal, tasks });
+    },
+  );
   close(client, childSync, "close the child's end");
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
   if (withTerminal) takeTerminal(client, sync, pidfd);
@@ -106,7 +172,9 @@ interface Ends {
 
 function openUnified(client: Block, path: string): Slot {
   const fd = slot(client.build, "payload.cgroup");
-  openat(client, cwdFd, path, O_PATH | openFlags(client.build.arch).O_DIRECTORY, fd, { note: `open the cgroup ${path}` });
+  openat(client, cwdFd, path, O_PATH | openFlags(client.build.arch).O_DIRECTORY, fd, {
+    note: `open the cgroup ${path}`,
+  });
   return fd;
 }
 
@@ -118,7 +186,13 @@ function takeTerminal(client: Block, sync: Slot, pidfd: Slot): void {
   call(client, "read", [sync, message, imm(4)], { note: "wait for the terminal", waitIn: true, full: true });
   load(client, theirs, message, 4, "take the number of the terminal's descriptor");
   call(client, "pidfd_getfd", [pidfd, theirs, imm(0)], { note: "take over the terminal", out: master });
-  tell(client, tells.ignoreInterrupts, "ignore_interrupts", imm(1), "the terminal's interrupts go to the process inside");
+  tell(
+    client,
+    tells.ignoreInterrupts,
+    "ignore_interrupts",
+    imm(1),
+    "the terminal's interrupts go to the process inside",
+  );
   tell(client, tells.relay, "relay", master, "the client relays the terminal");
 }
 
@@ -127,19 +201,30 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
   const labelFile = request.confine && host.lsm.apparmor && target.apparmor !== null ? slot(build, "label") : null;
   close(child, ends.sync, "close the client's end");
   if (ends.tasks.length > 0) joinTasks(child, target.legacyCgroups, ends.tasks);
-  if (labelFile !== null) openat(child, cwdFd, "/proc/thread-self/attr/apparmor/exec", O_WRONLY, labelFile, { note: "open the process's label" });
+  if (labelFile !== null)
+    openat(child, cwdFd, "/proc/thread-self/attr/apparmor/exec", O_WRONLY, labelFile, {
+      note: "open the process's label",
+    });
   let flags = 0;
   for (const kind of ends.kinds) if (kind !== "pid") flags |= cloneFlag[kind];
   if (flags !== 0) {
-    call(child, "setns", [ends.init, flagsOf(CLONE_FLAGS, flags >>> 0)], { note: "enter the container's namespaces", hints: { ESRCH: "the container has just stopped" } });
+    call(child, "setns", [ends.init, flagsOf(CLONE_FLAGS, flags >>> 0)], {
+      note: "enter the container's namespaces",
+      hints: { ESRCH: "the container has just stopped" },
+    });
   }
   if (request.remountSysProc && !ends.kinds.includes("mount")) remount(child);
   let slave: Slot | null = null;
   if (ends.withTerminal) slave = openTerminal(child, ends.childSync, ends.kinds.includes("mount"));
-  call(child, "read", [ends.childSync, buffer(build, 8, "[go]"), imm(1)], { note: "wait for the host's side", full: true });
+  call(child, "read", [ends.childSync, buffer(build, 8, "[go]"), imm(1)], {
+    note: "wait for the host's side",
+    full: true,
+  });
   call(child, "setsid", [], { note: "begin a session", on: [{ on: EPERM, to: "next" }] });
   if (slave !== null) {
-    call(child, "ioctl", [slave, imm(TIOCSCTTY, "TIOCSCTTY"), imm(0)], { note: "make the pty its controlling terminal" });
+    call(child, "ioctl", [slave, imm(TIOCSCTTY, "TIOCSCTTY"), imm(0)], {
+      note: "make the pty its controlling terminal",
+    });
     const terminal = slave;
     request.terminals.forEach((isTerminal, number) => {
       if (isTerminal) call(child, "dup3", [terminal, imm(number), imm(0)], { note: `descriptor ${number}` });
@@ -153,10 +238,18 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
   call(child, "chdir", [str(build, "/")], { note: "change to /" });
   place(child, home);
   const personality = request.personality ?? target.personality;
-  if (personality !== null) call(child, "personality", [personality === "linux32" ? imm(8, "PER_LINUX32") : imm(0, "PER_LINUX")], { note: "set the execution domain" });
+  if (personality !== null)
+    call(child, "personality", [personality === "linux32" ? imm(8, "PER_LINUX32") : imm(0, "PER_LINUX")], {
+      note: "set the execution domain",
+    });
   if (labelFile !== null) {
     const text = `exec ${target.apparmor ?? ""}`;
-    call(child, "write", [labelFile, data(build, new TextEncoder().encode(text), JSON.stringify(text), 1), imm(text.length)], { note: `set the profile ${target.apparmor ?? ""}`, full: true });
+    call(
+      child,
+      "write",
+      [labelFile, data(build, new TextEncoder().encode(text), JSON.stringify(text), 1), imm(text.length)],
+      { note: `set the profile ${target.apparmor ?? ""}`, full: true },
+    );
   }
   if (request.dropCapabilities) {
     dropCapabilities(child, target.capabilities, Math.min(host.lastCapability, CAP_LAST_CAP));
@@ -167,30 +260,61 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
     const parsed = parseSeccomp(target.seccomp.text, target.seccomp.file);
     if (!("faults" in parsed)) {
       const filter = compileSeccomp(parsed.policy, build.arch);
-      call(child, "seccomp", [imm(1, "SECCOMP_SET_MODE_FILTER"), imm(0), blob(build, sockFprogWith(filter), `{${filter.length / 8} instructions}`)], { note: "load the seccomp policy" });
+      call(
+        child,
+        "seccomp",
+        [
+          imm(1, "SECCOMP_SET_MODE_FILTER"),
+          imm(0),
+          blob(build, sockFprogWith(filter), `{${filter.length / 8} instructions}`),
+        ],
+        { note: "load the seccomp policy" },
+      );
     }
   }
-  if (request.uid !== 0) call(child, "setresuid", [imm(request.uid), imm(request.uid), imm(request.uid)], { note: `become user ${request.uid}` });
+  if (request.uid !== 0)
+    call(child, "setresuid", [imm(request.uid), imm(request.uid), imm(request.uid)], {
+      note: `become user ${request.uid}`,
+    });
   defaultSignals(child);
-  call(child, "close_range", [imm(3), imm(0xffffffff, "~0U"), imm(4, "CLOSE_RANGE_CLOEXEC")], { note: "close the other descriptors on exec" });
+  call(child, "close_range", [imm(3), imm(0xffffffff, "~0U"), imm(4, "CLOSE_RANGE_CLOEXEC")], {
+    note: "close the other descriptors on exec",
+  });
   const envp = stringArray(build, request.environment, `[/* ${request.environment.length} vars */]`);
   execProgram(child, request.argv[0] ?? "/bin/sh", request.argv, request.environment, envp);
 }
 
 function becomeUser(child: Block, request: AttachRequest, target: AttachTarget): void {
-  call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups", on: target.userNamespace ? [{ on: "any", to: "next" }] : [] });
-  call(child, "setresgid", [imm(request.gid), imm(request.gid), imm(request.gid)], { note: `become group ${request.gid}`, hints: { EINVAL: "the container's id map has no such group" } });
-  if (target.userNamespace && request.uid === 0) call(child, "setresuid", [imm(0), imm(0), imm(0)], { note: "become the container's root" });
+  call(child, "setgroups", [imm(0), nil], {
+    note: "drop the supplementary groups",
+    on: target.userNamespace ? [{ on: "any", to: "next" }] : [],
+  });
+  call(child, "setresgid", [imm(request.gid), imm(request.gid), imm(request.gid)], {
+    note: `become group ${request.gid}`,
+    hints: { EINVAL: "the container's id map has no such group" },
+  });
+  if (target.userNamespace && request.uid === 0)
+    call(child, "setresuid", [imm(0), imm(0), imm(0)], { note: "become the container's root" });
 }
 
 /** A mount namespace of its own with /proc and /sys of the container's other namespaces (lxc-attach -R). */
 function remount(child: Block): void {
   const { build } = child;
   call(child, "unshare", [imm(0x20000, "CLONE_NEWNS")], { note: "begin a mount namespace" });
-  call(child, "mount", [nil, str(build, "/"), nil, imm(0x44000, "MS_REC|MS_PRIVATE"), nil], { note: "keep its mounts private" });
-  for (const [fstype, path] of [["proc", "/proc"], ["sysfs", "/sys"]] as const) {
-    call(child, "umount2", [str(build, path), imm(2, "MNT_DETACH")], { note: `unmount ${path}`, on: [{ on: "any", to: "next" }] });
-    call(child, "mount", [str(build, fstype), str(build, path), str(build, fstype), imm(0), nil], { note: `mount ${path}` });
+  call(child, "mount", [nil, str(build, "/"), nil, imm(0x44000, "MS_REC|MS_PRIVATE"), nil], {
+    note: "keep its mounts private",
+  });
+  for (const [fstype, path] of [
+    ["proc", "/proc"],
+    ["sysfs", "/sys"],
+  ] as const) {
+    call(child, "umount2", [str(build, path), imm(2, "MNT_DETACH")], {
+      note: `unmount ${path}`,
+      on: [{ on: "any", to: "next" }],
+    });
+    call(child, "mount", [str(build, fstype), str(build, path), str(build, fstype), imm(0), nil], {
+      note: `mount ${path}`,
+    });
   }
 }
 
@@ -203,16 +327,27 @@ function openTerminal(child: Block, childSync: Slot, inside: boolean): Slot {
   const type = slot(build, "f_type");
   const good = label("a real devpts");
   const missing = label("no devpts");
-  openat(child, cwdFd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | openFlags(build.arch).O_NOFOLLOW, master, { note: "open a pty", on: inside ? goOn(missing, ENOENT, ENODEV) : [], hints: { ENOSPC: "no pty is left; see lxc.pty.max" } });
+  openat(child, cwdFd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | openFlags(build.arch).O_NOFOLLOW, master, {
+    note: "open a pty",
+    on: inside ? goOn(missing, ENOENT, ENODEV) : [],
+    hints: { ENOSPC: "no pty is left; see lxc.pty.max" },
+  });
   call(child, "fstatfs", [master, statfs], { note: "see what /dev/pts is" });
   load(child, type, within(statfs, 0, 8), 8, "see what /dev/pts is");
   jump(child, good, "it is a devpts", "eq", type, imm(devptsMagic));
   place(child, missing);
-  fail(child, ENOTTY, { note: "the container has no devpts on /dev/pts for a terminal; pipe the input and output (</dev/null | cat)" });
+  fail(child, ENOTTY, {
+    note: "the container has no devpts on /dev/pts for a terminal; pipe the input and output (</dev/null | cat)",
+  });
   place(child, good);
   const zero = data(build, new Uint8Array(4), "[0]");
   call(child, "ioctl", [master, imm(TIOCSPTLCK, "TIOCSPTLCK"), zero], { note: "unlock the pty" });
-  call(child, "ioctl", [master, imm(TIOCGPTPEER, "TIOCGPTPEER"), imm(O_RDWR | O_NOCTTY | 0o2000000, "O_RDWR|O_NOCTTY|O_CLOEXEC")], { note: "open its slave", out: slave });
+  call(
+    child,
+    "ioctl",
+    [master, imm(TIOCGPTPEER, "TIOCGPTPEER"), imm(O_RDWR | O_NOCTTY | 0o2000000, "O_RDWR|O_NOCTTY|O_CLOEXEC")],
+    { note: "open its slave", out: slave },
+  );
   const message = buffer(build, 8, "{descriptor}");
   store(child, master, message, 4, "note the descriptor");
   call(child, "write", [childSync, message, imm(4)], { note: "hand the terminal to the client", full: true });
@@ -220,7 +355,12 @@ function openTerminal(child: Block, childSync: Slot, inside: boolean): Slot {
 }
 
 /** A command of the host as a child of the client, in a mount namespace of its own: templates. Its status is the program's result. */
-export function planHostCommand(argv: readonly string[], environment: readonly string[], cwd: string, host: HostFacts): LaunchProgram {
+export function planHostCommand(
+  argv: readonly string[],
+  environment: readonly string[],
+  cwd: string,
+  host: HostFacts,
+): LaunchProgram {
   const client = beginProgram(host.arch, "client");
   const { build } = client;
   const pid = slot(build, "command");
@@ -229,9 +369,17 @@ export function planHostCommand(argv: readonly string[], environment: readonly s
   const args = cloneArguments(client, BigInt(CLONE_PIDFD) | 0x20000n, signalChild, room, null);
   clone(client, "command", args, { note: `start ${argv[0] ?? ""}`, out: pid }, (child) => {
     defaultSignals(child);
-    call(child, "mount", [nil, str(build, "/"), nil, imm(0x84000, "MS_REC|MS_SLAVE"), nil], { note: "keep its mounts from the host" });
+    call(child, "mount", [nil, str(build, "/"), nil, imm(0x84000, "MS_REC|MS_SLAVE"), nil], {
+      note: "keep its mounts from the host",
+    });
     call(child, "chdir", [str(build, cwd)], { note: `change to ${cwd}`, on: [{ on: "any", to: "next" }] });
-    execProgram(child, argv[0] ?? "", argv, environment, stringArray(build, environment, `[/* ${environment.length} vars */]`));
+    execProgram(
+      child,
+      argv[0] ?? "",
+      argv,
+      environment,
+      stringArray(build, environment, `[/* ${environment.length} vars */]`),
+    );
   });
   load(client, pidfd, room, 4, "take its pidfd");
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");

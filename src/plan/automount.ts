@@ -2,7 +2,16 @@ import { type Block, cwdFd, goOn, ignore, jump, label, place, slot } from "../pr
 import { close, mountSetattr, moveMount, newFilesystem, openTree, openat2 } from "../program/calls.js";
 import type { Rule, Slot } from "../program/ops.js";
 import { EPERM, ENOENT } from "../sys/errno.js";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from "../sys/flags.js";
 import { keepsCapability } from "./capability.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { insideRootNoLinks, openTarget } from "./mount.js";
@@ -27,7 +36,10 @@ function planProc(context: StartContext, child: Block, root: Slot, mode: "mixed"
   ensureDirectory(child, root, "proc");
   newFilesystem(child, "proc", [{ name: "source", value: "proc" }], guarded, proc, {
     note: "mount proc on /proc",
-    hints: { EPERM: "in a user namespace proc can be mounted only with a pid namespace of its own, and where nothing hides parts of the host's /proc" },
+    hints: {
+      EPERM:
+        "in a user namespace proc can be mounted only with a pid namespace of its own, and where nothing hides parts of the host's /proc",
+    },
   });
   openTarget(child, root, "proc", null, target, "open /proc", [], insideRootNoLinks);
   moveMount(child, proc, target, { note: "mount proc on /proc" });
@@ -51,7 +63,14 @@ function guardOnto(child: Block, mount: Slot, path: string, name: string): void 
   place(child, absent);
 }
 
-function guardedBind(child: Block, mount: Slot, path: string, name: string, set: number, on: readonly Rule[] = []): Slot {
+function guardedBind(
+  child: Block,
+  mount: Slot,
+  path: string,
+  name: string,
+  set: number,
+  on: readonly Rule[] = [],
+): Slot {
   const tree = slot(child.build, name);
   openTree(child, mount, path, true, tree, { note: `take /proc/${path}`, on });
   if (set !== 0) mountSetattr(child, tree, "", { set }, false, { note: `make /proc/${path} read-only` });
@@ -74,7 +93,14 @@ function planSys(context: StartContext, child: Block, root: Slot, mode: "mixed" 
   ensureDirectory(child, root, "sys");
   // A user namespace that does not own the network namespace may not mount sysfs: it gets the host's, as LXC does it.
   const on = hasUserNamespace(context) || context.spec.network.kind === "host" ? goOn(bindHost, EPERM) : [];
-  newFilesystem(child, "sysfs", [{ name: "source", value: "sysfs" }, ...(mode === "ro" ? [{ name: "ro", value: null }] : [])], mode === "rw" ? guarded : guarded | MOUNT_ATTR_RDONLY, sys, { note: "mount sysfs on /sys", on });
+  newFilesystem(
+    child,
+    "sysfs",
+    [{ name: "source", value: "sysfs" }, ...(mode === "ro" ? [{ name: "ro", value: null }] : [])],
+    mode === "rw" ? guarded : guarded | MOUNT_ATTR_RDONLY,
+    sys,
+    { note: "mount sysfs on /sys", on },
+  );
   if (on.length > 0) {
     jump(child, mounted, "it is made");
     place(child, bindHost);
@@ -88,7 +114,10 @@ function planSys(context: StartContext, child: Block, root: Slot, mode: "mixed" 
   if (mode === "mixed") {
     const skip = label("no virtual net");
     const net = slot(context.build, "sysfs.net");
-    openTree(child, sys, "devices/virtual/net", true, net, { note: "take /sys/devices/virtual/net", on: goOn(skip, ENOENT) });
+    openTree(child, sys, "devices/virtual/net", true, net, {
+      note: "take /sys/devices/virtual/net",
+      on: goOn(skip, ENOENT),
+    });
     mountSetattr(child, net, "", { clear: MOUNT_ATTR_RDONLY }, false, { note: "keep it writable", on: ignore(EPERM) });
     attach(child, net, sys, "devices/virtual/net", "keep /sys/devices/virtual/net writable");
     place(child, skip);

@@ -1,7 +1,19 @@
 import { type Block, buffer, call, cwdFd, imm, slot, str } from "../program/assembler.js";
 import { close, mountSetattr, moveMount, openTree, openat, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, O_CREAT, O_PATH, O_RDONLY, O_WRONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  O_CREAT,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from "../sys/flags.js";
 import type { StartContext } from "./context.js";
 
 const name = ".lxc-boot-id";
@@ -25,11 +37,25 @@ export function planBootId(context: StartContext, child: Block, root: Slot, dev:
   call(child, "write", [file, text, length], { note, full: true });
   close(child, file, "close the boot id");
   openTree(child, dev, name, false, tree, { note });
-  mountSetattr(child, tree, "", { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC }, false, { note });
-  openat2(child, root, "proc/sys/kernel/random/boot_id", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS, target, { note });
+  mountSetattr(
+    child,
+    tree,
+    "",
+    { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC },
+    false,
+    { note },
+  );
+  openat2(
+    child,
+    root,
+    "proc/sys/kernel/random/boot_id",
+    O_PATH,
+    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+    target,
+    { note },
+  );
   moveMount(child, tree, target, { note });
   close(child, target, "close boot_id");
   close(child, tree, "close the mount");
   call(child, "unlinkat", [dev, str(build, name), imm(0)], { note: "remove the file's name" });
 }
-

@@ -19,14 +19,26 @@ export function droppedCapabilities(rule: CapabilityRule, last: number): readonl
 /** prctl(PR_CAPBSET_DROP) for each: root in the container gets what is left at exec (capabilities(7)). */
 export function dropCapabilities(block: Block, rule: CapabilityRule, last: number): void {
   for (const number of droppedCapabilities(rule, last)) {
-    call(block, "prctl", [imm(PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), imm(number, () => `CAP_${capabilityName(number).toUpperCase()}`), imm(0), imm(0), imm(0)], {
-      note: `drop the capability ${capabilityName(number)}`,
-      on: [{ on: EINVAL, to: "next" }],
-    });
+    call(
+      block,
+      "prctl",
+      [
+        imm(PR_CAPBSET_DROP, "PR_CAPBSET_DROP"),
+        imm(number, () => `CAP_${capabilityName(number).toUpperCase()}`),
+        imm(0),
+        imm(0),
+        imm(0),
+      ],
+      {
+        note: `drop the capability ${capabilityName(number)}`,
+        on: [{ on: EINVAL, to: "next" }],
+      },
+    );
   }
 }
 
 export function noNewPrivileges(block: Block): void {
-  call(block, "prctl", [imm(PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), imm(1), imm(0), imm(0), imm(0)], { note: "set no_new_privs" });
+  call(block, "prctl", [imm(PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), imm(1), imm(0), imm(0), imm(0)], {
+    note: "set no_new_privs",
+  });
 }
-

@@ -1,5 +1,14 @@
 import { type Block, cwdFd, slot } from "../program/assembler.js";
-import { close, mkdirat, mountSetattr, moveMount, newFilesystem, openTree, openat2, type FsOption } from "../program/calls.js";
+import {
+  close,
+  mkdirat,
+  mountSetattr,
+  moveMount,
+  newFilesystem,
+  openTree,
+  openat2,
+  type FsOption,
+} from "../program/calls.js";
 import type { Slot, Value } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, O_PATH } from "../sys/flags.js";
@@ -31,52 +40,144 @@ function isNamespaced(context: StartContext): boolean {
   return context.spec.namespaces.cgroup.kind === "new" && context.host.namespaces.includes("cgroup");
 }
 
-function planCgroupMounts(context: StartContext, child: Block, paths: CgroupPaths, base: Value, namespaced: boolean): void {
+function planCgroupMounts(
+  context: StartContext,
+  child: Block,
+  paths: CgroupPaths,
+  base: Value,
+  namespaced: boolean,
+): void {
   const wanted = context.spec.mounts.auto.cgroup;
   if (wanted === null) return;
   child.at = context.spec.mounts.auto.at;
-  const mode = wanted.mode === "default" ? (keepsCapability(context.spec.security.capabilities, capSysAdmin) ? "rw" : "mixed") : wanted.mode;
+  const mode =
+    wanted.mode === "default"
+      ? keepsCapability(context.spec.security.capabilities, capSysAdmin)
+        ? "rw"
+        : "mixed"
+      : wanted.mode;
   const sysfs = slot(context.build, "cgroup.dir");
-  openat2(child, base, "sys/fs/cgroup", O_PATH, insideRootNoLinks, sysfs, { note: "open /sys/fs/cgroup", hints: { ENOENT: "sysfs is not mounted in the container; add sys to lxc.mount.auto" } });
+  openat2(child, base, "sys/fs/cgroup", O_PATH, insideRootNoLinks, sysfs, {
+    note: "open /sys/fs/cgroup",
+    hints: { ENOENT: "sysfs is not mounted in the container; add sys to lxc.mount.auto" },
+  });
   const pureUnified = context.host.cgroups.legacy.length === 0;
   if (wanted.scope === "v2" || pureUnified) {
-    if (paths.unified !== null) mountOne(context, child, sysfs, ".", namespaced, "cgroup2", [], context.host.cgroups.unified?.mount ?? "/sys/fs/cgroup", paths.unified.path, mode, wanted.scope === "full");
+    if (paths.unified !== null)
+      mountOne(
+        context,
+        child,
+        sysfs,
+        ".",
+        namespaced,
+        "cgroup2",
+        [],
+        context.host.cgroups.unified?.mount ?? "/sys/fs/cgroup",
+        paths.unified.path,
+        mode,
+        wanted.scope === "full",
+      );
   } else {
     const tmpfs = slot(context.build, "cgroup.tmpfs");
-    newFilesystem(child, "tmpfs", [{ name: "source", value: "cgroup" }, { name: "mode", value: "0755" }, { name: "size", value: "10240k" }], guarded, tmpfs, { note: "mount a tmpfs on /sys/fs/cgroup" });
+    newFilesystem(
+      child,
+      "tmpfs",
+      [
+        { name: "source", value: "cgroup" },
+        { name: "mode", value: "0755" },
+        { name: "size", value: "10240k" },
+      ],
+      guarded,
+      tmpfs,
+      { note: "mount a tmpfs on /sys/fs/cgroup" },
+    );
     moveMount(child, tmpfs, sysfs, { note: "mount a tmpfs on /sys/fs/cgroup" });
     for (const item of paths.legacy) {
       const name = item.hierarchy.mount.split("/").at(-1) ?? "cgroup";
       const options: readonly FsOption[] = item.hierarchy.controllers.flatMap((controller): readonly FsOption[] =>
-        controller.startsWith("name=") ? [{ name: "none", value: null }, { name: "name", value: controller.slice(5) }] : [{ name: controller, value: null }],
+        controller.startsWith("name=")
+          ? [
+              { name: "none", value: null },
+              { name: "name", value: controller.slice(5) },
+            ]
+          : [{ name: controller, value: null }],
       );
       mkdirat(child, tmpfs, name, 0o755, { note: `make /sys/fs/cgroup/${name}`, on: [{ on: EEXIST, to: "next" }] });
-      mountOne(context, child, tmpfs, name, namespaced, "cgroup", options, item.hierarchy.mount, item.path, mode, wanted.scope === "full");
+      mountOne(
+        context,
+        child,
+        tmpfs,
+        name,
+        namespaced,
+        "cgroup",
+        options,
+        item.hierarchy.mount,
+        item.path,
+        mode,
+        wanted.scope === "full",
+      );
     }
     if (paths.unified !== null) {
-      mkdirat(child, tmpfs, "unified", 0o755, { note: "make /sys/fs/cgroup/unified", on: [{ on: EEXIST, to: "next" }] });
-      mountOne(context, child, tmpfs, "unified", namespaced, "cgroup2", [], context.host.cgroups.unified?.mount ?? "/sys/fs/cgroup", paths.unified.path, mode, wanted.scope === "full");
+      mkdirat(child, tmpfs, "unified", 0o755, {
+        note: "make /sys/fs/cgroup/unified",
+        on: [{ on: EEXIST, to: "next" }],
+      });
+      mountOne(
+        context,
+        child,
+        tmpfs,
+        "unified",
+        namespaced,
+        "cgroup2",
+        [],
+        context.host.cgroups.unified?.mount ?? "/sys/fs/cgroup",
+        paths.unified.path,
+        mode,
+        wanted.scope === "full",
+      );
     }
-    if (mode !== "rw") mountSetattr(child, tmpfs, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /sys/fs/cgroup read-only" });
+    if (mode !== "rw")
+      mountSetattr(child, tmpfs, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /sys/fs/cgroup read-only" });
     close(child, tmpfs, "close the tmpfs");
   }
   close(child, sysfs, "close /sys/fs/cgroup");
   child.at = null;
 }
 
-function mountOne(context: StartContext, child: Block, parent: Slot, name: string, namespaced: boolean, fstype: string, options: readonly FsOption[], hierarchy: string, own: string, mode: "ro" | "mixed" | "rw", full: boolean): void {
+function mountOne(
+  context: StartContext,
+  child: Block,
+  parent: Slot,
+  name: string,
+  namespaced: boolean,
+  fstype: string,
+  options: readonly FsOption[],
+  hierarchy: string,
+  own: string,
+  mode: "ro" | "mixed" | "rw",
+  full: boolean,
+): void {
   const shown = full ? hierarchy : own;
   const tree = slot(context.build, `${name}.cgroup`);
   const target = slot(context.build, `${name}.target`);
   const readOnly = mode === "ro" || (mode === "mixed" && !namespaced && full);
-  if (namespaced) newFilesystem(child, fstype, [{ name: "source", value: "cgroup" }, ...options], guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0), tree, { note: `mount the cgroup hierarchy ${name}` });
+  if (namespaced)
+    newFilesystem(
+      child,
+      fstype,
+      [{ name: "source", value: "cgroup" }, ...options],
+      guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0),
+      tree,
+      { note: `mount the cgroup hierarchy ${name}` },
+    );
   else {
     openTree(child, cwdFd, shown, false, tree, { note: `take the cgroup ${shown}` });
-    mountSetattr(child, tree, "", { set: guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0) }, false, { note: `guard ${name}` });
+    mountSetattr(child, tree, "", { set: guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0) }, false, {
+      note: `guard ${name}`,
+    });
   }
   openat2(child, parent, name, O_PATH, beneath, target, { note: `open /sys/fs/cgroup/${name}` });
   moveMount(child, tree, target, { note: `mount the cgroup hierarchy ${name}` });
   close(child, target, "close the mount point");
   close(child, tree, "close the mount");
 }
-

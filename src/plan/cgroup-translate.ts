@@ -33,7 +33,8 @@ export function weightToShares(weight: number): number {
 }
 
 export function translateToUnified(setting: CgroupSetting, all: readonly CgroupSetting[]): readonly CgroupSetting[] {
-  const other = (file: string): string | null => all.findLast((item) => item.version === "v1" && item.file === file)?.value ?? null;
+  const other = (file: string): string | null =>
+    all.findLast((item) => item.version === "v1" && item.file === file)?.value ?? null;
   const { file, value } = setting;
   switch (file) {
     case "memory.limit_in_bytes":
@@ -44,7 +45,8 @@ export function translateToUnified(setting: CgroupSetting, all: readonly CgroupS
       const total = limit(value);
       const memory = limit(other("memory.limit_in_bytes") ?? "-1");
       if (total === "max") return [made(setting, "v2", "memory.swap.max", "max")];
-      if (memory === "max") throw untranslatable(setting, "on cgroup v2 swap is limited by itself; give memory.limit_in_bytes too");
+      if (memory === "max")
+        throw untranslatable(setting, "on cgroup v2 swap is limited by itself; give memory.limit_in_bytes too");
       return [made(setting, "v2", "memory.swap.max", String(Math.max(0, Number(total) - Number(memory))))];
     }
     case "cpu.shares":
@@ -102,7 +104,14 @@ export function translateToLegacy(setting: CgroupSetting): readonly CgroupSettin
     case "pids.max":
       return [made(setting, "v1", file, value)];
     case "io.weight":
-      return [made(setting, "v1", "blkio.weight", String(Math.min(1000, Math.max(10, Math.round(Number(value.replace("default", "")) / 10)))))];
+      return [
+        made(
+          setting,
+          "v1",
+          "blkio.weight",
+          String(Math.min(1000, Math.max(10, Math.round(Number(value.replace("default", "")) / 10)))),
+        ),
+      ];
     case "cgroup.freeze":
       return [made(setting, "v1", "freezer.state", value.trim() === "1" ? "FROZEN" : "THAWED")];
     default:
@@ -112,5 +121,9 @@ export function translateToLegacy(setting: CgroupSetting): readonly CgroupSettin
 
 function untranslatable(setting: CgroupSetting, hint: string): IsletError {
   const host = setting.version === "v1" ? "v2" : "v1";
-  return new IsletError("ISLET_UNSUPPORTED", `${setting.file} (cgroup ${setting.version}) has no translation for this host's cgroup ${host}`, { at: setting.at, hint });
+  return new IsletError(
+    "ISLET_UNSUPPORTED",
+    `${setting.file} (cgroup ${setting.version}) has no translation for this host's cgroup ${host}`,
+    { at: setting.at, hint },
+  );
 }

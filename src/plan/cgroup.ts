@@ -2,7 +2,28 @@ import { IsletError } from "../base/errors.js";
 import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
 import type { HostFacts, LegacyHierarchy, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { type Block, buffer, call, clone, cwdFd, data, defer, goOn, imm, jump, label, load, place, slot, str, stringArray, wait, blob, store, within } from "../program/assembler.js";
+import {
+  type Block,
+  buffer,
+  call,
+  clone,
+  cwdFd,
+  data,
+  defer,
+  goOn,
+  imm,
+  jump,
+  label,
+  load,
+  place,
+  slot,
+  str,
+  stringArray,
+  wait,
+  blob,
+  store,
+  within,
+} from "../program/assembler.js";
 import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
@@ -16,7 +37,11 @@ import { defaultSignals, signalChild } from "./hooks.js";
 /** The directories of a container in every hierarchy. */
 export interface CgroupPaths {
   /** Payload directory per legacy hierarchy, absolute. */
-  readonly legacy: readonly { readonly hierarchy: LegacyHierarchy; readonly path: string; readonly inner: string | null }[];
+  readonly legacy: readonly {
+    readonly hierarchy: LegacyHierarchy;
+    readonly path: string;
+    readonly inner: string | null;
+  }[];
   readonly unified: { readonly path: string; readonly inner: string | null } | null;
 }
 
@@ -25,7 +50,8 @@ export function payloadName(spec: ContainerSpec, suffix: string): string {
   const { cgroup, name } = spec;
   if (cgroup.payload !== null) return `${cgroup.payload}${suffix}`;
   if (cgroup.parent !== null) return `${cgroup.parent}/lxc.payload.${name}${suffix}`;
-  if (cgroup.pattern !== null && cgroup.pattern !== "" && cgroup.pattern !== "%n") return `${cgroup.pattern.replaceAll("%n", name)}${suffix}`;
+  if (cgroup.pattern !== null && cgroup.pattern !== "" && cgroup.pattern !== "%n")
+    return `${cgroup.pattern.replaceAll("%n", name)}${suffix}`;
   return `lxc.payload.${name}${suffix}`;
 }
 
@@ -46,7 +72,10 @@ export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartF
       const path = join(hierarchy.mount, base(hierarchy.own, hierarchy.controllers.join(",")), name);
       return { hierarchy, path, inner: inner === null ? null : `${path}/${inner}` };
     }),
-    unified: host.cgroups.unified === null ? null : unifiedPath(join(host.cgroups.unified.mount, base(host.cgroups.unified.own, ""), name), inner),
+    unified:
+      host.cgroups.unified === null
+        ? null
+        : unifiedPath(join(host.cgroups.unified.mount, base(host.cgroups.unified.own, ""), name), inner),
   };
 }
 
@@ -81,10 +110,21 @@ function runReaper(undo: Block, paths: readonly string[]): void {
   const { build } = undo;
   const pidfd = slot(build, "reaper.pidfd");
   const room = buffer(build, 8, "reaper.pidfd");
-  clone(undo, "reaper", cloneArguments(undo, BigInt(CLONE_PIDFD), signalChild, room, null), { note: "start the reaper" }, (child) => {
-    defaultSignals(child);
-    call(child, "execve", [str(build, "/proc/self/exe"), stringArray(build, ["islet", "reap", ...paths]), stringArray(build, [])], { note: "execute the reaper" });
-  });
+  clone(
+    undo,
+    "reaper",
+    cloneArguments(undo, BigInt(CLONE_PIDFD), signalChild, room, null),
+    { note: "start the reaper" },
+    (child) => {
+      defaultSignals(child);
+      call(
+        child,
+        "execve",
+        [str(build, "/proc/self/exe"), stringArray(build, ["islet", "reap", ...paths]), stringArray(build, [])],
+        { note: "execute the reaper" },
+      );
+    },
+  );
   load(undo, pidfd, room, 4, "take the reaper's pidfd");
   wait(undo, pidfd, false, { note: "wait for the reaper" });
   close(undo, pidfd, "close the reaper's pidfd");
@@ -98,7 +138,13 @@ export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd
     makeDirectories(monitor, item.path, item.hierarchy.mount);
     if (item.hierarchy.controllers.includes("cpuset")) {
       writeFile(monitor, `${item.path}/cpuset.cpus`, host.cpus, `allow the processors ${host.cpus}`, null);
-      writeFile(monitor, `${item.path}/cpuset.mems`, host.memoryNodes, `allow the memory nodes ${host.memoryNodes}`, null);
+      writeFile(
+        monitor,
+        `${item.path}/cpuset.mems`,
+        host.memoryNodes,
+        `allow the memory nodes ${host.memoryNodes}`,
+        null,
+      );
       writeFile(monitor, `${item.path}/cgroup.clone_children`, "1", "let child cgroups inherit them", null);
     }
     for (const setting of settings.legacy) {
@@ -114,7 +160,14 @@ export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd
     for (const setting of settings.unified) applySetting(monitor, unified.path, setting);
     if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path);
     if (unifiedFd !== null) {
-      openat(monitor, cwdFd, unified.inner ?? unified.path, O_PATH | openFlags(context.build.arch).O_DIRECTORY, unifiedFd, { note: "open the payload cgroup" });
+      openat(
+        monitor,
+        cwdFd,
+        unified.inner ?? unified.path,
+        O_PATH | openFlags(context.build.arch).O_DIRECTORY,
+        unifiedFd,
+        { note: "open the payload cgroup" },
+      );
     }
   }
 }
@@ -127,7 +180,10 @@ function makeDirectories(block: Block, path: string, mount: string): void {
     mkdirat(block, cwdFd, prefix, 0o755, {
       note: `make the cgroup ${prefix}`,
       on: [{ on: EEXIST, to: "next" }],
-      hints: { EACCES: "this needs a cgroup that is delegated to the caller", EROFS: "the cgroup file system is mounted read-only" },
+      hints: {
+        EACCES: "this needs a cgroup that is delegated to the caller",
+        EROFS: "the cgroup file system is mounted read-only",
+      },
     });
   });
 }
@@ -137,19 +193,36 @@ function enableControllers(context: StartContext, path: string, mount: string, c
   const places = [mount, ...rest.map((_, index) => `${mount}/${rest.slice(0, index + 1).join("/")}`)];
   for (const directory of places) {
     for (const controller of controllers) {
-      writeFile(context.monitor, `${directory}/cgroup.subtree_control`, `+${controller}`, `enable ${controller} below ${directory}`, null, true);
+      writeFile(
+        context.monitor,
+        `${directory}/cgroup.subtree_control`,
+        `+${controller}`,
+        `enable ${controller} below ${directory}`,
+        null,
+        true,
+      );
     }
   }
 }
 
 /** open, write, close of a control file. */
-export function writeFile(block: Block, path: string, value: string, note: string, at: CgroupSetting["at"], mayFail = false): void {
+export function writeFile(
+  block: Block,
+  path: string,
+  value: string,
+  note: string,
+  at: CgroupSetting["at"],
+  mayFail = false,
+): void {
   const fd = slot(block.build, "file");
   const before = block.at;
   block.at = at;
   const after = label(`after ${path}`);
   const on = mayFail ? [{ on: "any" as const, to: after }] : [];
-  const hints = { EINVAL: `the kernel refused the value ${JSON.stringify(value)}`, ENOENT: "this kernel or hierarchy has no such file" };
+  const hints = {
+    EINVAL: `the kernel refused the value ${JSON.stringify(value)}`,
+    ENOENT: "this kernel or hierarchy has no such file",
+  };
   openat(block, cwdFd, path, O_WRONLY, fd, { note, on, hints });
   writeText(block, fd, value, { note, on: mayFail ? [{ on: "any", to: "next" }] : [], hints });
   close(block, fd, `close ${path}`);
@@ -158,17 +231,27 @@ export function writeFile(block: Block, path: string, value: string, note: strin
 }
 
 function applySetting(block: Block, directory: string, setting: CgroupSetting): void {
-  writeFile(block, `${directory}/${setting.file}`, setting.value, `set ${setting.file} to ${setting.value}`, setting.at);
+  writeFile(
+    block,
+    `${directory}/${setting.file}`,
+    setting.value,
+    `set ${setting.file} to ${setting.value}`,
+    setting.at,
+  );
 }
 
 /** Which settings this host gets: its own kind's as they are, the other kind's translated where its own says nothing of them. */
-export function resolveSettings(context: StartContext): { readonly legacy: readonly CgroupSetting[]; readonly unified: readonly CgroupSetting[] } {
+export function resolveSettings(context: StartContext): {
+  readonly legacy: readonly CgroupSetting[];
+  readonly unified: readonly CgroupSetting[];
+} {
   const { host, spec } = context;
   const legacyControllers = new Set(host.cgroups.legacy.flatMap((hierarchy) => hierarchy.controllers));
   const unifiedControllers = new Set(host.cgroups.unified?.controllers ?? []);
   const legacy: CgroupSetting[] = [];
   const unified: CgroupSetting[] = [];
-  const onUnified = (file: string): boolean => file.startsWith("cgroup.") ? host.cgroups.unified !== null : unifiedControllers.has(file.split(".")[0] ?? "");
+  const onUnified = (file: string): boolean =>
+    file.startsWith("cgroup.") ? host.cgroups.unified !== null : unifiedControllers.has(file.split(".")[0] ?? "");
   const onLegacy = (file: string): boolean => legacyControllers.has(file.split(".")[0] ?? "");
   for (const setting of spec.cgroup.settings) {
     if (setting.version === "v1") {
@@ -204,7 +287,8 @@ export function joinTasks(block: Block, directories: readonly string[], handedDo
   const hints = { ENOSPC: "cpuset.cpus and cpuset.mems of the cgroup are empty" };
   directories.forEach((directory, index) => {
     const fd = handedDown?.[index] ?? slot(block.build, "tasks");
-    if (handedDown === null) openat(block, cwdFd, `${directory}/tasks`, O_WRONLY, fd, { note: `open ${directory}/tasks` });
+    if (handedDown === null)
+      openat(block, cwdFd, `${directory}/tasks`, O_WRONLY, fd, { note: `open ${directory}/tasks` });
     call(block, "write", [fd, zero, imm(1)], { note: `move into the cgroup ${directory}`, full: true, hints });
     close(block, fd, "close it");
   });
@@ -219,15 +303,29 @@ export function legacyDirectories(paths: CgroupPaths): readonly string[] {
 export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
   const { spec, monitor } = context;
   const hierarchy = paths.legacy.find((item) => item.hierarchy.controllers.includes("devices"));
-  const rules = hierarchy !== undefined ? pick(spec.cgroup.devicesV1, spec.cgroup.devicesV2) : pick(spec.cgroup.devicesV2, spec.cgroup.devicesV1);
+  const rules =
+    hierarchy !== undefined
+      ? pick(spec.cgroup.devicesV1, spec.cgroup.devicesV2)
+      : pick(spec.cgroup.devicesV2, spec.cgroup.devicesV1);
   if (rules.length === 0) return;
   if (hierarchy !== undefined) {
     for (const rule of rules) {
-      writeFile(monitor, `${hierarchy.path}/devices.${rule.allow ? "allow" : "deny"}`, deviceText(rule), `${rule.allow ? "allow" : "deny"} the device ${deviceText(rule)}`, rule.at);
+      writeFile(
+        monitor,
+        `${hierarchy.path}/devices.${rule.allow ? "allow" : "deny"}`,
+        deviceText(rule),
+        `${rule.allow ? "allow" : "deny"} the device ${deviceText(rule)}`,
+        rule.at,
+      );
     }
     return;
   }
-  if (unifiedFd === null) throw new IsletError("ISLET_UNSUPPORTED", "device rules need a cgroup hierarchy with the devices controller or cgroup v2", { at: rules[0]?.at ?? null });
+  if (unifiedFd === null)
+    throw new IsletError(
+      "ISLET_UNSUPPORTED",
+      "device rules need a cgroup hierarchy with the devices controller or cgroup v2",
+      { at: rules[0]?.at ?? null },
+    );
   attachDeviceProgram(context, rules, spec.cgroup.devicesV2.length > 0 ? "deny" : "allow", unifiedFd);
 }
 
@@ -242,16 +340,30 @@ export function deviceText(rule: DeviceRule): string {
   return `${rule.type} ${number(rule.major)}:${number(rule.minor)} ${rule.read ? "r" : ""}${rule.write ? "w" : ""}${rule.mknod ? "m" : ""}`;
 }
 
-function attachDeviceProgram(context: StartContext, rules: readonly DeviceRule[], initial: "allow" | "deny", unifiedFd: Slot): void {
+function attachDeviceProgram(
+  context: StartContext,
+  rules: readonly DeviceRule[],
+  initial: "allow" | "deny",
+  unifiedFd: Slot,
+): void {
   const { monitor, build } = context;
   const made = compileDeviceRules(rules, initial);
   const program = slot(build, "device.program");
-  const attr = blob(build, bpfProgLoad({ type: 15, instructions: made, name: "islet_devices", expectedAttachType: 6 }), `{BPF_PROG_TYPE_CGROUP_DEVICE, ${made.length / 8} instructions}`);
-  call(monitor, "bpf", [imm(5, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], { note: "load the device rules", out: program });
+  const attr = blob(
+    build,
+    bpfProgLoad({ type: 15, instructions: made, name: "islet_devices", expectedAttachType: 6 }),
+    `{BPF_PROG_TYPE_CGROUP_DEVICE, ${made.length / 8} instructions}`,
+  );
+  call(monitor, "bpf", [imm(5, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], {
+    note: "load the device rules",
+    out: program,
+  });
   const attach = data(build, bpfProgAttach({ type: 6, flags: 2 }), "{BPF_CGROUP_DEVICE}");
   store(monitor, unifiedFd, within(attach, BPF_PROG_ATTACH_AT.target_fd, 4), 4, "name the cgroup");
   store(monitor, program, within(attach, BPF_PROG_ATTACH_AT.attach_bpf_fd, 4), 4, "name the program");
-  call(monitor, "bpf", [imm(8, "BPF_PROG_ATTACH"), attach, imm(attach.size)], { note: "attach the device rules to the payload cgroup", hints: { EPERM: "another program on a cgroup above forbids it" } });
+  call(monitor, "bpf", [imm(8, "BPF_PROG_ATTACH"), attach, imm(attach.size)], {
+    note: "attach the device rules to the payload cgroup",
+    hints: { EPERM: "another program on a cgroup above forbids it" },
+  });
   close(monitor, program, "close the device program");
 }
-

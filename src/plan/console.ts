@@ -1,8 +1,40 @@
-import { type Block, buffer, call, cwdFd, data, defer, format, goOn, imm, jump, label, load, place, slot, store, str, tell, within } from "../program/assembler.js";
+import {
+  type Block,
+  buffer,
+  call,
+  cwdFd,
+  data,
+  defer,
+  format,
+  goOn,
+  imm,
+  jump,
+  label,
+  load,
+  place,
+  slot,
+  store,
+  str,
+  tell,
+  within,
+} from "../program/assembler.js";
 import { close, mkdirat, newFilesystem, openTree, openat, openat2, moveMount } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
 import { EEXIST, ENOENT } from "../sys/errno.js";
-import { O_APPEND, O_CREAT, O_NOCTTY, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, TIOCGPTN, TIOCGPTPEER, TIOCSCTTY, TIOCSPTLCK, openFlags } from "../sys/flags.js";
+import {
+  O_APPEND,
+  O_CREAT,
+  O_NOCTTY,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCSCTTY,
+  TIOCSPTLCK,
+  openFlags,
+} from "../sys/flags.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { beneath, bindOnto } from "./dev.js";
 import { toHostId } from "../spec/idmap.js";
@@ -43,11 +75,20 @@ export function planHostConsole(context: StartContext): ConsoleSlots {
   if (spec.console.kind === "none") return none;
   if (spec.console.logFile !== null) {
     const log = slot(build, "console.log");
-    openat(monitor, cwdFd, spec.console.logFile, O_WRONLY | O_CREAT | O_APPEND, log, { note: `open the console log ${spec.console.logFile}` }, 0o600);
+    openat(
+      monitor,
+      cwdFd,
+      spec.console.logFile,
+      O_WRONLY | O_CREAT | O_APPEND,
+      log,
+      { note: `open the console log ${spec.console.logFile}` },
+      0o600,
+    );
     tell(monitor, tells.consoleLog, "console_log", log, "the monitor keeps the console log");
     tell(monitor, tells.logLimit, "log_limit", imm(spec.console.logSize), "at most this long");
   }
-  if (spec.console.bufferSize > 0) tell(monitor, tells.ringSize, "ring_size", imm(spec.console.bufferSize), "the monitor keeps the last output");
+  if (spec.console.bufferSize > 0)
+    tell(monitor, tells.ringSize, "ring_size", imm(spec.console.bufferSize), "the monitor keeps the last output");
   if (spec.console.kind === "device" || consoleInside(context)) return none;
   const master = slot(build, "console.master");
   const slave = slot(build, "console.slave");
@@ -61,7 +102,9 @@ export function planHostConsole(context: StartContext): ConsoleSlots {
   if (hasUserNamespace(context)) {
     const uid = toHostId(spec.idmap, "uid", 0) ?? 0;
     const gid = toHostId(spec.idmap, "gid", 5) ?? toHostId(spec.idmap, "gid", 0) ?? 0;
-    call(monitor, "fchownat", [slave, str(build, ""), imm(uid), imm(gid), imm(0x1000, "AT_EMPTY_PATH")], { note: "give the console to the container's root" });
+    call(monitor, "fchownat", [slave, str(build, ""), imm(uid), imm(gid), imm(0x1000, "AT_EMPTY_PATH")], {
+      note: "give the console to the container's root",
+    });
   }
   tell(monitor, tells.console, "console", master, "the monitor serves the console");
   return { master, slave, number };
@@ -73,7 +116,12 @@ function unlockPty(block: Block, master: Slot, slave: Slot | null, number: Slot,
   const room = buffer(block.build, 8, number.name);
   call(block, "ioctl", [master, imm(TIOCSPTLCK, "TIOCSPTLCK"), zero], { note: `unlock ${what}` });
   if (slave !== null) {
-    call(block, "ioctl", [master, imm(TIOCGPTPEER, "TIOCGPTPEER"), imm(O_RDWR | O_NOCTTY | 0o2000000, "O_RDWR|O_NOCTTY|O_CLOEXEC")], { note: `open the slave of ${what}`, out: slave });
+    call(
+      block,
+      "ioctl",
+      [master, imm(TIOCGPTPEER, "TIOCGPTPEER"), imm(O_RDWR | O_NOCTTY | 0o2000000, "O_RDWR|O_NOCTTY|O_CLOEXEC")],
+      { note: `open the slave of ${what}`, out: slave },
+    );
   }
   call(block, "ioctl", [master, imm(TIOCGPTN, "TIOCGPTN"), room], { note: `ask for the number of ${what}` });
   load(block, number, room, 4, `take the number of ${what}`);
@@ -87,18 +135,27 @@ export function planDevpts(context: StartContext, child: Block, dev: Slot, pts: 
   const target = slot(context.build, "devpts.target");
   const gid5 = !hasUserNamespace(context) || toHostId(idmap, "gid", 5) !== null;
   mkdirat(child, dev, "pts", 0o755, { note: "make /dev/pts", on: [{ on: EEXIST, to: "next" }] });
-  newFilesystem(child, "devpts", [
-    { name: "source", value: "devpts" },
-    ...(gid5 ? [{ name: "gid", value: "5" }] : []),
-    { name: "mode", value: "0620" },
-    { name: "ptmxmode", value: "0666" },
-    { name: "max", value: String(Math.max(max, 1)) },
-  ], 0x2 | 0x8, mount, { note: "mount a devpts on /dev/pts" });
+  newFilesystem(
+    child,
+    "devpts",
+    [
+      { name: "source", value: "devpts" },
+      ...(gid5 ? [{ name: "gid", value: "5" }] : []),
+      { name: "mode", value: "0620" },
+      { name: "ptmxmode", value: "0666" },
+      { name: "max", value: String(Math.max(max, 1)) },
+    ],
+    0x2 | 0x8,
+    mount,
+    { note: "mount a devpts on /dev/pts" },
+  );
   openat2(child, dev, "pts", O_PATH, beneath, target, { note: "open /dev/pts" });
   moveMount(child, mount, target, { note: "mount a devpts on /dev/pts" });
   close(child, target, "close the mount point");
   close(child, mount, "close the devpts");
-  openat2(child, dev, "pts", O_RDONLY | openFlags(context.build.arch).O_DIRECTORY, beneath, pts, { note: "open /dev/pts" });
+  openat2(child, dev, "pts", O_RDONLY | openFlags(context.build.arch).O_DIRECTORY, beneath, pts, {
+    note: "open /dev/pts",
+  });
   const tree = slot(context.build, "ptmx.mount");
   const made = label("ptmx made");
   const link = label("ptmx exists");
@@ -114,7 +171,9 @@ export function planDevpts(context: StartContext, child: Block, dev: Slot, pts: 
   close(child, target, "close /dev/ptmx");
   jump(child, made, "it is bound");
   place(child, link);
-  call(child, "symlinkat", [str(context.build, "pts/ptmx"), dev, str(context.build, "ptmx")], { note: "link /dev/ptmx to pts/ptmx" });
+  call(child, "symlinkat", [str(context.build, "pts/ptmx"), dev, str(context.build, "ptmx")], {
+    note: "link /dev/ptmx to pts/ptmx",
+  });
   place(child, made);
 }
 
@@ -126,7 +185,13 @@ export interface InsideTerminals {
 }
 
 /** In the child: /dev/console and /dev/ttyN (or below lxc.tty.dir with links). */
-export function planTerminals(context: StartContext, child: Block, dev: Slot, pts: Slot, host: ConsoleSlots): InsideTerminals {
+export function planTerminals(
+  context: StartContext,
+  child: Block,
+  dev: Slot,
+  pts: Slot,
+  host: ConsoleSlots,
+): InsideTerminals {
   const { console: spec } = context.spec;
   const masters: Slot[] = [];
   const prefix = spec.ttyDir === null ? "" : `${spec.ttyDir}/`;
@@ -139,7 +204,10 @@ export function planTerminals(context: StartContext, child: Block, dev: Slot, pt
       const path = buffer(context.build, 32, '"/dev/pts/N"');
       const tree = slot(context.build, "console.mount");
       format(child, path, "/dev/pts/%", [host.number], "write the console's path");
-      call(child, "open_tree", [cwdFd, path, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], { note: "take the console's pty", out: tree });
+      call(child, "open_tree", [cwdFd, path, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], {
+        note: "take the console's pty",
+        out: tree,
+      });
       placeTerminal(child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
       stdio = host.slave;
     } else {
@@ -152,7 +220,10 @@ export function planTerminals(context: StartContext, child: Block, dev: Slot, pt
   } else if (spec.kind === "device" && spec.path !== null) {
     const slave = slot(context.build, "console.slave");
     const tree = slot(context.build, "console.mount");
-    openTree(child, cwdFd, spec.path, false, tree, { note: `take ${spec.path} for the console`, hints: { ENOENT: "lxc.console.path names nothing" } });
+    openTree(child, cwdFd, spec.path, false, tree, {
+      note: `take ${spec.path} for the console`,
+      hints: { ENOENT: "lxc.console.path names nothing" },
+    });
     openat(child, cwdFd, spec.path, O_RDWR | O_NOCTTY, slave, { note: `open ${spec.path} for the console` });
     placeTerminal(child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
     stdio = slave;
@@ -166,22 +237,42 @@ export function planTerminals(context: StartContext, child: Block, dev: Slot, pt
 }
 
 /** One pty of the container's devpts, its slave bound at a name below /dev. */
-function planTty(context: StartContext, child: Block, dev: Slot, pts: Slot, path: string, name: string, master: Slot, slave: Slot | null): void {
+function planTty(
+  context: StartContext,
+  child: Block,
+  dev: Slot,
+  pts: Slot,
+  path: string,
+  name: string,
+  master: Slot,
+  slave: Slot | null,
+): void {
   const number = slot(context.build, `${name}.number`);
   const text = buffer(context.build, 16, `"${name}'s number"`);
   const tree = slot(context.build, `${name}.mount`);
-  openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, { note: `open a pty for ${name}`, hints: { ENOSPC: "the host or the container has no pty left; see /proc/sys/kernel/pty/max" } });
+  openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, {
+    note: `open a pty for ${name}`,
+    hints: { ENOSPC: "the host or the container has no pty left; see /proc/sys/kernel/pty/max" },
+  });
   unlockPty(child, master, slave, number, `the pty for ${name}`);
   format(child, text, "%", [number], `write the number of ${name}`);
-  call(child, "open_tree", [pts, text, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], { note: `take the pty for ${name}`, out: tree });
+  call(child, "open_tree", [pts, text, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], {
+    note: `take the pty for ${name}`,
+    out: tree,
+  });
   placeTerminal(child, dev, path, name, tree, context.spec.console.ttyDir);
 }
 
 function placeTerminal(child: Block, dev: Slot, path: string, name: string, tree: Slot, dir: string | null): void {
   bindOnto(child, dev, path, `the pty for ${name}`, tree);
   if (dir === null) return;
-  call(child, "unlinkat", [dev, str(child.build, name), imm(0)], { note: `remove /dev/${name}`, on: [{ on: ENOENT, to: "next" }] });
-  call(child, "symlinkat", [str(child.build, path), dev, str(child.build, name)], { note: `link /dev/${name} to ${path}` });
+  call(child, "unlinkat", [dev, str(child.build, name), imm(0)], {
+    note: `remove /dev/${name}`,
+    on: [{ on: ENOENT, to: "next" }],
+  });
+  call(child, "symlinkat", [str(child.build, path), dev, str(child.build, name)], {
+    note: `link /dev/${name} to ${path}`,
+  });
 }
 
 /** A session of its own with the terminal as controlling terminal and, where the caller's descriptors are not taken over, as stdio. */
@@ -189,14 +280,21 @@ export function takeTerminal(context: StartContext, child: Block, terminal: Slot
   const { start, slots, build } = context;
   call(child, "setsid", [], { note: "begin a session" });
   if (terminal !== null) {
-    call(child, "ioctl", [terminal, imm(TIOCSCTTY, "TIOCSCTTY"), imm(0)], { note: "make the console the controlling terminal", on: [{ on: "any", to: "next" }] });
+    call(child, "ioctl", [terminal, imm(TIOCSCTTY, "TIOCSCTTY"), imm(0)], {
+      note: "make the console the controlling terminal",
+      on: [{ on: "any", to: "next" }],
+    });
   }
   const nothing = slot(build, "null");
   const needsNull = terminal === null && (start.stdio === null || !start.stdio.every(Boolean));
   if (needsNull) openat(child, cwdFd, "/dev/null", O_RDWR, nothing, { note: "open /dev/null" });
   [0, 1, 2].forEach((number) => {
-    const taken = start.stdio !== null && start.stdio[number] === true && slots.stdio !== null ? slots.stdio[number] : undefined;
-    call(child, "dup3", [taken ?? terminal ?? nothing, imm(number), imm(0)], { note: `descriptor ${number}`, on: [{ on: 22, to: "next" }] });
+    const taken =
+      start.stdio !== null && start.stdio[number] === true && slots.stdio !== null ? slots.stdio[number] : undefined;
+    call(child, "dup3", [taken ?? terminal ?? nothing, imm(number), imm(0)], {
+      note: `descriptor ${number}`,
+      on: [{ on: 22, to: "next" }],
+    });
   });
 }
 
@@ -206,14 +304,21 @@ export function sendMasters(context: StartContext, child: Block, masters: readon
   masters.forEach((master, index) => {
     store(child, master, within(message, 4 + index * 4, 4, "descriptors"), 4, `note ${master.name}`);
   });
-  call(child, "write", [context.slots.childSync, message, imm(message.size)], { note: "tell the monitor that the mounts are made", full: true });
+  call(child, "write", [context.slots.childSync, message, imm(message.size)], {
+    note: "tell the monitor that the mounts are made",
+    full: true,
+  });
 }
 
 /** The monitor takes them over by pidfd_getfd(2). */
 export function receiveMasters(context: StartContext, masters: readonly Slot[]): void {
   const { monitor, build, slots } = context;
   const message: Data = buffer(build, 4 + masters.length * 4, "{ready, descriptors}");
-  call(monitor, "read", [slots.sync, message, imm(message.size)], { note: "wait until the container's mounts are made", waitIn: true, full: true });
+  call(monitor, "read", [slots.sync, message, imm(message.size)], {
+    note: "wait until the container's mounts are made",
+    waitIn: true,
+    full: true,
+  });
   masters.forEach((master, index) => {
     const theirs = slot(build, `${master.name}.number`);
     const ours = slot(build, `${master.name}.taken`);
@@ -222,8 +327,8 @@ export function receiveMasters(context: StartContext, masters: readonly Slot[]):
     defer(monitor, `close ${master.name}`, `close ${master.name} at the end`, (undo) => {
       close(undo, ours, `close ${master.name}`);
     });
-    if (master.name === "console.master") tell(monitor, tells.console, "console", ours, "the monitor serves the console");
+    if (master.name === "console.master")
+      tell(monitor, tells.console, "console", ours, "the monitor serves the console");
     else tell(monitor, tells.tty, "tty", ours, `the monitor serves ${master.name.replace(".master", "")}`);
   });
 }
-

@@ -1,7 +1,7 @@
 import type { NamespaceKind } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
-import type { Block, Build } from "../program/assembler.js" ;
+import type { Block, Build } from "../program/assembler.js";
 import type { Slot } from "../program/ops.js";
 
 /** What every part of a start's plan works with. */

@@ -2,7 +2,17 @@ import { type Block, call, cwdFd, goOn, imm, jump, label, octal, place, slot, st
 import { close, mkdirat, moveMount, newFilesystem, openTree, openat, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST, EPERM } from "../sys/errno.js";
-import { O_CREAT, O_PATH, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, S_IFBLK, S_IFCHR, openFlags } from "../sys/flags.js";
+import {
+  O_CREAT,
+  O_PATH,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFBLK,
+  S_IFCHR,
+  openFlags,
+} from "../sys/flags.js";
 import { makedev } from "../sys/structs.js";
 import type { DeviceNode } from "../spec/mount.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
@@ -21,11 +31,18 @@ export function planDev(context: StartContext, child: Block, root: Slot, dev: Sl
   const mount = slot(context.build, "dev.mount");
   const target = slot(context.build, "dev.target");
   ensureDirectory(child, root, "dev");
-  newFilesystem(child, "tmpfs", [
-    { name: "source", value: "none" },
-    { name: "mode", value: "0755" },
-    { name: "size", value: String(spec.tmpfsSize) },
-  ], 0, mount, { note: "mount a tmpfs on /dev" });
+  newFilesystem(
+    child,
+    "tmpfs",
+    [
+      { name: "source", value: "none" },
+      { name: "mode", value: "0755" },
+      { name: "size", value: String(spec.tmpfsSize) },
+    ],
+    0,
+    mount,
+    { note: "mount a tmpfs on /dev" },
+  );
   openTarget(child, root, "dev", null, target, "open /dev", [], insideRootNoLinks);
   moveMount(child, mount, target, { note: "mount a tmpfs on /dev" });
   close(child, target, "close the mount point");
@@ -46,7 +63,10 @@ export function populateDev(context: StartContext, child: Block, dev: Slot): voi
     planNode(context, child, dev, node);
   }
   for (const link of spec.links) {
-    call(child, "symlinkat", [str(child.build, link.target), dev, str(child.build, link.name)], { note: `link /dev/${link.name} to ${link.target}`, on: [{ on: EEXIST, to: "next" }] });
+    call(child, "symlinkat", [str(child.build, link.target), dev, str(child.build, link.name)], {
+      note: `link /dev/${link.name} to ${link.target}`,
+      on: [{ on: EEXIST, to: "next" }],
+    });
   }
 }
 
@@ -58,10 +78,20 @@ function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNo
   const type = node.type === "c" ? S_IFCHR : S_IFBLK;
   if (!bindOnly) {
     const mode = imm(type | node.mode, () => `${node.type === "c" ? "S_IFCHR" : "S_IFBLK"}|0${node.mode.toString(8)}`);
-    call(child, "mknodat", [dev, str(child.build, node.name), mode, imm(makedev(node.major, node.minor), () => `makedev(${node.major}, ${node.minor})`)], {
-      note: `make the device /dev/${node.name}`,
-      on: [...goOn(bind, EPERM), { on: EEXIST, to: made }],
-    });
+    call(
+      child,
+      "mknodat",
+      [
+        dev,
+        str(child.build, node.name),
+        mode,
+        imm(makedev(node.major, node.minor), () => `makedev(${node.major}, ${node.minor})`),
+      ],
+      {
+        note: `make the device /dev/${node.name}`,
+        on: [...goOn(bind, EPERM), { on: EEXIST, to: made }],
+      },
+    );
     jump(child, made, "it is made");
   }
   place(child, bind);
@@ -75,7 +105,15 @@ export function bindOnto(child: Block, dev: Slot, name: string, source: string, 
   const file = slot(build, `${name}.file`);
   const target = slot(build, `${name}.target`);
   const mount = tree ?? slot(build, `${name}.mount`);
-  openat(child, dev, name, O_RDONLY | O_CREAT | openFlags(build.arch).O_NOFOLLOW, file, { note: `make the file /dev/${name}` }, 0o644);
+  openat(
+    child,
+    dev,
+    name,
+    O_RDONLY | O_CREAT | openFlags(build.arch).O_NOFOLLOW,
+    file,
+    { note: `make the file /dev/${name}` },
+    0o644,
+  );
   close(child, file, `close /dev/${name}`);
   if (tree === null) openTree(child, cwdFd, source, false, mount, { note: `take ${source}` });
   openat2(child, dev, name, O_PATH, beneath, target, { note: `open /dev/${name}` });

@@ -1,4 +1,24 @@
-import { type Block, buffer, call, clone, compute, data, defer, format, imm, jump, label, load, nil, place, point, slot, str, stringArray, wait } from "../program/assembler.js";
+import {
+  type Block,
+  buffer,
+  call,
+  clone,
+  compute,
+  data,
+  defer,
+  format,
+  imm,
+  jump,
+  label,
+  load,
+  nil,
+  place,
+  point,
+  slot,
+  str,
+  stringArray,
+  wait,
+} from "../program/assembler.js";
 import { cloneArguments } from "../program/calls.js";
 import { CLONE_PIDFD } from "../sys/flags.js";
 import { sigset } from "../sys/structs.js";
@@ -21,7 +41,11 @@ export function hooksOf(context: StartContext, kind: HookKind): readonly Hook[] 
 }
 
 /** The variables that every hook of a start gets (lxc.container.conf(5), CONTAINER HOOKS). */
-export function hookEnvironment(context: StartContext, kind: HookKind | "net", target: "stop" | "reboot" | null): Readonly<Record<string, string>> {
+export function hookEnvironment(
+  context: StartContext,
+  kind: HookKind | "net",
+  target: "stop" | "reboot" | null,
+): Readonly<Record<string, string>> {
   const { spec, start, host } = context;
   const out: Record<string, string> = { ...start.environment };
   for (const entry of spec.process.environment) {
@@ -59,7 +83,13 @@ export interface HostCommand {
 }
 
 /** `sh -c "exec COMMAND 'NAME' 'SECTION' 'TYPE' ARGS..."`, as LXC calls hooks. */
-export function hookArgv(context: StartContext, command: string, section: string, type: string, extra: readonly string[]): readonly string[] {
+export function hookArgv(
+  context: StartContext,
+  command: string,
+  section: string,
+  type: string,
+  extra: readonly string[],
+): readonly string[] {
   const words = context.spec.hooks.version === 0 ? [context.spec.name, section, type, ...extra] : extra;
   return ["/bin/sh", "-c", ["exec", command, ...words.map(shellQuote)].join(" ")];
 }
@@ -69,7 +99,11 @@ export function shellQuote(word: string): string {
 }
 
 /** envp with strings that are completed at run time. */
-export function environmentArray(block: Block, fixed: Readonly<Record<string, string>>, late: readonly LateVariable[]): Data {
+export function environmentArray(
+  block: Block,
+  fixed: Readonly<Record<string, string>>,
+  late: readonly LateVariable[],
+): Data {
   const strings = Object.entries(fixed).map(([name, value]) => `${name}=${value}`);
   if (late.length === 0) return stringArray(block.build, strings, `[/* ${strings.length} vars */]`);
   const total = strings.length + late.length;
@@ -78,7 +112,11 @@ export function environmentArray(block: Block, fixed: Readonly<Record<string, st
     point(block.build, array, index * 8, str(block.build, text));
   });
   late.forEach((variable, index) => {
-    const room = buffer(block.build, variable.name.length + variable.template.length + 2 + variable.values.length * 20, variable.name);
+    const room = buffer(
+      block.build,
+      variable.name.length + variable.template.length + 2 + variable.values.length * 20,
+      variable.name,
+    );
     format(block, room, `${variable.name}=${variable.template}`, variable.values, `write ${variable.name}`);
     point(block.build, array, (strings.length + index) * 8, room);
   });
@@ -86,7 +124,13 @@ export function environmentArray(block: Block, fixed: Readonly<Record<string, st
 }
 
 /** Runs a command of the host and waits for it; `output`: a descriptor for its stdout and stderr, else /dev/null. */
-export function runCommand(block: Block, command: HostCommand, output: Slot | null, onFailure: "fail" | "ignore", failed: Slot | null = null): void {
+export function runCommand(
+  block: Block,
+  command: HostCommand,
+  output: Slot | null,
+  onFailure: "fail" | "ignore",
+  failed: Slot | null = null,
+): void {
   const { build } = block;
   const pidfd = slot(build, `${command.name}.pidfd`);
   const pid = slot(build, `${command.name}.pid`);
@@ -112,19 +156,31 @@ function commandChild(child: Block, command: HostCommand, envp: Data, output: Sl
   const { build } = child;
   defaultSignals(child);
   const nullFd = slot(build, `${command.name}.null`);
-  call(child, "openat", [imm(-100, "AT_FDCWD"), str(build, "/dev/null"), imm(2, "O_RDWR"), imm(0)], { note: "open /dev/null", out: nullFd });
+  call(child, "openat", [imm(-100, "AT_FDCWD"), str(build, "/dev/null"), imm(2, "O_RDWR"), imm(0)], {
+    note: "open /dev/null",
+    out: nullFd,
+  });
   call(child, "dup3", [nullFd, imm(0), imm(0)], { note: "stdin from /dev/null", on: [{ on: 22, to: "next" }] });
   for (const number of [1, 2]) {
-    call(child, "dup3", [output ?? nullFd, imm(number), imm(0)], { note: `descriptor ${number}`, on: [{ on: 22, to: "next" }] });
+    call(child, "dup3", [output ?? nullFd, imm(number), imm(0)], {
+      note: `descriptor ${number}`,
+      on: [{ on: 22, to: "next" }],
+    });
   }
   call(child, "chdir", [str(build, "/")], { note: "change to /" });
-  call(child, "close_range", [imm(3), imm(0xffffffff, "~0U"), imm(4, "CLOSE_RANGE_CLOEXEC")], { note: "close the other descriptors on exec" });
-  call(child, "execve", [str(build, command.argv[0] ?? "/bin/sh"), stringArray(build, command.argv), envp], { note: `execute ${command.argv[0] ?? ""} for ${command.note}` });
+  call(child, "close_range", [imm(3), imm(0xffffffff, "~0U"), imm(4, "CLOSE_RANGE_CLOEXEC")], {
+    note: "close the other descriptors on exec",
+  });
+  call(child, "execve", [str(build, command.argv[0] ?? "/bin/sh"), stringArray(build, command.argv), envp], {
+    note: `execute ${command.argv[0] ?? ""} for ${command.note}`,
+  });
 }
 
 /** An empty signal mask; dispositions are the default ones already, but for what an ancestor ignored. */
 export function defaultSignals(block: Block): void {
-  call(block, "rt_sigprocmask", [imm(2, "SIG_SETMASK"), data(block.build, sigset([]), "[]"), nil, imm(8)], { note: "unblock all signals" });
+  call(block, "rt_sigprocmask", [imm(2, "SIG_SETMASK"), data(block.build, sigset([]), "[]"), nil, imm(8)], {
+    note: "unblock all signals",
+  });
 }
 
 /** Hooks of one kind in the monitor's own namespaces, in order; any failure fails the program. */
@@ -134,10 +190,18 @@ export function runHostHooks(context: StartContext, block: Block, kind: HookKind
   });
 }
 
-export function hookCommand(context: StartContext, hook: Hook, index: number, late: readonly LateVariable[], target: "stop" | "reboot" | null): HostCommand {
+export function hookCommand(
+  context: StartContext,
+  hook: Hook,
+  index: number,
+  late: readonly LateVariable[],
+  target: "stop" | "reboot" | null,
+): HostCommand {
   return {
     name: `hook ${hook.kind} ${index + 1}`,
-    argv: hookArgv(context, hook.command, "lxc", hook.kind, []).map((word, position) => (position < 2 || target === null || context.spec.hooks.version === 1 ? word : `${word}${namespaceWords(late)}`)),
+    argv: hookArgv(context, hook.command, "lxc", hook.kind, []).map((word, position) =>
+      position < 2 || target === null || context.spec.hooks.version === 1 ? word : `${word}${namespaceWords(late)}`,
+    ),
     environment: hookEnvironment(context, hook.kind, target),
     late,
     note: `the ${hook.kind} hook ${hook.command}`,

@@ -21,12 +21,21 @@ export function mapIds(context: StartContext, child: Block): void {
     const path = buffer(build, 40, `"/proc/PID/${type}_map"`);
     const fd = slot(build, `${type}_map`);
     const at = spec.idmap.find((entry) => entry.type === type)?.at ?? null;
-    const hints = { EINVAL: "the ranges overlap, or there are more than the kernel takes", EPERM: "ids of the host can be mapped only by root" };
+    const hints = {
+      EINVAL: "the ranges overlap, or there are more than the kernel takes",
+      EPERM: "ids of the host can be mapped only by root",
+    };
     format(monitor, path, `/proc/%/${type}_map`, [slots.pid], `write the path of the ${type} map`);
     openat(monitor, cwdFd, path, O_WRONLY, fd, { note: `open the ${type} map`, at });
     writeText(monitor, fd, text, { note: `map the container's ${type}s`, at, hints });
     close(monitor, fd, `close the ${type} map`);
   }
-  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[mapped]"), imm(1)], { note: "tell the child that its ids are mapped", full: true });
-  call(child, "read", [slots.childSync, buffer(build, 8, "[mapped]"), imm(1)], { note: "wait for the id maps", full: true });
+  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[mapped]"), imm(1)], {
+    note: "tell the child that its ids are mapped",
+    full: true,
+  });
+  call(child, "read", [slots.childSync, buffer(build, 8, "[mapped]"), imm(1)], {
+    note: "wait for the id maps",
+    full: true,
+  });
 }

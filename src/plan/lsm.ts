@@ -19,10 +19,20 @@ function labelOf(context: StartContext): Label | null {
     const profile = apparmor.profile?.value ?? "lxc-container-default-cgns";
     if (profile === "unconfined" || profile === "unchanged") return null;
     const name = profile === "generated" ? "lxc-container-default-cgns" : profile;
-    return { file: "/proc/self/attr/apparmor/exec", text: `exec ${name}`, what: `the AppArmor profile ${name}`, at: apparmor.profile?.at ?? null };
+    return {
+      file: "/proc/self/attr/apparmor/exec",
+      text: `exec ${name}`,
+      what: `the AppArmor profile ${name}`,
+      at: apparmor.profile?.at ?? null,
+    };
   }
   if (context.host.lsm.selinux && selinux.context !== null) {
-    return { file: "/proc/self/attr/exec", text: selinux.context.value, what: `the SELinux context ${selinux.context.value}`, at: selinux.context.at };
+    return {
+      file: "/proc/self/attr/exec",
+      text: selinux.context.value,
+      what: `the SELinux context ${selinux.context.value}`,
+      at: selinux.context.at,
+    };
   }
   return null;
 }
@@ -41,6 +51,10 @@ export function takeLabelFile(context: StartContext, child: Block): Slot | null 
 export function planLabel(context: StartContext, child: Block, file: Slot | null): void {
   const label = labelOf(context);
   if (label === null || file === null) return;
-  writeText(child, file, label.text, { note: `set ${label.what}`, at: label.at, hints: { ENOENT: "the profile is not loaded" } });
+  writeText(child, file, label.text, {
+    note: `set ${label.what}`,
+    at: label.at,
+    hints: { ENOENT: "the profile is not loaded" },
+  });
   close(child, file, "close it");
 }

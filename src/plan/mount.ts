@@ -1,5 +1,15 @@
 import { type Block, compute, goOn, imm, jump, label, place, slot } from "../program/assembler.js";
-import { type FsOption, close, mkdirat, mountSetattr, moveMount, newFilesystem, openTree, openat, openat2 } from "../program/calls.js";
+import {
+  type FsOption,
+  close,
+  mkdirat,
+  mountSetattr,
+  moveMount,
+  newFilesystem,
+  openTree,
+  openat,
+  openat2,
+} from "../program/calls.js";
 import type { Label, Rule, Slot, Value } from "../program/ops.js";
 import { EEXIST, ENOENT } from "../sys/errno.js";
 import {
@@ -102,11 +112,23 @@ export const insideRootNoLinks: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
  * Opens a mount point below the root, making it (and its parents, 0755) where it is missing and `create` says so. The path is the container's:
  * every step is an openat2 that cannot leave the root.
  */
-export function openTarget(block: Block, root: Value, path: string, create: "dir" | "file" | null, out: Slot, what: string, on: readonly Rule[], resolve: number = insideRoot): void {
+export function openTarget(
+  block: Block,
+  root: Value,
+  path: string,
+  create: "dir" | "file" | null,
+  out: Slot,
+  what: string,
+  on: readonly Rule[],
+  resolve: number = insideRoot,
+): void {
   const directory = openFlags(block.build.arch).O_DIRECTORY;
   const clean = path.split("/").filter((part) => part !== "" && part !== ".");
   const full = clean.length === 0 ? "." : clean.join("/");
-  const hints = { ENOENT: `create it in the container's root file system, or add create=dir or create=file`, ELOOP: "a symbolic link in the container stands in the way" };
+  const hints = {
+    ENOENT: `create it in the container's root file system, or add create=dir or create=file`,
+    ELOOP: "a symbolic link in the container stands in the way",
+  };
   if (create === null) {
     openat2(block, root, full, O_PATH, resolve, out, { note: what, on, hints });
     return;
@@ -122,11 +144,22 @@ export function openTarget(block: Block, root: Value, path: string, create: "dir
     const prefix = clean.slice(0, index + 1).join("/");
     if (last && create === "file") {
       const made = slot(block.build, `${out.name}.file`);
-      openat(block, parent, name, O_RDONLY | O_CREAT | openFlags(block.build.arch).O_NOFOLLOW, made, { note: `make the file ${prefix}`, on }, 0o644);
+      openat(
+        block,
+        parent,
+        name,
+        O_RDONLY | O_CREAT | openFlags(block.build.arch).O_NOFOLLOW,
+        made,
+        { note: `make the file ${prefix}`, on },
+        0o644,
+      );
       close(block, made, `close ${prefix}`);
       return;
     }
-    mkdirat(block, parent, name, 0o755, { note: `make the directory ${prefix}`, on: [{ on: EEXIST, to: "next" }, ...on] });
+    mkdirat(block, parent, name, 0o755, {
+      note: `make the directory ${prefix}`,
+      on: [{ on: EEXIST, to: "next" }, ...on],
+    });
     if (last) return;
     const next = slot(block.build, `${out.name}.${index + 1}`);
     openat2(block, root, prefix, O_PATH | directory, resolve, next, { note: `open ${prefix}`, on });
@@ -183,12 +216,24 @@ export function planEntry(places: EntryPlaces, entry: MountEntry, index: number)
   else {
     const mount = slot(block.build, `mount ${index + 1}`);
     if ((flags & MS_BIND) !== 0) planBind(places, entry, mount, what, on, skip);
-    else newFilesystem(block, entry.fstype, filesystemOptions(entry.source, entry.options), attributesOf(flags), mount, { note: what, on, hints: filesystemHints });
+    else
+      newFilesystem(block, entry.fstype, filesystemOptions(entry.source, entry.options), attributesOf(flags), mount, {
+        note: what,
+        on,
+        hints: filesystemHints,
+      });
     const target = slot(block.build, `target ${index + 1}`);
     openTarget(block, places.root, entry.target, entry.create, target, `open the mount point /${entry.target}`, on);
     mountOn(block, mount, target, what, on);
     if (entry.options.propagation !== 0) {
-      mountSetattr(block, mount, "", { propagation: entry.options.propagation & ~MS_REC }, (entry.options.propagation & MS_REC) !== 0, { note: `${what}: propagation`, on });
+      mountSetattr(
+        block,
+        mount,
+        "",
+        { propagation: entry.options.propagation & ~MS_REC },
+        (entry.options.propagation & MS_REC) !== 0,
+        { note: `${what}: propagation`, on },
+      );
     }
     close(block, mount, "close the mount");
   }
@@ -203,17 +248,38 @@ const filesystemHints: Readonly<Record<string, string>> = {
 };
 
 /** The bind's source as a detached mount, with its attributes; ends with the mount in `mount`. */
-function planBind(places: EntryPlaces, entry: MountEntry, mount: Slot, what: string, on: readonly Rule[], skip: Label): void {
+function planBind(
+  places: EntryPlaces,
+  entry: MountEntry,
+  mount: Slot,
+  what: string,
+  on: readonly Rule[],
+  skip: Label,
+): void {
   const recursive = (entry.options.flags & MS_REC) !== 0;
   const { block } = places;
-  const hints = { ENOENT: `${entry.source} does not exist${entry.sourceInContainer ? " in the container" : ""}; with the option "optional" the entry is skipped then` };
+  const hints = {
+    ENOENT: `${entry.source} does not exist${entry.sourceInContainer ? " in the container" : ""}; with the option "optional" the entry is skipped then`,
+  };
   if (entry.sourceInContainer) {
     const source = slot(block.build, `${mount.name}.source`);
-    openTarget(block, places.root, entry.source, null, source, `open the source ${entry.source} inside the container`, on);
+    openTarget(
+      block,
+      places.root,
+      entry.source,
+      null,
+      source,
+      `open the source ${entry.source} inside the container`,
+      on,
+    );
     openTree(block, source, "", recursive, mount, { note: `take ${entry.source} as a mount`, on, hints }, true);
     close(block, source, "close the source");
   } else if (places.hostBlock === block) {
-    openTree(block, imm(-100, "AT_FDCWD"), entry.source, recursive, mount, { note: `take ${entry.source} as a mount`, on, hints });
+    openTree(block, imm(-100, "AT_FDCWD"), entry.source, recursive, mount, {
+      note: `take ${entry.source} as a mount`,
+      on,
+      hints,
+    });
     idmapBind(places, block, entry, mount, what);
   } else {
     const outer = places.hostBlock;
@@ -223,7 +289,11 @@ function planBind(places: EntryPlaces, entry: MountEntry, mount: Slot, what: str
     const passed = label(`${entry.source} passed`);
     const tree = slot(outer.build, `${mount.name}.tree`);
     const present = slot(outer.build, `${mount.name}.present`);
-    openTree(outer, imm(-100, "AT_FDCWD"), entry.source, recursive, tree, { note: `take ${entry.source} as a mount`, on: entry.optional ? [{ on: "any", to: absent }] : [], hints });
+    openTree(outer, imm(-100, "AT_FDCWD"), entry.source, recursive, tree, {
+      note: `take ${entry.source} as a mount`,
+      on: entry.optional ? [{ on: "any", to: absent }] : [],
+      hints,
+    });
     idmapBind(places, outer, entry, tree, what);
     compute(outer, present, "set", imm(1), null, `${entry.source} is there`);
     if (entry.optional) {
@@ -240,18 +310,24 @@ function planBind(places: EntryPlaces, entry: MountEntry, mount: Slot, what: str
   }
   const set = attributesOf(entry.options.flags);
   const clear = attributesToClear(entry.options);
-  if (set !== 0 || clear !== 0) mountSetattr(block, mount, "", { set, clear }, recursive, { note: `${what}: set its options`, on });
+  if (set !== 0 || clear !== 0)
+    mountSetattr(block, mount, "", { set, clear }, recursive, { note: `${what}: set its options`, on });
 }
 
 function idmapBind(places: EntryPlaces, outer: Block, entry: MountEntry, mount: Slot, what: string): void {
   if (entry.idmap === null) return;
   if (entry.idmap === "container") {
     if (places.userns === null) return;
-    mountSetattr(outer, mount, "", { userns: places.userns }, false, { note: `${what}: map its ids as the container's`, hints: idmapHints });
+    mountSetattr(outer, mount, "", { userns: places.userns }, false, {
+      note: `${what}: map its ids as the container's`,
+      hints: idmapHints,
+    });
     return;
   }
   const userns = slot(outer.build, `${mount.name}.userns`);
-  openat(outer, imm(-100, "AT_FDCWD"), entry.idmap.userns, O_RDONLY, userns, { note: `open the user namespace ${entry.idmap.userns}` });
+  openat(outer, imm(-100, "AT_FDCWD"), entry.idmap.userns, O_RDONLY, userns, {
+    note: `open the user namespace ${entry.idmap.userns}`,
+  });
   mountSetattr(outer, mount, "", { userns }, false, { note: `${what}: map its ids`, hints: idmapHints });
   close(outer, userns, "close the user namespace");
 }
@@ -266,7 +342,13 @@ function planRemount(places: EntryPlaces, entry: MountEntry, what: string, on: r
   const { block } = places;
   const target = slot(block.build, "remount");
   openTarget(block, places.root, entry.target, null, target, `open the mount point /${entry.target}`, on);
-  mountSetattr(block, target, "", { set: attributesOf(entry.options.flags), clear: attributesToClear(entry.options) }, false, { note: `${what}: change its options`, on });
+  mountSetattr(
+    block,
+    target,
+    "",
+    { set: attributesOf(entry.options.flags), clear: attributesToClear(entry.options) },
+    false,
+    { note: `${what}: change its options`, on },
+  );
   close(block, target, "close the mount point");
 }
-

@@ -1,5 +1,22 @@
 import { IsletError } from "../base/errors.js";
-import { type Block, blob, buffer, call, cwdFd, data, format, goOn, imm, jump, label, nil, place, slot, str, stringArray } from "../program/assembler.js";
+import {
+  type Block,
+  blob,
+  buffer,
+  call,
+  cwdFd,
+  data,
+  format,
+  goOn,
+  imm,
+  jump,
+  label,
+  nil,
+  place,
+  slot,
+  str,
+  stringArray,
+} from "../program/assembler.js";
 import { close, newFilesystem, openat, openat2, writeText } from "../program/calls.js";
 import { EACCES, ENOENT, ENOTDIR } from "../sys/errno.js";
 import { O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
@@ -31,11 +48,20 @@ export function planRlimits(context: StartContext): void {
   if (!spec.process.rlimits.some((item) => item.name === "nofile") && (host.openFilesHard ?? usual + 1) > usual) {
     const hard = host.openFilesHard === null ? null : BigInt(host.openFilesHard);
     const limit = data(build, rlimit64(BigInt(usual), hard), `{${usual}, ${hard ?? "unlimited"}}`);
-    call(monitor, "prlimit64", [slots.pid, imm(7, "RLIMIT_NOFILE"), limit, nil], { note: "give the container the usual limit of open files" });
+    call(monitor, "prlimit64", [slots.pid, imm(7, "RLIMIT_NOFILE"), limit, nil], {
+      note: "give the container the usual limit of open files",
+    });
   }
   for (const item of spec.process.rlimits) {
-    const limit = data(build, rlimit64(item.soft, item.hard), `{${item.soft ?? "unlimited"}, ${item.hard ?? "unlimited"}}`);
-    call(monitor, "prlimit64", [slots.pid, imm(item.resource, `RLIMIT_${item.name.toUpperCase()}`), limit, nil], { note: `limit ${item.name}`, at: item.at });
+    const limit = data(
+      build,
+      rlimit64(item.soft, item.hard),
+      `{${item.soft ?? "unlimited"}, ${item.hard ?? "unlimited"}}`,
+    );
+    call(monitor, "prlimit64", [slots.pid, imm(item.resource, `RLIMIT_${item.name.toUpperCase()}`), limit, nil], {
+      note: `limit ${item.name}`,
+      at: item.at,
+    });
   }
 }
 
@@ -48,7 +74,10 @@ export function planSysctls(context: StartContext, child: Block): void {
   for (const item of sysctls) {
     const fd = slot(context.build, "sysctl");
     child.at = item.at;
-    openat2(child, proc, `sys/${item.name}`, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, fd, { note: `set the sysctl ${item.name}`, hints: { ENOENT: "this kernel has no such sysctl, or it is not one of the container's namespaces" } });
+    openat2(child, proc, `sys/${item.name}`, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, fd, {
+      note: `set the sysctl ${item.name}`,
+      hints: { ENOENT: "this kernel has no such sysctl, or it is not one of the container's namespaces" },
+    });
     writeText(child, fd, item.value, { note: `set the sysctl ${item.name} to ${item.value}` });
     close(child, fd, `close ${item.name}`);
   }
@@ -60,20 +89,28 @@ export function planHostname(context: StartContext, child: Block): void {
   const { hostname, namespaces } = context.spec;
   if (hostname === null || namespaces.uts.kind !== "new") return;
   const bytes = new TextEncoder().encode(hostname.value);
-  call(child, "sethostname", [data(context.build, bytes, JSON.stringify(hostname.value), 1), imm(bytes.length)], { note: `set the host name ${hostname.value}`, at: hostname.at });
+  call(child, "sethostname", [data(context.build, bytes, JSON.stringify(hostname.value), 1), imm(bytes.length)], {
+    note: `set the host name ${hostname.value}`,
+    at: hostname.at,
+  });
 }
 
 export function planPersonality(context: StartContext, child: Block): void {
   const { personality } = context.spec.process;
   if (personality === null) return;
-  call(child, "personality", [personality === "linux32" ? imm(8, "PER_LINUX32") : imm(0, "PER_LINUX")], { note: `set the execution domain ${personality}` });
+  call(child, "personality", [personality === "linux32" ? imm(8, "PER_LINUX32") : imm(0, "PER_LINUX")], {
+    note: `set the execution domain ${personality}`,
+  });
 }
 
 /** Root (or the given ids) of the container. In a user namespace this comes first of all, since nothing else works before it. */
 export function becomeRoot(child: Block): void {
   call(child, "setresgid", [imm(0), imm(0), imm(0)], { note: "become the container's root group" });
   call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups", on: [{ on: "any", to: "next" }] });
-  call(child, "setresuid", [imm(0), imm(0), imm(0)], { note: "become the container's root", hints: { EINVAL: "the id map does not map id 0" } });
+  call(child, "setresuid", [imm(0), imm(0), imm(0)], {
+    note: "become the container's root",
+    hints: { EINVAL: "the id map does not map id 0" },
+  });
 }
 
 /** Loads the seccomp policy; it must be the last thing that needs CAP_SYS_ADMIN. */
@@ -90,7 +127,9 @@ export function planSeccomp(context: StartContext, child: Block): void {
   const filter = compileSeccomp(parsed.policy, context.build.arch);
   const program = blob(context.build, sockFprogWith(filter), `{${filter.length / 8} instructions of ${seccomp.file}}`);
   child.at = seccomp.at;
-  call(child, "seccomp", [imm(1, "SECCOMP_SET_MODE_FILTER"), imm(0), program], { note: `load the seccomp policy ${seccomp.file}` });
+  call(child, "seccomp", [imm(1, "SECCOMP_SET_MODE_FILTER"), imm(0), program], {
+    note: `load the seccomp policy ${seccomp.file}`,
+  });
   child.at = null;
 }
 
@@ -103,10 +142,15 @@ export function planIds(context: StartContext, child: Block): void {
     init.groups.forEach((group, index) => {
       view.setUint32(index * 4, group, true);
     });
-    call(child, "setgroups", [imm(init.groups.length), data(context.build, bytes, `[${init.groups.join(", ")}]`)], { note: "set the supplementary groups" });
-  } else if (!hasUserNamespace(context)) call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups" });
-  if (init.gid !== 0) call(child, "setresgid", [imm(init.gid), imm(init.gid), imm(init.gid)], { note: `become group ${init.gid}` });
-  if (init.uid !== 0) call(child, "setresuid", [imm(init.uid), imm(init.uid), imm(init.uid)], { note: `become user ${init.uid}` });
+    call(child, "setgroups", [imm(init.groups.length), data(context.build, bytes, `[${init.groups.join(", ")}]`)], {
+      note: "set the supplementary groups",
+    });
+  } else if (!hasUserNamespace(context))
+    call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups" });
+  if (init.gid !== 0)
+    call(child, "setresgid", [imm(init.gid), imm(init.gid), imm(init.gid)], { note: `become group ${init.gid}` });
+  if (init.uid !== 0)
+    call(child, "setresuid", [imm(init.uid), imm(init.uid), imm(init.uid)], { note: `become user ${init.uid}` });
 }
 
 /** NAME=VALUE strings of the main process: the caller's environment is not passed on, but for entries that say `inherit`. */
@@ -117,7 +161,12 @@ export function initEnvironment(context: StartContext): readonly string[] {
     if (entry.kind === "set") out.set(entry.name, entry.value);
     else {
       const value = context.start.environment[entry.name];
-      if (value === undefined) throw new IsletError("ISLET_BAD_CONFIG", `the environment variable ${entry.name} is to be inherited but is not set`, { at: entry.at });
+      if (value === undefined)
+        throw new IsletError(
+          "ISLET_BAD_CONFIG",
+          `the environment variable ${entry.name} is to be inherited but is not set`,
+          { at: entry.at },
+        );
       out.set(entry.name, value);
     }
   }
@@ -133,12 +182,18 @@ export function planExec(context: StartContext, child: Block): void {
   if (spec.init.cwd.value !== "/") {
     const there = label("working directory");
     const missing = label("no working directory");
-    call(child, "chdir", [str(build, spec.init.cwd.value)], { note: `change to ${spec.init.cwd.value}`, on: goOn(missing, ENOENT) });
+    call(child, "chdir", [str(build, spec.init.cwd.value)], {
+      note: `change to ${spec.init.cwd.value}`,
+      on: goOn(missing, ENOENT),
+    });
     jump(child, there, "it is there");
     place(child, missing);
     const parts = spec.init.cwd.value.split("/").filter(Boolean);
     parts.forEach((_, index) => {
-      call(child, "mkdirat", [cwdFd, str(build, `/${parts.slice(0, index + 1).join("/")}`), imm(0o755, "0755")], { note: `make /${parts.slice(0, index + 1).join("/")}`, on: [{ on: 17, to: "next" }] });
+      call(child, "mkdirat", [cwdFd, str(build, `/${parts.slice(0, index + 1).join("/")}`), imm(0o755, "0755")], {
+        note: `make /${parts.slice(0, index + 1).join("/")}`,
+        on: [{ on: 17, to: "next" }],
+      });
     });
     call(child, "chdir", [str(build, spec.init.cwd.value)], { note: `change to ${spec.init.cwd.value}` });
     place(child, there);
@@ -146,7 +201,12 @@ export function planExec(context: StartContext, child: Block): void {
   child.at = spec.init.command.at;
   call(child, "umask", [imm(0o22, "022")], { note: "set the usual umask" });
   const action = data(build, sigaction("default"), "{SIG_DFL}");
-  for (const [number, name] of [[13, "SIGPIPE"], [1, "SIGHUP"], [2, "SIGINT"], [3, "SIGQUIT"]] as const) {
+  for (const [number, name] of [
+    [13, "SIGPIPE"],
+    [1, "SIGHUP"],
+    [2, "SIGINT"],
+    [3, "SIGQUIT"],
+  ] as const) {
     call(child, "rt_sigaction", [imm(number, name), action, nil, imm(8)], { note: `default action for ${name}` });
   }
   defaultSignals(child);
@@ -156,7 +216,9 @@ export function planExec(context: StartContext, child: Block): void {
   const program = command[0] ?? "/sbin/init";
   if (spec.init.mode === "supervised" && slots.binary !== null) {
     const argv = stringArray(build, ["islet", "init", "--", ...command]);
-    call(child, "execveat", [slots.binary, str(build, ""), argv, envp, imm(0x1000, "AT_EMPTY_PATH")], { note: "execute the container's small init" });
+    call(child, "execveat", [slots.binary, str(build, ""), argv, envp, imm(0x1000, "AT_EMPTY_PATH")], {
+      note: "execute the container's small init",
+    });
     return;
   }
   execProgram(child, program, command, environment, envp);
@@ -170,7 +232,13 @@ const execHints: Readonly<Record<string, string>> = {
 };
 
 /** execve of a path, or of a bare name in the directories of the new environment's PATH. */
-export function execProgram(child: Block, program: string, argv: readonly string[], environment: readonly string[], envp: ReturnType<typeof stringArray>): void {
+export function execProgram(
+  child: Block,
+  program: string,
+  argv: readonly string[],
+  environment: readonly string[],
+  envp: ReturnType<typeof stringArray>,
+): void {
   const { build } = child;
   const args = stringArray(build, argv);
   if (program.includes("/")) {
@@ -183,9 +251,14 @@ export function execProgram(child: Block, program: string, argv: readonly string
     const last = index === places.length - 1;
     call(child, "execve", [str(build, place1), args, envp], {
       note: last ? `execute ${program} from PATH` : `execute ${place1}`,
-      on: last ? [] : [{ on: ENOENT, to: "next" }, { on: ENOTDIR, to: "next" }, { on: EACCES, to: "next" }],
+      on: last
+        ? []
+        : [
+            { on: ENOENT, to: "next" },
+            { on: ENOTDIR, to: "next" },
+            { on: EACCES, to: "next" },
+          ],
       hints: execHints,
     });
   });
 }
-

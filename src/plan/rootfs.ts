@@ -18,9 +18,13 @@ export function rootfsDirectory(source: RootfsSource): string {
       return source.path;
     case "overlay":
     case "device":
-      throw new IsletError("ISLET_UNSUPPORTED", `a root file system of the kind ${source.kind === "device" ? source.driver : source.kind} cannot be started yet`, {
-        hint: "only directories can",
-      });
+      throw new IsletError(
+        "ISLET_UNSUPPORTED",
+        `a root file system of the kind ${source.kind === "device" ? source.driver : source.kind} cannot be started yet`,
+        {
+          hint: "only directories can",
+        },
+      );
     default: {
       const impossible: never = source;
       return impossible;
@@ -47,14 +51,17 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
     if (rootfs.idmap === "container" && userns !== null) mountSetattr(block, tree, "", { userns }, false, given);
     else if (rootfs.idmap !== "container") {
       const other = slot(context.build, "rootfs.userns");
-      openat(block, cwdFd, rootfs.idmap.userns, O_RDONLY, other, { note: `open the user namespace ${rootfs.idmap.userns}` });
+      openat(block, cwdFd, rootfs.idmap.userns, O_RDONLY, other, {
+        note: `open the user namespace ${rootfs.idmap.userns}`,
+      });
       mountSetattr(block, tree, "", { userns: other }, false, given);
       close(block, other, "close the user namespace");
     }
   }
   const set = attributesOf(rootfs.options.flags);
   const clear = attributesOf(rootfs.options.clear);
-  if (set !== 0 || clear !== 0) mountSetattr(block, tree, "", { set, clear }, false, { note: "set the root file system's mount options" });
+  if (set !== 0 || clear !== 0)
+    mountSetattr(block, tree, "", { set, clear }, false, { note: "set the root file system's mount options" });
   block.at = null;
 }
 
@@ -69,7 +76,10 @@ export function attachRootfs(context: StartContext, child: Block, tree: Slot, ro
   const place = rootfsMountPath(context);
   child.at = context.spec.rootfs.at;
   if (context.spec.rootfs.mountPoint !== null) {
-    moveMountTo(child, tree, place, { note: `mount the root file system on ${place}`, hints: { ENOENT: "the directory of lxc.rootfs.mount is missing" } });
+    moveMountTo(child, tree, place, {
+      note: `mount the root file system on ${place}`,
+      hints: { ENOENT: "the directory of lxc.rootfs.mount is missing" },
+    });
   } else moveMountTo(child, tree, place, { note: `mount the root file system on ${place}` });
   close(child, tree, "close the root file system's mount");
   openat(child, cwdFd, place, O_PATH | directory, root, { note: "open the container's root directory" });
@@ -78,21 +88,31 @@ export function attachRootfs(context: StartContext, child: Block, tree: Slot, ro
 
 /** Mounts of the host go on reaching the container's copy of the mount tree, never the other way. */
 export function isolateMounts(child: Block): void {
-  mountSetattr(child, cwdFd, "/", { propagation: MS_SLAVE }, true, { note: "keep mounts of the container from reaching the host" });
+  mountSetattr(child, cwdFd, "/", { propagation: MS_SLAVE }, true, {
+    note: "keep mounts of the container from reaching the host",
+  });
 }
 
 /** pivot_root(2) into the new root by descriptor; the old root is detached; the new tree is shared, as LXC leaves it. */
 export function pivot(child: Block, root: Slot): void {
   const { build } = child;
   call(child, "fchdir", [root], { note: "change to the container's root directory" });
-  call(child, "pivot_root", [str(build, "."), str(build, ".")], { note: "make it the root", hints: { EINVAL: "the host's root is on an initramfs, or a mount is shared with it" } });
+  call(child, "pivot_root", [str(build, "."), str(build, ".")], {
+    note: "make it the root",
+    hints: { EINVAL: "the host's root is on an initramfs, or a mount is shared with it" },
+  });
   call(child, "umount2", [str(build, "."), flagsOf(UMOUNT_FLAGS, MNT_DETACH)], { note: "detach the host's root" });
   call(child, "chdir", [str(build, "/")], { note: "change to /" });
-  mountSetattr(child, cwdFd, "/", { propagation: MS_SHARED }, true, { note: "let mounts of the container spread within it" });
+  mountSetattr(child, cwdFd, "/", { propagation: MS_SHARED }, true, {
+    note: "let mounts of the container spread within it",
+  });
 }
 
 /** A standard directory of the container, made if it is missing (proc, sys, dev). */
 export function ensureDirectory(child: Block, root: Slot, name: string): void {
-  mkdirat(child, root, name, 0o755, { note: `make /${name}`, on: [{ on: EEXIST, to: "next" }], hints: { EROFS: `the root file system is read-only and has no /${name}` } });
+  mkdirat(child, root, name, 0o755, {
+    note: `make /${name}`,
+    on: [{ on: EEXIST, to: "next" }],
+    hints: { EROFS: `the root file system is read-only and has no /${name}` },
+  });
 }
-

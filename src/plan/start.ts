@@ -1,19 +1,70 @@
 import type { ContainerSpec } from "../spec/spec.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
-import { type Block, beginProgram, buffer, call, clone, compute, cwdFd, data, defer, end, finishProgram, format, imm, jump, label, load, nil, place, presetSlot, slot, str, tell } from "../program/assembler.js";
+import {
+  type Block,
+  beginProgram,
+  buffer,
+  call,
+  clone,
+  compute,
+  cwdFd,
+  data,
+  defer,
+  end,
+  finishProgram,
+  format,
+  imm,
+  jump,
+  label,
+  load,
+  nil,
+  place,
+  presetSlot,
+  slot,
+  str,
+  tell,
+} from "../program/assembler.js";
 import { cloneArguments, close, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { EINVAL, ENOENT, ESRCH } from "../sys/errno.js";
-import { CLONE_INTO_CGROUP, CLONE_NEWNS, CLONE_PIDFD, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, PR_SET_PDEATHSIG } from "../sys/flags.js";
+import {
+  CLONE_INTO_CGROUP,
+  CLONE_NEWNS,
+  CLONE_PIDFD,
+  O_CREAT,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+  PR_SET_PDEATHSIG,
+} from "../sys/flags.js";
 import { sockaddrUnixAbstract } from "../sys/structs.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
 import { planProcAndSys } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
-import { type CgroupPaths, applyDeviceRules, cgroupPaths, deferRemoval, joinTasks, legacyDirectories, makeCgroups, openTasks } from "./cgroup.js";
+import {
+  type CgroupPaths,
+  applyDeviceRules,
+  cgroupPaths,
+  deferRemoval,
+  joinTasks,
+  legacyDirectories,
+  makeCgroups,
+  openTasks,
+} from "./cgroup.js";
 import { planBoundCgroups, planNamespacedCgroups } from "./cgroup-mount.js";
-import { planHostConsole, planDevpts, planTerminals, receiveMasters, sendMasters, takeTerminal, tells, type ConsoleSlots, type InsideTerminals } from "./console.js";
+import {
+  planHostConsole,
+  planDevpts,
+  planTerminals,
+  receiveMasters,
+  sendMasters,
+  takeTerminal,
+  tells,
+  type ConsoleSlots,
+  type InsideTerminals,
+} from "./console.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
@@ -23,7 +74,17 @@ import { planEntry, type EntryPlaces } from "./mount.js";
 import { cloneFlag, joinShared, namespaceFile, newNamespaceFlags, openNamespace } from "./namespace.js";
 import { planHostNics, planInsideNics } from "./nic/nic.js";
 import { passAlways, passMount } from "./pass.js";
-import { becomeRoot, planExec, planHostname, planIds, planPersonality, planProcFiles, planRlimits, planSeccomp, planSysctls } from "./process.js";
+import {
+  becomeRoot,
+  planExec,
+  planHostname,
+  planIds,
+  planPersonality,
+  planProcFiles,
+  planRlimits,
+  planSeccomp,
+  planSysctls,
+} from "./process.js";
 import { attachRootfs, isolateMounts, pivot, rootfsOnHostSide, takeRootfs } from "./rootfs.js";
 import { lockName } from "./lock.js";
 import { planSharedMounts } from "./shmounts.js";
@@ -55,10 +116,17 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
   applyDeviceRules(context, paths, unifiedFd);
   const late = hostHookVariables(context);
   runHostHooks(context, monitor, "start-host", late);
-  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], { note: "let the container go on", full: true });
+  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], {
+    note: "let the container go on",
+    full: true,
+  });
   const rest = buffer(build, 8, "[]");
   const ended = slot(build, "sync.end");
-  call(monitor, "read", [slots.sync, rest, imm(1)], { note: "wait until the main program is executed", waitIn: true, out: ended });
+  call(monitor, "read", [slots.sync, rest, imm(1)], {
+    note: "wait until the main program is executed",
+    waitIn: true,
+    out: ended,
+  });
   planStopNamespaces(context);
   compute(monitor, slots.running, "set", imm(1), null, "the container runs");
   tellState(monitor, "RUNNING");
@@ -72,14 +140,19 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): St
   const monitor = beginProgram(host.arch, "monitor");
   const { build } = monitor;
   const listen = presetSlot(build, "listen");
-  const stdio = start.stdio === null ? null : ([presetSlot(build, "stdin"), presetSlot(build, "stdout"), presetSlot(build, "stderr")] as const);
+  const stdio =
+    start.stdio === null
+      ? null
+      : ([presetSlot(build, "stdin"), presetSlot(build, "stdout"), presetSlot(build, "stderr")] as const);
   const binary = spec.init.mode === "supervised" ? presetSlot(build, "islet") : null;
   const hasStopHooks = spec.hooks.list.some((hook) => hook.kind === "stop" || hook.kind === "post-stop");
   const namespaces: Partial<Record<NamespaceKind, Slot>> = {};
   for (const kind of namespaceKinds) {
     if (hasStopHooks && spec.namespaces[kind].kind === "new") namespaces[kind] = slot(build, `${kind}.ns`);
   }
-  const hasCommands = spec.hooks.list.length > 0 || (spec.network.kind === "own" && spec.network.nics.some((nic) => nic.scriptUp !== null || nic.scriptDown !== null));
+  const hasCommands =
+    spec.hooks.list.length > 0 ||
+    (spec.network.kind === "own" && spec.network.nics.some((nic) => nic.scriptUp !== null || nic.scriptDown !== null));
   const context: StartContext = {
     spec,
     host,
@@ -104,8 +177,20 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): St
   };
   call(monitor, "getpid", [], { note: "ask for the monitor's pid", out: context.slots.monitorPid });
   tell(monitor, tells.listen, "listen", listen, "the monitor serves its socket");
-  tell(monitor, tells.restartSlot, "restart_slot", imm(context.slots.restart.index), "where the monitor says that a restart is wanted");
-  tell(monitor, tells.statusSlot, "status_slot", imm(context.slots.status.index), "where the monitor puts the exit status");
+  tell(
+    monitor,
+    tells.restartSlot,
+    "restart_slot",
+    imm(context.slots.restart.index),
+    "where the monitor says that a restart is wanted",
+  );
+  tell(
+    monitor,
+    tells.statusSlot,
+    "status_slot",
+    imm(context.slots.status.index),
+    "where the monitor puts the exit status",
+  );
   return context;
 }
 
@@ -122,8 +207,14 @@ function takeLock(context: StartContext): void {
   const fd = slot(build, "lock");
   const name = lockName(spec.storePath, spec.name);
   const address = data(build, sockaddrUnixAbstract(name), `@${name}`);
-  call(monitor, "socket", [imm(1, "AF_UNIX"), imm(0o2000001, "SOCK_STREAM|SOCK_CLOEXEC"), imm(0)], { note: "open the lock", out: fd });
-  call(monitor, "bind", [fd, address, imm(address.size)], { note: `take the lock of ${spec.name}`, hints: { EADDRINUSE: "the container is running already" } });
+  call(monitor, "socket", [imm(1, "AF_UNIX"), imm(0o2000001, "SOCK_STREAM|SOCK_CLOEXEC"), imm(0)], {
+    note: "open the lock",
+    out: fd,
+  });
+  call(monitor, "bind", [fd, address, imm(address.size)], {
+    note: `take the lock of ${spec.name}`,
+    hints: { EADDRINUSE: "the container is running already" },
+  });
   call(monitor, "listen", [fd, imm(1)], { note: "let others see the lock" });
   defer(monitor, "release the lock", "release the lock at the end", (undo) => {
     close(undo, fd, "release the lock");
@@ -136,8 +227,15 @@ function deferEnd(context: StartContext, paths: CgroupPaths): void {
   defer(monitor, "remove files", "remove the files below the runtime directory at the end", (undo) => {
     const kept = label("kept");
     jump(undo, kept, "a restart keeps them", "ne", slots.restart, imm(0));
-    call(undo, "unlinkat", [cwdFd, str(build, start.socketPath), imm(0)], { note: "remove the monitor's socket", on: [{ on: ENOENT, to: "next" }] });
-    if (start.pidFile !== null) call(undo, "unlinkat", [cwdFd, str(build, start.pidFile), imm(0)], { note: "remove the pid file", on: [{ on: "any", to: "next" }] });
+    call(undo, "unlinkat", [cwdFd, str(build, start.socketPath), imm(0)], {
+      note: "remove the monitor's socket",
+      on: [{ on: ENOENT, to: "next" }],
+    });
+    if (start.pidFile !== null)
+      call(undo, "unlinkat", [cwdFd, str(build, start.pidFile), imm(0)], {
+        note: "remove the pid file",
+        on: [{ on: "any", to: "next" }],
+      });
     place(undo, kept);
   });
   deferHooks(context, "post-stop", namespaceVariables(context));
@@ -182,7 +280,9 @@ function openHookOutput(context: StartContext): void {
 
 function unshareMonitor(context: StartContext): void {
   if (!context.spec.lifecycle.monitorUnshare) return;
-  call(context.monitor, "unshare", [imm(CLONE_NEWNS, "CLONE_NEWNS")], { note: "give the monitor a mount namespace of its own" });
+  call(context.monitor, "unshare", [imm(CLONE_NEWNS, "CLONE_NEWNS")], {
+    note: "give the monitor a mount namespace of its own",
+  });
   isolateMounts(context.monitor);
 }
 
@@ -201,7 +301,12 @@ function hostHookVariables(context: StartContext): readonly LateVariable[] {
 }
 
 /** clone3, and with it the whole of the child's part. */
-function cloneChild(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null, console: ConsoleSlots): { readonly terminals: InsideTerminals } {
+function cloneChild(
+  context: StartContext,
+  paths: CgroupPaths,
+  unifiedFd: Slot | null,
+  console: ConsoleSlots,
+): { readonly terminals: InsideTerminals } {
   const { monitor, build, slots } = context;
   pair(monitor, "socketpair", slots.sync, slots.childSync, "make the socket pair");
   joinShared(context, monitor, ["pid"]);
@@ -210,27 +315,56 @@ function cloneChild(context: StartContext, paths: CgroupPaths, unifiedFd: Slot |
   const room = buffer(build, 8, slots.pidfd.name);
   const flags = newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP);
   const args = cloneArguments(monitor, flags, signalChild, room, unifiedFd);
-  const holder: { terminals: InsideTerminals; late: (() => void)[] } = { terminals: { stdio: null, masters: [] }, late: [] };
+  const holder: { terminals: InsideTerminals; late: (() => void)[] } = {
+    terminals: { stdio: null, masters: [] },
+    late: [],
+  };
   // The child's section is written while the monitor's stands right after clone3: what the host's side does for it in between goes there.
-  clone(monitor, "init", args, {
-    note: "clone the main process",
-    out: slots.pid,
-    hints: { ENOSPC: "the host's limit of namespaces is reached (/proc/sys/user)", EINVAL: "the kernel refuses one of the namespaces", EPERM: "this needs root" },
-  }, (child) => {
-    load(monitor, slots.pidfd, room, 4, "take its pidfd");
-    tell(monitor, tells.pid, "pid", slots.pid, "the monitor knows its pid");
-    tell(monitor, tells.mainProcess, "main_process", slots.pidfd, "the monitor watches it");
-    defer(monitor, "end the main process", "end the main process", (undo) => {
-      const status = slot(build, "ended");
-      call(undo, "pidfd_send_signal", [slots.pidfd, imm(9, "SIGKILL"), nil, imm(0)], { note: "kill the main process", on: [{ on: ESRCH, to: "next" }] });
-      undo.section.ops.push({ code: "wait", flags: 0, nr: 0, name: "wait", args: [slots.pidfd, imm(0)], out: status, rules: [{ on: "any", to: "next" }], target: null, block: null, note: "wait for its end", at: null, hints: null });
-      close(undo, slots.pidfd, "close its pidfd");
-    });
-    close(monitor, slots.childSync, "close the child's end");
-    for (const fd of handedDown ?? []) close(monitor, fd, "close the cgroup's file");
-    timeReturn();
-    holder.terminals = planChild(context, child, console, paths, handedDown);
-  });
+  clone(
+    monitor,
+    "init",
+    args,
+    {
+      note: "clone the main process",
+      out: slots.pid,
+      hints: {
+        ENOSPC: "the host's limit of namespaces is reached (/proc/sys/user)",
+        EINVAL: "the kernel refuses one of the namespaces",
+        EPERM: "this needs root",
+      },
+    },
+    (child) => {
+      load(monitor, slots.pidfd, room, 4, "take its pidfd");
+      tell(monitor, tells.pid, "pid", slots.pid, "the monitor knows its pid");
+      tell(monitor, tells.mainProcess, "main_process", slots.pidfd, "the monitor watches it");
+      defer(monitor, "end the main process", "end the main process", (undo) => {
+        const status = slot(build, "ended");
+        call(undo, "pidfd_send_signal", [slots.pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
+          note: "kill the main process",
+          on: [{ on: ESRCH, to: "next" }],
+        });
+        undo.section.ops.push({
+          code: "wait",
+          flags: 0,
+          nr: 0,
+          name: "wait",
+          args: [slots.pidfd, imm(0)],
+          out: status,
+          rules: [{ on: "any", to: "next" }],
+          target: null,
+          block: null,
+          note: "wait for its end",
+          at: null,
+          hints: null,
+        });
+        close(undo, slots.pidfd, "close its pidfd");
+      });
+      close(monitor, slots.childSync, "close the child's end");
+      for (const fd of handedDown ?? []) close(monitor, fd, "close the cgroup's file");
+      timeReturn();
+      holder.terminals = planChild(context, child, console, paths, handedDown);
+    },
+  );
   return { terminals: holder.terminals };
 }
 
@@ -246,7 +380,13 @@ function planStopNamespaces(context: StartContext): void {
 }
 
 /** From clone to exec. */
-function planChild(context: StartContext, child: Block, console: ConsoleSlots, paths: CgroupPaths, handedDown: readonly Slot[] | null): InsideTerminals {
+function planChild(
+  context: StartContext,
+  child: Block,
+  console: ConsoleSlots,
+  paths: CgroupPaths,
+  handedDown: readonly Slot[] | null,
+): InsideTerminals {
   const { build, slots, spec, host } = context;
   close(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
@@ -254,12 +394,34 @@ function planChild(context: StartContext, child: Block, console: ConsoleSlots, p
     mapIds(context, child);
     becomeRoot(child);
   }
-  call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(spec.lifecycle.monitorDeathSignal), imm(0), imm(0), imm(0)], { note: "die with the monitor" });
+  call(
+    child,
+    "prctl",
+    [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(spec.lifecycle.monitorDeathSignal), imm(0), imm(0), imm(0)],
+    { note: "die with the monitor" },
+  );
   if (spec.process.newSessionKeyring) {
-    call(child, "keyctl", [imm(1, "KEYCTL_JOIN_SESSION_KEYRING"), nil, imm(0), imm(0), imm(0)], { note: "begin a session keyring", on: [{ on: "any", to: "next" }] });
+    call(child, "keyctl", [imm(1, "KEYCTL_JOIN_SESSION_KEYRING"), nil, imm(0), imm(0), imm(0)], {
+      note: "begin a session keyring",
+      on: [{ on: "any", to: "next" }],
+    });
   }
   if (spec.process.coreScheduling) {
-    call(child, "prctl", [imm(62, "PR_SCHED_CORE"), imm(1, "PR_SCHED_CORE_CREATE"), imm(0), imm(1, "PR_SCHED_CORE_SCOPE_THREAD_GROUP"), imm(0)], { note: "begin a core scheduling domain", hints: { ENODEV: "the processor has no hyper-threads", EINVAL: "the kernel has no core scheduling" } });
+    call(
+      child,
+      "prctl",
+      [
+        imm(62, "PR_SCHED_CORE"),
+        imm(1, "PR_SCHED_CORE_CREATE"),
+        imm(0),
+        imm(1, "PR_SCHED_CORE_SCOPE_THREAD_GROUP"),
+        imm(0),
+      ],
+      {
+        note: "begin a core scheduling domain",
+        hints: { ENODEV: "the processor has no hyper-threads", EINVAL: "the kernel has no core scheduling" },
+      },
+    );
   }
   joinShared(context, child, ["user", "net", "uts", "ipc", "mount"]);
   planHostname(context, child);
@@ -270,7 +432,10 @@ function planChild(context: StartContext, child: Block, console: ConsoleSlots, p
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
   if (spec.namespaces.cgroup.kind === "new" && host.namespaces.includes("cgroup")) {
-    call(child, "unshare", [imm(cloneFlag.cgroup, "CLONE_NEWCGROUP")], { note: "begin a cgroup namespace", on: [{ on: EINVAL, to: "next" }] });
+    call(child, "unshare", [imm(cloneFlag.cgroup, "CLONE_NEWCGROUP")], {
+      note: "begin a cgroup namespace",
+      on: [{ on: EINVAL, to: "next" }],
+    });
   }
   planNamespacedCgroups(context, child, paths);
   planInsideNics(context, child);
@@ -288,7 +453,12 @@ function planChild(context: StartContext, child: Block, console: ConsoleSlots, p
 }
 
 /** Everything below the container's root. */
-function planFilesystem(context: StartContext, child: Block, console: ConsoleSlots, paths: CgroupPaths): InsideTerminals {
+function planFilesystem(
+  context: StartContext,
+  child: Block,
+  console: ConsoleSlots,
+  paths: CgroupPaths,
+): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
   const dev = slot(build, "dev");
@@ -306,7 +476,16 @@ function planFilesystem(context: StartContext, child: Block, console: ConsoleSlo
     format(monitor, path, "/proc/%/ns/user", [slots.pid], "write the path of the user namespace");
     openat(monitor, cwdFd, path, O_RDONLY, userns, { note: "open the container's user namespace" });
     takeRootfs(context, monitor, userns, ours);
-    passAlways(monitor, child, sockets, ours, slot(build, "rootfs.present"), tree, slot(build, "rootfs.arrived"), "the root file system");
+    passAlways(
+      monitor,
+      child,
+      sockets,
+      ours,
+      slot(build, "rootfs.present"),
+      tree,
+      slot(build, "rootfs.arrived"),
+      "the root file system",
+    );
   } else takeRootfs(context, child, null, tree);
   attachRootfs(context, child, tree, root);
   setUmask(child, 0);
@@ -340,4 +519,3 @@ function planFilesystem(context: StartContext, child: Block, console: ConsoleSlo
   close(child, pts, "close /dev/pts");
   return terminals;
 }
-

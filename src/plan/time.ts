@@ -20,14 +20,23 @@ export function enterTimeNamespace(context: StartContext): () => void {
   const { monitor, build, spec } = context;
   if (spec.namespaces.time.kind !== "new") return () => undefined;
   const own = slot(build, "own.time");
-  openat(monitor, cwdFd, "/proc/self/ns/time", O_RDONLY, own, { note: "open the host's time namespace", hints: { ENOENT: "this kernel has no time namespaces" } });
+  openat(monitor, cwdFd, "/proc/self/ns/time", O_RDONLY, own, {
+    note: "open the host's time namespace",
+    hints: { ENOENT: "this kernel has no time namespaces" },
+  });
   call(monitor, "unshare", [imm(CLONE_NEWTIME, "CLONE_NEWTIME")], { note: "begin a time namespace" });
   const { boottime, monotonic } = spec.process.timeOffset;
-  const lines = [...(monotonic === null ? [] : [`monotonic ${offset(monotonic)}`]), ...(boottime === null ? [] : [`boottime ${offset(boottime)}`])];
+  const lines = [
+    ...(monotonic === null ? [] : [`monotonic ${offset(monotonic)}`]),
+    ...(boottime === null ? [] : [`boottime ${offset(boottime)}`]),
+  ];
   if (lines.length > 0) {
     const fd = slot(build, "timens_offsets");
     openat(monitor, cwdFd, "/proc/self/timens_offsets", O_WRONLY, fd, { note: "set the clocks' offsets" });
-    writeText(monitor, fd, `${lines.join("\n")}\n`, { note: "set the clocks' offsets", hints: { ERANGE: "a clock would become negative" } });
+    writeText(monitor, fd, `${lines.join("\n")}\n`, {
+      note: "set the clocks' offsets",
+      hints: { ERANGE: "a clock would become negative" },
+    });
     close(monitor, fd, "close timens_offsets");
   }
   return () => {
@@ -35,4 +44,3 @@ export function enterTimeNamespace(context: StartContext): () => void {
     close(monitor, own, "close it");
   };
 }
-

@@ -170,13 +170,18 @@ export function point(build: Build, where: Data, at: number, what: Data): void {
 /** Bytes that hold pointers into themselves. */
 export function blob(build: Build, made: Blob, show: Show): Data {
   const whole = data(build, made.bytes, show);
-  for (const pointer of made.pointers) build.relocations.push({ where: whole.offset + pointer.at, what: whole.offset + pointer.to });
+  for (const pointer of made.pointers)
+    build.relocations.push({ where: whole.offset + pointer.at, what: whole.offset + pointer.to });
   return whole;
 }
 
 /** A NULL-terminated array of strings: argv, envp. */
 export function stringArray(build: Build, values: readonly string[], show?: Show): Data {
-  const array = buffer(build, (values.length + 1) * 8, show ?? (() => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`));
+  const array = buffer(
+    build,
+    (values.length + 1) * 8,
+    show ?? (() => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`),
+  );
   values.forEach((value, index) => {
     point(build, array, index * 8, str(build, value));
   });
@@ -212,7 +217,8 @@ const noRules: readonly Rule[] = [];
 const noValues: readonly Value[] = [];
 
 function append(block: Block, code: Code, options: OpOptions, extra: Extra): void {
-  const flags = (extra.flags ?? 0) | (options.waitIn === true ? flagWaitIn : 0) | (options.full === true ? flagFull : 0);
+  const flags =
+    (extra.flags ?? 0) | (options.waitIn === true ? flagWaitIn : 0) | (options.full === true ? flagFull : 0);
   const op: Op = {
     code,
     flags,
@@ -236,7 +242,13 @@ export function call(block: Block, name: SyscallName, args: readonly Value[], op
 }
 
 /** clone3: `body` fills the child's own section; it must end in `execve` or `end`. */
-export function clone(block: Block, name: string, cloneArgs: Data, options: OpOptions, body: (child: Block) => void): void {
+export function clone(
+  block: Block,
+  name: string,
+  cloneArgs: Data,
+  options: OpOptions,
+  body: (child: Block) => void,
+): void {
   const child = addBlock(block.build, name);
   child.at = block.at;
   append(block, "clone", options, { name: "clone3", args: [cloneArgs, imm(cloneArgs.size)], block: child.section });
@@ -261,8 +273,25 @@ export function place(block: Block, target: Label): void {
 export type Comparison = "always" | "eq" | "ne" | "lt" | "ge";
 const comparisons: Readonly<Record<Comparison, number>> = { always: 0, eq: 1, ne: 2, lt: 3, ge: 4 };
 
-export function jump(block: Block, target: Label, note: string, when: Comparison = "always", a: Value = imm(0), b: Value = imm(0)): void {
-  append(block, "jump", { note }, { nr: comparisons[when], name: when === "always" ? "jump" : `jump_${when}`, args: when === "always" ? noValues : [a, b], target });
+export function jump(
+  block: Block,
+  target: Label,
+  note: string,
+  when: Comparison = "always",
+  a: Value = imm(0),
+  b: Value = imm(0),
+): void {
+  append(
+    block,
+    "jump",
+    { note },
+    {
+      nr: comparisons[when],
+      name: when === "always" ? "jump" : `jump_${when}`,
+      args: when === "always" ? noValues : [a, b],
+      target,
+    },
+  );
 }
 
 export type Arithmetic = "set" | "add" | "or" | "and" | "sub" | "shl";
@@ -282,7 +311,14 @@ export function load(block: Block, out: Slot, where: Data, width: 1 | 2 | 4 | 8,
 }
 
 /** Fills `to` with the template; each % is replaced by the next value in decimal. */
-export function format(block: Block, to: Data, template: string, values: readonly Value[], note: string, out?: Slot): void {
+export function format(
+  block: Block,
+  to: Data,
+  template: string,
+  values: readonly Value[],
+  note: string,
+  out?: Slot,
+): void {
   const options: OpOptions = out === undefined ? { note } : { note, out };
   append(block, "format", options, { args: [to, imm(to.size), str(block.build, template), ...values] });
 }

@@ -66,20 +66,43 @@ function text(block: Block, path: string | Data): Data {
 }
 
 /** openat(2); always with O_CLOEXEC. */
-export function openat(block: Block, dir: Value, path: string | Data, flags: number, out: Slot, given: CallOptions, mode = 0): void {
+export function openat(
+  block: Block,
+  dir: Value,
+  path: string | Data,
+  flags: number,
+  out: Slot,
+  given: CallOptions,
+  mode = 0,
+): void {
   const { arch } = block.build;
   const all = flags | O_CLOEXEC;
-  call(block, "openat", [dir, text(block, path), imm(all, () => showOpenFlags(arch, all)), octal(mode)], options(given, out));
+  call(
+    block,
+    "openat",
+    [dir, text(block, path), imm(all, () => showOpenFlags(arch, all)), octal(mode)],
+    options(given, out),
+  );
 }
 
 /** openat2(2); always with O_CLOEXEC. `resolve`: RESOLVE_*. */
-export function openat2(block: Block, dir: Value, path: string | Data, flags: number, resolve: number, out: Slot, given: CallOptions, mode = 0): void {
+export function openat2(
+  block: Block,
+  dir: Value,
+  path: string | Data,
+  flags: number,
+  resolve: number,
+  out: Slot,
+  given: CallOptions,
+  mode = 0,
+): void {
   const { arch } = block.build;
   const all = flags | O_CLOEXEC;
   const how = data(
     block.build,
     openHow({ flags: all, mode, resolve }),
-    () => `{flags=${showOpenFlags(arch, all)}, mode=0${mode.toString(8)}, resolve=${showFlags(RESOLVE_FLAGS, resolve)}}`,
+    () =>
+      `{flags=${showOpenFlags(arch, all)}, mode=0${mode.toString(8)}, resolve=${showFlags(RESOLVE_FLAGS, resolve)}}`,
   );
   call(block, "openat2", [dir, text(block, path), how, imm(how.size)], options(given, out));
 }
@@ -100,10 +123,19 @@ export function writeText(block: Block, fd: Value, value: string, given: CallOpt
 }
 
 /** A bare clone of a mount tree as a detached mount: open_tree(2) with OPEN_TREE_CLONE. */
-export function openTree(block: Block, dir: Value, path: string | Data, recursive: boolean, out: Slot, given: CallOptions, emptyPath = false): void {
+export function openTree(
+  block: Block,
+  dir: Value,
+  path: string | Data,
+  recursive: boolean,
+  out: Slot,
+  given: CallOptions,
+  emptyPath = false,
+): void {
   const atFlags = (recursive ? AT_RECURSIVE : 0) | (emptyPath ? AT_EMPTY_PATH : 0);
   const value = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | atFlags;
-  const show = (): string => `OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC${atFlags === 0 ? "" : `|${showFlags(AT_FLAGS, atFlags)}`}`;
+  const show = (): string =>
+    `OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC${atFlags === 0 ? "" : `|${showFlags(AT_FLAGS, atFlags)}`}`;
   call(block, "open_tree", [dir, text(block, path), imm(value, show)], options(given, out));
 }
 
@@ -117,7 +149,14 @@ export interface AttrChange {
 }
 
 /** mount_setattr(2) of a mount by descriptor (`path` "") or by path. */
-export function mountSetattr(block: Block, dir: Value, path: string, change: AttrChange, recursive: boolean, given: CallOptions): void {
+export function mountSetattr(
+  block: Block,
+  dir: Value,
+  path: string,
+  change: AttrChange,
+  recursive: boolean,
+  given: CallOptions,
+): void {
   const set = (change.set ?? 0) | (change.userns === undefined ? 0 : MOUNT_ATTR_IDMAP);
   const clear = change.clear ?? 0;
   const propagation = change.propagation ?? 0;
@@ -128,21 +167,42 @@ export function mountSetattr(block: Block, dir: Value, path: string, change: Att
       `{attr_set=${showFlags(MOUNT_ATTR_FLAGS, set)}, attr_clr=${showFlags(MOUNT_ATTR_FLAGS, clear)}, propagation=${showFlags(MS_FLAGS, propagation)}, userns_fd=${change.userns?.name ?? "0"}}`,
   );
   if (change.userns !== undefined) {
-    store(block, change.userns, within(attr, MOUNT_ATTR_AT.userns_fd, 8, "attr.userns_fd"), 8, "put the user namespace into the attributes");
+    store(
+      block,
+      change.userns,
+      within(attr, MOUNT_ATTR_AT.userns_fd, 8, "attr.userns_fd"),
+      8,
+      "put the user namespace into the attributes",
+    );
   }
   const flags = (recursive ? AT_RECURSIVE : 0) | (path === "" ? AT_EMPTY_PATH : 0);
-  call(block, "mount_setattr", [dir, str(block.build, path), flagsOf(AT_FLAGS, flags), attr, imm(attr.size)], options(given));
+  call(
+    block,
+    "mount_setattr",
+    [dir, str(block.build, path), flagsOf(AT_FLAGS, flags), attr, imm(attr.size)],
+    options(given),
+  );
 }
 
 /** move_mount(2): attaches the detached mount onto what the descriptor refers to. */
 export function moveMount(block: Block, from: Value, onto: Value, given: CallOptions): void {
   const empty = str(block.build, "");
-  call(block, "move_mount", [from, empty, onto, empty, flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)], options(given));
+  call(
+    block,
+    "move_mount",
+    [from, empty, onto, empty, flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)],
+    options(given),
+  );
 }
 
 /** move_mount(2) onto a path. */
 export function moveMountTo(block: Block, from: Value, path: string, given: CallOptions): void {
-  call(block, "move_mount", [from, str(block.build, ""), cwdFd, str(block.build, path), flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH)], options(given));
+  call(
+    block,
+    "move_mount",
+    [from, str(block.build, ""), cwdFd, str(block.build, path), flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH)],
+    options(given),
+  );
 }
 
 /** One option of a file system context: null value is a flag. */
@@ -155,27 +215,61 @@ export interface FsOption {
  * A new file system as a detached mount: fsopen, fsconfig, fsmount (fsopen(2)). `attributes` are MOUNT_ATTR_*. The context is
  * closed again; on an error that `given.on` allows it may stay open until exec.
  */
-export function newFilesystem(block: Block, fstype: string, fsOptions: readonly FsOption[], attributes: number, out: Slot, given: CallOptions): void {
+export function newFilesystem(
+  block: Block,
+  fstype: string,
+  fsOptions: readonly FsOption[],
+  attributes: number,
+  out: Slot,
+  given: CallOptions,
+): void {
   const { build } = block;
   const context = slot(build, `${out.name}.fs`);
-  call(block, "fsopen", [str(build, fstype), imm(FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")], options({ ...given, note: `${given.note}: open a ${fstype} file system` }, context));
+  call(
+    block,
+    "fsopen",
+    [str(build, fstype), imm(FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")],
+    options({ ...given, note: `${given.note}: open a ${fstype} file system` }, context),
+  );
   for (const option of fsOptions) {
     const command = option.value === null ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
     const value = option.value === null ? nil : str(build, option.value);
     const words = option.value === null ? option.name : `${option.name}=${option.value}`;
-    call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, command), str(build, option.name), value, imm(0)], options({ ...given, note: `${given.note}: option ${words}` }));
+    call(
+      block,
+      "fsconfig",
+      [context, flagsOf(FSCONFIG_COMMANDS, command), str(build, option.name), value, imm(0)],
+      options({ ...given, note: `${given.note}: option ${words}` }),
+    );
   }
   call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, FSCONFIG_CMD_CREATE), nil, nil, imm(0)], options(given));
-  call(block, "fsmount", [context, imm(FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), flagsOf(MOUNT_ATTR_FLAGS, attributes)], options(given, out));
+  call(
+    block,
+    "fsmount",
+    [context, imm(FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), flagsOf(MOUNT_ATTR_FLAGS, attributes)],
+    options(given, out),
+  );
   close(block, context, `close the ${fstype} context`);
 }
 
 /** clone_args for clone3(2), with room for the pidfd. */
-export function cloneArguments(block: Block, flags: bigint, exitSignal: number, pidfd: Data | null, cgroup: Slot | null): Data {
+export function cloneArguments(
+  block: Block,
+  flags: bigint,
+  exitSignal: number,
+  pidfd: Data | null,
+  cgroup: Slot | null,
+): Data {
   const { build } = block;
-  const args = data(build, cloneArgs({ flags, exitSignal }), () => `{flags=${showFlags(CLONE_FLAGS, flags)}, exit_signal=${exitSignal}${cgroup === null ? "" : `, cgroup=${cgroup.name}`}}`);
+  const args = data(
+    build,
+    cloneArgs({ flags, exitSignal }),
+    () =>
+      `{flags=${showFlags(CLONE_FLAGS, flags)}, exit_signal=${exitSignal}${cgroup === null ? "" : `, cgroup=${cgroup.name}`}}`,
+  );
   if (pidfd !== null) build.relocations.push({ where: args.offset + 8, what: pidfd.offset });
-  if (cgroup !== null) store(block, cgroup, within(args, 80, 8, "clone_args.cgroup"), 8, "put the cgroup into the clone arguments");
+  if (cgroup !== null)
+    store(block, cgroup, within(args, 80, 8, "clone_args.cgroup"), 8, "put the cgroup into the clone arguments");
   return args;
 }
 
@@ -183,7 +277,8 @@ export function cloneArguments(block: Block, flags: bigint, exitSignal: number, 
 export function pair(block: Block, kind: "pipe" | "socketpair", first: Slot, second: Slot, note: string): void {
   const both = buffer(block.build, 8, `[${first.name}, ${second.name}]`);
   if (kind === "pipe") call(block, "pipe2", [both, imm(O_CLOEXEC, "O_CLOEXEC")], { note });
-  else call(block, "socketpair", [imm(1, "AF_UNIX"), imm(0o2000001, "SOCK_STREAM|SOCK_CLOEXEC"), imm(0), both], { note });
+  else
+    call(block, "socketpair", [imm(1, "AF_UNIX"), imm(0o2000001, "SOCK_STREAM|SOCK_CLOEXEC"), imm(0), both], { note });
   load(block, first, within(both, 0, 4), 4, `${note}: first end`);
   load(block, second, within(both, 4, 4), 4, `${note}: second end`);
 }

@@ -71,7 +71,10 @@ export function encodeProgram(program: LaunchProgram): Uint8Array {
 }
 
 /** The notes as they follow the program's own data, each once, and where each one is. */
-function collectNotes(program: LaunchProgram): { readonly notes: ReadonlyMap<string, number>; readonly text: Uint8Array } {
+function collectNotes(program: LaunchProgram): {
+  readonly notes: ReadonlyMap<string, number>;
+  readonly text: Uint8Array;
+} {
   const notes = new Map<string, number>();
   let text = new Uint8Array(16384);
   let used = 0;

@@ -1,6 +1,17 @@
 import { showSource } from "../base/source.js";
 import { errnoName } from "../sys/errno.js";
-import { errShort, errStatus, flagFull, flagWaitIn, type LaunchProgram, type Op, type Rule, type Section, type Value, shown } from "./ops.js";
+import {
+  errShort,
+  errStatus,
+  flagFull,
+  flagWaitIn,
+  type LaunchProgram,
+  type Op,
+  type Rule,
+  type Section,
+  type Value,
+  shown,
+} from "./ops.js";
 
 /** A program as text: one line per operation, indented by process, each with what it is for. What it prints is what runs. */
 export function explainProgram(program: LaunchProgram): string {
@@ -41,10 +52,12 @@ export function showOp(op: Op): string {
   const flags = `${(op.flags & flagWaitIn) !== 0 ? " when readable" : ""}${(op.flags & flagFull) !== 0 ? " whole" : ""}`;
   switch (op.code) {
     case "jump": {
-      const to = op.target === null || op.target.section === null ? "?" : String(op.target.section.start + op.target.position);
+      const to =
+        op.target === null || op.target.section === null ? "?" : String(op.target.section.start + op.target.position);
       const [a, b] = op.args;
       const signs: Readonly<Record<string, string>> = { jump_eq: "==", jump_ne: "!=", jump_lt: "<", jump_ge: ">=" };
-      const condition = a === undefined || b === undefined ? "" : `if ${showValue(a)} ${signs[op.name] ?? "?"} ${showValue(b)} `;
+      const condition =
+        a === undefined || b === undefined ? "" : `if ${showValue(a)} ${signs[op.name] ?? "?"} ${showValue(b)} `;
       return `${condition}go to ${to}`;
     }
     case "store":

@@ -27,7 +27,8 @@ export function decodeRecord(bytes: Uint8Array): FailureRecord | null {
 /** The error that names itself: note, call with the values used, errno in words, source and what to do. */
 export function failureError(program: LaunchProgram, record: FailureRecord, code: ErrorCode): IsletError {
   const found = opAt(program, record.op);
-  if (found === null) return new IsletError("ISLET_INTERNAL", `operation ${record.op} failed: ${errorWords(record.error)}`);
+  if (found === null)
+    return new IsletError("ISLET_INTERNAL", `operation ${record.op} failed: ${errorWords(record.error)}`);
   const { op } = found;
   const symbol = symbolicError(record.error);
   const hint = op.hints === null ? undefined : (op.hints[symbol] ?? op.hints["any"]);

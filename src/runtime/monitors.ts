@@ -7,7 +7,15 @@ import { type Channel, openChannel } from "../host/channel.js";
 import { closeFd, spawn } from "../host/addon.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
-import { type MonitorInfo, type StartFrame, decodeInfo, decodeState, encodeStart, monitorFrames, writer } from "../host/protocol.js";
+import {
+  type MonitorInfo,
+  type StartFrame,
+  decodeInfo,
+  decodeState,
+  encodeStart,
+  monitorFrames,
+  writer,
+} from "../host/protocol.js";
 
 const maxFrame = 8 * 1024 * 1024;
 
@@ -74,7 +82,10 @@ export interface Launch {
   readonly failOperation: number | null;
 }
 
-export type LaunchResult = { readonly kind: "running"; readonly monitor: Monitor } | { readonly kind: "failed"; readonly record: Uint8Array; readonly log: string } | { readonly kind: "died"; readonly log: string };
+export type LaunchResult =
+  | { readonly kind: "running"; readonly monitor: Monitor }
+  | { readonly kind: "failed"; readonly record: Uint8Array; readonly log: string }
+  | { readonly kind: "died"; readonly log: string };
 
 /** Starts monitors, and keeps one in stock so that a start need not wait for a process to be made. */
 export interface MonitorPool {
@@ -91,7 +102,13 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
   const make = (): number => {
     const [ours, theirs] = socketPair(arch);
     try {
-      const made = spawn(binary, ["islet", "monitor"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], [[3, theirs]], { cwd: "/", setsid: true });
+      const made = spawn(
+        binary,
+        ["islet", "monitor"],
+        ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        [[3, theirs]],
+        { cwd: "/", setsid: true },
+      );
       reapWhenDone(made.pidfd);
       return ours;
     } catch (error) {
@@ -124,32 +141,44 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       }
       return new Promise((resolve) => {
         let settled = false;
-        const monitor = openMonitor(fd, launch.meta, {
-          changed: (changed) => {
-            if (!settled && changed.state === "RUNNING") {
-              settled = true;
-              resolve({ kind: "running", monitor: changed });
-            }
-            events.changed(changed);
-          },
-          gone: (ended) => {
-            if (!settled) {
-              settled = true;
-              resolve({ kind: "died", log: ended.log });
-              try {
-                unlinkSync(path);
-              } catch {
-                // The monitor removed it itself.
+        const monitor = openMonitor(
+          fd,
+          launch.meta,
+          {
+            changed: (changed) => {
+              if (!settled && changed.state === "RUNNING") {
+                settled = true;
+                resolve({ kind: "running", monitor: changed });
               }
-            }
-            events.gone(ended);
+              events.changed(changed);
+            },
+            gone: (ended) => {
+              if (!settled) {
+                settled = true;
+                resolve({ kind: "died", log: ended.log });
+                try {
+                  unlinkSync(path);
+                } catch {
+                  // The monitor removed it itself.
+                }
+              }
+              events.gone(ended);
+            },
           },
-        }, (record) => {
-          if (settled) return;
-          settled = true;
-          resolve({ kind: "failed", record, log: monitor.log });
-        });
-        const frame: StartFrame = { flags: 0, failOperation: launch.failOperation, failErrno: 5, title: launch.title, meta: JSON.stringify(launch.meta), image: launch.image };
+          (record) => {
+            if (settled) return;
+            settled = true;
+            resolve({ kind: "failed", record, log: monitor.log });
+          },
+        );
+        const frame: StartFrame = {
+          flags: 0,
+          failOperation: launch.failOperation,
+          failErrno: 5,
+          title: launch.title,
+          meta: JSON.stringify(launch.meta),
+          image: launch.image,
+        };
         monitor.channel.send(monitorFrames.start, encodeStart(frame), [listening, ...launch.fds]);
         closeFd(listening);
       });
@@ -157,9 +186,13 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
   };
 }
 
-
 /** Speaks to a monitor over a connected descriptor. */
-export function openMonitor(fd: number, meta: MonitorMeta, events: MonitorEvents, failed: (record: Uint8Array) => void): Monitor {
+export function openMonitor(
+  fd: number,
+  meta: MonitorMeta,
+  events: MonitorEvents,
+  failed: (record: Uint8Array) => void,
+): Monitor {
   const channel = openChannel(fd, maxFrame, {
     frame: (frame) => {
       switch (frame.type) {
@@ -197,7 +230,18 @@ export function openMonitor(fd: number, meta: MonitorMeta, events: MonitorEvents
       events.gone(monitor);
     },
   });
-  const monitor: Monitor = { meta, channel, state: "STOPPED", pid: null, pidfd: null, exit: null, startedNs: 0n, log: "", ended: false, waiting: [] };
+  const monitor: Monitor = {
+    meta,
+    channel,
+    state: "STOPPED",
+    pid: null,
+    pidfd: null,
+    exit: null,
+    startedNs: 0n,
+    log: "",
+    ended: false,
+    waiting: [],
+  };
   return monitor;
 }
 
@@ -216,7 +260,11 @@ function applyInfo(monitor: Monitor, info: MonitorInfo, fds: readonly number[]):
 }
 
 /** Finds the monitors of earlier daemons: each says itself which container it has. Sockets without a monitor are removed. */
-export async function findMonitors(arch: Arch, runtimeDir: string, found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void): Promise<void> {
+export async function findMonitors(
+  arch: Arch,
+  runtimeDir: string,
+  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
+): Promise<void> {
   const directory = monitorDirectory(runtimeDir);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   await Promise.all(readdirSync(directory).map(async (entry) => findOne(arch, `${directory}/${entry}`, found)));
@@ -225,7 +273,11 @@ export async function findMonitors(arch: Arch, runtimeDir: string, found: (fd: n
 /** Milliseconds a monitor may take to say who it is: it answers even while it starts a container. */
 const answerTime = 5000;
 
-async function findOne(arch: Arch, path: string, found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void): Promise<void> {
+async function findOne(
+  arch: Arch,
+  path: string,
+  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
+): Promise<void> {
   const fd = connectUnix(arch, path);
   if (fd === null) {
     unlinkSync(path);
@@ -264,7 +316,9 @@ export function decodeMeta(text: string): MonitorMeta | null {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) return null;
     const meta = value as Partial<MonitorMeta>;
-    return meta.version === 1 && typeof meta.name === "string" && typeof meta.storePath === "string" ? (meta as MonitorMeta) : null;
+    return meta.version === 1 && typeof meta.name === "string" && typeof meta.storePath === "string"
+      ? (meta as MonitorMeta)
+      : null;
   } catch {
     return null;
   }

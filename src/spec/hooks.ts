@@ -1,6 +1,17 @@
 import type { Source } from "../base/source.js";
 
-export const hookKinds = ["pre-start", "pre-mount", "mount", "autodev", "start-host", "start", "stop", "post-stop", "clone", "destroy"] as const;
+export const hookKinds = [
+  "pre-start",
+  "pre-mount",
+  "mount",
+  "autodev",
+  "start-host",
+  "start",
+  "stop",
+  "post-stop",
+  "clone",
+  "destroy",
+] as const;
 export type HookKind = (typeof hookKinds)[number];
 
 export interface Hook {

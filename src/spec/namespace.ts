@@ -7,7 +7,11 @@ export type NamespaceKind = (typeof namespaceKinds)[number];
 export type NamespaceChoice =
   | { readonly kind: "new" }
   | { readonly kind: "keep"; readonly at: Source | null }
-  | { readonly kind: "share"; readonly with: { readonly pid: number } | { readonly container: string }; readonly at: Source | null };
+  | {
+      readonly kind: "share";
+      readonly with: { readonly pid: number } | { readonly container: string };
+      readonly at: Source | null;
+    };
 
 /** What becomes of every namespace. `user` is `new` exactly if there is an idmap. */
 export type NamespaceSpec = Readonly<Record<NamespaceKind, NamespaceChoice>>;

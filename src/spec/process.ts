@@ -16,7 +16,13 @@ export interface InitSpec {
 
 /** `inherit`: taken from the environment of whoever starts the container; unset there is an error. */
 export type EnvironmentEntry =
-  | { readonly kind: "set"; readonly name: string; readonly value: string; readonly scope: EnvironmentScope; readonly at: Source | null }
+  | {
+      readonly kind: "set";
+      readonly name: string;
+      readonly value: string;
+      readonly scope: EnvironmentScope;
+      readonly at: Source | null;
+    }
   | { readonly kind: "inherit"; readonly name: string; readonly scope: EnvironmentScope; readonly at: Source | null };
 
 /** all: init, attach and hooks; runtime: init and attach; hooks: hooks only. */

@@ -6,7 +6,11 @@ export type RootfsSource =
   | { readonly kind: "host" }
   | { readonly kind: "dir"; readonly path: string }
   | { readonly kind: "overlay"; readonly lowers: readonly string[]; readonly upper: string }
-  | { readonly kind: "device"; readonly driver: "lvm" | "loop" | "nbd" | "zfs" | "btrfs" | "rbd" | "block"; readonly path: string };
+  | {
+      readonly kind: "device";
+      readonly driver: "lvm" | "loop" | "nbd" | "zfs" | "btrfs" | "rbd" | "block";
+      readonly path: string;
+    };
 
 export interface RootfsSpec {
   readonly source: RootfsSource;

@@ -39,9 +39,7 @@ export interface ContainerSpec {
 }
 
 /** `host`: no network namespace of its own (lxc.net.0.type = none). */
-export type NetworkSpec =
-  | { readonly kind: "host" }
-  | { readonly kind: "own"; readonly nics: readonly NicSpec[] };
+export type NetworkSpec = { readonly kind: "host" } | { readonly kind: "own"; readonly nics: readonly NicSpec[] };
 
 export interface LifecycleSpec {
   /** Signal numbers; null: chosen when stopping, by what init understands (SIGPWR, or SIGRTMIN+3 where init blocks it). */

@@ -56,7 +56,10 @@ export function planHostNics(context: StartContext): void {
   const netns = slot(build, "netns");
   const sockets = openNetSockets(monitor, "host");
   format(monitor, path, "/proc/%/ns/net", [slots.pid], "write the path of the container's network namespace");
-  call(monitor, "openat", [cwdFd, path, imm(0o2000000, "O_RDONLY|O_CLOEXEC"), imm(0)], { note: "open the container's network namespace", out: netns });
+  call(monitor, "openat", [cwdFd, path, imm(0o2000000, "O_RDONLY|O_CLOEXEC"), imm(0)], {
+    note: "open the container's network namespace",
+    out: netns,
+  });
   const names = nicNames(nics);
   nics.forEach((nic, position) => {
     const name = names[position] ?? null;
@@ -112,11 +115,19 @@ function runScripts(context: StartContext, nic: NicSpec, words: readonly string[
   const [type = "", parent, peer] = words;
   const command = (script: string, direction: "up" | "down"): Parameters<typeof runCommand>[1] => ({
     name: `script.${direction} of nic ${nic.index}`,
-    argv: context.spec.hooks.version === 0 ? hookArgv(context, script, "net", direction, words) : hookArgv(context, script, "net", direction, words.slice(0)),
+    argv:
+      context.spec.hooks.version === 0
+        ? hookArgv(context, script, "net", direction, words)
+        : hookArgv(context, script, "net", direction, words.slice(0)),
     environment: {
       ...hookEnvironment(context, "net", null),
       ...(context.spec.hooks.version === 1
-        ? { LXC_HOOK_TYPE: direction, LXC_NET_TYPE: type, ...(parent === undefined ? {} : { LXC_NET_PARENT: parent }), ...(peer === undefined ? {} : { LXC_NET_PEER: peer }) }
+        ? {
+            LXC_HOOK_TYPE: direction,
+            LXC_NET_TYPE: type,
+            ...(parent === undefined ? {} : { LXC_NET_PARENT: parent }),
+            ...(peer === undefined ? {} : { LXC_NET_PEER: peer }),
+          }
         : {}),
     },
     late: [],
@@ -150,10 +161,22 @@ export function planInsideNics(context: StartContext, child: Block): void {
       const bytes = parseIp(address.family, address.address);
       if (bytes === undefined) throw badAddress(address.address, address.at);
       const broadcast = address.broadcast === null ? undefined : parseIp("ipv4", address.broadcast);
-      const message = newAddress({ index: "late", address: bytes, prefix: address.prefix, ...(broadcast === undefined ? {} : { broadcast }) });
-      request(child, sockets, message, { index }, `{RTM_NEWADDR, ${address.address}/${address.prefix}}`, { note: `give ${name} the address ${address.address}/${address.prefix}`, at: address.at, on: [{ on: EEXIST, to: "next" }] });
+      const message = newAddress({
+        index: "late",
+        address: bytes,
+        prefix: address.prefix,
+        ...(broadcast === undefined ? {} : { broadcast }),
+      });
+      request(child, sockets, message, { index }, `{RTM_NEWADDR, ${address.address}/${address.prefix}}`, {
+        note: `give ${name} the address ${address.address}/${address.prefix}`,
+        at: address.at,
+        on: [{ on: EEXIST, to: "next" }],
+      });
     }
-    if (nic.up) request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, { note: `bring ${name} up` });
+    if (nic.up)
+      request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, {
+        note: `bring ${name} up`,
+      });
     planGateway(context, child, sockets, nic, name, index, "ipv4", nic.gateway4);
     planGateway(context, child, sockets, nic, name, index, "ipv6", nic.gateway6);
   });
@@ -162,20 +185,50 @@ export function planInsideNics(context: StartContext, child: Block): void {
   close(child, sockets.ioctl, "close the ioctl socket");
 }
 
-function planGateway(context: StartContext, child: Block, sockets: NetSockets, nic: NicSpec, name: string, index: Slot, family: "ipv4" | "ipv6", gateway: NicGateway | null): void {
+function planGateway(
+  context: StartContext,
+  child: Block,
+  sockets: NetSockets,
+  nic: NicSpec,
+  name: string,
+  index: Slot,
+  family: "ipv4" | "ipv6",
+  gateway: NicGateway | null,
+): void {
   if (gateway === null) return;
-  const hints = { ENETUNREACH: "the gateway is not on a network of the nic's addresses", ENETDOWN: "the nic is not up; see lxc.net.N.flags" };
+  const hints = {
+    ENETUNREACH: "the gateway is not on a network of the nic's addresses",
+    ENETDOWN: "the nic is not up; see lxc.net.N.flags",
+  };
   if (gateway.kind === "device") {
-    request(child, sockets, newRoute({ family, index: "late" }), { index }, `{RTM_NEWROUTE, default dev ${name}}`, { note: `route everything through ${name}`, at: gateway.at, hints });
+    request(child, sockets, newRoute({ family, index: "late" }), { index }, `{RTM_NEWROUTE, default dev ${name}}`, {
+      note: `route everything through ${name}`,
+      at: gateway.at,
+      hints,
+    });
     return;
   }
   const link = "link" in nic ? nic.link : null;
-  const text = gateway.kind === "address" ? gateway.address : link === null ? null : (context.start.linkAddresses[link]?.[family] ?? null);
-  if (text === null) throw new IsletError("ISLET_BAD_CONFIG", `the gateway of ${name} is "auto", but ${link ?? "its link"} has no ${family} address`, { at: gateway.at });
+  const text =
+    gateway.kind === "address"
+      ? gateway.address
+      : link === null
+        ? null
+        : (context.start.linkAddresses[link]?.[family] ?? null);
+  if (text === null)
+    throw new IsletError(
+      "ISLET_BAD_CONFIG",
+      `the gateway of ${name} is "auto", but ${link ?? "its link"} has no ${family} address`,
+      { at: gateway.at },
+    );
   const bytes = parseIp(family, text);
   if (bytes === undefined) throw badAddress(text, gateway.at);
   const message = newRoute({ family, gateway: bytes, index: "late", onlink: true });
-  request(child, sockets, message, { index }, `{RTM_NEWROUTE, default via ${text}}`, { note: `route everything through ${text}`, at: gateway.at, hints });
+  request(child, sockets, message, { index }, `{RTM_NEWROUTE, default via ${text}}`, {
+    note: `route everything through ${text}`,
+    at: gateway.at,
+    hints,
+  });
 }
 
 function badAddress(text: string, at: NicSpec["at"]): IsletError {

@@ -8,17 +8,43 @@ import { interfaceIndex, request } from "./netlink.js";
 /** Links on top of a host's interface, born in the container's namespace; they end with it. */
 function plan(made: NicContext, link: string, kind: string, message: NetlinkMessage): void {
   const { monitor } = made.context;
-  const parentIndex = interfaceIndex(monitor, made.sockets, link, { note: `find the interface ${link}`, hints: { ENODEV: `there is no interface ${link} on the host; see lxc.net.${made.nic.index}.link` } });
-  request(monitor, made.sockets, message, { parentIndex, netnsFd: made.netns }, `{RTM_NEWLINK, ${kind} ${made.name} on ${link}}`, {
-    note: `make the ${kind} ${made.name} on ${link}`,
-    hints: { EOPNOTSUPP: `this kernel has no ${kind}`, EBUSY: `${link} is used in another mode`, EINVAL: `${link} cannot carry a ${kind}` },
+  const parentIndex = interfaceIndex(monitor, made.sockets, link, {
+    note: `find the interface ${link}`,
+    hints: { ENODEV: `there is no interface ${link} on the host; see lxc.net.${made.nic.index}.link` },
   });
+  request(
+    monitor,
+    made.sockets,
+    message,
+    { parentIndex, netnsFd: made.netns },
+    `{RTM_NEWLINK, ${kind} ${made.name} on ${link}}`,
+    {
+      note: `make the ${kind} ${made.name} on ${link}`,
+      hints: {
+        EOPNOTSUPP: `this kernel has no ${kind}`,
+        EBUSY: `${link} is used in another mode`,
+        EINVAL: `${link} cannot carry a ${kind}`,
+      },
+    },
+  );
 }
 
-function common(made: NicContext): { readonly name: string; readonly parent: "late"; readonly netnsFd: "late"; readonly mtu?: number; readonly hwaddr?: Uint8Array } {
+function common(made: NicContext): {
+  readonly name: string;
+  readonly parent: "late";
+  readonly netnsFd: "late";
+  readonly mtu?: number;
+  readonly hwaddr?: Uint8Array;
+} {
   const { nic, name } = made;
   const hwaddr = nic.hwaddr === null ? undefined : parseMac(nic.hwaddr);
-  return { name, parent: "late", netnsFd: "late", ...(nic.mtu === null ? {} : { mtu: nic.mtu }), ...(hwaddr === undefined ? {} : { hwaddr }) };
+  return {
+    name,
+    parent: "late",
+    netnsFd: "late",
+    ...(nic.mtu === null ? {} : { mtu: nic.mtu }),
+    ...(hwaddr === undefined ? {} : { hwaddr }),
+  };
 }
 
 export function planMacvlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "macvlan" }>): void {

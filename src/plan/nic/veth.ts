@@ -21,17 +21,30 @@ export function nearName(pair: string | null, index: number, random: string): st
 export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type: "veth" }>): string {
   const { context, name, sockets, netns } = made;
   const { monitor, start } = context;
-  if (nic.mode === "router") throw new IsletError("ISLET_UNSUPPORTED", "lxc.net.N.veth.mode = router is not available", { at: nic.at });
-  if (nic.vlanId !== null || nic.vlanTagged.length > 0) throw new IsletError("ISLET_UNSUPPORTED", "VLANs of a veth are not available", { at: nic.at });
+  if (nic.mode === "router")
+    throw new IsletError("ISLET_UNSUPPORTED", "lxc.net.N.veth.mode = router is not available", { at: nic.at });
+  if (nic.vlanId !== null || nic.vlanTagged.length > 0)
+    throw new IsletError("ISLET_UNSUPPORTED", "VLANs of a veth are not available", { at: nic.at });
   const random = randomOf(nic.index, start.random);
   const near = nearName(nic.pair, nic.index, start.random);
   const hwaddr = nic.hwaddr === null ? undefined : parseMac(nic.hwaddr);
   // A high address keeps the bridge from taking this port's address for its own.
   const nearAddress = parseMac(`fe:${random.slice(6, 16).replace(/(..)(?=.)/g, "$1:")}`);
-  const master = nic.link === null ? null : interfaceIndex(monitor, sockets, nic.link, { note: `find the bridge ${nic.link}`, hints: { ENODEV: `there is no interface ${nic.link} on the host; make the bridge, or change lxc.net.${nic.index}.link` } });
+  const master =
+    nic.link === null
+      ? null
+      : interfaceIndex(monitor, sockets, nic.link, {
+          note: `find the bridge ${nic.link}`,
+          hints: {
+            ENODEV: `there is no interface ${nic.link} on the host; make the bridge, or change lxc.net.${nic.index}.link`,
+          },
+        });
   defer(monitor, `remove ${near}`, `remove ${near} at the end`, (undo) => {
     const own = openNetSockets(undo, "undo");
-    request(undo, own, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, { note: `remove ${near}`, on: [{ on: ENODEV, to: "next" }] });
+    request(undo, own, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, {
+      note: `remove ${near}`,
+      on: [{ on: ENODEV, to: "next" }],
+    });
     close(undo, own.rtnl, "close the netlink socket");
     close(undo, own.ioctl, "close the ioctl socket");
   });
@@ -47,10 +60,19 @@ export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type
     ...(nic.txQueues === null ? {} : { numTxQueues: nic.txQueues, peerNumTxQueues: nic.txQueues }),
     ...(master === null ? {} : { master: "late" as const }),
   });
-  request(monitor, sockets, message, { netnsFd: netns, ...(master === null ? {} : { masterIndex: master }) }, `{RTM_NEWLINK, veth ${near} and ${name}${nic.link === null ? "" : `, master ${nic.link}`}}`, {
-    note: `make the veth pair ${near} and ${name}`,
-    hints: { EEXIST: `the name ${near} is in use on the host`, EINVAL: `${nic.link ?? "the link"} is not a bridge, or a value of the nic is refused` },
-  });
+  request(
+    monitor,
+    sockets,
+    message,
+    { netnsFd: netns, ...(master === null ? {} : { masterIndex: master }) },
+    `{RTM_NEWLINK, veth ${near} and ${name}${nic.link === null ? "" : `, master ${nic.link}`}}`,
+    {
+      note: `make the veth pair ${near} and ${name}`,
+      hints: {
+        EEXIST: `the name ${near} is in use on the host`,
+        EINVAL: `${nic.link ?? "the link"} is not a bridge, or a value of the nic is refused`,
+      },
+    },
+  );
   return near;
 }
-

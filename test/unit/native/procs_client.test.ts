@@ -3,7 +3,18 @@ import { spawn } from "node:child_process";
 import { test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
-import { OUT, EXIT, RUN, RELAY, decodeHello, fakeDaemon, islet, out, startClient, type Hello } from "../../support/client.js";
+import {
+  OUT,
+  EXIT,
+  RUN,
+  RELAY,
+  decodeHello,
+  fakeDaemon,
+  islet,
+  out,
+  startClient,
+  type Hello,
+} from "../../support/client.js";
 import { encodeFrame, socketPair, string, sys, u32, wire } from "../../support/frames.js";
 
 test("the client prints what it is sent on the right descriptors and exits with the code", async (t) => {

@@ -2,7 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
-import { EXIT, RELAY, WINCH, SIGNAL, HUNGUP, fakeDaemon, openTerminal, readAvailable, readFrom, startClient } from "../../support/client.js";
+import {
+  EXIT,
+  RELAY,
+  WINCH,
+  SIGNAL,
+  HUNGUP,
+  fakeDaemon,
+  openTerminal,
+  readAvailable,
+  readFrom,
+  startClient,
+} from "../../support/client.js";
 import { socketPair, sys, u32, type Frame, type Wire } from "../../support/frames.js";
 import { waitFor } from "../../support/wait.js";
 

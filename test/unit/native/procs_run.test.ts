@@ -2,9 +2,33 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
-import { buffer, call, clone, end, fail, imm, load, presetSlot, slot, tell, textBytes, wait, within } from "../../../src/program/assembler.js";
+import {
+  buffer,
+  call,
+  clone,
+  end,
+  fail,
+  imm,
+  load,
+  presetSlot,
+  slot,
+  tell,
+  textBytes,
+  wait,
+  within,
+} from "../../../src/program/assembler.js";
 import { cloneArguments } from "../../../src/program/calls.js";
-import { EXIT, RUN, RESULT, decodeHello, fakeDaemon, openTerminal, out, readFrom, startClient } from "../../support/client.js";
+import {
+  EXIT,
+  RUN,
+  RESULT,
+  decodeHello,
+  fakeDaemon,
+  openTerminal,
+  out,
+  readFrom,
+  startClient,
+} from "../../support/client.js";
 import { socketPair, sys, u32, type Wire } from "../../support/frames.js";
 import { image, ptyMaster, startShell } from "../../support/image.js";
 
@@ -25,7 +49,13 @@ function run(peer: Wire, flags: number, program: Uint8Array, fds: readonly numbe
 
 test("RUN makes the user's own child, with the user's descriptors, and exits with its code", async (t) => {
   const runtime = fakeDaemon(t, (peer) => {
-    run(peer, 1, shellImage("echo out; echo err >&2; for n in 3 4 5 6 7 8 9 10; do [ -L /proc/$$/fd/$n ] && echo $n is open; done; exit 42"));
+    run(
+      peer,
+      1,
+      shellImage(
+        "echo out; echo err >&2; for n in 3 4 5 6 7 8 9 10; do [ -L /proc/$$/fd/$n ] && echo $n is open; done; exit 42",
+      ),
+    );
   });
   const client = startClient(runtime);
   const ended = await client.ended;
@@ -76,7 +106,10 @@ test("a failed program is reported with its operation, and the daemon has the la
   assert.deepEqual(ended, { code: 255, signal: null, stdout: "", stderr: "lxc-test: not allowed\n" });
   assert.equal(record!.length, 76);
   assert.equal((record! as Buffer).readUInt32LE(0), 1);
-  assert.deepEqual([1, 2, 3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)), [0x46504c49, 1, 13, 0]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)),
+    [0x46504c49, 1, 13, 0],
+  );
 });
 
 test("when a child of the program fails, the child's record is the one that is sent", async (t) => {
@@ -100,7 +133,10 @@ test("when a child of the program fails, the child's record is the one that is s
     peer.send(EXIT, u32(1));
   });
   await startClient(runtime).ended;
-  assert.deepEqual([3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)), [28, 1]);
+  assert.deepEqual(
+    [3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)),
+    [28, 1],
+  );
 });
 
 test("preset slots are the descriptors that came along", async (t) => {
@@ -146,7 +182,11 @@ test("a terminal of its own is relayed: size, keys, output to the last byte, and
       image((first) => {
         const master = ptyMaster(first);
         tell(first, 1, "master", master, "relay");
-        const started = startShell(first, "stty size; read line; echo got:$line; (sleep 3 &) ; seq 3000; exit 6", master);
+        const started = startShell(
+          first,
+          "stty size; read line; echo got:$line; (sleep 3 &) ; seq 3000; exit 6",
+          master,
+        );
         const code = slot(first.build, "code");
         tell(first, 2, "ignore", imm(1), "ignore the keyboard's signals");
         wait(first, started.pidfd, false, { note: "wait", out: code });

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -41,7 +50,10 @@ test("without a daemon the client starts one, in a clean environment, and only o
   const place = checkout("");
   writeFileSync(join(place.dir, "dist/src/daemon/main.js"), daemonScript(place.dir));
   const clients = Array.from({ length: 6 }, () =>
-    startClient(place.runtime, { binary: place.binary, env: { NODE_OPTIONS: "--no-such-option", NODE_EXTRA_CA_CERTS: "/nowhere", SECRET: "x" } }),
+    startClient(place.runtime, {
+      binary: place.binary,
+      env: { NODE_OPTIONS: "--no-such-option", NODE_EXTRA_CA_CERTS: "/nowhere", SECRET: "x" },
+    }),
   );
   const ended = await Promise.all(clients.map((client) => client.ended));
   for (const one of ended) assert.equal(one.code, 0, one.stderr);
@@ -104,11 +116,17 @@ test("a daemon that dies silently, or is not there, is reported", async () => {
   const place = checkout(`process.exit(1);`);
   const silent = await startClient(place.runtime, { binary: place.binary }).ended;
   assert.equal(silent.code, 1);
-  assert.match(silent.stderr, /^lxc-test: cannot start the islet daemon: it ended without a word; see .*daemon\.log\n$/);
+  assert.match(
+    silent.stderr,
+    /^lxc-test: cannot start the islet daemon: it ended without a word; see .*daemon\.log\n$/,
+  );
   rmSync(join(place.dir, "dist/src/daemon/main.js"));
   const absent = await startClient(place.runtime, { binary: place.binary }).ended;
   assert.equal(absent.code, 1);
-  assert.match(absent.stderr, /^lxc-test: cannot start the islet daemon: .*main\.js: not there; build islet first \(npm run build\)\n$/);
+  assert.match(
+    absent.stderr,
+    /^lxc-test: cannot start the islet daemon: .*main\.js: not there; build islet first \(npm run build\)\n$/,
+  );
 });
 
 test("a user who may not reach the daemon gets one clear line", async (t) => {
@@ -121,7 +139,13 @@ test("a user who may not reach the daemon gets one clear line", async (t) => {
   const binary = join(newDir(), "islet");
   copyFileSync(islet, binary);
   chmodSync(join(binary, ".."), 0o755);
-  const child = spawn(binary, ["info"], { argv0: "lxc-info", uid: 65534, gid: 65534, env: { ISLET_RUNTIME_DIR: runtime }, cwd: "/" });
+  const child = spawn(binary, ["info"], {
+    argv0: "lxc-info",
+    uid: 65534,
+    gid: 65534,
+    env: { ISLET_RUNTIME_DIR: runtime },
+    cwd: "/",
+  });
   let stderr = "";
   child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
   assert.equal(await new Promise((resolve) => child.on("close", resolve)), 1);
