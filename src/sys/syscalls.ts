@@ -326,7 +326,7 @@ export function isSyscallName(name: string): boolean {
 
 /** As syscallNumber, for programs that cannot do without the call: throws TypeError when the ABI lacks it. */
 export function requireSyscall(arch: Arch, name: SyscallName): number {
-  const nr = syscallNumber(arch, name);
+  const nr = (arch === "x86_64" ? SYSCALLS_X86_64 : (SYSCALLS_ARM64 as Table))[name];
   if (nr === undefined) throw new TypeError(`${arch} has no system call ${name}; use its *at form`);
   return nr;
 }
