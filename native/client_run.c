@@ -227,6 +227,10 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     if (!failed)
         islp_unwind(&run);
     reset();
+    in->nfds -= presets;
+    for (int i = 0; i < presets; i++)
+        close(in->fds[i]);
+    memmove(in->fds, in->fds + presets, sizeof(in->fds[0]) * (size_t)in->nfds);
 
     if (failed) {
         struct {
@@ -245,9 +249,5 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     }
     close(report[0]);
     close(report[1]);
-    in->nfds -= presets;
-    for (int i = 0; i < presets; i++)
-        close(in->fds[i]);
-    memmove(in->fds, in->fds + presets, sizeof(in->fds[0]) * (size_t)in->nfds);
     munmap(image, len);
 }

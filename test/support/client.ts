@@ -135,7 +135,10 @@ export function fakeDaemon(t: Cleaner, serve: (peer: Wire, hello: Frame) => void
       } finally {
         for (const fd of hello.fds) closeFd(fd);
       }
-    })().catch((error: unknown) => failures.push(error));
+    })().catch((error: unknown) => {
+      failures.push(error);
+      peer.close();
+    });
   });
   t.after(() => {
     stop();

@@ -28,7 +28,10 @@ interface Ended {
 async function init(args: readonly string[], during?: (pid: number) => Promise<void> | void): Promise<Ended> {
   const begin = Date.now();
   // unshare execs nothing but init in the child; --kill-child takes the namespace down should the test fail.
-  const child = spawn("unshare", ["-pfm", "--kill-child", "--mount-proc", islet, "init", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("unshare", ["-pfm", "--kill-child", "--mount-proc", islet, "init", ...args], {
+    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", ISLET_RUNTIME_DIR: dir, ASAN_OPTIONS: process.env["ASAN_OPTIONS"] ?? "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
