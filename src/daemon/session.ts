@@ -107,7 +107,10 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
         }
         started = true;
         stdio = fds;
-        void perform(hello);
+        perform(hello).catch((error: unknown) => {
+          console.error(error);
+          channel.close();
+        });
         return;
       }
       case clientFrames.result: {
@@ -194,6 +197,9 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
     channel.send(clientFrames.exit, writer().u32(code).finish());
     channel.end();
   };
+
+  // Whoever has just connected has mostly written already.
+  channel.poke();
 }
 
 function environmentOf(entries: readonly string[]): Readonly<Record<string, string>> {

@@ -38,8 +38,7 @@ function load(): Native {
   // dist/src/host/ -> build/
   const file = fileURLToPath(new URL("../../../build/addon.node", import.meta.url));
   try {
-    const loaded: Native = createRequire(import.meta.url)(file);
-    return loaded;
+    return createRequire(import.meta.url)(file) as Native;
   } catch (cause) {
     throw new IsletError(
       "ISLET_UNSUPPORTED",

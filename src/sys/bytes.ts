@@ -17,23 +17,23 @@ export interface Packer {
 /** A zeroed buffer of `size` bytes with a writer. */
 export function pack(size: number): Packer {
   const bytes = new Uint8Array(size);
-  const view = new DataView(bytes.buffer);
+  const fields = new DataView(bytes.buffer);
   const packer: Packer = {
     bytes,
     u8(at, value) {
-      view.setUint8(at, Number(BigInt.asUintN(8, integer(value))));
+      fields.setUint8(at, Number(BigInt.asUintN(8, integer(value))));
       return packer;
     },
     u16(at, value) {
-      view.setUint16(at, Number(BigInt.asUintN(16, integer(value))), true);
+      fields.setUint16(at, Number(BigInt.asUintN(16, integer(value))), true);
       return packer;
     },
     u32(at, value) {
-      view.setUint32(at, Number(BigInt.asUintN(32, integer(value))), true);
+      fields.setUint32(at, Number(BigInt.asUintN(32, integer(value))), true);
       return packer;
     },
     u64(at, value) {
-      view.setBigUint64(at, BigInt.asUintN(64, integer(value)), true);
+      fields.setBigUint64(at, BigInt.asUintN(64, integer(value)), true);
       return packer;
     },
     put(at, source) {

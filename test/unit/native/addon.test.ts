@@ -471,7 +471,14 @@ describe("messages", () => {
       assert.deepEqual([got.bytes, got.fds.length, got.truncated], [1, max, true]);
       close(...got.fds);
     }
-    assert.equal(sendMessage(a, text("x"), new Array<number>(253).fill(a)), 1);
+    assert.equal(
+      sendMessage(
+        a,
+        text("x"),
+        Array.from({ length: 253 }, () => a),
+      ),
+      1,
+    );
     const all = receiveMessage(b, room, 253);
     assert.deepEqual([all.fds.length, all.truncated], [253, false]);
     close(a, b, ...all.fds);
@@ -504,7 +511,15 @@ describe("messages", () => {
     const [a, b] = socketPair();
     assert.equal(sendMessage(a, text("x"), [a, 9999]), -EBADF);
     assert.equal(receiveMessage(b, new Uint8Array(8), 1).bytes, -EAGAIN);
-    assert.throws(() => sendMessage(a, text("x"), new Array<number>(254).fill(a)), /at most 253/);
+    assert.throws(
+      () =>
+        sendMessage(
+          a,
+          text("x"),
+          Array.from({ length: 254 }, () => a),
+        ),
+      /at most 253/,
+    );
     assert.throws(() => receiveMessage(b, new Uint8Array(8), 254), /between 0 and 253/);
     close(a, b);
   });
@@ -746,9 +761,9 @@ describe("watch", () => {
       "handle.close(); process.exit(3)",
       "feed(); setTimeout(() => process.exit(3), 20)",
     ];
-    for (const end of ends) {
+    for (const ending of ends) {
       const done = nodeScript(
-        `${head} const handle = watch(read, "in", () => process.exit(3)); watch(write, "in", () => {}); ${end};`,
+        `${head} const handle = watch(read, "in", () => process.exit(3)); watch(write, "in", () => {}); ${ending};`,
       );
       assert.deepEqual(done, { status: 3, stdout: "", stderr: "" });
     }

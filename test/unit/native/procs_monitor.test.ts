@@ -6,10 +6,38 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
-import { buffer, call, clone, compute, defer, end, fail, imm, jump, label, load, place, slot, tell, textBytes, wait, within } from "../../../src/program/assembler.js";
+import {
+  buffer,
+  call,
+  clone,
+  compute,
+  defer,
+  end,
+  fail,
+  imm,
+  jump,
+  label,
+  load,
+  place,
+  slot,
+  tell,
+  textBytes,
+  wait,
+  within,
+} from "../../../src/program/assembler.js";
 import { cloneArguments, pair } from "../../../src/program/calls.js";
 import { deferMark, guestImage, image, leaveMark, startShell, type GuestOptions } from "../../support/image.js";
-import { connectUnix, encodeFrame, socketPair, string, sys, u32, wire, type Frame, type Wire } from "../../support/frames.js";
+import {
+  connectUnix,
+  encodeFrame,
+  socketPair,
+  string,
+  sys,
+  u32,
+  wire,
+  type Frame,
+  type Wire,
+} from "../../support/frames.js";
 import { root } from "../../support/paths.js";
 import { waitFor } from "../../support/wait.js";
 
@@ -63,7 +91,9 @@ function spawnMonitor(t: Cleaner): Monitor {
   const child = spawn(islet, ["monitor"], { argv0: "islet", env: {}, stdio: ["ignore", "ignore", "inherit", theirs] });
   closeFd(theirs);
   const daemon = wire(mine);
-  const ended = new Promise<number | string>((resolve) => child.on("close", (code, signal) => resolve(code ?? signal ?? "")));
+  const ended = new Promise<number | string>((resolve) =>
+    child.on("close", (code, signal) => resolve(code ?? signal ?? "")),
+  );
   t.after(() => {
     daemon.close();
     child.kill("SIGKILL");
@@ -82,7 +112,12 @@ interface StartOptions {
 function start(monitor: Monitor, program: Uint8Array, options: StartOptions = {}): void {
   monitor.daemon.send(
     START,
-    Buffer.concat([u32(0, options.failOp ?? none, options.failErrno ?? 0), string(options.title ?? "[islet monitor] test"), string(options.meta ?? "meta"), string(program)]),
+    Buffer.concat([
+      u32(0, options.failOp ?? none, options.failErrno ?? 0),
+      string(options.title ?? "[islet monitor] test"),
+      string(options.meta ?? "meta"),
+      string(program),
+    ]),
     options.fds ?? [],
   );
 }
@@ -98,8 +133,9 @@ async function running(t: Cleaner, options: GuestOptions, how: StartOptions = {}
 
 async function expectFrame(peer: Wire, type: number): Promise<Frame> {
   const frame = await peer.next();
-  assert.equal(frame?.type, type);
-  return frame as Frame;
+  assert.ok(frame !== null);
+  assert.equal(frame.type, type);
+  return frame;
 }
 
 async function expectState(peer: Wire, state: number, exit: number = none): Promise<void> {
@@ -189,7 +225,10 @@ test("the monitor has the title it was given, a session of its own, and only des
     assert.equal(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/.*\) /, "").split(" ")[3], pid);
     for (const fd of readdirSync(`/proc/${pid}/fd`)) {
       if (Number(fd) < 3) continue;
-      const flags = Number.parseInt(/flags:\t([0-7]+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1] ?? "0", 8);
+      const flags = Number.parseInt(
+        /flags:\t([0-7]+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1] ?? "0",
+        8,
+      );
       assert.ok((flags & 0o2000000) !== 0, `descriptor ${fd} would leak`);
     }
     const asked = await info(monitor.daemon);
@@ -300,7 +339,10 @@ test("a start that fails reports the operation after undoing what was done", asy
   await expectState(monitor.daemon, STARTING);
   await expectState(monitor.daemon, STOPPED);
   const { payload } = await expectFrame(monitor.daemon, FAILED);
-  assert.deepEqual([0, 1, 2, 3].map((i) => payload.readUInt32LE(i * 4)), [0x46504c49, 2, 2, 0]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => payload.readUInt32LE(i * 4)),
+    [0x46504c49, 2, 2, 0],
+  );
   assert.equal(payload.length, 72);
   assert.equal(await monitor.ended, 1);
   assert.deepEqual(lines(monitor.marks), ["undone"]);
@@ -312,7 +354,10 @@ test("START can make an operation fail, for tests of every step", async (t) => {
   await expectState(monitor.daemon, STARTING);
   await expectState(monitor.daemon, STOPPED);
   const { payload } = await expectFrame(monitor.daemon, FAILED);
-  assert.deepEqual([1, 2].map((i) => payload.readUInt32LE(i * 4)), [2, 12]);
+  assert.deepEqual(
+    [1, 2].map((i) => payload.readUInt32LE(i * 4)),
+    [2, 12],
+  );
   assert.equal(await monitor.ended, 1);
 });
 
@@ -355,7 +400,9 @@ for (const [name, abort] of [
 }
 
 test("signals to the monitor are for the main process; SIGHUP is SIGTERM", async (t) => {
-  const monitor = await running(t, { script: "trap 'echo usr1 >&2; exit 21' USR1; trap 'exit 22' TERM; while :; do sleep 0.05; done 2>/dev/null" });
+  const monitor = await running(t, {
+    script: "trap 'echo usr1 >&2; exit 21' USR1; trap 'exit 22' TERM; while :; do sleep 0.05; done 2>/dev/null",
+  });
   await new Promise((resolve) => setTimeout(resolve, 200));
   monitor.child.kill("SIGHUP");
   await expectState(monitor.daemon, STOPPED, 22 << 8);
@@ -384,7 +431,10 @@ test("a main process that cannot be executed after the program's end is a failed
     }),
   );
   const frame = await expectFrame(monitor.daemon, FAILED);
-  assert.deepEqual([2, 3].map((i) => frame.payload.readUInt32LE(i * 4)), [8, 1]);
+  assert.deepEqual(
+    [2, 3].map((i) => frame.payload.readUInt32LE(i * 4)),
+    [8, 1],
+  );
   assert.equal(await monitor.ended, 1);
 });
 
@@ -418,7 +468,12 @@ test("without a ring buffer BUFFER is empty, and the guest is not held up", asyn
 test("the console's last words before the guest's end are in the log, which never exceeds its size", async (t) => {
   const log = join(mkdtempSync(join(tmpdir(), "islt-monitor-")), "console.log");
   dirs.push(join(log, ".."));
-  const monitor = await running(t, { script: "stty raw; seq 5000; echo last words", console: true, log, logLimit: 8192 });
+  const monitor = await running(t, {
+    script: "stty raw; seq 5000; echo last words",
+    console: true,
+    log,
+    logLimit: 8192,
+  });
   await expectState(monitor.daemon, STOPPED, 0);
   await monitor.ended;
   assert.ok(statSync(log).size <= 8192);
@@ -426,7 +481,11 @@ test("the console's last words before the guest's end are in the log, which neve
 });
 
 test("CONSOLE joins a socket: replay, output, input, size, and a second one ends the first", async (t) => {
-  const monitor = await running(t, { script: "stty -echo; echo hello; while read line; do [ $line = size ] && stty size; echo got:$line; done", console: true, ring: 65536 });
+  const monitor = await running(t, {
+    script: "stty -echo; echo hello; while read line; do [ $line = size ] && stty size; echo got:$line; done",
+    console: true,
+    ring: 65536,
+  });
   await waitFor("hello", async () => /hello/.test(await ringOf(monitor.daemon)));
   const [mine, theirs] = socketPair();
   monitor.daemon.send(CONSOLE, u32(1), [theirs]);
@@ -486,7 +545,10 @@ test("a console client that does not read holds up neither the guest nor the mon
 test("a console whose last user closes it costs no processor time", async (t) => {
   const monitor = await running(t, { script: "exec </dev/null >/dev/null 2>&1; sleep 60", console: true, ring: 4096 });
   await new Promise((resolve) => setTimeout(resolve, 700));
-  const [user = "0", system = "0"] = readFileSync(`/proc/${monitor.child.pid}/stat`, "utf8").replace(/.*\) /, "").split(" ").slice(11, 13);
+  const [user = "0", system = "0"] = readFileSync(`/proc/${monitor.child.pid}/stat`, "utf8")
+    .replace(/.*\) /, "")
+    .split(" ")
+    .slice(11, 13);
   assert.ok(Number(user) + Number(system) < 10, `${user} + ${system} ticks`);
   kill(monitor.daemon, 9);
   await monitor.ended;
@@ -580,7 +642,7 @@ const nonsense: Readonly<Record<string, Uint8Array>> = {
   "a second START": encodeFrame(START, u32(0, 0, 0, 0, 0, 0)),
   "a CONSOLE without a descriptor": encodeFrame(CONSOLE, u32(0)),
   "signal 200": encodeFrame(KILL, u32(200)),
-  "noise": Buffer.alloc(4096, 0xa5),
+  noise: Buffer.alloc(4096, 0xa5),
 };
 test("nonsense ends the connection and nothing else", async (t) => {
   const monitor = await running(t, { script: "sleep 60" });
@@ -628,7 +690,11 @@ test("a subscriber that does not read loses its connection, not the monitor's ti
 });
 
 test("a START of noise ends the monitor", async (t) => {
-  for (const bytes of [Buffer.alloc(64, 0xa5), encodeFrame(INFO_ASK, Buffer.alloc(0)), encodeFrame(START, u32(0, 0, 0, 0xffff))]) {
+  for (const bytes of [
+    Buffer.alloc(64, 0xa5),
+    encodeFrame(INFO_ASK, Buffer.alloc(0)),
+    encodeFrame(START, u32(0, 0, 0, 0xffff)),
+  ]) {
     const monitor = spawnMonitor(t);
     monitor.daemon.sendRaw(bytes);
     assert.equal(await monitor.ended, 1);
@@ -641,7 +707,11 @@ test("a START of noise ends the monitor", async (t) => {
 });
 
 test("an idle monitor has little memory of its own", async (t) => {
-  const monitor = await running(t, { script: "exec sleep 60", console: true, ring: 16384, ttys: 4 }, { meta: "m".repeat(8000) });
+  const monitor = await running(
+    t,
+    { script: "exec sleep 60", console: true, ring: 16384, ttys: 4 },
+    { meta: "m".repeat(8000) },
+  );
   const rollup = readFileSync(`/proc/${monitor.child.pid}/smaps_rollup`, "utf8");
   const size = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]);
   const own = size("Private_Clean") + size("Private_Dirty");

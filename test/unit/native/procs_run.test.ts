@@ -88,7 +88,7 @@ test("RUN with a result frame goes on afterwards", async (t) => {
 });
 
 test("a failed program is reported with its operation, and the daemon has the last word", async (t) => {
-  let record: Buffer | null = null;
+  const records: (Buffer | undefined)[] = [];
   const runtime = fakeDaemon(t, async (peer) => {
     run(
       peer,
@@ -98,22 +98,22 @@ test("a failed program is reported with its operation, and the daemon has the la
         fail(first, 13, { note: "not allowed" });
       }),
     );
-    record = (await peer.next())?.payload ?? null;
+    records.push((await peer.next())?.payload);
     out(peer, 2, "lxc-test: not allowed\n");
     peer.send(EXIT, u32(255));
   });
   const ended = await startClient(runtime).ended;
   assert.deepEqual(ended, { code: 255, signal: null, stdout: "", stderr: "lxc-test: not allowed\n" });
-  assert.equal(record!.length, 76);
-  assert.equal((record! as Buffer).readUInt32LE(0), 1);
+  assert.equal(records[0]?.length, 76);
+  assert.equal(records[0]?.readUInt32LE(0), 1);
   assert.deepEqual(
-    [1, 2, 3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)),
+    [1, 2, 3, 4].map((i) => records[0]?.readUInt32LE(i * 4)),
     [0x46504c49, 1, 13, 0],
   );
 });
 
 test("when a child of the program fails, the child's record is the one that is sent", async (t) => {
-  let record: Buffer | null = null;
+  const records: (Buffer | undefined)[] = [];
   const runtime = fakeDaemon(t, async (peer) => {
     run(
       peer,
@@ -129,12 +129,12 @@ test("when a child of the program fails, the child's record is the one that is s
         end(first, 0, "never");
       }),
     );
-    record = (await peer.next())?.payload ?? null;
+    records.push((await peer.next())?.payload);
     peer.send(EXIT, u32(1));
   });
   await startClient(runtime).ended;
   assert.deepEqual(
-    [3, 4].map((i) => (record! as Buffer).readUInt32LE(i * 4)),
+    [3, 4].map((i) => records[0]?.readUInt32LE(i * 4)),
     [28, 1],
   );
 });

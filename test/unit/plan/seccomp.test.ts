@@ -165,24 +165,24 @@ test("a rule with conditions goes before one without, wherever it stands", () =>
   assert.equal(ask("x86_64", "umount2", 0n, 0n), "ALLOW");
 });
 
-const holds = (test: ArgumentTest, value: bigint): boolean => {
-  switch (test.op) {
+const holds = (wanted: ArgumentTest, value: bigint): boolean => {
+  switch (wanted.op) {
     case "!=":
-      return value !== test.value;
+      return value !== wanted.value;
     case "<":
-      return value < test.value;
+      return value < wanted.value;
     case "<=":
-      return value <= test.value;
+      return value <= wanted.value;
     case "==":
-      return value === test.value;
+      return value === wanted.value;
     case ">=":
-      return value >= test.value;
+      return value >= wanted.value;
     case ">":
-      return value > test.value;
+      return value > wanted.value;
     case "&=":
-      return (value & test.mask) === (test.value & test.mask);
+      return (value & wanted.mask) === (wanted.value & wanted.mask);
     default:
-      return assert.fail(String(test.op satisfies never));
+      return assert.fail(String(wanted.op satisfies never));
   }
 };
 

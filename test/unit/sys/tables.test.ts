@@ -150,7 +150,7 @@ test("the arm64 table agrees with the generic header", () => {
 });
 
 test("all tables share the numbers from 424 on, and none has a number twice but for known aliases", () => {
-  for (const [name, nr] of Object.entries(SYSCALLS_ARM64).filter(([, nr]) => nr >= 424)) {
+  for (const [name, nr] of Object.entries(SYSCALLS_ARM64).filter((entry) => entry[1] >= 424)) {
     assert.equal(syscallNumber("x86_64", name), nr, name);
     if (name !== "memfd_secret") assert.equal(syscallNumber("arm", name), nr, name);
     assert.equal(syscallNumber("i386", name), nr, name);
