@@ -1,7 +1,8 @@
 import { closeSync, mkdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createEngine } from "../engine/local.js";
+import type { Command } from "../engine/engine.js";
+import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands } from "../frontends/lxc/index.js";
 import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
@@ -30,7 +31,12 @@ async function main(): Promise<void> {
     console.error(`another daemon serves ${path} already`);
     process.exit(1);
   }
-  const engine = createEngine({ host, binary: `${packageDirectory}/build/islet`, keepSpare: true });
+  const engine = createEngine({
+    host,
+    binary: `${packageDirectory}/build/islet`,
+    keepSpare: true,
+    isUnderTest: process.env["ISLET_TEST"] === "1",
+  });
   await engine.rediscover();
   const cgroup = createOwnCgroup(host.cgroups);
 
@@ -51,10 +57,7 @@ async function main(): Promise<void> {
     }, idleSeconds * 1000);
     timer.unref();
   };
-  const sessions = createSessions(engine, async (name) => {
-    const loader = commands[name];
-    return loader === undefined ? null : await loader();
-  }, rest);
+  const sessions = createSessions(engine, findCommand(), rest);
   const fd = listenUnix(host.arch, path, backlog);
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
@@ -67,6 +70,44 @@ async function main(): Promise<void> {
   cgroup.enter();
   engine.prepare();
   rest();
+  rehearse(engine);
+}
+
+/** Commands by name, each loaded once. */
+function findCommand(): (name: string) => Promise<Command | null> {
+  const loaded = new Map<string, Command>();
+  return async (name) => {
+    const known = loaded.get(name);
+    if (known !== undefined) return known;
+    const loader = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    if (loader === undefined) return null;
+    const command = await loader();
+    loaded.set(name, command);
+    return command;
+  };
+}
+
+/** Milliseconds after its own start at which the daemon begins to rehearse. */
+const rehearsalDelay = 300;
+/** As often as the compiler needs to see the code of a start before it makes it fast. */
+const rehearsals = 60;
+
+/** Plans a container that nobody wants, between other work, so that the first real start finds compiled code. */
+function rehearse(engine: LocalEngine): void {
+  let left = rehearsals;
+  const once = async (): Promise<void> => {
+    const { sampleSpec } = await import("../frontends/lxc/config/sample.js");
+    engine.rehearse(sampleSpec());
+    left -= 1;
+    if (left > 0) {
+      setTimeout(() => {
+        once().catch(() => undefined);
+      }, 2).unref();
+    }
+  };
+  setTimeout(() => {
+    once().catch(() => undefined);
+  }, rehearsalDelay).unref();
 }
 
 /** Whoever started us waits for a byte. */

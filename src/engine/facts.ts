@@ -38,10 +38,8 @@ const maxSuffix = 999;
 
 /** "" unless a cgroup of the container's name is in use by something else: then -1, -2 ... An empty left-over is used again. */
 function freeSuffix(spec: ContainerSpec, host: HostFacts): string {
-  const mounts = [
-    ...host.cgroups.legacy.map((hierarchy) => hierarchy.mount),
-    ...(host.cgroups.unified === null ? [] : [host.cgroups.unified.mount]),
-  ];
+  // A container is in every hierarchy: one of each kind tells.
+  const mounts = [host.cgroups.legacy[0]?.mount, host.cgroups.unified?.mount].filter((mount) => mount !== undefined);
   const used = (suffix: string): boolean =>
     mounts.some((mount) => isPopulated(`${mount}/${payloadName(spec, suffix)}`));
   for (let number = 0; number <= maxSuffix; number += 1) {

@@ -14,7 +14,14 @@ import { monitorFrames, writer } from "../host/protocol.js";
 import type { HostFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
-import { type ClientTask, type ContainerId, type ContainerStatus, type Engine, type StartOptions, type State } from "./engine.js";
+import {
+  type ClientTask,
+  type ContainerId,
+  type ContainerStatus,
+  type Engine,
+  type StartOptions,
+  type State,
+} from "./engine.js";
 import { startFacts } from "./facts.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
@@ -32,6 +39,8 @@ export interface LocalEngine extends Engine {
   readonly registry: Registry;
   /** There is something that must be done when a container ends. */
   hasDuties(): boolean;
+  /** Plans a start and throws the program away. */
+  rehearse(spec: ContainerSpec): void;
   /** Makes what the next start will need. */
   prepare(): void;
   close(): void;
@@ -42,6 +51,8 @@ export interface LocalOptions {
   /** The static binary: monitors and small inits. */
   readonly binary: string;
   readonly keepSpare: boolean;
+  /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
+  readonly isUnderTest?: boolean;
 }
 
 /** The engine itself, in this process. */
@@ -72,7 +83,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return null;
   };
 
-  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram => planStart(spec, host, startFacts(spec, host, start, pidOf));
+  const failOperationOf = (wanted: StartOptions): number | null => {
+    const text = options.isUnderTest === true ? wanted.caller.environment["ISLET_TEST_FAIL_OPERATION"] : undefined;
+    return text === undefined ? null : Number(text);
+  };
+
+  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
+    planStart(spec, host, startFacts(spec, host, start, pidOf));
 
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> =>
     queue.run(key(spec), async () => {
@@ -84,7 +101,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
       if (spec.init.mode === "supervised") fds.push(binaryFd());
       const result = await pool.launch(
-        { meta: describeMonitor(spec, host, facts), title: `[lxc monitor] ${spec.storePath} ${spec.name}`, image: encodeProgram(program), fds, failOperation: wanted.failOperation ?? null },
+        {
+          meta: describeMonitor(spec, host, facts),
+          title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
+          image: encodeProgram(program),
+          fds,
+          failOperation: wanted.failOperation ?? failOperationOf(wanted),
+        },
         registry.events,
       );
       setImmediate(() => {
@@ -94,7 +117,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
         registry.add(result.monitor);
         return registry.status(spec);
       }
-      if (result.kind === "died") throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
+      if (result.kind === "died")
+        throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
       throw startError(program, result.record, result.log, spec.name);
     });
 
@@ -102,6 +126,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
     registry,
     rediscover: () => registry.rediscover(),
     hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
+    rehearse: (spec) => {
+      const wanted: StartOptions = {
+        caller: { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" },
+        pidFile: null,
+        console: "monitor",
+      };
+      const facts = startFacts(spec, host, wanted, pidOf);
+      encodeProgram(planStart(spec, host, facts));
+      JSON.stringify(describeMonitor(spec, host, facts));
+    },
     prepare: () => {
       pool.prepare();
     },
@@ -131,7 +165,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     usage: (id) => {
       const monitor = registry.get(id);
-      if (monitor === undefined) return Promise.resolve({ cpuNanoseconds: null, blkioBytes: null, memoryBytes: null, kernelMemoryBytes: null, swapBytes: null });
+      if (monitor === undefined)
+        return Promise.resolve({
+          cpuNanoseconds: null,
+          blkioBytes: null,
+          memoryBytes: null,
+          kernelMemoryBytes: null,
+          swapBytes: null,
+        });
       return Promise.resolve(readUsage(monitor.meta));
     },
     async interfaces(id) {
@@ -148,7 +189,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     plan: (spec, wanted) => {
       const program = planFor(spec, wanted);
-      return Promise.resolve({ text: explainProgram(program), json: { arch: program.arch, operations: programJson(program) } });
+      return Promise.resolve({
+        text: explainProgram(program),
+        json: { arch: program.arch, operations: programJson(program) },
+      });
     },
     stop: (id, wanted) => stopContainer(registry, id, wanted),
     async signal(id, signal) {
@@ -161,17 +205,30 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const monitor = running(registry, id);
       await whenKnown(monitor);
       if (monitor.pidfd === null || monitor.pid === null) throw notRunning(id.name);
-      const program = planAttach(attachTargetOf(monitor.meta), attachRequest(host.arch, monitor.meta, monitor.pid, wanted), host);
+      const program = planAttach(
+        attachTargetOf(monitor.meta),
+        attachRequest(host.arch, monitor.meta, monitor.pid, wanted),
+        host,
+      );
       return clientTask(program, [monitor.pidfd]);
     },
     hostCommand: (argv, caller, extra) => {
-      const environment = Object.entries({ ...caller.environment, ...extra }).map(([name, value]) => `${name}=${value}`);
+      const environment = Object.entries({ ...caller.environment, ...extra }).map(
+        ([name, value]) => `${name}=${value}`,
+      );
       return Promise.resolve(clientTask(planHostCommand(argv, environment, caller.cwd, host), []));
     },
     console: (id, wanted) => {
       const monitor = running(registry, id);
       const [ours, theirs] = socketPair(host.arch);
-      monitor.channel.send(monitorFrames.console, writer().u32(wanted.replay ? 1 : 0).finish(), [theirs], true);
+      monitor.channel.send(
+        monitorFrames.console,
+        writer()
+          .u32(wanted.replay ? 1 : 0)
+          .finish(),
+        [theirs],
+        true,
+      );
       return Promise.resolve(ours);
     },
     resizeConsole: (id, rows, columns) => {
@@ -189,9 +246,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
-    void queue.run(key(monitor.meta), () => removeTree(directoryOf(monitor.meta))).catch((error: unknown) => {
-      console.error(`cannot destroy the ephemeral container ${monitor.meta.name}`, error);
-    });
+    void queue
+      .run(key(monitor.meta), () => removeTree(directoryOf(monitor.meta)))
+      .catch((error: unknown) => {
+        console.error(`cannot destroy the ephemeral container ${monitor.meta.name}`, error);
+      });
   });
   return engine;
 }
@@ -213,7 +272,8 @@ function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
 /** The error of a failed start: the lock means that the container runs; what hooks wrote last belongs to their failure. */
 function startError(program: LaunchProgram, record: Uint8Array, log: string, name: string): IsletError {
   const decoded = decodeRecord(record);
-  if (decoded === null) return new IsletError("ISLET_PROTOCOL", `the monitor of ${name} sent a report that cannot be read`);
+  if (decoded === null)
+    return new IsletError("ISLET_PROTOCOL", `the monitor of ${name} sent a report that cannot be read`);
   const error = failureError(program, decoded, "ISLET_START_FAILED");
   if (error.syscall === "bind" && error.errno === "EADDRINUSE") return alreadyRunning(name);
   const last = log.trim().split("\n").at(-1) ?? "";
@@ -223,7 +283,8 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
 
 /** Text of others without control characters, at most a line's worth. */
 function printable(text: string): string {
-  return [...text].filter((char) => char >= " " && char !== "\u007f").join("").slice(0, 300);
+  // oxlint-disable-next-line no-control-regex -- control characters are just what is removed
+  return text.replace(/[\u0000-\u001f\u007f]/g, "").slice(0, 300);
 }
 
 function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
@@ -232,7 +293,9 @@ function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask 
     fds,
     explainFailure: (record) => {
       const decoded = decodeRecord(record);
-      return decoded === null ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read") : failureError(program, decoded, "ISLET_OPERATION_FAILED");
+      return decoded === null
+        ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read")
+        : failureError(program, decoded, "ISLET_OPERATION_FAILED");
     },
   };
 }

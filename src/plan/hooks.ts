@@ -3,8 +3,8 @@ import {
   buffer,
   call,
   clone,
+  constant,
   compute,
-  data,
   defer,
   format,
   imm,
@@ -178,9 +178,14 @@ function commandChild(child: Block, command: HostCommand, envp: Data, output: Sl
 
 /** An empty signal mask; dispositions are the default ones already, but for what an ancestor ignored. */
 export function defaultSignals(block: Block): void {
-  call(block, "rt_sigprocmask", [imm(2, "SIG_SETMASK"), data(block.build, sigset([]), "[]"), nil, imm(8)], {
-    note: "unblock all signals",
-  });
+  call(
+    block,
+    "rt_sigprocmask",
+    [imm(2, "SIG_SETMASK"), constant(block.build, "sigset", () => sigset([]), "[]"), nil, imm(8)],
+    {
+      note: "unblock all signals",
+    },
+  );
 }
 
 /** Hooks of one kind in the monitor's own namespaces, in order; any failure fails the program. */

@@ -30,6 +30,7 @@ export interface Build {
   bytes: Uint8Array;
   used: number;
   readonly strings: Map<string, Data>;
+  readonly constants: Map<string, Data>;
   readonly relocations: { readonly where: number; readonly what: number }[];
   readonly slots: string[];
   preset: number;
@@ -52,6 +53,7 @@ export function beginProgram(arch: Arch, name: string): Block {
     bytes: new Uint8Array(16384),
     used: 0,
     strings: new Map(),
+    constants: new Map(),
     relocations: [],
     slots: [],
     preset: 0,
@@ -113,13 +115,13 @@ export function presetSlot(build: Build, name: string): Slot {
 
 function reserve(build: Build, size: number, align: number): number {
   const offset = Math.ceil(build.used / align) * align;
-  const end = offset + size;
-  if (end > build.bytes.length) {
-    const bigger = new Uint8Array(Math.max(end, build.bytes.length * 2));
+  const upTo = offset + size;
+  if (upTo > build.bytes.length) {
+    const bigger = new Uint8Array(Math.max(upTo, build.bytes.length * 2));
     bigger.set(build.bytes);
     build.bytes = bigger;
   }
-  build.used = end;
+  build.used = upTo;
   return offset;
 }
 
@@ -128,6 +130,17 @@ export function data(build: Build, bytes: Uint8Array, show: Show, align = 8): Da
   const offset = reserve(build, bytes.length, align);
   build.bytes.set(bytes, offset);
   return { kind: "data", offset, size: bytes.length, show };
+}
+
+/**
+ * A structure that the kernel only reads, stored once however often it is used: `key` must say all that is in it.
+ */
+export function constant(build: Build, key: string, make: () => Uint8Array, show: Show): Data {
+  const known = build.constants.get(key);
+  if (known !== undefined) return known;
+  const made = data(build, make(), show);
+  build.constants.set(key, made);
+  return made;
 }
 
 /** Zeroed room that system calls write to. */
@@ -236,9 +249,29 @@ function append(block: Block, code: Code, options: OpOptions, extra: Extra): voi
   block.section.ops.push(op);
 }
 
-/** A system call. */
-export function call(block: Block, name: SyscallName, args: readonly Value[], options: OpOptions): void {
-  append(block, "call", options, { nr: requireSyscall(block.build.arch, name), name, args });
+/** A system call; `out`, or that of the options, receives its result. */
+export function call(
+  block: Block,
+  name: SyscallName,
+  args: readonly Value[],
+  options: OpOptions,
+  out: Slot | null = options.out ?? null,
+): void {
+  const flags = (options.waitIn === true ? flagWaitIn : 0) | (options.full === true ? flagFull : 0);
+  block.section.ops.push({
+    code: "call",
+    flags,
+    nr: requireSyscall(block.build.arch, name),
+    name,
+    args,
+    out,
+    rules: options.on ?? noRules,
+    target: null,
+    block: null,
+    note: options.note,
+    at: options.at === undefined ? block.at : options.at,
+    hints: options.hints ?? null,
+  });
 }
 
 /** clone3: `body` fills the child's own section; it must end in `execve` or `end`. */

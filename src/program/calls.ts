@@ -27,9 +27,9 @@ import {
 import { MOUNT_ATTR_AT, cloneArgs, mountAttr, openHow } from "../sys/structs.js";
 import {
   type Block,
-  type OpOptions,
   buffer,
   call,
+  constant,
   cwdFd,
   data,
   imm,
@@ -53,10 +53,6 @@ export interface CallOptions {
   readonly hints?: Readonly<Record<string, string>>;
 }
 
-function options(given: CallOptions, out?: Slot): OpOptions {
-  return out === undefined ? given : { ...given, out };
-}
-
 export function flagsOf(table: FlagTable, value: number | bigint): Imm {
   return imm(value, () => showFlags(table, value));
 }
@@ -77,12 +73,7 @@ export function openat(
 ): void {
   const { arch } = block.build;
   const all = flags | O_CLOEXEC;
-  call(
-    block,
-    "openat",
-    [dir, text(block, path), imm(all, () => showOpenFlags(arch, all)), octal(mode)],
-    options(given, out),
-  );
+  call(block, "openat", [dir, text(block, path), imm(all, () => showOpenFlags(arch, all)), octal(mode)], given, out);
 }
 
 /** openat2(2); always with O_CLOEXEC. `resolve`: RESOLVE_*. */
@@ -98,13 +89,14 @@ export function openat2(
 ): void {
   const { arch } = block.build;
   const all = flags | O_CLOEXEC;
-  const how = data(
+  const how = constant(
     block.build,
-    openHow({ flags: all, mode, resolve }),
+    `open_how ${all} ${mode} ${resolve}`,
+    () => openHow({ flags: all, mode, resolve }),
     () =>
       `{flags=${showOpenFlags(arch, all)}, mode=0${mode.toString(8)}, resolve=${showFlags(RESOLVE_FLAGS, resolve)}}`,
   );
-  call(block, "openat2", [dir, text(block, path), how, imm(how.size)], options(given, out));
+  call(block, "openat2", [dir, text(block, path), how, imm(how.size)], given, out);
 }
 
 export function close(block: Block, fd: Value, note: string): void {
@@ -113,7 +105,7 @@ export function close(block: Block, fd: Value, note: string): void {
 
 /** mkdirat(2). */
 export function mkdirat(block: Block, dir: Value, path: string | Data, mode: number, given: CallOptions): void {
-  call(block, "mkdirat", [dir, text(block, path), octal(mode)], options(given));
+  call(block, "mkdirat", [dir, text(block, path), octal(mode)], given);
 }
 
 /** Writes a text with a single write(2) to an open descriptor. */
@@ -136,7 +128,7 @@ export function openTree(
   const value = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | atFlags;
   const show = (): string =>
     `OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC${atFlags === 0 ? "" : `|${showFlags(AT_FLAGS, atFlags)}`}`;
-  call(block, "open_tree", [dir, text(block, path), imm(value, show)], options(given, out));
+  call(block, "open_tree", [dir, text(block, path), imm(value, show)], given, out);
 }
 
 export interface AttrChange {
@@ -160,12 +152,14 @@ export function mountSetattr(
   const set = (change.set ?? 0) | (change.userns === undefined ? 0 : MOUNT_ATTR_IDMAP);
   const clear = change.clear ?? 0;
   const propagation = change.propagation ?? 0;
-  const attr = data(
-    block.build,
-    mountAttr({ set, clear, propagation }),
-    () =>
-      `{attr_set=${showFlags(MOUNT_ATTR_FLAGS, set)}, attr_clr=${showFlags(MOUNT_ATTR_FLAGS, clear)}, propagation=${showFlags(MS_FLAGS, propagation)}, userns_fd=${change.userns?.name ?? "0"}}`,
-  );
+  const bytes = (): Uint8Array => mountAttr({ set, clear, propagation });
+  const show = (): string =>
+    `{attr_set=${showFlags(MOUNT_ATTR_FLAGS, set)}, attr_clr=${showFlags(MOUNT_ATTR_FLAGS, clear)}, propagation=${showFlags(MS_FLAGS, propagation)}, userns_fd=${change.userns?.name ?? "0"}}`;
+  // With a user namespace the descriptor is filled in at run time: such attributes are nobody else's.
+  const attr =
+    change.userns === undefined
+      ? constant(block.build, `mount_attr ${set} ${clear} ${propagation}`, bytes, show)
+      : data(block.build, bytes(), show);
   if (change.userns !== undefined) {
     store(
       block,
@@ -176,12 +170,7 @@ export function mountSetattr(
     );
   }
   const flags = (recursive ? AT_RECURSIVE : 0) | (path === "" ? AT_EMPTY_PATH : 0);
-  call(
-    block,
-    "mount_setattr",
-    [dir, str(block.build, path), flagsOf(AT_FLAGS, flags), attr, imm(attr.size)],
-    options(given),
-  );
+  call(block, "mount_setattr", [dir, str(block.build, path), flagsOf(AT_FLAGS, flags), attr, imm(attr.size)], given);
 }
 
 /** move_mount(2): attaches the detached mount onto what the descriptor refers to. */
@@ -191,7 +180,7 @@ export function moveMount(block: Block, from: Value, onto: Value, given: CallOpt
     block,
     "move_mount",
     [from, empty, onto, empty, flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)],
-    options(given),
+    given,
   );
 }
 
@@ -201,7 +190,7 @@ export function moveMountTo(block: Block, from: Value, path: string, given: Call
     block,
     "move_mount",
     [from, str(block.build, ""), cwdFd, str(block.build, path), flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH)],
-    options(given),
+    given,
   );
 }
 
@@ -229,25 +218,25 @@ export function newFilesystem(
     block,
     "fsopen",
     [str(build, fstype), imm(FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")],
-    options({ ...given, note: `${given.note}: open a ${fstype} file system` }, context),
+    { ...given, note: `${given.note}: open a ${fstype} file system` },
+    context,
   );
   for (const option of fsOptions) {
     const command = option.value === null ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
     const value = option.value === null ? nil : str(build, option.value);
     const words = option.value === null ? option.name : `${option.name}=${option.value}`;
-    call(
-      block,
-      "fsconfig",
-      [context, flagsOf(FSCONFIG_COMMANDS, command), str(build, option.name), value, imm(0)],
-      options({ ...given, note: `${given.note}: option ${words}` }),
-    );
+    call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, command), str(build, option.name), value, imm(0)], {
+      ...given,
+      note: `${given.note}: option ${words}`,
+    });
   }
-  call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, FSCONFIG_CMD_CREATE), nil, nil, imm(0)], options(given));
+  call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, FSCONFIG_CMD_CREATE), nil, nil, imm(0)], given);
   call(
     block,
     "fsmount",
     [context, imm(FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), flagsOf(MOUNT_ATTR_FLAGS, attributes)],
-    options(given, out),
+    given,
+    out,
   );
   close(block, context, `close the ${fstype} context`);
 }

@@ -32,14 +32,18 @@ export function failureError(program: LaunchProgram, record: FailureRecord, code
   const { op } = found;
   const symbol = symbolicError(record.error);
   const hint = op.hints === null ? undefined : (op.hints[symbol] ?? op.hints["any"]);
-  const message =
-    op.code === "fail" ? op.note : `cannot ${op.note}: ${errorWords(record.error)}${calledAs(op, record)}`;
+  const message = op.code === "fail" ? op.note : `${failedStep(op)}: ${errorWords(record.error)}${calledAs(op, record)}`;
   return new IsletError(code, message, {
     at: op.at,
     errno: symbol,
     syscall: op.name,
     ...(hint === undefined ? {} : { hint }),
   });
+}
+
+/** Notes of system calls say what to do; what a program tells its runner is a statement. */
+function failedStep(op: Op): string {
+  return op.code === "tell" ? `cannot take note that "${op.note}"` : `cannot ${op.note}`;
 }
 
 function calledAs(op: Op, record: FailureRecord): string {
