@@ -37,7 +37,7 @@ export function planBoundCgroups(context: StartContext, child: Block, paths: Cgr
 }
 
 function isNamespaced(context: StartContext): boolean {
-  return context.spec.namespaces.cgroup.kind === "new" && context.host.namespaces.includes("cgroup");
+  return context.spec.namespaces.cgroup.kind !== "keep" && context.host.namespaces.includes("cgroup");
 }
 
 function planCgroupMounts(

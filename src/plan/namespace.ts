@@ -1,6 +1,6 @@
 import { IsletError } from "../base/errors.js";
 import { type Block, buffer, call, cwdFd, format, imm, slot, str } from "../program/assembler.js";
-import { close, flagsOf } from "../program/calls.js";
+import { close, flagsOf, openat } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import {
   CLONE_FLAGS,
@@ -14,7 +14,9 @@ import {
   CLONE_NEWUTS,
 } from "../sys/flags.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
-import type { StartContext } from "./context.js";
+import { type StartContext, hasUserNamespace } from "./context.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import { O_RDONLY } from "../sys/flags.js";
 
 export const cloneFlag: Readonly<Record<NamespaceKind, number>> = {
   mount: CLONE_NEWNS,
@@ -49,33 +51,102 @@ export function newNamespaceFlags(context: StartContext): bigint {
   return flags;
 }
 
-/** Enters the namespaces of other processes that the spec shares; in the child, but for pid, which takes effect on clone. */
-export function joinShared(context: StartContext, block: Block, kinds: readonly NamespaceKind[]): void {
-  for (const kind of kinds) {
-    const choice = context.spec.namespaces[kind];
-    if (choice.kind !== "share") continue;
-    const key = "pid" in choice.with ? String(choice.with.pid) : choice.with.container;
-    const pid = "pid" in choice.with ? choice.with.pid : context.start.sharedPids[key];
-    if (pid === undefined)
-      throw new IsletError(
-        "ISLET_NOT_RUNNING",
-        `the container ${key}, whose ${kind} namespace is to be shared, is not running`,
-        { at: choice.at },
-      );
-    const fd = slot(context.build, `${kind}.shared`);
-    const path = `/proc/${pid}/ns/${namespaceFile[kind]}`;
-    const before = block.at;
-    block.at = choice.at;
-    call(block, "openat", [cwdFd, str(context.build, path), imm(0o2000000, "O_RDONLY|O_CLOEXEC"), imm(0)], {
+/**
+ * pivot_root(2) moves every process of a mount namespace: without one of its own, a container's start would take the root away from the host
+ * or from the other container.
+ */
+export function refuseUnsafeNamespaces(spec: ContainerSpec): void {
+  const { mount, user } = spec.namespaces;
+  if (mount.kind !== "new") {
+    throw new IsletError("ISLET_BAD_CONFIG", "a container needs a mount namespace of its own", {
+      at: mount.at,
+      hint: "name mnt in lxc.namespace.clone, and neither keep nor share it",
+    });
+  }
+  if (user.kind === "share") {
+    throw new IsletError("ISLET_UNSUPPORTED", "sharing the user namespace of another container is not available yet", {
+      at: user.at,
+      hint: "give both containers the same lxc.idmap",
+    });
+  }
+}
+
+/** The namespace that the spec shares, opened; null where it shares none of this kind. */
+function openShared(context: StartContext, block: Block, kind: NamespaceKind): Slot | null {
+  const choice = context.spec.namespaces[kind];
+  if (choice.kind !== "share") return null;
+  const key = "pid" in choice.with ? String(choice.with.pid) : choice.with.container;
+  const pid = "pid" in choice.with ? choice.with.pid : context.start.sharedPids[key];
+  if (pid === undefined)
+    throw new IsletError(
+      "ISLET_NOT_RUNNING",
+      `the container ${key}, whose ${kind} namespace is to be shared, is not running`,
+      { at: choice.at },
+    );
+  const fd = slot(context.build, `${kind}.shared`);
+  call(
+    block,
+    "openat",
+    [cwdFd, str(context.build, `/proc/${pid}/ns/${namespaceFile[kind]}`), imm(0o2000000, "O_RDONLY|O_CLOEXEC"), imm(0)],
+    {
       note: `open the ${kind} namespace of ${key}`,
+      at: choice.at,
       out: fd,
       hints: { ENOENT: `there is no process ${pid}` },
+    },
+  );
+  return fd;
+}
+
+export function enter(block: Block, fd: Slot, kind: NamespaceKind, note: string): void {
+  call(block, "setns", [fd, flagsOf(CLONE_FLAGS, cloneFlag[kind])], { note });
+  close(block, fd, "close it");
+}
+
+/** Kinds that the monitor enters for the moment of the clone, and leaves again. */
+function hopKinds(context: StartContext): readonly NamespaceKind[] {
+  // Of a user namespace's own, no process may enter what belongs to the host's: its parent goes there first.
+  const first: readonly NamespaceKind[] = hasUserNamespace(context) ? ["net", "uts", "ipc"] : [];
+  return ([...first, "time", "pid"] as const).filter((kind) => context.spec.namespaces[kind].kind === "share");
+}
+
+export interface SharedWays {
+  /** The cgroup namespace to enter when the child is in its cgroups: opened here, since the child will no longer see the host's /proc. */
+  readonly cgroup: Slot | null;
+  /** Takes the monitor back. */
+  readonly leave: () => void;
+}
+
+/** Puts the next child of the monitor into the shared namespaces that it cannot enter by itself. */
+export function hopIntoShared(context: StartContext): SharedWays {
+  const { monitor, build } = context;
+  const cgroup = openShared(context, monitor, "cgroup");
+  const ways = hopKinds(context).map((kind) => {
+    const own = slot(build, `own.${kind}`);
+    const there = openShared(context, monitor, kind);
+    openat(monitor, cwdFd, `/proc/self/ns/${namespaceFile[kind]}`, O_RDONLY, own, {
+      note: `open the monitor's ${kind} namespace`,
     });
-    call(block, "setns", [fd, flagsOf(CLONE_FLAGS, cloneFlag[kind])], {
-      note: `enter the ${kind} namespace of ${key}`,
-    });
-    close(block, fd, "close it");
-    block.at = before;
+    return { kind, own, there };
+  });
+  for (const { kind, there } of ways) {
+    if (there !== null) enter(monitor, there, kind, `let the main process be in the shared ${kind} namespace`);
+  }
+  return {
+    cgroup,
+    leave: () => {
+      for (const { kind, own } of ways) enter(monitor, own, kind, `return to the monitor's ${kind} namespace`);
+      if (cgroup !== null) close(monitor, cgroup, "close the shared cgroup namespace");
+    },
+  };
+}
+
+/** The child enters the shared namespaces that the monitor did not take it to. */
+export function joinShared(context: StartContext, child: Block, kinds: readonly NamespaceKind[]): void {
+  const done = hopKinds(context);
+  for (const kind of kinds) {
+    const fd = done.includes(kind) ? null : openShared(context, child, kind);
+    if (fd !== null) enter(child, fd, kind, `enter the shared ${kind} namespace`);
   }
 }
 

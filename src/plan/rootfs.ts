@@ -1,6 +1,6 @@
 import { IsletError } from "../base/errors.js";
 import { type Block, call, cwdFd, slot, str } from "../program/assembler.js";
-import { close, flagsOf, mkdirat, mountSetattr, moveMountTo, openTree, openat } from "../program/calls.js";
+import { close, flagsOf, mkdirat, mountSetattr, moveMount, openTree, openat } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
 import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFlags } from "../sys/flags.js";
@@ -70,20 +70,31 @@ export function rootfsOnHostSide(context: StartContext): boolean {
   return hasUserNamespace(context);
 }
 
-/** In the child: no mount of ours reaches the host, then the tree is attached; `root` becomes a descriptor of it. */
-export function attachRootfs(context: StartContext, child: Block, tree: Slot, root: Slot): void {
+/**
+ * Where the root file system will be mounted, opened while the child still has the host's user id: in a user namespace its root need not be
+ * able to search the directories on the way.
+ */
+export function openRootfsPlace(context: StartContext, child: Block): Slot {
   const directory = openFlags(context.build.arch).O_DIRECTORY;
-  const place = rootfsMountPath(context);
-  child.at = context.spec.rootfs.at;
-  if (context.spec.rootfs.mountPoint !== null) {
-    moveMountTo(child, tree, place, {
-      note: `mount the root file system on ${place}`,
-      hints: { ENOENT: "the directory of lxc.rootfs.mount is missing" },
-    });
-  } else moveMountTo(child, tree, place, { note: `mount the root file system on ${place}` });
-  close(child, tree, "close the root file system's mount");
-  openat(child, cwdFd, place, O_PATH | directory, root, { note: "open the container's root directory" });
-  child.at = null;
+  const path = rootfsMountPath(context);
+  const place = slot(context.build, "root.place");
+  const hints =
+    context.spec.rootfs.mountPoint === null ? {} : { ENOENT: "the directory of lxc.rootfs.mount is missing" };
+  openat(child, cwdFd, path, O_PATH | directory, place, {
+    note: `open the place of the root file system ${path}`,
+    at: context.spec.rootfs.at,
+    hints,
+  });
+  return place;
+}
+
+/** In the child: the tree is attached; its descriptor stays one of the container's root directory. */
+export function attachRootfs(context: StartContext, child: Block, tree: Slot, place: Slot): void {
+  moveMount(child, tree, place, {
+    note: `mount the root file system on ${rootfsMountPath(context)}`,
+    at: context.spec.rootfs.at,
+  });
+  close(child, place, "close the place");
 }
 
 /** Mounts of the host go on reaching the container's copy of the mount tree, never the other way. */

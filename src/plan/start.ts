@@ -71,7 +71,16 @@ import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hook
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { planEntry, type EntryPlaces } from "./mount.js";
-import { cloneFlag, joinShared, namespaceFile, newNamespaceFlags, openNamespace } from "./namespace.js";
+import {
+  cloneFlag,
+  enter,
+  hopIntoShared,
+  joinShared,
+  namespaceFile,
+  newNamespaceFlags,
+  openNamespace,
+  refuseUnsafeNamespaces,
+} from "./namespace.js";
 import { planHostNics, planInsideNics } from "./nic/nic.js";
 import { passAlways, passMount } from "./pass.js";
 import {
@@ -85,7 +94,7 @@ import {
   planSeccomp,
   planSysctls,
 } from "./process.js";
-import { attachRootfs, isolateMounts, pivot, rootfsOnHostSide, takeRootfs } from "./rootfs.js";
+import { attachRootfs, isolateMounts, openRootfsPlace, pivot, rootfsOnHostSide, takeRootfs } from "./rootfs.js";
 import { lockName } from "./lock.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
@@ -95,6 +104,7 @@ const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING
 
 /** The whole start of a container as a program: a pure function of what is wanted and what the host is. */
 export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): LaunchProgram {
+  refuseUnsafeNamespaces(spec);
   const context = beginStart(spec, host, start);
   const { monitor, slots, build } = context;
   tellState(monitor, "STARTING");
@@ -309,9 +319,9 @@ function cloneChild(
 ): { readonly terminals: InsideTerminals } {
   const { monitor, build, slots } = context;
   pair(monitor, "socketpair", slots.sync, slots.childSync, "make the socket pair");
-  joinShared(context, monitor, ["pid"]);
   const handedDown = hasUserNamespace(context) ? openTasks(monitor, legacyDirectories(paths)) : null;
   const timeReturn = enterTimeNamespace(context);
+  const shared = hopIntoShared(context);
   const room = buffer(build, 8, slots.pidfd.name);
   const flags = newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP);
   const args = cloneArguments(monitor, flags, signalChild, room, unifiedFd);
@@ -362,7 +372,8 @@ function cloneChild(
       close(monitor, slots.childSync, "close the child's end");
       for (const fd of handedDown ?? []) close(monitor, fd, "close the cgroup's file");
       timeReturn();
-      holder.terminals = planChild(context, child, console, paths, handedDown);
+      shared.leave();
+      holder.terminals = planChild(context, child, console, paths, handedDown, shared.cgroup);
     },
   );
   return { terminals: holder.terminals };
@@ -386,10 +397,12 @@ function planChild(
   console: ConsoleSlots,
   paths: CgroupPaths,
   handedDown: readonly Slot[] | null,
+  sharedCgroup: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, host } = context;
   close(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
+  const place = openRootfsPlace(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -423,11 +436,11 @@ function planChild(
       },
     );
   }
-  joinShared(context, child, ["user", "net", "uts", "ipc", "mount"]);
+  joinShared(context, child, ["net", "uts", "ipc"]);
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths);
+  const terminals = planFilesystem(context, child, console, paths, place);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -437,6 +450,7 @@ function planChild(
       on: [{ on: EINVAL, to: "next" }],
     });
   }
+  if (sharedCgroup !== null) enter(child, sharedCgroup, "cgroup", "enter the shared cgroup namespace");
   planNamespacedCgroups(context, child, paths);
   planInsideNics(context, child);
   planSysctls(context, child);
@@ -458,6 +472,7 @@ function planFilesystem(
   child: Block,
   console: ConsoleSlots,
   paths: CgroupPaths,
+  place: Slot,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -465,9 +480,8 @@ function planFilesystem(
   const pts = slot(build, "pts");
   const outside = rootfsOnHostSide(context);
   const sockets = { outer: slots.sync, inner: slots.childSync };
-  if (spec.namespaces.mount.kind === "new") isolateMounts(child);
+  isolateMounts(child);
   runHostHooks(context, child, "pre-mount", []);
-  const tree = slot(build, "rootfs");
   let userns: Slot | null = null;
   if (outside) {
     const ours = slot(build, "rootfs.tree");
@@ -482,12 +496,12 @@ function planFilesystem(
       sockets,
       ours,
       slot(build, "rootfs.present"),
-      tree,
+      root,
       slot(build, "rootfs.arrived"),
       "the root file system",
     );
-  } else takeRootfs(context, child, null, tree);
-  attachRootfs(context, child, tree, root);
+  } else takeRootfs(context, child, null, root);
+  attachRootfs(context, child, root, place);
   setUmask(child, 0);
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);

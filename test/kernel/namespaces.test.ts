@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { spawn, type ChildProcess } from "node:child_process";
+import { after, before, describe, it } from "node:test";
+import { guests, type Guest } from "./guest.js";
+import { lacks } from "../support/skip.js";
+import { ok } from "../support/command.js";
+
+const kinds = ["mnt", "pid", "uts", "ipc", "net", "user", "cgroup", "time"] as const;
+type Kind = (typeof kinds)[number];
+const own = (kind: Kind): string => readlinkSync(`/proc/self/ns/${kind}`);
+const of = (pid: number, kind: Kind): string => readlinkSync(`/proc/${pid}/ns/${kind}`);
+
+const map = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n";
+
+describe("namespaces", () => {
+  const { define, started, store } = guests();
+
+  it("without keys mount, pid, uts, ipc, net and cgroup namespaces are new, user and time are the host's", async () => {
+    const pid = await (await started("plain")).pid();
+    for (const kind of ["mnt", "pid", "uts", "ipc", "net", "cgroup"] as const)
+      assert.notEqual(of(pid, kind), own(kind), kind);
+    for (const kind of ["user", "time"] as const) assert.equal(of(pid, kind), own(kind), kind);
+  });
+
+  it("attached processes are in every namespace of init", async () => {
+    const guest = await started("attached");
+    assert.equal(
+      await guest.sh(
+        "for k in mnt pid uts ipc net user cgroup time; do test $(readlink /proc/self/ns/$k) = $(readlink /proc/1/ns/$k) || echo $k; done",
+      ),
+      "",
+    );
+  });
+
+  it("keep leaves exactly the named namespaces the host's", async () => {
+    const guest = define("keeps", "lxc.uts.name =\nlxc.net =\nlxc.namespace.keep = ipc net uts");
+    await guest.start();
+    const pid = await guest.pid();
+    for (const kind of ["ipc", "net", "uts"] as const) assert.equal(of(pid, kind), own(kind), kind);
+    for (const kind of ["mnt", "pid", "cgroup"] as const) assert.notEqual(of(pid, kind), own(kind), kind);
+  });
+
+  it("a kept cgroup namespace shows the host's cgroup paths inside", async () => {
+    const guest = await started("keepcg", "lxc.namespace.keep = cgroup");
+    assert.equal(of(await guest.pid(), "cgroup"), own("cgroup"));
+    assert.match(await guest.sh("cat /proc/1/cgroup"), /:\/lxc\.payload\.keepcg$/m);
+  });
+
+  it("with a cgroup namespace of its own init is at the root of every hierarchy", async () => {
+    const guest = await started("newcg");
+    for (const line of (await guest.sh("cat /proc/1/cgroup")).split("\n")) assert.match(line, /:\/$/);
+  });
+
+  it("clone makes exactly the named namespaces", async () => {
+    const guest = await started("clones", "lxc.namespace.clone = mnt pid uts net");
+    const pid = await guest.pid();
+    for (const kind of ["mnt", "pid", "uts", "net"] as const) assert.notEqual(of(pid, kind), own(kind), kind);
+    for (const kind of ["ipc", "cgroup", "user", "time"] as const) assert.equal(of(pid, kind), own(kind), kind);
+  });
+
+  it("clone and keep together are refused", async () => {
+    assert.match(await define("both", "lxc.namespace.clone = mnt\nlxc.namespace.keep = net").refuses(), /namespace/);
+  });
+
+  describe("shared with a running container", () => {
+    let donor: Guest;
+    before(async () => {
+      donor = await started("donor", "lxc.uts.name = donor-host");
+    });
+
+    it("net, ipc and uts by its name", async () => {
+      const guest = define(
+        "byname",
+        "lxc.net =\nlxc.uts.name =\nlxc.namespace.share.net = donor\nlxc.namespace.share.ipc = donor\nlxc.namespace.share.uts = donor",
+      );
+      await guest.start();
+      const [pid, other] = [await guest.pid(), await donor.pid()];
+      for (const kind of ["net", "ipc", "uts"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
+      for (const kind of ["mnt", "pid", "cgroup"] as const) assert.notEqual(of(pid, kind), of(other, kind), kind);
+      assert.equal(await guest.sh("hostname"), "donor-host");
+    });
+
+    it("by its path", async () => {
+      const guest = define("bypath", `lxc.net =\nlxc.namespace.share.net = ${store.path}/donor`);
+      await guest.start();
+      assert.equal(of(await guest.pid(), "net"), of(await donor.pid(), "net"));
+    });
+
+    it("a pid namespace: each sees the other's processes", async () => {
+      const guest = define("pids", "lxc.init.cmd = /bin/sleep 3600\nlxc.namespace.share.pid = donor");
+      await guest.start();
+      const pid = await guest.pid();
+      assert.equal(of(pid, "pid"), of(await donor.pid(), "pid"));
+      assert.match(await donor.sh("ps -o comm"), /^sleep$/m);
+      assert.match(await guest.sh("ps -o comm"), /^init$/m);
+    });
+
+    it("lxc-start --share-net and its kin do the same", async () => {
+      const guest = define("byoption", "lxc.net =\nlxc.uts.name =");
+      await guest.start(["--share-net", "donor", "--share-ipc", "donor", "--share-uts", "donor"]);
+      const [pid, other] = [await guest.pid(), await donor.pid()];
+      for (const kind of ["net", "ipc", "uts"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
+    });
+
+    it("attach enters the shared namespaces too", async () => {
+      const guest = define("entered", "lxc.net =\nlxc.namespace.share.net = donor");
+      await guest.start();
+      assert.equal(await guest.sh("readlink /proc/self/ns/net"), of(await donor.pid(), "net"));
+    });
+
+    it("works with an id map of its own, whose root may enter nothing of the host's", async (t) => {
+      if (lacks(t, "userns")) return;
+      const guest = define(
+        "mapped",
+        `lxc.net =\nlxc.uts.name =\n${map}lxc.namespace.share.net = donor\nlxc.namespace.share.uts = donor`,
+      );
+      await ok(["chown", "-hR", "100000:100000", guest.rootfs]);
+      await guest.start();
+      const [pid, other] = [await guest.pid(), await donor.pid()];
+      for (const kind of ["net", "uts"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
+      assert.notEqual(of(pid, "user"), of(other, "user"));
+    });
+
+    it("hooks of the host run in the host's pid namespace all the same", async () => {
+      const guest = define(
+        "hooked",
+        "lxc.init.cmd = /bin/sleep 3600\nlxc.namespace.share.pid = donor\nlxc.hook.start-host = /bin/sh -c 'readlink /proc/self/ns/pid > $(dirname $LXC_CONFIG_FILE)/seen; :'",
+      );
+      await guest.start();
+      assert.equal(readFileSync(join(guest.directory, "seen"), "utf8").trim(), own("pid"));
+    });
+
+    it("a container that does not run is named in the error", async () => {
+      assert.match(
+        await define("orphan", "lxc.net =\nlxc.namespace.share.ipc = nobody").refuses(),
+        /nobody.*ipc.*not running/,
+      );
+    });
+  });
+
+  describe("shared with a process", () => {
+    let holder: ChildProcess;
+    before(async () => {
+      holder = spawn("unshare", ["--uts", "--ipc", "--net", "--mount", "--cgroup", "--time", "sleep", "3600"], {
+        stdio: "ignore",
+      });
+      while (readlinkSync(`/proc/${holder.pid ?? 0}/exe`).includes("unshare")) await ok(["sleep", "0.05"]);
+    });
+    after(() => {
+      holder.kill("SIGKILL");
+    });
+
+    for (const kind of ["uts", "ipc", "net", "cgroup", "time"] as const) {
+      it(`the ${kind} namespace by its pid`, async () => {
+        const guest = define(
+          `pid${kind}`,
+          `lxc.net =\nlxc.uts.name =\nlxc.namespace.share.${kind} = ${holder.pid ?? 0}`,
+        );
+        await guest.start();
+        assert.equal(of(await guest.pid(), kind), of(holder.pid ?? 0, kind));
+        await guest.kill();
+      });
+    }
+
+    it("a process that is not there is an error that names it", async () => {
+      assert.match(await define("nopid", "lxc.net =\nlxc.namespace.share.net = 999999").refuses(), /999999/);
+    });
+  });
+
+  describe("time", () => {
+    const uptime = async (guest: Guest): Promise<number> => Number((await guest.sh("cat /proc/uptime")).split(" ")[0]);
+    const here = async (): Promise<number> => Number((await ok(["cat", "/proc/uptime"])).split(" ")[0]);
+
+    it("an offset of the boot clock shows in the uptime inside", async () => {
+      const guest = await started("later", "lxc.time.offset.boot = 10h");
+      assert.ok(Math.abs((await uptime(guest)) - (await here()) - 36000) < 5);
+      assert.notEqual(of(await guest.pid(), "time"), own("time"));
+    });
+
+    it("an offset may be negative", async () => {
+      const guest = await started("earlier", "lxc.time.offset.boot = -30s\nlxc.time.offset.monotonic = -1500ms");
+      assert.ok(Math.abs((await uptime(guest)) - (await here()) + 30) < 5);
+      assert.equal(
+        await guest.sh("cat /proc/self/timens_offsets | tr -s ' ' | tr '\\n' ';'"),
+        "monotonic -2 500000000;boottime -30 0;",
+      );
+    });
+
+    it("a clock that would be negative is an error that says so", async () => {
+      assert.match(await define("nobigbang", "lxc.time.offset.boot = -1000000h").refuses(), /negative/);
+    });
+  });
+
+  for (const [how, line] of [
+    ["kept", "lxc.namespace.keep = mnt"],
+    ["left out", "lxc.namespace.clone = net uts"],
+    ["shared", "lxc.namespace.share.mnt = donor"],
+  ] as const) {
+    it(`a mount namespace that is ${how} is refused: the start would take the root from the host`, async () => {
+      const guest = define(`nomnt${how.slice(0, 4).trim()}`, line);
+      assert.match(await guest.refuses(), /mount namespace of its own.*config:\d+ lxc\.namespace/);
+    });
+  }
+
+  it("a user namespace comes with an id map, and root of it is no root outside", async (t) => {
+    if (lacks(t, "userns")) return;
+    const guest = define("userns", map);
+    await ok(["chown", "-hR", "100000:100000", guest.rootfs]);
+    await guest.start();
+    const pid = await guest.pid();
+    for (const kind of ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup"] as const)
+      assert.notEqual(of(pid, kind), own(kind), kind);
+    assert.equal((await ok(["stat", "-c", "%u %g", `/proc/${pid}`])).trim(), "100000 100000");
+    assert.equal(await guest.sh("tr -s ' ' < /proc/self/uid_map; id -u"), "0 100000 65536\n0");
+  });
+});
