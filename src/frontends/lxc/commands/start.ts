@@ -100,6 +100,7 @@ export async function relayConsole(call: Call): Promise<void> {
   const { engine, id, session } = call;
   const descriptor = await engine.console(id, { replay: true });
   try {
+    if (session.rows > 0) await engine.resizeConsole(id, session.rows, session.columns);
     await session.relay(descriptor, {
       escape: null,
       onResize: (rows, columns) => void engine.resizeConsole(id, rows, columns).catch(() => undefined),
