@@ -14,6 +14,8 @@ import { createSessions } from "./session.js";
 
 /** Seconds without a client after which the daemon goes; the next command starts it again. */
 const idleSeconds = 900;
+/** Milliseconds that the spare monitor may take to end. */
+const leaveTime = 1000;
 /** SOMAXCONN of current kernels. */
 const backlog = 4096;
 
@@ -45,9 +47,12 @@ async function main(): Promise<void> {
     listening.close();
     rmSync(path, { force: true });
     rmSync(`${runtimeDir}/daemon.pid`, { force: true });
-    engine.close();
-    cgroup.leave();
-    process.exit(0);
+    const gone = (): void => {
+      cgroup.leave();
+      process.exit(0);
+    };
+    engine.close().then(gone, gone);
+    setTimeout(gone, leaveTime);
   };
   const rest = (): void => {
     if (timer !== null) clearTimeout(timer);

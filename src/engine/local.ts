@@ -43,7 +43,8 @@ export interface LocalEngine extends Engine {
   rehearse(spec: ContainerSpec): void;
   /** Makes what the next start will need. */
   prepare(): void;
-  close(): void;
+  /** Resolves when nothing of it is left but the containers. */
+  close(): Promise<void>;
 }
 
 export interface LocalOptions {
@@ -140,9 +141,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       pool.prepare();
     },
     close: () => {
-      pool.close();
       if (sealed !== null) closeFd(sealed);
       sealed = null;
+      return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
     readConfig: (id) => readConfigText(host.arch, id),

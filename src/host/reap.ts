@@ -17,5 +17,5 @@ export function reapWhenDone(pidfd: number, done?: (exitCode: number) => void): 
     const status = view.getInt32(24, true);
     done?.(view.getInt32(8, true) === 1 ? status : 128 + (status & 0x7f));
   });
-  if (done === undefined) watcher.unref();
+  watcher.unref();
 }

@@ -92,14 +92,15 @@ export interface MonitorPool {
   launch(launch: Launch, events: MonitorEvents): Promise<LaunchResult>;
   /** Makes the spare if there is none. */
   prepare(): void;
-  close(): void;
+  /** Resolves when the spare has ended. */
+  close(): Promise<void>;
 }
 
 export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string, keepSpare: boolean): MonitorPool {
-  let spare: number | null = null;
+  let spare: { readonly fd: number; readonly ended: Promise<void> } | null = null;
   let closed = false;
 
-  const make = (): number => {
+  const make = (): { readonly fd: number; readonly ended: Promise<void> } => {
     const [ours, theirs] = socketPair(arch);
     try {
       const made = spawn(
@@ -109,8 +110,12 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
         [[3, theirs]],
         { cwd: "/", setsid: true },
       );
-      reapWhenDone(made.pidfd);
-      return ours;
+      const ended = new Promise<void>((resolve) => {
+        reapWhenDone(made.pidfd, () => {
+          resolve();
+        });
+      });
+      return { fd: ours, ended };
     } catch (error) {
       closeFd(ours);
       throw error;
@@ -123,13 +128,16 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
     prepare(): void {
       if (keepSpare && spare === null && !closed) spare = make();
     },
-    close(): void {
+    close(): Promise<void> {
       closed = true;
-      if (spare !== null) closeFd(spare);
+      const last = spare;
       spare = null;
+      if (last === null) return Promise.resolve();
+      closeFd(last.fd);
+      return last.ended;
     },
     launch(launch, events): Promise<LaunchResult> {
-      const fd = spare ?? make();
+      const { fd } = spare ?? make();
       spare = null;
       const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
       let listening: number;
