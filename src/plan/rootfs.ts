@@ -4,13 +4,14 @@ import { close, flagsOf, mkdirat, mountSetattr, moveMount, openTree, openat } fr
 import type { Slot } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
 import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFlags } from "../sys/flags.js";
-import type { RootfsSource } from "../spec/rootfs.js";
+import type { RootfsSpec } from "../spec/rootfs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { rootfsMountPath } from "./hooks.js";
 import { attributesOf, idmapHints } from "./mount.js";
 
 /** The directory that becomes the container's root. */
-export function rootfsDirectory(source: RootfsSource): string {
+export function rootfsDirectory(rootfs: RootfsSpec): string {
+  const { source } = rootfs;
   switch (source.kind) {
     case "host":
       return "/";
@@ -22,6 +23,7 @@ export function rootfsDirectory(source: RootfsSource): string {
         "ISLET_UNSUPPORTED",
         `a root file system of the kind ${source.kind === "device" ? source.driver : source.kind} cannot be started yet`,
         {
+          at: rootfs.at,
           hint: "only directories can",
         },
       );
@@ -43,7 +45,7 @@ const hints: Readonly<Record<string, string>> = {
  */
 export function takeRootfs(context: StartContext, block: Block, userns: Slot | null, tree: Slot): void {
   const { rootfs } = context.spec;
-  const path = rootfsDirectory(rootfs.source);
+  const path = rootfsDirectory(rootfs);
   block.at = rootfs.at;
   openTree(block, cwdFd, path, true, tree, { note: `take the root file system ${path}`, hints });
   if (rootfs.idmap !== "as-is") {
@@ -91,8 +93,9 @@ export function openRootfsPlace(context: StartContext, child: Block): Slot {
 /** In the child: the tree is attached; its descriptor stays one of the container's root directory. */
 export function attachRootfs(context: StartContext, child: Block, tree: Slot, place: Slot): void {
   moveMount(child, tree, place, {
-    note: `mount the root file system on ${rootfsMountPath(context)}`,
+    note: `mount the root file system ${rootfsDirectory(context.spec.rootfs)} on ${rootfsMountPath(context)}`,
     at: context.spec.rootfs.at,
+    hints: { EINVAL: "the root file system is not a directory" },
   });
   close(child, place, "close the place");
 }

@@ -5,6 +5,7 @@ import {
   errStatus,
   flagFull,
   flagWaitIn,
+  type Label,
   type LaunchProgram,
   type Op,
   type Rule,
@@ -13,68 +14,111 @@ import {
   shown,
 } from "./ops.js";
 
-/** A program as text: one line per operation, indented by process, each with what it is for. What it prints is what runs. */
+/** Where the notes begin. Fixed, so that one changed operation is one changed line. */
+const noteColumn = 84;
+
+/**
+ * A program as text: one line per operation, indented by process and by block, each with what it is for and the value of the specification that it
+ * serves. Places that something goes to have their names on lines of their own; `go to NAME` means the next place of that name. There are no
+ * numbers of operations in it, so that two programs can be compared line by line. What it prints is what runs.
+ */
 export function explainProgram(program: LaunchProgram): string {
   const lines: string[] = [];
   const main = program.sections[0];
-  if (main !== undefined) section(main, 0, lines);
+  if (main !== undefined) section(main, `${main.name}:`, 0, lines);
   return `${lines.join("\n")}\n`;
 }
 
-function section(part: Section, depth: number, lines: string[]): void {
-  const indent = "  ".repeat(depth);
-  lines.push(`${indent}${part.name}:`);
-  part.ops.forEach((op, offset) => {
-    const index = String(part.start + offset).padStart(4);
-    const label = labelled(part, offset);
-    const what = `${indent}${index}${label} ${showOp(op)}`;
+function section(part: Section, title: string, depth: number, lines: string[]): void {
+  const outer = "  ".repeat(depth);
+  const inner = `${outer}  `;
+  lines.push(`${outer}${title}`);
+  const labels = labelsOf(part);
+  const place = (position: number): void => {
+    for (const name of labels.get(position) ?? []) lines.push(`${outer} ${name}:`);
+  };
+  part.ops.forEach((op, position) => {
+    place(position);
+    // What every deferred block ends with says nothing.
+    if (op.code === "end" && isLast(part, position) && op.note === "done") return;
     const source = op.at === null ? "" : ` [${showSource(op.at)}]`;
-    lines.push(`${what.padEnd(78)} # ${op.note}${source}`);
-    if (op.block !== null) section(op.block, depth + 1, lines);
+    lines.push(`${`${inner}${showOp(op, { part, labels, position })}`.padEnd(noteColumn)} # ${op.note}${source}`);
+    if (op.block !== null)
+      section(op.block, op.code === "clone" ? `${op.block.name}:` : `${op.block.name}, later:`, depth + 2, lines);
   });
+  place(part.ops.length);
 }
 
-/** `>` marks an operation that something jumps to. */
-function labelled(part: Section, offset: number): string {
+function isLast(part: Section, position: number): boolean {
+  return position === part.ops.length - 1;
+}
+
+/** Names of the places in a section that something goes to, by position. */
+function labelsOf(part: Section): ReadonlyMap<number, ReadonlySet<string>> {
+  const out = new Map<number, Set<string>>();
   for (const op of part.ops) {
-    if (op.target !== null && op.target.section === part && op.target.position === offset) return ">";
-    for (const rule of op.rules) {
-      if (rule.to !== "next" && rule.to.section === part && rule.to.position === offset) return ">";
+    for (const target of targetsOf(op)) {
+      const names = out.get(target.position) ?? new Set();
+      names.add(target.name);
+      out.set(target.position, names);
     }
   }
-  return " ";
+  return out;
 }
 
+function targetsOf(op: Op): readonly Label[] {
+  const ofRules = op.rules.flatMap((rule) => (rule.to === "next" ? [] : [rule.to]));
+  return op.target === null ? ofRules : [op.target, ...ofRules];
+}
+
+/** Where an operation stands. */
+interface Place {
+  readonly part: Section;
+  readonly labels: ReadonlyMap<number, ReadonlySet<string>>;
+  readonly position: number;
+}
+
+/** The name of a place, if the next place of that name is the one; otherwise its number, counted from the section's first operation. */
+function showTarget(target: Label, { part, labels, position }: Place): string {
+  let next = Number.POSITIVE_INFINITY;
+  for (const [at, names] of labels) if (at > position && names.has(target.name)) next = Math.min(next, at);
+  return next === target.position ? target.name : `${target.name} (operation ${target.position + 1} of ${part.name})`;
+}
+
+const signs: Readonly<Record<string, string>> = { jump_eq: "==", jump_ne: "!=", jump_lt: "<", jump_ge: ">=" };
+const operators: Readonly<Record<string, string>> = { add: "+", or: "|", and: "&", sub: "-", shl: "<<" };
+
 /** `openat2(rootfs, "proc", {...}, 24) -> proc`, as strace would print the call. */
-export function showOp(op: Op): string {
+function showOp(op: Op, here: Place): string {
   const out = op.out === null ? "" : ` -> ${op.out.name}`;
-  const rules = op.rules.map(showRule).join("");
-  const flags = `${(op.flags & flagWaitIn) !== 0 ? " when readable" : ""}${(op.flags & flagFull) !== 0 ? " whole" : ""}`;
+  const rules = op.rules.map((rule) => showRule(rule, here)).join("");
+  const whole = (op.flags & flagFull) !== 0 ? " whole" : "";
+  const waits = (op.flags & flagWaitIn) !== 0 ? " when readable" : "";
+  const args = op.args.map(showValue);
   switch (op.code) {
     case "jump": {
-      const to =
-        op.target === null || op.target.section === null ? "?" : String(op.target.section.start + op.target.position);
-      const [a, b] = op.args;
-      const signs: Readonly<Record<string, string>> = { jump_eq: "==", jump_ne: "!=", jump_lt: "<", jump_ge: ">=" };
-      const condition =
-        a === undefined || b === undefined ? "" : `if ${showValue(a)} ${signs[op.name] ?? "?"} ${showValue(b)} `;
-      return `${condition}go to ${to}`;
+      const to = op.target === null ? "?" : showTarget(op.target, here);
+      const [a, b] = args;
+      return a === undefined || b === undefined ? `go to ${to}` : `if ${a} ${signs[op.name] ?? "?"} ${b} go to ${to}`;
     }
-    case "store":
-      return `store${op.nr * 8}(${op.args.map(showValue).join(", ")})`;
-    case "load":
-      return `load${op.nr * 8}(${op.args.map(showValue).join(", ")})${out}`;
-    case "clone":
-    case "call":
-    case "wait":
     case "set":
-    case "format":
+      return `${op.out?.name ?? "?"} = ${args.join(` ${operators[op.name] ?? "?"} `)}`;
+    case "store":
+      return `${args[1] ?? "?"} = ${args[0] ?? "?"} (${op.nr} bytes)`;
+    case "load":
+      return `${op.out?.name ?? "?"} = ${args[0] ?? "?"} (${op.nr} bytes)`;
     case "defer":
+      return "defer";
+    case "call":
+    case "clone":
+    case "wait":
+    case "format":
     case "end":
     case "tell":
     case "check":
+      return `${op.name}(${args.join(", ")})${waits}${whole}${out}${rules}`;
     case "fail":
-      return `${op.name}(${op.args.map(showValue).join(", ")})${flags}${out}${rules}`;
+      return `fail(${op.args.map((value) => (value.kind === "imm" ? errorName(Number(value.value)) : showValue(value))).join(", ")})`;
     default: {
       const impossible: never = op.code;
       return String(impossible);
@@ -82,13 +126,12 @@ export function showOp(op: Op): string {
   }
 }
 
-function showRule(rule: Rule): string {
+function showRule(rule: Rule, here: Place): string {
   const name = rule.on === "any" ? "any error" : errorName(rule.on);
-  if (rule.to === "next") return ` [${name}: fine]`;
-  return ` [${name}: go to ${rule.to.section === null ? "?" : rule.to.section.start + rule.to.position}]`;
+  return rule.to === "next" ? ` [${name}: fine]` : ` [${name}: go to ${showTarget(rule.to, here)}]`;
 }
 
-export function errorName(error: number): string {
+function errorName(error: number): string {
   if (error === errShort) return "short";
   if (error >= errStatus) return `status ${error - errStatus}`;
   return errnoName(error);

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { errorLines } from "../../src/base/errors.js";
+import { showFault } from "../../src/base/source.js";
+import { hostFiles, parseConfig, toSpec, type ConfigFiles } from "../../src/frontends/lxc/config/config.js";
+import { check } from "../../src/host/addon.js";
+import { planStart } from "../../src/plan/start.js";
+import { encodeProgram } from "../../src/program/encode.js";
+import { explainProgram } from "../../src/program/explain.js";
+import { hostFacts, layouts, startFacts, type HostKind } from "../support/facts.js";
+import { root } from "../support/paths.js";
+
+/**
+ * Configuration -> specification -> launch program -> text, compared with what is kept beside the configuration: NAME.txt, or
+ * NAME.err for what must be refused; NAME@HOST.txt on the hosts that are not its natural one. UPDATE=1 rewrites them and prints what changed.
+ */
+
+const directory = join(root, "test/golden/lxc");
+const update = process.env["UPDATE"] === "1";
+
+/** The host a configuration is at home on; all others are written for cgroup v2. */
+const homes: Readonly<Record<string, HostKind>> = {
+  "cgroup-directories": "hybrid",
+  "cgroup1-limits": "v1",
+  "debian-system": "v1",
+  "devices-2013": "v1",
+  "mount-auto-full": "hybrid",
+  "mount-auto-force": "v1",
+  nested: "hybrid",
+  "ubuntu-2013": "v1",
+};
+
+/** Those that are planned for every kind of host. */
+const everywhere = ["cgroup1-limits", "cgroup2-limits", "devices-2013", "devices-v2", "minimal", "mount-auto", "userns"];
+
+const files: ConfigFiles = {
+  read: (path) => (path.startsWith("/golden/") ? hostFiles.read(path.replace("/golden", `${directory}/files`)) : null),
+  list: (path) => (path.startsWith("/golden/") ? hostFiles.list(path.replace("/golden", `${directory}/files`)) : null),
+};
+
+interface Outcome {
+  readonly kind: "txt" | "err";
+  readonly text: string;
+}
+
+function outcome(name: string, host: HostKind): Outcome {
+  const refused = (lines: readonly string[]): Outcome => ({ kind: "err", text: `${lines.join("\n")}\n` });
+  const text = readFileSync(join(directory, `${name}.conf`), "utf8");
+  const parsed = parseConfig({ file: `/var/lib/lxc/${name}/config`, text, files });
+  if (parsed.faults.length > 0) return refused(parsed.faults.map(showFault));
+  const made = toSpec(parsed, { name, storePath: "/var/lib/lxc", files, stat: () => null });
+  if (made.kind === "faults") return refused(made.faults.map(showFault));
+  const apparmor = made.spec.security.apparmor.profile !== null;
+  const selinux = made.spec.security.selinux.context !== null;
+  const facts = hostFacts(host, { lsm: { apparmor, selinux } });
+  const start = startFacts({ sharedPids: { minimal: 1001, "/srv/lxc/other": 1002 } });
+  try {
+    const program = planStart(made.spec, facts, start);
+    check(encodeProgram(program));
+    return { kind: "txt", text: explainProgram(program) };
+  } catch (error) {
+    if (error instanceof TypeError) throw error;
+    return refused(errorLines(error));
+  }
+}
+
+/** The lines that one text has and the other has not, with - and +: enough to see what an update does. */
+function changes(before: string, after: string): string {
+  const [old, now] = [before.split("\n"), after.split("\n")];
+  const [inOld, inNow] = [new Set(old), new Set(now)];
+  return [
+    ...old.filter((line) => !inNow.has(line)).map((line) => `  - ${line}`),
+    ...now.filter((line) => !inOld.has(line)).map((line) => `  + ${line}`),
+  ].join("\n");
+}
+
+function compare(stem: string, got: Outcome): void {
+  const path = join(directory, `${stem}.${got.kind}`);
+  const other = join(directory, `${stem}.${got.kind === "txt" ? "err" : "txt"}`);
+  const before = existsSync(path) ? readFileSync(path, "utf8") : "";
+  if (update) {
+    if (before !== got.text) {
+      process.stdout.write(`${stem}.${got.kind}:\n${changes(before, got.text)}\n`);
+      writeFileSync(path, got.text);
+    }
+    rmSync(other, { force: true });
+    return;
+  }
+  if (existsSync(other)) assert.fail(`${stem} has become ${got.kind}:\n${got.text}`);
+  assert.ok(before !== "", `${path} is missing; UPDATE=1 npm test -- golden writes it`);
+  assert.equal(got.text, before);
+}
+
+const names = readdirSync(directory)
+  .filter((file) => file.endsWith(".conf"))
+  .map((file) => file.slice(0, -5));
+const kinds = Object.keys(layouts) as readonly HostKind[];
+const expected = new Set<string>();
+
+for (const name of names) {
+  const home = homes[name] ?? "v2";
+  for (const host of everywhere.includes(name) ? kinds : [home]) {
+    const stem = host === home ? name : `${name}@${host}`;
+    expected.add(stem);
+    test(`the plan of ${name} on a host with cgroup ${host} is the one that was reviewed`, () => {
+      compare(stem, outcome(name, host));
+    });
+  }
+}
+
+test("planning is a pure function: the same configuration and host give the same program", () => {
+  for (const name of ["debian-system", "userns", "hooks"]) assert.deepEqual(outcome(name, "v2"), outcome(name, "v2"));
+});
+
+test("every reviewed plan has its configuration, and the tables above name no other", () => {
+  const kept = readdirSync(directory)
+    .filter((file) => /\.(txt|err)$/.test(file))
+    .map((file) => file.slice(0, -4));
+  assert.deepEqual(kept.filter((stem) => !expected.has(stem)), []);
+  assert.deepEqual([...Object.keys(homes), ...everywhere].filter((name) => !names.includes(name)), []);
+});

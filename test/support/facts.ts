@@ -1,0 +1,70 @@
+import type { CgroupLayout, HostFacts, StartFacts } from "../../src/spec/host.js";
+
+/** Hosts and starts that never change, for tests of plans. */
+
+export type HostKind = "v1" | "hybrid" | "v2";
+
+const v1Controllers = ["cpuset", "cpu", "cpuacct", "memory", "devices", "freezer", "blkio", "pids", "name=systemd"];
+
+export const layouts: Readonly<Record<HostKind, CgroupLayout>> = {
+  /** Every controller in a hierarchy of its own; cgroup2 is mounted for nothing but its name. */
+  v1: {
+    unified: { mount: "/sys/fs/cgroup/unified", controllers: [], own: "/" },
+    legacy: v1Controllers.map((name) => ({
+      mount: `/sys/fs/cgroup/${name.replace("name=", "")}`,
+      controllers: [name],
+      own: "/user.slice",
+    })),
+  },
+  /** Some controllers on v2, the others mounted together on v1 as systemd does it. */
+  hybrid: {
+    unified: { mount: "/sys/fs/cgroup/unified", controllers: ["memory", "io", "pids"], own: "/user.slice" },
+    legacy: [
+      { mount: "/sys/fs/cgroup/systemd", controllers: ["name=systemd"], own: "/user.slice" },
+      { mount: "/sys/fs/cgroup/cpu,cpuacct", controllers: ["cpu", "cpuacct"], own: "/" },
+      { mount: "/sys/fs/cgroup/cpuset", controllers: ["cpuset"], own: "/" },
+      { mount: "/sys/fs/cgroup/devices", controllers: ["devices"], own: "/user.slice" },
+      { mount: "/sys/fs/cgroup/freezer", controllers: ["freezer"], own: "/" },
+    ],
+  },
+  v2: {
+    unified: {
+      mount: "/sys/fs/cgroup",
+      controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"],
+      own: "/user.slice/user-0.slice/session-1.scope",
+    },
+    legacy: [],
+  },
+};
+
+export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): HostFacts {
+  return {
+    arch: "x86_64",
+    runtimeDir: "/run/islet",
+    lastCapability: 40,
+    cgroups: layouts[kind],
+    namespaces: ["cgroup", "ipc", "mount", "net", "pid", "time", "user", "uts"],
+    lsm: { apparmor: false, selinux: false },
+    inUserNamespace: false,
+    openFilesHard: 524288,
+    cpus: "0-3",
+    memoryNodes: "0",
+    ...changes,
+  };
+}
+
+export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
+  return {
+    environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", LANG: "C.UTF-8", TERM: "linux" },
+    cgroupSuffix: "",
+    random: "0123456789abcdef0f1e2d3c4b5a69788796a5b4c3d2e1f01032547698badcfe",
+    sharedPids: {},
+    callerPid: 4242,
+    callerCgroups: {},
+    linkAddresses: { lxcbr0: { ipv4: "10.0.3.1", ipv6: "fc42:5009:ba4b:5ab0::1" } },
+    pidFile: null,
+    stdio: null,
+    socketPath: "/run/islet/monitor/0123456789abcdef01234567",
+    ...changes,
+  };
+}
