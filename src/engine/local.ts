@@ -105,7 +105,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         {
           meta: describeMonitor(spec, host, facts),
           title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
-          image: encodeProgram(program),
+          image: (allocate) => encodeProgram(program, allocate),
           fds,
           failOperation: wanted.failOperation ?? failOperationOf(wanted),
         },

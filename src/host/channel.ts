@@ -1,9 +1,11 @@
+import { IsletError } from "../base/errors.js";
 import { errnoName } from "../sys/errno.js";
 import {
   type Watch,
   closeFd,
   receiveMessage,
   sendMessage,
+  syscall,
   watch,
   watchError,
   watchHangup,
@@ -27,8 +29,10 @@ export interface ChannelHandlers {
 
 export interface Channel {
   readonly fd: number;
-  /** Queued and sent in order; the descriptors stay the caller's (they are duplicated by the send) unless `closeAfter`. */
+  /** Queued and sent in order; the descriptors stay the caller's, who may close them at once, unless `closeAfter` gives them away. */
   send(type: number, payload: Uint8Array, fds?: readonly number[], closeAfter?: boolean): void;
+  /** The same for a frame that has its head already. */
+  sendFrame(frame: Uint8Array, fds: readonly number[]): void;
   /** Ends when everything queued has been sent. */
   end(): void;
   close(): void;
@@ -41,9 +45,10 @@ export interface Channel {
 }
 
 interface Outgoing {
-  bytes: Uint8Array;
+  readonly bytes: Uint8Array;
   fds: readonly number[];
-  readonly owned: readonly number[];
+  /** Closed when they have been sent. */
+  owned: readonly number[];
 }
 
 const headerSize = 8;
@@ -130,11 +135,16 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
         shut("the other side has gone");
         return;
       }
-      held = joined(held, chunk.subarray(0, got.bytes));
-      if (got.fds.length > 0) arrivals.push({ at: lastFrameStart(held, position), fds: got.fds });
-      if (got.truncated || arrivals.length > maxFds) {
-        shut("the other side sent too many descriptors");
-        return;
+      held = append(held, chunk.subarray(0, got.bytes));
+      if (got.fds.length > 0) {
+        const at = lastFrameStart(held, position);
+        const again = arrivals.at(-1)?.at === at;
+        arrivals.push({ at, fds: got.fds });
+        // Descriptors come with the first byte of their frame, so all of one frame come at once.
+        if (got.truncated || again) {
+          shut("the other side sent too many descriptors");
+          return;
+        }
       }
       parse();
       if (got.bytes < chunk.length) return;
@@ -146,29 +156,42 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
     if (open && (events & (watchIn | watchHangup | watchError)) !== 0) readable();
   });
 
+  const enqueue = (bytes: Uint8Array, fds: readonly number[], closeAfter: boolean): void => {
+    const owned = closeAfter ? fds : [];
+    if (!open || ending) {
+      for (const item of owned) closeFd(item);
+      return;
+    }
+    const item: Outgoing = { bytes, fds, owned };
+    queue.push(item);
+    pending += bytes.length;
+    if (pending > maxPending) {
+      shut("the other side does not read");
+      return;
+    }
+    flush();
+    // It waits behind others: the caller may close its descriptors before they are sent, and their numbers may get another meaning.
+    if (fds.length > 0 && !closeAfter && queue.at(-1) === item) {
+      item.fds = fds.map(duplicate);
+      item.owned = item.fds;
+    }
+  };
+
   return {
     fd,
     get pending() {
       return pending;
     },
     send(type, payload, fds = [], closeAfter = false): void {
-      const owned = closeAfter ? fds : [];
-      if (!open || ending) {
-        for (const item of owned) closeFd(item);
-        return;
-      }
       const bytes = new Uint8Array(headerSize + payload.length);
       const view = new DataView(bytes.buffer);
       view.setUint32(0, payload.length, true);
       view.setUint16(4, type, true);
       bytes.set(payload, headerSize);
-      queue.push({ bytes, fds, owned });
-      pending += bytes.length;
-      if (pending > maxPending) {
-        shut("the other side does not read");
-        return;
-      }
-      flush();
+      enqueue(bytes, fds, closeAfter);
+    },
+    sendFrame(frame, fds): void {
+      enqueue(frame, fds, false);
     },
     poke(): void {
       if (open) readable();
@@ -189,11 +212,29 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
   };
 }
 
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(first.length + second.length);
-  out.set(first);
-  out.set(second, first.length);
-  return out;
+/** `held` with more bytes behind it, in the same memory where there is room: a large frame comes in many reads. */
+function append(held: Uint8Array<ArrayBuffer>, more: Uint8Array): Uint8Array<ArrayBuffer> {
+  const length = held.length + more.length;
+  let whole = new Uint8Array(held.buffer);
+  let from = held.byteOffset;
+  if (held.length === 0 || from + length > whole.length) {
+    whole = new Uint8Array(held.length === 0 ? length : length * 2);
+    whole.set(held);
+    from = 0;
+  }
+  whole.set(more, from + held.length);
+  return whole.subarray(from, from + length);
+}
+
+/** fcntl(2) with F_DUPFD_CLOEXEC. */
+function duplicate(fd: number): number {
+  const made = syscall(process.arch === "x64" ? 72 : 25, [fd, 1030, 3]);
+  if (made < 0)
+    throw new IsletError("ISLET_IO", `cannot keep descriptor ${fd} for later: ${errnoName(made)}`, {
+      errno: errnoName(made),
+      syscall: "fcntl",
+    });
+  return made;
 }
 
 /**

@@ -205,18 +205,33 @@ export interface StartFrame {
   readonly failErrno: number;
   readonly title: string;
   readonly meta: string;
-  readonly image: Uint8Array;
+  /** Writes the program's image where it is told to: it is large, and goes into the frame without a copy. */
+  readonly image: (allocate: (size: number) => Uint8Array) => Uint8Array;
 }
 
+/** Bytes before the payload of every frame. */
+export const frameHead = 8;
+
+/** A whole START frame, head included, for `sendFrame`. */
 export function encodeStart(start: StartFrame): Uint8Array {
-  return writer()
+  const before = writer()
     .u32(start.flags)
     .u32(start.failOperation ?? 0xffffffff)
     .u32(start.failErrno)
     .text(start.title)
     .text(start.meta)
-    .bytes(start.image)
     .finish();
+  let frame = new Uint8Array(0);
+  start.image((size) => {
+    frame = new Uint8Array(frameHead + before.length + 4 + size);
+    const view = new DataView(frame.buffer);
+    view.setUint32(0, frame.length - frameHead, true);
+    view.setUint16(4, monitorFrames.start, true);
+    frame.set(before, frameHead);
+    view.setUint32(frameHead + before.length, size, true);
+    return frame.subarray(frameHead + before.length + 4);
+  });
+  return frame;
 }
 
 /** Exit code as a shell shows it, from a wait status (wait(2)). */

@@ -50,7 +50,7 @@ export function beginProgram(arch: Arch, name: string): Block {
   const build: Build = {
     arch,
     sections: [],
-    bytes: new Uint8Array(16384),
+    bytes: new Uint8Array(32768),
     used: 0,
     strings: new Map(),
     constants: new Map(),

@@ -9,8 +9,14 @@ const magic = 0x504c5349;
 const version = 1;
 const noSlot = 0xffff;
 
-/** The image of a program, as docs/protocol/program.md lays it out. */
-export function encodeProgram(program: LaunchProgram): Uint8Array {
+/** Room for an image of that many bytes, zeroed. */
+export type Allocate = (size: number) => Uint8Array;
+
+/** The image of a program, as docs/protocol/program.md lays it out; written where `allocate` says. */
+export function encodeProgram(
+  program: LaunchProgram,
+  allocate: Allocate = (bytes) => new Uint8Array(bytes),
+): Uint8Array {
   const { notes, text } = collectNotes(program);
   let ops = 0;
   let rules = 0;
@@ -24,8 +30,8 @@ export function encodeProgram(program: LaunchProgram): Uint8Array {
   const dataOffset = Math.ceil((relocationOffset + program.relocations.length * relocationSize) / 16) * 16;
   const dataSize = program.data.length + text.length;
   const size = dataOffset + dataSize;
-  const image = new Uint8Array(size);
-  const view = new DataView(image.buffer);
+  const image = allocate(size);
+  const view = new DataView(image.buffer, image.byteOffset, size);
   const header = [
     magic,
     version,

@@ -76,7 +76,7 @@ export function monitorSocketPath(runtimeDir: string, storePath: string, name: s
 export interface Launch {
   readonly meta: MonitorMeta;
   readonly title: string;
-  readonly image: Uint8Array;
+  readonly image: StartFrame["image"];
   /** Preset descriptors behind the listening socket; stay the caller's. */
   readonly fds: readonly number[];
   readonly failOperation: number | null;
@@ -187,7 +187,7 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
           meta: JSON.stringify(launch.meta),
           image: launch.image,
         };
-        monitor.channel.send(monitorFrames.start, encodeStart(frame), [listening, ...launch.fds]);
+        monitor.channel.sendFrame(encodeStart(frame), [listening, ...launch.fds]);
         closeFd(listening);
       });
     },
@@ -208,8 +208,8 @@ export function openMonitor(
           const { state, exit } = decodeState(frame.payload);
           monitor.state = stateOf(state);
           if (exit !== null) monitor.exit = exit;
-          if (monitor.state === "RUNNING") channel.send(monitorFrames.askInfo, new Uint8Array(0));
           events.changed(monitor);
+          if (monitor.state === "RUNNING") channel.send(monitorFrames.askInfo, new Uint8Array(0));
           break;
         }
         case monitorFrames.info:
