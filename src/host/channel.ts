@@ -136,15 +136,13 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
         return;
       }
       held = append(held, chunk.subarray(0, got.bytes));
-      if (got.fds.length > 0) {
-        const at = lastFrameStart(held, position);
-        const again = arrivals.at(-1)?.at === at;
-        arrivals.push({ at, fds: got.fds });
-        // Descriptors come with the first byte of their frame, so all of one frame come at once.
-        if (got.truncated || again) {
-          shut("the other side sent too many descriptors");
-          return;
-        }
+      const at = got.fds.length > 0 ? lastFrameStart(held, position) : 0;
+      // Descriptors come with the first byte of their frame, so all of one frame come at once.
+      const again = got.fds.length > 0 && arrivals.at(-1)?.at === at;
+      if (got.fds.length > 0) arrivals.push({ at, fds: got.fds });
+      if (got.truncated || again) {
+        shut("the other side sent too many descriptors");
+        return;
       }
       parse();
       if (got.bytes < chunk.length) return;
