@@ -1,3 +1,4 @@
+import { toHostId } from "../spec/idmap.js";
 import type { NamespaceKind } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
@@ -48,4 +49,11 @@ export function hasUserNamespace(context: StartContext): boolean {
 /** LXC's root for a container's own runtime and store directories. */
 export function containerDirectory(spec: ContainerSpec): string {
   return `${spec.storePath}/${spec.name}`;
+}
+
+/** Who the container's root is on the host; null without a user namespace. */
+export function rootOwner(context: StartContext): { readonly uid: number; readonly gid: number } | null {
+  if (!hasUserNamespace(context)) return null;
+  const { idmap } = context.spec;
+  return { uid: toHostId(idmap, "uid", 0) ?? 0, gid: toHostId(idmap, "gid", 0) ?? 0 };
 }

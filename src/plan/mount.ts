@@ -1,4 +1,4 @@
-import { type Block, compute, goOn, imm, jump, label, place, slot } from "../program/assembler.js";
+import { type Block, call, compute, goOn, imm, jump, label, place, slot, str } from "../program/assembler.js";
 import {
   type FsOption,
   close,
@@ -31,12 +31,14 @@ import {
   MS_NOEXEC,
   MS_NOSUID,
   MS_NOSYMFOLLOW,
+  MS_PRIVATE,
   MS_RDONLY,
   MS_REC,
   MS_RELATIME,
   MS_REMOUNT,
   MS_STRICTATIME,
   MS_SYNCHRONOUS,
+  MS_UNBINDABLE,
   O_PATH,
   O_CREAT,
   O_RDONLY,
@@ -201,6 +203,16 @@ export interface EntryPlaces {
   readonly userns: Slot | null;
   /** Where the two blocks are different processes: hands a mount from the host's to the container's. */
   readonly pass: (passed: PassedMount) => void;
+  /** Takes the mounts whose propagation must be set again at the very end, open. */
+  readonly keep: (kept: KeptMount) => void;
+}
+
+/** A mount that is not to be shared although the container's whole tree is made so. */
+export interface KeptMount {
+  readonly mount: Slot;
+  readonly arrived: Slot;
+  readonly propagation: number;
+  readonly what: string;
 }
 
 /** One mount entry, bind or file system. */
@@ -235,10 +247,81 @@ export function planEntry(places: EntryPlaces, entry: MountEntry, index: number)
         { note: `${what}: propagation`, on },
       );
     }
-    close(block, mount, "close the mount");
+    const kind = entry.options.propagation & ~MS_REC;
+    if (kind === MS_PRIVATE || kind === MS_UNBINDABLE) {
+      const there = slot(block.build, `mount ${index + 1} is there`);
+      compute(block, there, "set", imm(1), null, `${entry.target} is mounted`);
+      places.keep({ mount, arrived: there, propagation: entry.options.propagation, what });
+    } else close(block, mount, "close the mount");
   }
   place(block, skip);
   block.at = before;
+}
+
+/** After the container's tree was made shared: what an entry wanted private or unbindable becomes so again. */
+export function setAgain(block: Block, kept: readonly KeptMount[]): void {
+  for (const { mount, arrived, propagation, what } of kept) {
+    const absent = label(`${what} is absent`);
+    jump(block, absent, "it was left out", "eq", arrived, imm(0));
+    mountSetattr(block, mount, "", { propagation: propagation & ~MS_REC }, (propagation & MS_REC) !== 0, {
+      note: `${what}: propagation`,
+    });
+    close(block, mount, "close the mount");
+    place(block, absent);
+  }
+}
+
+/**
+ * The upper and work directories of overlays, where they lie in the container's own directory but not in its root file system: there they are
+ * made, as LXC does it.
+ */
+export function makeOverlayDirectories(
+  block: Block,
+  directory: string,
+  rootfs: string,
+  entries: readonly MountEntry[],
+  owner: Owner | null,
+): void {
+  const within = (path: string, parent: string): boolean => path.startsWith(`${parent}/`);
+  for (const entry of entries) {
+    if (entry.fstype !== "overlay") continue;
+    for (const [, path = ""] of entry.options.data.matchAll(/(?:^|,)(?:upperdir|workdir)=([^,]+)/g)) {
+      if (!within(path, directory) || within(path, rootfs) || path.split("/").includes("..")) continue;
+      const parts = path
+        .slice(directory.length + 1)
+        .split("/")
+        .filter(Boolean);
+      parts.forEach((_, index) => {
+        const made = `${directory}/${parts.slice(0, index + 1).join("/")}`;
+        const there = label(`${made} is there`);
+        mkdirat(block, imm(-100, "AT_FDCWD"), made, 0o755, {
+          note: `make ${made} for an overlay`,
+          at: entry.at,
+          on: goOn(there, EEXIST),
+        });
+        if (owner !== null) {
+          call(
+            block,
+            "fchownat",
+            [
+              imm(-100, "AT_FDCWD"),
+              str(block.build, made),
+              imm(owner.uid),
+              imm(owner.gid),
+              imm(0x100, "AT_SYMLINK_NOFOLLOW"),
+            ],
+            { note: `give ${made} to the container's root` },
+          );
+        }
+        place(block, there);
+      });
+    }
+  }
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 const filesystemHints: Readonly<Record<string, string>> = {

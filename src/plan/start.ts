@@ -65,12 +65,12 @@ import {
   type ConsoleSlots,
   type InsideTerminals,
 } from "./console.js";
-import { type StartContext, hasUserNamespace } from "./context.js";
+import { type StartContext, containerDirectory, hasUserNamespace, rootOwner } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
-import { planEntry, type EntryPlaces } from "./mount.js";
+import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
 import {
   cloneFlag,
   enter,
@@ -94,7 +94,15 @@ import {
   planSeccomp,
   planSysctls,
 } from "./process.js";
-import { attachRootfs, isolateMounts, openRootfsPlace, pivot, rootfsOnHostSide, takeRootfs } from "./rootfs.js";
+import {
+  attachRootfs,
+  isolateMounts,
+  openRootfsPlace,
+  pivot,
+  rootfsDirectory,
+  rootfsOnHostSide,
+  takeRootfs,
+} from "./rootfs.js";
 import { lockName } from "./lock.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
@@ -116,6 +124,13 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
   runHostHooks(context, monitor, "pre-start", []);
   unshareMonitor(context);
   const console = planHostConsole(context);
+  makeOverlayDirectories(
+    monitor,
+    containerDirectory(spec),
+    rootfsDirectory(spec.rootfs),
+    spec.mounts.entries,
+    rootOwner(context),
+  );
   const unifiedFd = paths.unified === null ? null : slot(build, "payload.cgroup");
   makeCgroups(context, paths, unifiedFd);
   const child = cloneChild(context, paths, unifiedFd, console);
@@ -505,7 +520,11 @@ function planFilesystem(
   setUmask(child, 0);
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);
+  const kept: KeptMount[] = [];
   const places: EntryPlaces = {
+    keep: (mount) => {
+      kept.push(mount);
+    },
     hostBlock: outside ? monitor : child,
     block: child,
     root,
@@ -528,6 +547,7 @@ function planFilesystem(
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
   pivot(child, root);
+  setAgain(child, kept);
   close(child, root, "close the root directory");
   close(child, dev, "close /dev");
   close(child, pts, "close /dev/pts");
