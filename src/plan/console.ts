@@ -11,6 +11,7 @@ import {
   jump,
   label,
   load,
+  octal,
   place,
   slot,
   store,
@@ -99,6 +100,7 @@ export function planHostConsole(context: StartContext): ConsoleSlots {
     close(undo, slave, "close the console's slave");
   });
   unlockPty(monitor, master, slave, number, "the console's pty");
+  call(monitor, "fchmod", [slave, octal(0o620)], { note: "let only its owner read the console" });
   if (hasUserNamespace(context)) {
     const uid = toHostId(spec.idmap, "uid", 0) ?? 0;
     const gid = toHostId(spec.idmap, "gid", 5) ?? toHostId(spec.idmap, "gid", 0) ?? 0;
