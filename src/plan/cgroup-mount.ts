@@ -157,27 +157,51 @@ function mountOne(
   mode: "ro" | "mixed" | "rw",
   full: boolean,
 ): void {
-  const shown = full ? hierarchy : own;
-  const tree = slot(context.build, `${name}.cgroup`);
-  const target = slot(context.build, `${name}.target`);
-  const readOnly = mode === "ro" || (mode === "mixed" && !namespaced && full);
-  if (namespaced)
-    newFilesystem(
-      child,
-      fstype,
-      [{ name: "source", value: "cgroup" }, ...options],
-      guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0),
-      tree,
-      { note: `mount the cgroup hierarchy ${name}` },
-    );
-  else {
-    openTree(child, cwdFd, shown, false, tree, { note: `take the cgroup ${shown}` });
-    mountSetattr(child, tree, "", { set: guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0) }, false, {
-      note: `guard ${name}`,
+  const place = `/sys/fs/cgroup${name === "." ? "" : `/${name}`}`;
+  if (namespaced) {
+    const mount = slot(context.build, `${name}.cgroup`);
+    const attributes = guarded | (mode === "ro" ? MOUNT_ATTR_RDONLY : 0);
+    newFilesystem(child, fstype, [{ name: "source", value: "cgroup" }, ...options], attributes, mount, {
+      note: `mount the cgroup hierarchy ${name}`,
     });
+    attach(child, parent, name, mount, place);
+    return;
   }
-  openat2(child, parent, name, O_PATH, beneath, target, { note: `open /sys/fs/cgroup/${name}` });
-  moveMount(child, tree, target, { note: `mount the cgroup hierarchy ${name}` });
+  const below = own.slice(hierarchy.length).replace(/^\/+/, "");
+  if (full) {
+    const tree = bindOf(context, child, hierarchy, mode !== "rw");
+    attach(child, parent, name, tree, place, mode !== "mixed");
+    if (mode === "mixed" && below !== "") {
+      attach(child, tree, below, bindOf(context, child, own, false), `${place}/${below}`);
+      close(child, tree, "close the mount");
+    }
+  } else if (name === "." || below === "") {
+    attach(child, parent, name, bindOf(context, child, own, mode === "ro"), place);
+  } else {
+    // Where /proc/self/cgroup says that it is: nothing else of the hierarchy is there.
+    const parts = [name, ...below.split("/")];
+    parts.forEach((_, index) => {
+      const path = parts.slice(0, index + 1).join("/");
+      mkdirat(child, parent, path, 0o755, { note: `make /sys/fs/cgroup/${path}`, on: [{ on: EEXIST, to: "next" }] });
+    });
+    attach(child, parent, `${name}/${below}`, bindOf(context, child, own, mode === "ro"), `${place}/${below}`);
+  }
+}
+
+/** A directory of a hierarchy as a mount of its own, guarded. */
+function bindOf(context: StartContext, child: Block, path: string, readOnly: boolean): Slot {
+  const tree = slot(context.build, `${path}.cgroup`);
+  openTree(child, cwdFd, path, false, tree, { note: `take the cgroup ${path}` });
+  mountSetattr(child, tree, "", { set: guarded | (readOnly ? MOUNT_ATTR_RDONLY : 0) }, false, {
+    note: `guard the cgroup ${path}`,
+  });
+  return tree;
+}
+
+function attach(child: Block, parent: Slot, path: string, tree: Slot, place: string, closeTree = true): void {
+  const target = slot(child.build, `${place}.target`);
+  openat2(child, parent, path, O_PATH, beneath, target, { note: `open ${place}` });
+  moveMount(child, tree, target, { note: `mount the cgroups on ${place}` });
   close(child, target, "close the mount point");
-  close(child, tree, "close the mount");
+  if (closeTree) close(child, tree, "close the mount");
 }

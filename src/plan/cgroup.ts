@@ -29,7 +29,7 @@ import type { Slot } from "../program/ops.js";
 import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
 import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
-import type { StartContext } from "./context.js";
+import { type StartContext, rootOwner } from "./context.js";
 import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
 import { compileDeviceRules } from "./device-bpf.js";
 import { defaultSignals, signalChild } from "./hooks.js";
@@ -152,6 +152,7 @@ export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd
       if (item.hierarchy.controllers.includes(controller)) applySetting(monitor, item.path, setting);
     }
     if (item.inner !== null) makeDirectories(monitor, item.inner, item.path);
+    handOver(context, item.inner ?? item.path, ["tasks", "cgroup.procs"]);
   }
   const { unified } = paths;
   if (unified !== null && host.cgroups.unified !== null) {
@@ -159,6 +160,7 @@ export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd
     makeDirectories(monitor, unified.path, host.cgroups.unified.mount);
     for (const setting of settings.unified) applySetting(monitor, unified.path, setting);
     if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path);
+    handOver(context, unified.inner ?? unified.path, ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"]);
     if (unifiedFd !== null) {
       openat(
         monitor,
@@ -169,6 +171,20 @@ export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd
         { note: "open the payload cgroup" },
       );
     }
+  }
+}
+
+/** The container's root of a user namespace may make cgroups below its own and move its processes; the limits stay the host's. */
+function handOver(context: StartContext, directory: string, files: readonly string[]): void {
+  const owner = rootOwner(context);
+  if (owner === null) return;
+  for (const path of [directory, ...files.map((file) => `${directory}/${file}`)]) {
+    call(
+      context.monitor,
+      "fchownat",
+      [cwdFd, str(context.build, path), imm(owner.uid), imm(owner.gid), imm(0x100, "AT_SYMLINK_NOFOLLOW")],
+      { note: `give ${path} to the container's root`, on: [{ on: ENOENT, to: "next" }] },
+    );
   }
 }
 
@@ -274,8 +290,8 @@ function orderLegacy(settings: readonly CgroupSetting[]): readonly CgroupSetting
  * grace period costs milliseconds when somebody else moves it through `cgroup.procs`. It must have one thread.
  */
 export function openTasks(block: Block, directories: readonly string[]): readonly Slot[] {
-  return directories.map((directory) => {
-    const fd = slot(block.build, "tasks");
+  return directories.map((directory, index) => {
+    const fd = slot(block.build, `tasks.${index + 1}`);
     openat(block, cwdFd, `${directory}/tasks`, O_WRONLY, fd, { note: `open ${directory}/tasks` });
     return fd;
   });
