@@ -250,7 +250,7 @@ function planTty(
   slave: Slot | null,
 ): void {
   const number = slot(context.build, `${name}.number`);
-  const text = buffer(context.build, 16, `"${name}'s number"`);
+  const text = buffer(context.build, 16, '"N"');
   const tree = slot(context.build, `${name}.mount`);
   openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, {
     note: `open a pty for ${name}`,

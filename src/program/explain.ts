@@ -160,6 +160,8 @@ export interface ExplainedOp {
   readonly args: readonly string[];
   readonly result: string | null;
   readonly rules: readonly { readonly on: string; readonly to: number }[];
+  /** Where a jump leads; null for all other operations. */
+  readonly target: number | null;
   readonly note: string;
   readonly source: string | null;
   readonly block: readonly ExplainedOp[] | null;
@@ -183,6 +185,7 @@ function sectionJson(part: Section): readonly ExplainedOp[] {
       on: rule.on === "any" ? "any" : errorName(rule.on),
       to: rule.to === "next" ? part.start + offset + 1 : (rule.to.section?.start ?? 0) + rule.to.position,
     })),
+    target: op.target === null ? null : (op.target.section?.start ?? 0) + op.target.position,
     note: op.note,
     source: op.at === null ? null : showSource(op.at),
     block: op.block === null ? null : sectionJson(op.block),
