@@ -30,7 +30,7 @@ import {
   wait,
   within,
 } from "../program/assembler.js";
-import { cloneArguments, close, flagsOf, openat, pair } from "../program/calls.js";
+import { cloneArguments, close, closeNow, flagsOf, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
 import {
@@ -199,7 +199,7 @@ function takeTerminal(client: Block, sync: Slot, pidfd: Slot): void {
 function planAttached(child: Block, target: AttachTarget, request: AttachRequest, host: HostFacts, ends: Ends): void {
   const { build } = child;
   const labelFile = request.confine && host.lsm.apparmor && target.apparmor !== null ? slot(build, "label") : null;
-  close(child, ends.sync, "close the client's end");
+  closeNow(child, ends.sync, "close the client's end");
   if (ends.tasks.length > 0) joinTasks(child, target.legacyCgroups, ends.tasks);
   if (labelFile !== null)
     openat(child, cwdFd, "/proc/thread-self/attr/apparmor/exec", O_WRONLY, labelFile, {

@@ -163,7 +163,7 @@ export function planDevpts(context: StartContext, child: Block, dev: Slot, pts: 
   const link = label("ptmx exists");
   if (context.spec.mounts.dev.populate) {
     openTree(child, pts, "ptmx", false, tree, { note: "take /dev/pts/ptmx" });
-    bindOnto(child, dev, "ptmx", "/dev/pts/ptmx", tree);
+    bindOnto(context, child, dev, "ptmx", "/dev/pts/ptmx", tree);
     return;
   }
   openat2(child, dev, "ptmx", O_PATH, beneath, target, { note: "open /dev/ptmx", on: goOn(link, ENOENT) });
@@ -210,7 +210,7 @@ export function planTerminals(
         note: "take the console's pty",
         out: tree,
       });
-      placeTerminal(child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
+      placeTerminal(context, child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
       stdio = host.slave;
     } else {
       const master = slot(context.build, "console.master");
@@ -227,7 +227,7 @@ export function planTerminals(
       hints: { ENOENT: "lxc.console.path names nothing" },
     });
     openat(child, cwdFd, spec.path, O_RDWR | O_NOCTTY, slave, { note: `open ${spec.path} for the console` });
-    placeTerminal(child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
+    placeTerminal(context, child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
     stdio = slave;
   }
   for (let number = 1; number <= spec.ttys; number += 1) {
@@ -262,11 +262,19 @@ function planTty(
     note: `take the pty for ${name}`,
     out: tree,
   });
-  placeTerminal(child, dev, path, name, tree, context.spec.console.ttyDir);
+  placeTerminal(context, child, dev, path, name, tree, context.spec.console.ttyDir);
 }
 
-function placeTerminal(child: Block, dev: Slot, path: string, name: string, tree: Slot, dir: string | null): void {
-  bindOnto(child, dev, path, `the pty for ${name}`, tree);
+function placeTerminal(
+  context: StartContext,
+  child: Block,
+  dev: Slot,
+  path: string,
+  name: string,
+  tree: Slot,
+  dir: string | null,
+): void {
+  bindOnto(context, child, dev, path, `the pty for ${name}`, tree);
   if (dir === null) return;
   call(child, "unlinkat", [dev, str(child.build, name), imm(0)], {
     note: `remove /dev/${name}`,

@@ -1,17 +1,15 @@
 import { type Block, call, cwdFd, goOn, imm, jump, label, octal, place, slot, str } from "../program/assembler.js";
-import { close, mkdirat, moveMount, newFilesystem, openTree, openat, openat2 } from "../program/calls.js";
+import { close, mkdirat, moveMount, moveMountAt, newFilesystem, openTree, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST, EPERM } from "../sys/errno.js";
 import {
-  O_CREAT,
   O_PATH,
-  O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   S_IFBLK,
   S_IFCHR,
-  openFlags,
+  S_IFREG,
 } from "../sys/flags.js";
 import { makedev } from "../sys/structs.js";
 import type { DeviceNode } from "../spec/mount.js";
@@ -95,30 +93,36 @@ function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNo
     jump(child, made, "it is made");
   }
   place(child, bind);
-  bindOnto(child, dev, node.name, `/dev/${node.name}`, null);
+  bindOnto(context, child, dev, node.name, `/dev/${node.name}`, null);
   place(child, made);
 }
 
-/** Binds something of the host (a path, or what a tree descriptor holds) onto a new empty file below /dev. */
-export function bindOnto(child: Block, dev: Slot, name: string, source: string, tree: Slot | null): void {
+/**
+ * Binds something of the host (a path, or what a tree descriptor holds) onto a new empty file below /dev. In a /dev of our own no name can be a
+ * trap; in the image's the file is opened first, without following links.
+ */
+export function bindOnto(
+  context: StartContext,
+  child: Block,
+  dev: Slot,
+  name: string,
+  source: string,
+  tree: Slot | null,
+): void {
   const { build } = child;
-  const file = slot(build, `${name}.file`);
-  const target = slot(build, `${name}.target`);
   const mount = tree ?? slot(build, `${name}.mount`);
-  openat(
-    child,
-    dev,
-    name,
-    O_RDONLY | O_CREAT | openFlags(build.arch).O_NOFOLLOW,
-    file,
-    { note: `make the file /dev/${name}` },
-    0o644,
-  );
-  close(child, file, `close /dev/${name}`);
+  const empty = imm(S_IFREG | 0o644, "S_IFREG|0644");
+  const exists = [{ on: EEXIST, to: "next" as const }];
+  call(child, "mknodat", [dev, str(build, name), empty, imm(0)], { note: `make the file /dev/${name}`, on: exists });
   if (tree === null) openTree(child, cwdFd, source, false, mount, { note: `take ${source}` });
-  openat2(child, dev, name, O_PATH, beneath, target, { note: `open /dev/${name}` });
-  moveMount(child, mount, target, { note: `bind ${source} on /dev/${name}` });
-  close(child, target, `close /dev/${name}`);
+  const note = `bind ${source} on /dev/${name}`;
+  if (context.spec.mounts.dev.populate) moveMountAt(child, mount, dev, name, { note });
+  else {
+    const target = slot(build, `${name}.target`);
+    openat2(child, dev, name, O_PATH, beneath, target, { note: `open /dev/${name}` });
+    moveMount(child, mount, target, { note });
+    close(child, target, `close /dev/${name}`);
+  }
   close(child, mount, `close ${source}`);
 }
 

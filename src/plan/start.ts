@@ -25,7 +25,7 @@ import {
   str,
   tell,
 } from "../program/assembler.js";
-import { cloneArguments, close, openat, pair } from "../program/calls.js";
+import { cloneArguments, close, closeNow, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { EINVAL, ENOENT, ESRCH } from "../sys/errno.js";
 import {
@@ -415,7 +415,7 @@ function planChild(
   sharedCgroup: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, host } = context;
-  close(child, slots.sync, "close the monitor's end");
+  closeNow(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
   const place = openRootfsPlace(context, child);
   if (hasUserNamespace(context)) {

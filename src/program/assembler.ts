@@ -41,6 +41,8 @@ export interface Block {
   readonly section: Section;
   /** Given to operations that name no source of their own. */
   at: Source | null;
+  /** Its process ends in an exec, which closes every descriptor: no operation need do it before. */
+  readonly closesOnExec: boolean;
 }
 
 const text = new TextEncoder();
@@ -58,13 +60,13 @@ export function beginProgram(arch: Arch, name: string): Block {
     slots: [],
     preset: 0,
   };
-  return addBlock(build, name);
+  return addBlock(build, name, false);
 }
 
-function addBlock(build: Build, name: string): Block {
+function addBlock(build: Build, name: string, closesOnExec: boolean): Block {
   const section: Section = { name, ops: [], start: 0 };
   build.sections.push(section);
-  return { build, section, at: null };
+  return { build, section, at: null, closesOnExec };
 }
 
 /** Lays the sections out one after another. The build must not be changed any more. */
@@ -282,7 +284,7 @@ export function clone(
   options: OpOptions,
   body: (child: Block) => void,
 ): void {
-  const child = addBlock(block.build, name);
+  const child = addBlock(block.build, name, true);
   child.at = block.at;
   append(block, "clone", options, { name: "clone3", args: [cloneArgs, imm(cloneArgs.size)], block: child.section });
   body(child);
@@ -358,7 +360,7 @@ export function format(
 
 /** Registers operations that undo something: they run, last registered first, on failure and at the end. */
 export function defer(block: Block, name: string, note: string, body: (undo: Block) => void): void {
-  const undo = addBlock(block.build, name);
+  const undo = addBlock(block.build, name, false);
   undo.at = block.at;
   body(undo);
   end(undo, 0, "done");

@@ -99,7 +99,13 @@ export function openat2(
   call(block, "openat2", [dir, text(block, path), how, imm(how.size)], given, out);
 }
 
+/** close(2) of a descriptor that is not needed any more; nothing where an exec is going to do it. */
 export function close(block: Block, fd: Value, note: string): void {
+  if (!block.closesOnExec) call(block, "close", [fd], { note });
+}
+
+/** close(2) that matters: the other end shall notice. */
+export function closeNow(block: Block, fd: Value, note: string): void {
   call(block, "close", [fd], { note });
 }
 
@@ -180,6 +186,16 @@ export function moveMount(block: Block, from: Value, onto: Value, given: CallOpt
     block,
     "move_mount",
     [from, empty, onto, empty, flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)],
+    given,
+  );
+}
+
+/** move_mount(2) onto a name in a directory whose content is our own; a link there is not followed. */
+export function moveMountAt(block: Block, from: Value, dir: Value, name: string, given: CallOptions): void {
+  call(
+    block,
+    "move_mount",
+    [from, str(block.build, ""), dir, str(block.build, name), flagsOf(MOVE_MOUNT_FLAGS, MOVE_MOUNT_F_EMPTY_PATH)],
     given,
   );
 }

@@ -32,7 +32,8 @@ export function failureError(program: LaunchProgram, record: FailureRecord, code
   const { op } = found;
   const symbol = symbolicError(record.error);
   const hint = op.hints === null ? undefined : (op.hints[symbol] ?? op.hints["any"]);
-  const message = op.code === "fail" ? op.note : `${failedStep(op)}: ${errorWords(record.error)}${calledAs(op, record)}`;
+  const message =
+    op.code === "fail" ? op.note : `${failedStep(op)}: ${errorWords(record.error)}${calledAs(op, record)}`;
   return new IsletError(code, message, {
     at: op.at,
     errno: symbol,
