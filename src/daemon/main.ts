@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "../engine/engine.js";
@@ -24,7 +24,9 @@ const packageDirectory = dirname(dirname(dirname(dirname(fileURLToPath(import.me
 async function main(): Promise<void> {
   const runtimeDir = process.env["ISLET_RUNTIME_DIR"] ?? "/run/islet";
   process.umask(0o022);
-  mkdirSync(`${runtimeDir}/monitor`, { recursive: true, mode: 0o711 });
+  mkdirSync(runtimeDir, { recursive: true, mode: 0o711 });
+  mkdirSync(`${runtimeDir}/monitor`, { recursive: true, mode: 0o700 });
+  chmodSync(`${runtimeDir}/monitor`, 0o700);
   const host = probeHost(runtimeDir);
   const path = `${runtimeDir}/socket`;
   const other = connectUnix(host.arch, path);
@@ -63,7 +65,7 @@ async function main(): Promise<void> {
     timer.unref();
   };
   const sessions = createSessions(engine, findCommand(), rest);
-  const fd = listenUnix(host.arch, path, backlog);
+  const fd = listenUnix(host.arch, path, backlog, 0o600);
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });

@@ -18,7 +18,8 @@ function must(result: number, what: string, call: string): number {
   return result;
 }
 
-export function listenUnix(arch: Arch, path: string, backlog: number): number {
+/** `mode` null: the directory alone keeps others out. */
+export function listenUnix(arch: Arch, path: string, backlog: number, mode: number | null): number {
   const fd = must(
     syscall(requireSyscall(arch, "socket"), [1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0]),
     "make a socket",
@@ -31,7 +32,7 @@ export function listenUnix(arch: Arch, path: string, backlog: number): number {
       unlinkSync(path);
       must(syscall(requireSyscall(arch, "bind"), [fd, address, address.length]), `listen on ${path}`, "bind");
     } else must(bound, `listen on ${path}`, "bind");
-    chmodSync(path, 0o600);
+    if (mode !== null) chmodSync(path, mode);
     must(syscall(requireSyscall(arch, "listen"), [fd, backlog]), `listen on ${path}`, "listen");
     return fd;
   } catch (error) {

@@ -142,7 +142,7 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
       let listening: number;
       try {
-        listening = listenUnix(arch, path, 64);
+        listening = listenUnix(arch, path, 64, null);
       } catch (error) {
         closeFd(fd);
         throw error;
