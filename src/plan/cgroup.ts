@@ -7,6 +7,7 @@ import {
   buffer,
   call,
   clone,
+  compute,
   cwdFd,
   data,
   defer,
@@ -27,7 +28,7 @@ import {
 import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
-import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
+import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_RDONLY, O_WRONLY, openFlags } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
 import { type StartContext, rootOwner } from "./context.js";
 import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
@@ -59,8 +60,27 @@ function join(...parts: readonly string[]): string {
   return parts.join("/").replace(/\/+/g, "/");
 }
 
-export function cgroupPaths(context: StartContext): CgroupPaths {
-  return payloadPaths(context.spec, context.host, context.start);
+/** The paths as a start uses them. */
+export interface StartCgroups extends CgroupPaths {
+  /** Directories between the hierarchies' mounts and the payload: the slot is 1 where this start made them, and its end removes them. */
+  readonly parents: ReadonlyMap<string, Slot>;
+}
+
+export function cgroupPaths(context: StartContext): StartCgroups {
+  const paths = payloadPaths(context.spec, context.host, context.start);
+  const parents = new Map<string, Slot>();
+  const all: readonly (readonly [path: string, mount: string | undefined])[] = [
+    ...paths.legacy.map((item) => [item.path, item.hierarchy.mount] as const),
+    ...(paths.unified === null ? [] : [[paths.unified.path, context.host.cgroups.unified?.mount] as const]),
+  ];
+  for (const [path, mount = ""] of all) {
+    const rest = path.slice(mount.length).split("/").filter(Boolean);
+    for (let count = 1; count < rest.length; count += 1) {
+      const parent = [mount, ...rest.slice(0, count)].join("/");
+      parents.set(parent, slot(context.build, `${parent} is ours`));
+    }
+  }
+  return { ...paths, parents };
 }
 
 export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartFacts): CgroupPaths {
@@ -84,7 +104,7 @@ function unifiedPath(path: string, inner: string | null): { readonly path: strin
 }
 
 /** Registers the removal of all payload directories; whatever is still in them is killed first by the reaper. */
-export function deferRemoval(context: StartContext, paths: CgroupPaths): void {
+export function deferRemoval(context: StartContext, paths: StartCgroups): void {
   const all = [...paths.legacy.map((item) => item.path), ...(paths.unified === null ? [] : [paths.unified.path])];
   if (all.length === 0) return;
   const { build, monitor, spec } = context;
@@ -102,6 +122,15 @@ export function deferRemoval(context: StartContext, paths: CgroupPaths): void {
     place(undo, slow);
     runReaper(undo, all);
     place(undo, done);
+    for (const [path, ours] of [...paths.parents].reverse()) {
+      const foreign = label(`${path} is not ours`);
+      jump(undo, foreign, "it was there before", "eq", ours, imm(0));
+      call(undo, "unlinkat", [cwdFd, str(build, path), imm(AT_REMOVEDIR, "AT_REMOVEDIR")], {
+        note: `remove the cgroup ${path}`,
+        on: [{ on: "any", to: "next" }],
+      });
+      place(undo, foreign);
+    }
   });
 }
 
@@ -131,35 +160,29 @@ function runReaper(undo: Block, paths: readonly string[]): void {
 }
 
 /** Makes the payload directories and applies all limits that need no process. */
-export function makeCgroups(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
+export function makeCgroups(context: StartContext, paths: StartCgroups, unifiedFd: Slot | null): void {
   const { monitor, host } = context;
   const settings = resolveSettings(context);
   for (const item of paths.legacy) {
-    makeDirectories(monitor, item.path, item.hierarchy.mount);
-    if (item.hierarchy.controllers.includes("cpuset")) {
-      writeFile(monitor, `${item.path}/cpuset.cpus`, host.cpus, `allow the processors ${host.cpus}`, null);
-      writeFile(
-        monitor,
-        `${item.path}/cpuset.mems`,
-        host.memoryNodes,
-        `allow the memory nodes ${host.memoryNodes}`,
-        null,
-      );
-      writeFile(monitor, `${item.path}/cgroup.clone_children`, "1", "let child cgroups inherit them", null);
-    }
+    const cpuset = item.hierarchy.controllers.includes("cpuset");
+    makeDirectories(monitor, item.path, item.hierarchy.mount, paths.parents, (parent, directory) => {
+      if (cpuset) inheritProcessors(context, item.hierarchy.mount, parent, directory);
+    });
     for (const setting of settings.legacy) {
       const controller = setting.file.split(".")[0] ?? "";
       if (item.hierarchy.controllers.includes(controller)) applySetting(monitor, item.path, setting);
     }
-    if (item.inner !== null) makeDirectories(monitor, item.inner, item.path);
+    if (item.inner !== null) makeDirectories(monitor, item.inner, item.path, paths.parents);
     handOver(context, item.inner ?? item.path, ["tasks", "cgroup.procs"]);
   }
   const { unified } = paths;
   if (unified !== null && host.cgroups.unified !== null) {
-    enableControllers(context, unified.path, host.cgroups.unified.mount, host.cgroups.unified.controllers);
-    makeDirectories(monitor, unified.path, host.cgroups.unified.mount);
+    const { mount, controllers } = host.cgroups.unified;
+    makeDirectories(monitor, unified.path, mount, paths.parents, undefined, (parent) => {
+      enableControllers(monitor, parent, controllers);
+    });
     for (const setting of settings.unified) applySetting(monitor, unified.path, setting);
-    if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path);
+    if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path, paths.parents);
     handOver(context, unified.inner ?? unified.path, ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"]);
     if (unifiedFd !== null) {
       openat(
@@ -188,36 +211,74 @@ function handOver(context: StartContext, directory: string, files: readonly stri
   }
 }
 
-/** All directories on the way below the mount; they may exist. */
-function makeDirectories(block: Block, path: string, mount: string): void {
+/**
+ * All directories on the way below the mount; they may exist. `made`: what a new one needs; `before`: what its parent needs first. The slots of
+ * `parents` say which directories above the payload are ours.
+ */
+function makeDirectories(
+  block: Block,
+  path: string,
+  mount: string,
+  parents: ReadonlyMap<string, Slot>,
+  made: (parent: string, directory: string) => void = () => undefined,
+  before: (parent: string) => void = () => undefined,
+): void {
   const rest = path.slice(mount.length).split("/").filter(Boolean);
   rest.forEach((_, index) => {
-    const prefix = `${mount}/${rest.slice(0, index + 1).join("/")}`;
-    mkdirat(block, cwdFd, prefix, 0o755, {
-      note: `make the cgroup ${prefix}`,
-      on: [{ on: EEXIST, to: "next" }],
+    const parent = [mount, ...rest.slice(0, index)].join("/");
+    const directory = [mount, ...rest.slice(0, index + 1)].join("/");
+    const exists = label(`${directory} exists`);
+    const last = index === rest.length - 1;
+    before(parent);
+    mkdirat(block, cwdFd, directory, 0o755, {
+      note: `make the cgroup ${directory}`,
+      // The payload's own directory may be a left-over without settings.
+      on: last ? [{ on: EEXIST, to: "next" }] : goOn(exists, EEXIST),
       hints: {
         EACCES: "this needs a cgroup that is delegated to the caller",
         EROFS: "the cgroup file system is mounted read-only",
       },
     });
+    const ours = parents.get(directory);
+    if (ours !== undefined) compute(block, ours, "set", imm(1), null, `${directory} is ours`);
+    made(parent, directory);
+    place(block, exists);
   });
 }
 
-function enableControllers(context: StartContext, path: string, mount: string, controllers: readonly string[]): void {
-  const rest = path.slice(mount.length).split("/").filter(Boolean).slice(0, -1);
-  const places = [mount, ...rest.map((_, index) => `${mount}/${rest.slice(0, index + 1).join("/")}`)];
-  for (const directory of places) {
-    for (const controller of controllers) {
-      writeFile(
-        context.monitor,
-        `${directory}/cgroup.subtree_control`,
-        `+${controller}`,
-        `enable ${controller} below ${directory}`,
-        null,
-        true,
-      );
+/** A cpuset of v1 begins without processors and memory nodes: it gets its parent's. */
+function inheritProcessors(context: StartContext, mount: string, parent: string, directory: string): void {
+  const { monitor, host, build } = context;
+  if (parent === mount) {
+    writeFile(monitor, `${directory}/cpuset.cpus`, host.cpus, `allow the processors ${host.cpus}`, null);
+    writeFile(
+      monitor,
+      `${directory}/cpuset.mems`,
+      host.memoryNodes,
+      `allow the memory nodes ${host.memoryNodes}`,
+      null,
+    );
+  } else {
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      const fd = slot(build, "file");
+      const text = buffer(build, 4096, "LIST");
+      const length = slot(build, "list.length");
+      const note = `inherit ${file} from ${parent}`;
+      openat(monitor, cwdFd, `${parent}/${file}`, O_RDONLY, fd, { note });
+      call(monitor, "read", [fd, text, imm(4096)], { note, out: length });
+      close(monitor, fd, "close it");
+      openat(monitor, cwdFd, `${directory}/${file}`, O_WRONLY, fd, { note });
+      call(monitor, "write", [fd, text, length], { note });
+      close(monitor, fd, "close it");
     }
+  }
+  writeFile(monitor, `${directory}/cgroup.clone_children`, "1", "let child cgroups inherit them", null);
+}
+
+function enableControllers(block: Block, directory: string, controllers: readonly string[]): void {
+  for (const controller of controllers) {
+    const note = `enable ${controller} below ${directory}`;
+    writeFile(block, `${directory}/cgroup.subtree_control`, `+${controller}`, note, null, true);
   }
 }
 
@@ -276,7 +337,20 @@ export function resolveSettings(context: StartContext): {
     } else if (onUnified(setting.file)) unified.push(setting);
     else legacy.push(...translateToLegacy(setting).filter((made) => onLegacy(made.file)));
   }
-  return { legacy: orderLegacy(legacy), unified };
+  return {
+    legacy: orderLegacy(ownWin(legacy, "v1", spec.cgroup.settings)),
+    unified: ownWin(unified, "v2", spec.cgroup.settings),
+  };
+}
+
+/** A translated setting gives way to one that the document has in this host's own words. */
+function ownWin(
+  settings: readonly CgroupSetting[],
+  own: CgroupSetting["version"],
+  given: readonly CgroupSetting[],
+): readonly CgroupSetting[] {
+  const named = new Set(given.filter((item) => item.version === own).map((item) => item.file));
+  return settings.filter((item) => given.includes(item) || !named.has(item.file));
 }
 
 /** memory.memsw.limit must follow memory.limit (kernel documentation, cgroup-v1/memory). */

@@ -44,7 +44,7 @@ import { planProcAndSys } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
 import {
-  type CgroupPaths,
+  type StartCgroups,
   applyDeviceRules,
   cgroupPaths,
   deferRemoval,
@@ -247,7 +247,7 @@ function takeLock(context: StartContext): void {
 }
 
 /** What happens at the end, in reverse order of registration. */
-function deferEnd(context: StartContext, paths: CgroupPaths): void {
+function deferEnd(context: StartContext, paths: StartCgroups): void {
   const { monitor, build, start, slots } = context;
   defer(monitor, "remove files", "remove the files below the runtime directory at the end", (undo) => {
     const kept = label("kept");
@@ -328,7 +328,7 @@ function hostHookVariables(context: StartContext): readonly LateVariable[] {
 /** clone3, and with it the whole of the child's part. */
 function cloneChild(
   context: StartContext,
-  paths: CgroupPaths,
+  paths: StartCgroups,
   unifiedFd: Slot | null,
   console: ConsoleSlots,
 ): { readonly terminals: InsideTerminals } {
@@ -410,7 +410,7 @@ function planChild(
   context: StartContext,
   child: Block,
   console: ConsoleSlots,
-  paths: CgroupPaths,
+  paths: StartCgroups,
   handedDown: readonly Slot[] | null,
   sharedCgroup: Slot | null,
 ): InsideTerminals {
@@ -486,7 +486,7 @@ function planFilesystem(
   context: StartContext,
   child: Block,
   console: ConsoleSlots,
-  paths: CgroupPaths,
+  paths: StartCgroups,
   place: Slot,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
