@@ -1,4 +1,4 @@
-import { type Label, type LaunchProgram, type Op, type Rule, type Value, codes } from "./ops.js";
+import { type Label, type LaunchProgram, type Op, type Section, type Value, codes } from "./ops.js";
 import { putText } from "./text.js";
 
 const headerSize = 64;
@@ -55,10 +55,14 @@ export function encodeProgram(
   let ruleIndex = 0;
   let opIndex = 0;
   for (const section of program.sections) {
+    const sectionEnd = section.start + section.ops.length;
     for (const op of section.ops) {
       putOp(view, at, op, notes.get(op.note) ?? 0, ruleIndex);
       for (const rule of op.rules) {
-        putRule(view, ruleOffset + ruleIndex * ruleSize, rule, opIndex, ops);
+        const target = rule.to === "next" ? opIndex + 1 : resolve(rule.to);
+        if (target === sectionEnd && rule.to === "next") throw leadsNowhere(op, section, "an error that is fine");
+        view.setInt32(ruleOffset + ruleIndex * ruleSize, rule.on === "any" ? 0 : rule.on, true);
+        view.setUint32(ruleOffset + ruleIndex * ruleSize + 4, target, true);
         ruleIndex += 1;
       }
       at += opSize;
@@ -118,16 +122,18 @@ function putOp(view: DataView, at: number, op: Op, note: number, firstRule: numb
   }
 }
 
-function resolve(target: Label): number {
-  if (target.section === null) throw new Error(`the label ${target.name} was never placed`);
-  return target.section.start + target.position;
+function leadsNowhere(op: Op, section: Section, what: string): Error {
+  return new Error(
+    `${what} of the last operation of ${section.name}, "${op.note}", leads beyond its end; end the section with END`,
+  );
 }
 
-function putRule(view: DataView, at: number, rule: Rule, opIndex: number, ops: number): void {
-  const target = rule.to === "next" ? opIndex + 1 : resolve(rule.to);
-  if (target >= ops) throw new Error("a rule of the last operation leads beyond the program's end");
-  view.setInt32(at, rule.on === "any" ? 0 : rule.on, true);
-  view.setUint32(at + 4, target, true);
+function resolve(target: Label): number {
+  if (target.section === null) throw new Error(`the label ${target.name} was never placed`);
+  // Behind a section's last operation another section begins, which is for another process or another time.
+  if (target.position >= target.section.ops.length)
+    throw new Error(`the label ${target.name} is behind the last operation of ${target.section.name}`);
+  return target.section.start + target.position;
 }
 
 function putValue(view: DataView, at: number, tagAt: number, value: Value): void {
