@@ -1,4 +1,5 @@
 import { chmodSync, closeSync, mkdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "../engine/engine.js";
@@ -24,6 +25,8 @@ const packageDirectory = dirname(dirname(dirname(dirname(fileURLToPath(import.me
 async function main(): Promise<void> {
   const runtimeDir = process.env["ISLET_RUNTIME_DIR"] ?? "/run/islet";
   process.umask(0o022);
+  // Containers begin with the daemon's priority, and it must not be that of whoever happened to start the daemon.
+  setPriority(0);
   mkdirSync(runtimeDir, { recursive: true, mode: 0o711 });
   mkdirSync(`${runtimeDir}/monitor`, { recursive: true, mode: 0o700 });
   chmodSync(`${runtimeDir}/monitor`, 0o700);
