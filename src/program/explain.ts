@@ -25,14 +25,14 @@ const noteColumn = 84;
 export function explainProgram(program: LaunchProgram): string {
   const lines: string[] = [];
   const main = program.sections[0];
-  if (main !== undefined) section(main, `${main.name}:`, 0, lines);
+  if (main !== undefined) section(main, false, 0, lines);
   return `${lines.join("\n")}\n`;
 }
 
-function section(part: Section, title: string, depth: number, lines: string[]): void {
+function section(part: Section, isDeferred: boolean, depth: number, lines: string[]): void {
   const outer = "  ".repeat(depth);
   const inner = `${outer}  `;
-  lines.push(`${outer}${title}`);
+  lines.push(`${outer}${part.name}${isDeferred ? ", later" : ""}:`);
   const labels = labelsOf(part);
   const place = (position: number): void => {
     for (const name of labels.get(position) ?? []) lines.push(`${outer} ${name}:`);
@@ -40,17 +40,12 @@ function section(part: Section, title: string, depth: number, lines: string[]): 
   part.ops.forEach((op, position) => {
     place(position);
     // What every deferred block ends with says nothing.
-    if (op.code === "end" && isLast(part, position) && op.note === "done") return;
+    if (isDeferred && op.code === "end" && position === part.ops.length - 1) return;
     const source = op.at === null ? "" : ` [${showSource(op.at)}]`;
     lines.push(`${`${inner}${showOp(op, { part, labels, position })}`.padEnd(noteColumn)} # ${op.note}${source}`);
-    if (op.block !== null)
-      section(op.block, op.code === "clone" ? `${op.block.name}:` : `${op.block.name}, later:`, depth + 2, lines);
+    if (op.block !== null) section(op.block, op.code === "defer", depth + 2, lines);
   });
   place(part.ops.length);
-}
-
-function isLast(part: Section, position: number): boolean {
-  return position === part.ops.length - 1;
 }
 
 /** Names of the places in a section that something goes to, by position. */

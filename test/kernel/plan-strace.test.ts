@@ -136,7 +136,7 @@ function follow(
       step = { ...after, op: rule.to - first };
     }
   }
-  assert.fail(furthest.text);
+  return assert.fail(furthest.text);
 }
 
 /** From clone3 to execve a child does what is planned and not a single call more. */

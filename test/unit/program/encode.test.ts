@@ -139,7 +139,12 @@ test("an operation is laid out field by field: code, flags, number, note, target
   const none = [0, 0n] as const;
   assert.deepEqual(ops, [
     {
-      ...{ code: 1, flags: 0, nr: nr.openat, note: "öffne /etc", target: 0, out: 0 },
+      code: 1,
+      flags: 0,
+      nr: nr.openat,
+      note: "öffne /etc",
+      target: 0,
+      out: 0,
       rules: [
         [2, 2],
         [0, 1],
@@ -147,7 +152,13 @@ test("an operation is laid out field by field: code, flags, number, note, target
       args: [[0, -100n], [1, 0n], [0, 0x80000n], none, none, none],
     },
     {
-      ...{ code: 1, flags: 3, nr: nr.read, note: "read", target: 0, out: 0xffff, rules: [] },
+      code: 1,
+      flags: 3,
+      nr: nr.read,
+      note: "read",
+      target: 0,
+      out: 0xffff,
+      rules: [],
       args: [[2, 0n], [1, 8n], [0, 8n], none, none, none],
     },
     {
