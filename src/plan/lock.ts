@@ -1,5 +1,5 @@
-/** Longest name of an abstract socket: sun_path without its leading NUL (unix(7)). */
-const longest = 107;
+/** LXC keeps two bytes of sun_path (unix(7)) for NULs beside the leading one, although abstract names need none. */
+const longest = 105;
 
 /**
  * LXC's command socket of a container: `STOREPATH/NAME/command`, or `lxc/HASH/command` where that is too long (FNV-1a of
