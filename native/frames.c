@@ -119,7 +119,7 @@ int frame_send(int sock, uint16_t type, const struct iovec *parts, int count, co
 static int follows_a_child(int32_t error)
 {
     return error == ISLP_SHORT || error >= ISLP_STATUS || error == EPIPE || error == ECONNRESET ||
-           error == ESRCH || error == ECHILD;
+           error == ESRCH || error == ECHILD || error == ENOENT;
 }
 
 struct islp_record frame_cause(int report, const struct islp_record *own)

@@ -1,6 +1,14 @@
 import type { ContainerId, ContainerStatus, State } from "./engine.js";
 import { IsletError } from "../base/errors.js";
-import { type Monitor, type MonitorEvents, type MonitorMeta, findMonitors, openMonitor } from "../runtime/monitors.js";
+import {
+  type Monitor,
+  type MonitorEvents,
+  type MonitorMeta,
+  findMonitors,
+  monitorSocketPath,
+  openMonitor,
+  removeDeadSocket,
+} from "../runtime/monitors.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
@@ -75,6 +83,12 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
         // Only the last few matter: whoever asks does so right after the end.
         if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
       }
+      const path = monitorSocketPath(runtimeDir, monitor.meta.storePath, monitor.meta.name);
+      removeDeadSocket(arch, path);
+      // A process that is just ending closes its descriptors one after another.
+      setTimeout(() => {
+        removeDeadSocket(arch, path);
+      }, 50).unref();
       wake(monitor.meta);
       for (const listener of listeners) listener(monitor);
     },

@@ -11,7 +11,6 @@ import {
   cwdFd,
   data,
   defer,
-  goOn,
   imm,
   jump,
   label,
@@ -27,7 +26,7 @@ import {
 } from "../program/assembler.js";
 import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
-import { EBUSY, EEXIST, ENOENT, ENOTEMPTY } from "../sys/errno.js";
+import { EEXIST, ENOENT } from "../sys/errno.js";
 import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_RDONLY, O_WRONLY, openFlags } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
 import { type StartContext, rootOwner } from "./context.js";
@@ -115,7 +114,7 @@ export function deferRemoval(context: StartContext, paths: StartCgroups): void {
     for (const path of [...inners, ...all]) {
       call(undo, "unlinkat", [cwdFd, str(build, path), imm(AT_REMOVEDIR, "AT_REMOVEDIR")], {
         note: `remove the cgroup ${path}`,
-        on: [{ on: ENOENT, to: "next" }, ...goOn(slow, EBUSY, ENOTEMPTY)],
+        on: [{ on: ENOENT, to: "next" }, { on: "any", to: slow }],
       });
     }
     jump(undo, done, "all are gone");

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import { type State, states } from "../spec/states.js";
@@ -149,6 +149,7 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       }
       return new Promise((resolve) => {
         let settled = false;
+        let failure: Uint8Array | null = null;
         const monitor = openMonitor(
           fd,
           launch.meta,
@@ -163,20 +164,18 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
             gone: (ended) => {
               if (!settled) {
                 settled = true;
-                resolve({ kind: "died", log: ended.log });
-                try {
-                  unlinkSync(path);
-                } catch {
-                  // The monitor removed it itself.
-                }
+                resolve(
+                  failure === null
+                    ? { kind: "died", log: ended.log }
+                    : { kind: "failed", record: failure, log: ended.log },
+                );
               }
               events.gone(ended);
             },
           },
           (record) => {
-            if (settled) return;
-            settled = true;
-            resolve({ kind: "failed", record, log: monitor.log });
+            // It has undone everything and is about to end: whoever is told of the failure finds nothing left.
+            failure = record;
           },
         );
         const frame: StartFrame = {
@@ -208,6 +207,7 @@ export function openMonitor(
           const { state, exit } = decodeState(frame.payload);
           monitor.state = stateOf(state);
           if (exit !== null) monitor.exit = exit;
+          if (endings.has(monitor.state)) forgetMain(monitor);
           events.changed(monitor);
           if (monitor.state === "RUNNING") channel.send(monitorFrames.askInfo, new Uint8Array(0));
           break;
@@ -229,9 +229,7 @@ export function openMonitor(
       for (const unwanted of frame.fds) closeFd(unwanted);
     },
     closed: () => {
-      if (monitor.pidfd !== null) closeFd(monitor.pidfd);
-      monitor.pidfd = null;
-      monitor.pid = null;
+      forgetMain(monitor);
       monitor.state = "STOPPED";
       monitor.ended = true;
       for (const waiting of monitor.waiting.splice(0)) waiting();
@@ -251,6 +249,25 @@ export function openMonitor(
     waiting: [],
   };
   return monitor;
+}
+
+/** Removes the socket of a monitor that has ended: killed, it could not do so itself. One that answers is somebody else's by now. */
+export function removeDeadSocket(arch: Arch, path: string): void {
+  const fd = connectUnix(arch, path);
+  if (fd === null) {
+    rmSync(path, { force: true });
+    return;
+  }
+  closeFd(fd);
+}
+
+/** States in which the main process is gone: after a reboot there is another. */
+const endings: ReadonlySet<State> = new Set<State>(["STOPPING", "STOPPED", "ABORTING", "STARTING"]);
+
+function forgetMain(monitor: Monitor): void {
+  if (monitor.pidfd !== null) closeFd(monitor.pidfd);
+  monitor.pidfd = null;
+  monitor.pid = null;
 }
 
 function stateOf(number: number): State {
@@ -288,7 +305,7 @@ async function findOne(
 ): Promise<void> {
   const fd = connectUnix(arch, path);
   if (fd === null) {
-    unlinkSync(path);
+    rmSync(path, { force: true });
     return;
   }
   await new Promise<void>((resolve) => {

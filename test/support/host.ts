@@ -32,6 +32,7 @@ interface HostModule {
   ) => readonly string[];
   readonly daemonsOf: (runtimeDir: string) => readonly HostProcess[];
   readonly stopDaemons: (runtimeDir: string, seconds?: number) => Promise<void>;
+  readonly end: (pid: number, signal: NodeJS.Signals) => void;
   readonly cgroupMounts: () => readonly string[];
   readonly sweepLxc: (
     before: HostPicture,
@@ -42,6 +43,7 @@ interface HostModule {
 // The runner looks at the host with the same eyes.
 const host = (await import(pathToFileURL(join(root, "scripts/lib/host.mjs")).href)) as HostModule;
 
+export const end: HostModule["end"] = host.end;
 export const picture: HostModule["picture"] = host.picture;
 export const differences: HostModule["differences"] = host.differences;
 export const daemonsOf: HostModule["daemonsOf"] = host.daemonsOf;

@@ -1,0 +1,188 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { cleanup, type Cleaner } from "./cleanup.js";
+import { command, ok, type CommandOptions, type CommandResult } from "./command.js";
+import { cgroupMounts, end, stopDaemons } from "./host.js";
+import { descriptorCount } from "./leaks.js";
+import { root, testDir } from "./paths.js";
+import type { Store } from "./store.js";
+import { waitFor } from "./wait.js";
+
+/** A daemon of the test's own: its descriptors, memory and children are nobody else's, and it may be killed. */
+export interface Instance {
+  readonly runtimeDir: string;
+  /** A store that goes with it; whatever still runs in it at the end is killed. */
+  readonly store: Store;
+  /** The daemon's pid; changes when it was killed and a command started another. */
+  readonly pid: () => number;
+  readonly command: (argv: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
+  readonly ok: (argv: readonly string[], options?: CommandOptions) => Promise<string>;
+}
+
+export interface InstanceOptions {
+  /** A process whose network namespace the daemon shall live in. */
+  readonly netnsPid?: number;
+  /** Of the daemon itself; a daemon that a client starts never gets any of the caller's. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function instance(t: Cleaner, options: InstanceOptions = {}): Promise<Instance> {
+  const defer = cleanup(t);
+  const above = mkdtempSync(join(testDir, "islt-own-"));
+  const runtimeDir = join(above, "run");
+  const storePath = join(above, "store");
+  mkdirSync(runtimeDir, { mode: 0o711 });
+  mkdirSync(storePath);
+  const env = { PATH: process.env["PATH"] ?? "", ...options.env, ISLET_RUNTIME_DIR: runtimeDir };
+  const node = [process.execPath, join(root, "dist/src/daemon/main.js")];
+  const [program = "", ...args] =
+    options.netnsPid === undefined ? node : ["nsenter", `--net=/proc/${options.netnsPid}/ns/net`, "--", ...node];
+  const daemon = spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+  const pidFile = join(runtimeDir, "daemon.pid");
+  const withEnv = (given: CommandOptions = {}): CommandOptions => ({
+    ...given,
+    env: { ...given.env, ISLET_RUNTIME_DIR: runtimeDir },
+  });
+  const self: Instance = {
+    runtimeDir,
+    store: { path: storePath, at: (name) => ["-P", storePath, "-n", name] },
+    pid: () => Number(readFileSync(pidFile, "utf8")),
+    command: (argv, given) => command(argv, withEnv(given)),
+    ok: (argv, given) => ok(argv, withEnv(given)),
+  };
+  defer(async () => {
+    const names = list(storePath);
+    for (const line of processesOf(storePath, names)) end(Number(line.split(" ")[0]), "SIGKILL");
+    const gone = (): boolean => processesOf(storePath, names).length === 0;
+    await waitFor("the containers to end", gone).finally(async () => {
+      await stopDaemons(runtimeDir);
+      daemon.kill("SIGKILL");
+      removeCgroups(names);
+      rmSync(above, { recursive: true, force: true });
+    });
+  });
+  await waitFor("the daemon", () => existsSync(pidFile));
+  return self;
+}
+
+/** What killed monitors leave; those of a healthy test are gone already. */
+function removeCgroups(names: readonly string[]): void {
+  for (const mount of cgroupMounts()) {
+    for (const entry of list(mount)) {
+      if (!names.some((name) => entry === `lxc.payload.${name}`)) continue;
+      try {
+        rmdirSync(join(mount, entry));
+      } catch {
+        // In use: the runner's look at the host tells.
+      }
+    }
+  }
+}
+
+function isZombie(pid: number): boolean {
+  return /\) Z /.test(quietly(`/proc/${pid}/stat`));
+}
+
+function quietly(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // a process that has ended meanwhile
+  }
+}
+
+function list(path: string): readonly string[] {
+  return existsSync(path) ? readdirSync(path) : [];
+}
+
+/** Processes that belong to containers of a store: monitors and their children by their title, the others by their cgroup. */
+export function processesOf(storePath: string, names: readonly string[]): readonly string[] {
+  return list("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((entry) => {
+      if (isZombie(Number(entry))) return [];
+      const title = quietly(`/proc/${entry}/cmdline`).split("\0").join(" ");
+      const cgroup = quietly(`/proc/${entry}/cgroup`);
+      const isOurs =
+        title.startsWith(`[lxc monitor] ${storePath} `) ||
+        names.some((name) => new RegExp(`/lxc\\.payload\\.${name}(-\\d+)?(/|$)`, "m").test(cgroup));
+      return isOurs ? [`${entry} ${title}`] : [];
+    });
+}
+
+/** What containers may leave behind in the places where a start puts things; `netnsPid`: whose links and sockets are looked at. */
+export function traces(own: Instance, names: readonly string[], netnsPid: number | "self" = "self"): readonly string[] {
+  const storePath = own.store.path;
+  const cgroups = cgroupMounts().flatMap((mount) =>
+    list(mount)
+      .filter((entry) => names.some((name) => entry.startsWith(`lxc.payload.${name}`)))
+      .map((entry) => `cgroup ${mount}/${entry}`),
+  );
+  const mounts = quietly("/proc/self/mountinfo")
+    .split("\n")
+    .filter((line) => line.includes(storePath) || line.includes(own.runtimeDir))
+    .map((line) => `mount ${line}`);
+  const sockets = quietly(`/proc/${netnsPid}/net/unix`)
+    .split("\n")
+    .filter((line) => line.includes(`@${storePath}/`))
+    .map((line) => `socket ${line}`);
+  const links = netnsPid === "self" ? [] : linksOf(netnsPid).map((link) => `link ${link}`);
+  const files = [
+    ...list(join(own.runtimeDir, "monitor")).map((entry) => `file monitor/${entry}`),
+    ...list(own.runtimeDir).map((entry) => `file ${entry}`),
+    ...names.flatMap((name) => list(join(storePath, name)).map((entry) => `file ${name}/${entry}`)),
+  ];
+  return [
+    ...cgroups,
+    ...mounts,
+    ...sockets,
+    ...links,
+    ...files,
+    ...processesOf(storePath, names).map((line) => `process ${line}`),
+  ];
+}
+
+/** Names of the interfaces in a process's network namespace. */
+export function linksOf(pid: number): readonly string[] {
+  return quietly(`/proc/${pid}/net/dev`)
+    .split("\n")
+    .slice(2)
+    .map((line) => line.split(":")[0]?.trim() ?? "")
+    .filter((name) => name !== "");
+}
+
+export interface Traces {
+  /** Fails unless everything is as it was, within two seconds. */
+  readonly assertGone: (after: string) => Promise<void>;
+}
+
+/** Takes the present state as the one to come back to. */
+export function watchTraces(own: Instance, names: readonly string[], netnsPid: number | "self" = "self"): Traces {
+  const before = traces(own, names, netnsPid);
+  const descriptors = descriptorCount(own.pid());
+  return {
+    assertGone: async (after) => {
+      let left: readonly string[] = [];
+      try {
+        await waitFor(
+          "nothing to be left",
+          () => {
+            left = [
+              ...traces(own, names, netnsPid).filter((line) => !before.includes(line)),
+              ...before
+                .filter((line) => !traces(own, names, netnsPid).includes(line))
+                .map((line) => `missing: ${line}`),
+            ];
+            const open = descriptorCount(own.pid());
+            if (open > descriptors) left = [...left, `${open - descriptors} descriptors of the daemon`];
+            return left.length === 0;
+          },
+          { timeout: 2000, every: 5 },
+        );
+      } catch {
+        throw new Error(`left behind ${after}:\n  ${left.join("\n  ")}`);
+      }
+    },
+  };
+}
