@@ -168,7 +168,7 @@ export interface Engine {
   /** Every container of the store path that has a live monitor, defined or not, sorted by name. */
   active(storePath: string): Promise<readonly ContainerStatus[]>;
   usage(id: ContainerId): Promise<ResourceUsage>;
-  /** Interfaces inside, but for lo; [] when not running. */
+  /** Interfaces inside, lo among them; [] when not running, or when the container shares the host's network. */
   interfaces(id: ContainerId): Promise<readonly InterfaceStatus[]>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
   /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */

@@ -3,16 +3,21 @@ import { nicNames } from "../plan/nic/nic.js";
 import { nearName } from "../plan/nic/veth.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
-import { namespaceKinds } from "../spec/namespace.js";
+import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { payloadPaths } from "../plan/cgroup.js";
+
+/** Of these the container has its monitor's, which need not be those of whoever attaches. */
+const keptButJoined: readonly NamespaceKind[] = ["net", "uts", "ipc"];
 
 /** Everything a later daemon must know of a running container: its monitor keeps it. */
 export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: StartFacts): MonitorMeta {
   const paths = payloadPaths(spec, host, start);
   const attach: AttachTarget = {
     namespaces: namespaceKinds.filter(
-      (kind) => spec.namespaces[kind].kind !== "keep" && (kind !== "cgroup" || host.namespaces.includes("cgroup")),
+      (kind) =>
+        (spec.namespaces[kind].kind !== "keep" || keptButJoined.includes(kind)) &&
+        (kind !== "cgroup" || host.namespaces.includes("cgroup")),
     ),
     userNamespace: spec.namespaces.user.kind === "new",
     capabilities: spec.security.capabilities,

@@ -3,7 +3,7 @@ import type { Arch } from "../sys/arch.js";
 import type { InterfaceStatus, LinkStatus } from "./engine.js";
 import { dumpInNamespace } from "../host/netns.js";
 
-/** Interfaces of a running container but for lo, with the addresses that mean something outside it. */
+/** Interfaces of a running container, with the addresses that mean something outside it. */
 export function interfacesOf(arch: Arch, pid: number): readonly InterfaceStatus[] {
   return dumpInNamespace(arch, pid);
 }

@@ -108,7 +108,7 @@ function namespaceId(socket: Socket, pid: number): number | null {
   return null;
 }
 
-/** All but lo; link-local IPv6 addresses are left out, as LXC's tools do. [] when the process is gone or shares our namespace. */
+/** Link-local IPv6 addresses are left out, as LXC's tools do. [] when the process is gone or shares our namespace. */
 export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
   const socket = open(arch);
   try {
@@ -129,19 +129,17 @@ export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInte
       ),
     ).items;
     const ifUp = 0x1;
-    return links
-      .filter((link) => link.name !== "lo")
-      .map((link) => {
-        const own = addresses
-          .filter((address) => address.index === link.index && address.scope !== 253)
-          .map((address) => address.address);
-        return {
-          name: link.name,
-          up: (link.flags & ifUp) !== 0,
-          ipv4: own.filter((text) => !text.includes(":")),
-          ipv6: own.filter((text) => text.includes(":")),
-        };
-      });
+    return links.map((link) => {
+      const own = addresses
+        .filter((address) => address.index === link.index && address.scope !== 253)
+        .map((address) => address.address);
+      return {
+        name: link.name,
+        up: (link.flags & ifUp) !== 0,
+        ipv4: own.filter((text) => !text.includes(":")),
+        ipv6: own.filter((text) => text.includes(":")),
+      };
+    });
   } finally {
     closeFd(socket.fd);
   }

@@ -60,6 +60,13 @@ export function planHostNics(context: StartContext): void {
     note: "open the container's network namespace",
     out: netns,
   });
+  // Interfaces of the host are taken back through it; what is registered first is undone last.
+  const staysOpen = nics.some((nic) => nic.type === "phys");
+  if (staysOpen) {
+    defer(monitor, "close netns", "close the network namespace at the end", (undo) => {
+      close(undo, netns, "close the network namespace");
+    });
+  }
   const names = nicNames(nics);
   nics.forEach((nic, position) => {
     const name = names[position] ?? null;
@@ -71,12 +78,7 @@ export function planHostNics(context: StartContext): void {
   });
   close(monitor, sockets.rtnl, "close the netlink socket");
   close(monitor, sockets.ioctl, "close the ioctl socket");
-  if (!nics.some((nic) => nic.type === "phys")) close(monitor, netns, "close the network namespace");
-  else {
-    defer(monitor, "close netns", "close the network namespace at the end", (undo) => {
-      close(undo, netns, "close the network namespace");
-    });
-  }
+  if (!staysOpen) close(monitor, netns, "close the network namespace");
 }
 
 function planNic(made: NicContext): void {
@@ -126,7 +128,7 @@ function runScripts(context: StartContext, nic: NicSpec, words: readonly string[
             LXC_HOOK_TYPE: direction,
             LXC_NET_TYPE: type,
             ...(parent === undefined ? {} : { LXC_NET_PARENT: parent }),
-            ...(peer === undefined ? {} : { LXC_NET_PEER: peer }),
+            ...(type === "veth" && peer !== undefined ? { LXC_NET_PEER: peer } : {}),
           }
         : {}),
     },

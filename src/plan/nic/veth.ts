@@ -8,8 +8,14 @@ import type { NicSpec } from "../../spec/nic.js";
 import type { NicContext } from "./nic.js";
 import { interfaceIndex, openNetSockets, request } from "./netlink.js";
 
+/** Sixteen hexadecimal digits for each nic, from those of the start: FNV-1a twice, with different beginnings. */
 function randomOf(index: number, random: string): string {
-  return random.slice((index * 16) % Math.max(1, random.length - 16));
+  const hash = (begin: number): string => {
+    let value = begin;
+    for (const char of `${random}/${index}`) value = Math.imul(value ^ char.charCodeAt(0), 0x01000193) >>> 0;
+    return value.toString(16).padStart(8, "0");
+  };
+  return hash(0x811c9dc5) + hash(0x9747b28c);
 }
 
 /** The name of the host's end: given, or vethXXXXXX as LXC makes them. */
@@ -39,15 +45,6 @@ export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type
             ENODEV: `there is no interface ${nic.link} on the host; make the bridge, or change lxc.net.${nic.index}.link`,
           },
         });
-  defer(monitor, `remove ${near}`, `remove ${near} at the end`, (undo) => {
-    const own = openNetSockets(undo, "undo");
-    request(undo, own, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, {
-      note: `remove ${near}`,
-      on: [{ on: ENODEV, to: "next" }],
-    });
-    close(undo, own.rtnl, "close the netlink socket");
-    close(undo, own.ioctl, "close the ioctl socket");
-  });
   const message = newLinkVeth({
     name: near,
     peerName: name,
@@ -70,9 +67,20 @@ export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type
       note: `make the veth pair ${near} and ${name}`,
       hints: {
         EEXIST: `the name ${near} is in use on the host`,
+        EOPNOTSUPP: `${nic.link === null ? "" : `${nic.link} is not a bridge, or `}this kernel has no veth`,
         EINVAL: `${nic.link ?? "the link"} is not a bridge, or a value of the nic is refused`,
       },
     },
   );
+  // Only now: before, the name may be somebody else's. A pair whose making could not be acknowledged ends with the namespace.
+  defer(monitor, `remove ${near}`, `remove ${near} at the end`, (undo) => {
+    const own = openNetSockets(undo, "undo");
+    request(undo, own, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, {
+      note: `remove ${near}`,
+      on: [{ on: ENODEV, to: "next" }],
+    });
+    close(undo, own.rtnl, "close the netlink socket");
+    close(undo, own.ioctl, "close the ioctl socket");
+  });
   return near;
 }

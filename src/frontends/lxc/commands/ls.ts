@@ -200,7 +200,7 @@ async function entryOf(
     swapBytes: usage?.swapBytes ?? null,
     autostart: config?.item("lxc.start.auto") === "1",
     groups,
-    interfaces: network.map((nic) => nic.name),
+    interfaces: network.map((nic) => nic.name).sort(),
     ipv4: ipv4Addresses(network),
     ipv6: ipv6Addresses(network),
     unprivileged: (config?.item("lxc.idmap") ?? "") !== "",
