@@ -92,8 +92,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
     planStart(spec, host, startFacts(spec, host, start, pidOf));
 
-  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> =>
-    queue.run(key(spec), async () => {
+  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+    // Not in the queue: what is starting may take its time.
+    if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
+    return queue.run(key(spec), async () => {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       const facts = startFacts(spec, host, wanted, pidOf);
@@ -122,6 +124,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
       throw startError(program, result.record, result.log, spec.name);
     });
+  };
 
   const engine: LocalEngine = {
     registry,
@@ -203,7 +206,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     wait: (id, wanted: readonly State[], timeout) => registry.wait(id, wanted, timeout),
     async attach(id, wanted) {
-      const monitor = running(registry, id);
+      const monitor = started(registry, id);
       await whenKnown(monitor);
       if (monitor.pidfd === null || monitor.pid === null) throw notRunning(id.name);
       const program = planAttach(
@@ -241,9 +244,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const { fillWithBusybox } = await import("../image/busybox.js");
       await fillWithBusybox(request);
     },
-    destroy: (id, spec, caller) => queue.run(key(id), () => destroyContainer(registry, id, spec, caller)),
-    freeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), true)),
-    unfreeze: (id) => queue.run(key(id), () => freezeContainer(running(registry, id), false)),
+    destroy: (id, spec, caller) => {
+      const change = (): Promise<void> => destroyContainer(registry, id, spec, caller);
+      // Refused at once, even while it starts.
+      return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
+    },
+    freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
+    unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
@@ -267,6 +274,13 @@ function alreadyRunning(name: string): IsletError {
 function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
   const monitor = registry.get(id);
   if (monitor === undefined || monitor.state === "STOPPED") throw notRunning(id.name);
+  return monitor;
+}
+
+/** Running, and whole: the main program has begun. */
+function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
+  const monitor = running(registry, id);
+  if (monitor.state !== "RUNNING" && monitor.state !== "FROZEN") throw notRunning(id.name);
   return monitor;
 }
 

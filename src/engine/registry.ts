@@ -60,11 +60,15 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     };
   };
 
+  /** STOPPED is also a moment of every reboot: only without a monitor has a container ended. */
+  const isReached = (now: ContainerStatus, wanted: readonly State[]): boolean =>
+    wanted.includes(now.state) && (now.state !== "STOPPED" || !monitors.has(keyOf(now.storePath, now.name)));
+
   const wake = (meta: MonitorMeta): void => {
     for (const waiter of waiters) {
       if (waiter.id.name !== meta.name || waiter.id.storePath !== meta.storePath) continue;
       const now = status(waiter.id);
-      if (waiter.wanted.includes(now.state)) {
+      if (isReached(now, waiter.wanted)) {
         waiters.delete(waiter);
         waiter.resolve(now);
       }
@@ -73,6 +77,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
 
   const events: MonitorEvents = {
     changed: (monitor) => {
+      // Known from its first sign of life: what is starting can be seen, and stopped.
+      if (!monitor.ended) monitors.set(keyOf(monitor.meta.storePath, monitor.meta.name), monitor);
       wake(monitor.meta);
     },
     gone: (monitor) => {
@@ -108,7 +114,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     },
     wait(id, wanted, timeout): Promise<ContainerStatus> {
       const now = status(id);
-      if (wanted.includes(now.state)) return Promise.resolve(now);
+      if (isReached(now, wanted)) return Promise.resolve(now);
       return new Promise((resolve, reject) => {
         let timer: NodeJS.Timeout | null = null;
         const waiter: Waiter = {

@@ -30,15 +30,20 @@ export async function stopContainer(registry: Registry, id: ContainerId, options
       throw new IsletError("ISLET_NOT_RUNNING", `${id.name} stopped instead of starting again`);
     return { killed: false };
   }
-  const stopped = registry.wait(id, ["STOPPED"], options.timeout === 0 ? null : options.timeout);
+  const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
   sendSignal(monitor, monitor.meta.signals.halt ?? haltSignal(monitor));
-  if (options.timeout === 0) return { killed: false };
+  if (stopped === null) return { killed: false };
   try {
     await stopped;
-    await gone(registry, id);
     return { killed: false };
   } catch (error) {
-    if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT" || options.noKill) throw error;
+    if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT") throw error;
+    // Its main process is gone already; hooks take their time.
+    if (["STOPPED", "STOPPING"].includes(registry.status(id).state)) {
+      await gone(registry, id);
+      return { killed: false };
+    }
+    if (options.noKill) throw error;
   }
   await kill(registry, monitor, id);
   return { killed: true };

@@ -11,6 +11,7 @@ import {
   cwdFd,
   data,
   defer,
+  goOn,
   imm,
   jump,
   label,

@@ -20,7 +20,7 @@ import {
   wait,
 } from "../program/assembler.js";
 import { cloneArguments } from "../program/calls.js";
-import { CLONE_PIDFD } from "../sys/flags.js";
+import { CLONE_PIDFD, PR_SET_PDEATHSIG } from "../sys/flags.js";
 import { sigset } from "../sys/structs.js";
 import type { Data, Slot, Value } from "../program/ops.js";
 import type { Hook, HookKind } from "../spec/hooks.js";
@@ -154,6 +154,9 @@ export function runCommand(
 /** In the new process: default signals, stdio, cwd /, then exec. */
 function commandChild(child: Block, command: HostCommand, envp: Data, output: Slot | null): void {
   const { build } = child;
+  call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(9, "SIGKILL"), imm(0), imm(0), imm(0)], {
+    note: "die with whoever waits for it",
+  });
   defaultSignals(child);
   const nullFd = slot(build, `${command.name}.null`);
   call(child, "openat", [imm(-100, "AT_FDCWD"), str(build, "/dev/null"), imm(2, "O_RDWR"), imm(0)], {
