@@ -263,6 +263,7 @@ function deferEnd(context: StartContext, paths: StartCgroups): void {
       });
     place(undo, kept);
   });
+  deferNamespaces(context);
   deferHooks(context, "post-stop", namespaceVariables(context));
   defer(monitor, "stopped", "say so when it has stopped", (undo) => {
     tellState(undo, "STOPPED");
@@ -394,14 +395,25 @@ function cloneChild(
   return { terminals: holder.terminals };
 }
 
-/** stop and post-stop hooks find the namespaces as descriptors of the monitor, which keep them alive. */
-function planStopNamespaces(context: StartContext): void {
+/** Registered before the hooks that use them, so that it runs after these. */
+function deferNamespaces(context: StartContext): void {
   const { monitor, slots } = context;
-  const kinds = Object.entries(slots.namespaces) as readonly (readonly [NamespaceKind, Slot])[];
+  const kinds = Object.entries(slots.namespaces);
   if (kinds.length === 0) return;
   defer(monitor, "close namespaces", "close the namespaces at the end", (undo) => {
-    for (const [kind, fd] of kinds) close(undo, fd, `close the ${namespaceFile[kind]} namespace`);
+    for (const [kind, fd] of kinds) {
+      const unopened = label(`no ${kind} namespace`);
+      jump(undo, unopened, `the ${kind} namespace was not opened`, "lt", fd, imm(1));
+      close(undo, fd, `close the ${kind} namespace`);
+      place(undo, unopened);
+    }
   });
+}
+
+/** stop and post-stop hooks find the namespaces as descriptors of the monitor, which keep them alive. */
+function planStopNamespaces(context: StartContext): void {
+  const kinds = Object.entries(context.slots.namespaces) as readonly (readonly [NamespaceKind, Slot])[];
+  if (kinds.length === 0) return;
   for (const [kind, fd] of kinds) openNamespace(context, kind, fd);
 }
 
