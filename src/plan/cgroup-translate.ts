@@ -32,6 +32,20 @@ export function weightToShares(weight: number): number {
   return Math.ceil(2 + ((Math.min(Math.max(weight, 1), 10000) - 1) * 262142) / 9999);
 }
 
+/** The value as a number; one that is none must not become a limit of NaN. */
+function numeric(setting: CgroupSetting, text: string = setting.value): number {
+  const value = Number(text.trim());
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new IsletError(
+      "ISLET_BAD_CONFIG",
+      `${setting.file} cannot be ${JSON.stringify(setting.value)}: it is a number`,
+      {
+        at: setting.at,
+      },
+    );
+  return value;
+}
+
 export function translateToUnified(setting: CgroupSetting, all: readonly CgroupSetting[]): readonly CgroupSetting[] {
   const other = (file: string): string | null =>
     all.findLast((item) => item.version === "v1" && item.file === file)?.value ?? null;
@@ -50,10 +64,10 @@ export function translateToUnified(setting: CgroupSetting, all: readonly CgroupS
       return [made(setting, "v2", "memory.swap.max", String(Math.max(0, Number(total) - Number(memory))))];
     }
     case "cpu.shares":
-      return [made(setting, "v2", "cpu.weight", String(sharesToWeight(Number(value))))];
+      return [made(setting, "v2", "cpu.weight", String(sharesToWeight(numeric(setting))))];
     case "cpu.cfs_quota_us": {
       const period = other("cpu.cfs_period_us") ?? "100000";
-      return [made(setting, "v2", "cpu.max", `${Number(value) < 0 ? "max" : value.trim()} ${period.trim()}`)];
+      return [made(setting, "v2", "cpu.max", `${numeric(setting) < 0 ? "max" : value.trim()} ${period.trim()}`)];
     }
     case "cpu.cfs_period_us":
       return other("cpu.cfs_quota_us") === null ? [made(setting, "v2", "cpu.max", `max ${value.trim()}`)] : [];
@@ -62,7 +76,7 @@ export function translateToUnified(setting: CgroupSetting, all: readonly CgroupS
     case "pids.max":
       return [made(setting, "v2", file, value)];
     case "blkio.weight":
-      return [made(setting, "v2", "io.weight", String(Math.min(10000, Math.max(1, Number(value) * 10))))];
+      return [made(setting, "v2", "io.weight", String(Math.min(10000, Math.max(1, numeric(setting) * 10))))];
     case "blkio.throttle.read_bps_device":
       return [made(setting, "v2", "io.max", throttle(value, "rbps"))];
     case "blkio.throttle.write_bps_device":
@@ -83,17 +97,29 @@ function throttle(value: string, key: string): string {
   return `${device ?? ""} ${key}=${number ?? ""}`;
 }
 
-export function translateToLegacy(setting: CgroupSetting): readonly CgroupSetting[] {
+/** On v1 one limit is of memory and swap together: it can be told where that of memory is known. */
+function memoryAndSwap(setting: CgroupSetting, all: readonly CgroupSetting[]): string {
+  const swap = limit(setting.value);
+  const memory = limit(all.findLast((item) => item.version === "v2" && item.file === "memory.max")?.value ?? "max");
+  if (swap === "max") return "-1";
+  if (memory === "max")
+    throw untranslatable(setting, "on cgroup v1 swap is limited together with memory; give memory.max too");
+  return String(Number(memory) + Number(swap));
+}
+
+export function translateToLegacy(setting: CgroupSetting, all: readonly CgroupSetting[]): readonly CgroupSetting[] {
   const { file, value } = setting;
   const number = value.trim() === "max" ? "-1" : value.trim();
   switch (file) {
     case "memory.max":
       return [made(setting, "v1", "memory.limit_in_bytes", number)];
+    case "memory.swap.max":
+      return [made(setting, "v1", "memory.memsw.limit_in_bytes", memoryAndSwap(setting, all))];
     case "memory.low":
     case "memory.high":
       return [made(setting, "v1", "memory.soft_limit_in_bytes", number)];
     case "cpu.weight":
-      return [made(setting, "v1", "cpu.shares", String(weightToShares(Number(value))))];
+      return [made(setting, "v1", "cpu.shares", String(weightToShares(numeric(setting))))];
     case "cpu.max": {
       const [quota, period] = value.trim().split(/\s+/);
       const out = [made(setting, "v1", "cpu.cfs_quota_us", quota === "max" ? "-1" : (quota ?? "-1"))];
@@ -109,7 +135,7 @@ export function translateToLegacy(setting: CgroupSetting): readonly CgroupSettin
           setting,
           "v1",
           "blkio.weight",
-          String(Math.min(1000, Math.max(10, Math.round(Number(value.replace("default", "")) / 10)))),
+          String(Math.min(1000, Math.max(10, Math.round(numeric(setting, value.replace("default", "")) / 10)))),
         ),
       ];
     case "cgroup.freeze":

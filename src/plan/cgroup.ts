@@ -115,7 +115,10 @@ export function deferRemoval(context: StartContext, paths: StartCgroups): void {
     for (const path of [...inners, ...all]) {
       call(undo, "unlinkat", [cwdFd, str(build, path), imm(AT_REMOVEDIR, "AT_REMOVEDIR")], {
         note: `remove the cgroup ${path}`,
-        on: [{ on: ENOENT, to: "next" }, { on: "any", to: slow }],
+        on: [
+          { on: ENOENT, to: "next" },
+          { on: "any", to: slow },
+        ],
       });
     }
     jump(undo, done, "all are gone");
@@ -333,13 +336,25 @@ export function resolveSettings(context: StartContext): {
   for (const setting of spec.cgroup.settings) {
     if (setting.version === "v1") {
       if (onLegacy(setting.file)) legacy.push(setting);
-      else unified.push(...translateToUnified(setting, spec.cgroup.settings).filter((made) => onUnified(made.file)));
+      else unified.push(...translateToUnified(setting, spec.cgroup.settings).filter(where(setting, onUnified)));
     } else if (onUnified(setting.file)) unified.push(setting);
-    else legacy.push(...translateToLegacy(setting).filter((made) => onLegacy(made.file)));
+    else legacy.push(...translateToLegacy(setting, spec.cgroup.settings).filter(where(setting, onLegacy)));
   }
   return {
     legacy: orderLegacy(ownWin(legacy, "v1", spec.cgroup.settings)),
     unified: ownWin(unified, "v2", spec.cgroup.settings),
+  };
+}
+
+/** What a setting was translated to must be there: a limit that nobody keeps is an error. */
+function where(setting: CgroupSetting, has: (file: string) => boolean): (made: CgroupSetting) => boolean {
+  return (made) => {
+    if (has(made.file)) return true;
+    const controller = setting.file.split(".")[0] ?? "";
+    throw new IsletError("ISLET_UNSUPPORTED", `this host has no cgroup controller for ${setting.file}`, {
+      at: setting.at,
+      hint: `mount a hierarchy with the controller ${controller}, or remove the line`,
+    });
   };
 }
 

@@ -29,6 +29,7 @@ const homes: Readonly<Record<string, HostKind>> = {
   "mount-auto-full": "hybrid",
   "mount-auto-force": "v1",
   nested: "hybrid",
+  "refused-cgroup": "v1",
   "ubuntu-2013": "v1",
 };
 
@@ -82,7 +83,7 @@ function compare(stem: string, got: Outcome): void {
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   if (update) {
     if (before !== got.text) {
-      process.stdout.write(`${stem}.${got.kind}:\n${changes(before, got.text)}\n`);
+      process.stdout.write(`${stem}.${got.kind}:\n${before === "" ? "  (new)" : changes(before, got.text)}\n`);
       writeFileSync(path, got.text);
     }
     rmSync(other, { force: true });
