@@ -26,7 +26,7 @@ import {
   tell,
 } from "../program/assembler.js";
 import { cloneArguments, close, closeNow, openat, pair } from "../program/calls.js";
-import type { LaunchProgram, Slot } from "../program/ops.js";
+import type { LaunchProgram, Rule, Slot } from "../program/ops.js";
 import { EINVAL, ENOENT, ESRCH } from "../sys/errno.js";
 import {
   CLONE_INTO_CGROUP,
@@ -121,8 +121,8 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
   deferEnd(context, paths);
   writePidFile(context);
   openHookOutput(context);
-  runHostHooks(context, monitor, "pre-start", []);
   unshareMonitor(context);
+  runHostHooks(context, monitor, "pre-start", []);
   const console = planHostConsole(context);
   makeOverlayDirectories(
     monitor,
@@ -417,6 +417,13 @@ function planStopNamespaces(context: StartContext): void {
   for (const [kind, fd] of kinds) openNamespace(context, kind, fd);
 }
 
+function dieWithMonitor(child: Block, signal: number, on: readonly Rule[]): void {
+  call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(signal), imm(0), imm(0), imm(0)], {
+    note: "die with the monitor",
+    on,
+  });
+}
+
 /** From clone to exec. */
 function planChild(
   context: StartContext,
@@ -434,12 +441,7 @@ function planChild(
     mapIds(context, child);
     becomeRoot(child);
   }
-  call(
-    child,
-    "prctl",
-    [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(spec.lifecycle.monitorDeathSignal), imm(0), imm(0), imm(0)],
-    { note: "die with the monitor" },
-  );
+  dieWithMonitor(child, spec.lifecycle.monitorDeathSignal, []);
   if (spec.process.newSessionKeyring) {
     call(child, "keyctl", [imm(1, "KEYCTL_JOIN_SESSION_KEYRING"), nil, imm(0), imm(0), imm(0)], {
       note: "begin a session keyring",
@@ -489,6 +491,10 @@ function planChild(
   dropCapabilities(child, spec.security.capabilities, last);
   planSeccomp(context, child);
   planIds(context, child);
+  const { init, lifecycle } = spec;
+  // A change of ids clears it (prctl(2)); a seccomp policy may forbid the call by now.
+  if (init.uid !== 0 || init.gid !== 0)
+    dieWithMonitor(child, lifecycle.monitorDeathSignal, [{ on: "any", to: "next" }]);
   planExec(context, child);
   return terminals;
 }
