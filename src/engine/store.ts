@@ -92,6 +92,7 @@ export async function readConfigText(
 /** A container under construction is busy; one whose creator died is removed, as LXC does it. */
 async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
   const partial = `${directoryOf(id)}/partial`;
+  if (!existsSync(partial)) return;
   let fd: number;
   try {
     fd = openSync(partial, constants.O_RDWR | constants.O_NOFOLLOW);

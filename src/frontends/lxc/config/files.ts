@@ -9,6 +9,8 @@ const maxFileSize = 1024 * 1024;
 function readFile(path: string): string | null {
   // lxc-create -f /dev/null and lxc.include = /dev/null are old habits.
   if (path === "/dev/null") return "";
+  // An exception for every lxc.conf that is not there would cost more than the look.
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return null;
   let fd: number;
   try {
     // Without O_NONBLOCK a fifo would stop the reader for ever.
