@@ -1,5 +1,5 @@
 /** The real files behind the readers: the only place of this folder that touches a disk. */
-import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { Nibble } from "./hwaddr.js";
 import type { ConfigFiles, FileKind } from "./model.js";
 
@@ -10,7 +10,7 @@ function readFile(path: string): string | null {
   // lxc-create -f /dev/null and lxc.include = /dev/null are old habits.
   if (path === "/dev/null") return "";
   // An exception for every lxc.conf that is not there would cost more than the look.
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) return null;
+  if (!existsSync(path)) return null;
   let fd: number;
   try {
     // Without O_NONBLOCK a fifo would stop the reader for ever.
