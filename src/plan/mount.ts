@@ -58,13 +58,14 @@ export function attributesOf(flags: number): number {
   if ((flags & MS_NOEXEC) !== 0) out |= MOUNT_ATTR_NOEXEC;
   if ((flags & MS_NODIRATIME) !== 0) out |= MOUNT_ATTR_NODIRATIME;
   if ((flags & MS_NOSYMFOLLOW) !== 0) out |= MOUNT_ATTR_NOSYMFOLLOW;
-  if ((flags & MS_NOATIME) !== 0) out |= MOUNT_ATTR_NOATIME;
+  // One value, not two bits; of both the kernel's mount(2) takes strictatime.
   if ((flags & MS_STRICTATIME) !== 0) out |= MOUNT_ATTR_STRICTATIME;
+  else if ((flags & MS_NOATIME) !== 0) out |= MOUNT_ATTR_NOATIME;
   return out;
 }
 
 /** Attributes to clear: those asked for by rw, suid, dev, exec, and the access time group when one of its members is set. */
-function attributesToClear(options: MountOptions): number {
+export function attributesToClear(options: MountOptions): number {
   let out = attributesOf(options.clear & ~(MS_NOATIME | MS_STRICTATIME));
   if (((options.flags | options.clear) & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME)) !== 0) out |= MOUNT_ATTR__ATIME;
   return out;

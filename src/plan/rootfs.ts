@@ -7,7 +7,7 @@ import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFl
 import type { RootfsSpec } from "../spec/rootfs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { rootfsMountPath } from "./hooks.js";
-import { attributesOf, idmapHints } from "./mount.js";
+import { attributesOf, attributesToClear, idmapHints } from "./mount.js";
 
 /** The directory that becomes the container's root. */
 export function rootfsDirectory(rootfs: RootfsSpec): string {
@@ -61,7 +61,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
     }
   }
   const set = attributesOf(rootfs.options.flags);
-  const clear = attributesOf(rootfs.options.clear);
+  const clear = attributesToClear(rootfs.options);
   if (set !== 0 || clear !== 0)
     mountSetattr(block, tree, "", { set, clear }, false, { note: "set the root file system's mount options" });
   block.at = null;
