@@ -9,6 +9,12 @@ const magic = 0x504c5349;
 const version = 1;
 const noSlot = 0xffff;
 
+/**
+ * Whether the image carries the notes. Whoever made the program has the words for a failure; a runner does not need them, and they are a third of
+ * the image, which is written while somebody waits.
+ */
+export type Notes = "with notes" | "without notes";
+
 /** Room for an image of that many bytes, zeroed. */
 export type Allocate = (size: number) => Uint8Array;
 
@@ -16,8 +22,9 @@ export type Allocate = (size: number) => Uint8Array;
 export function encodeProgram(
   program: LaunchProgram,
   allocate: Allocate = (bytes) => new Uint8Array(bytes),
+  notesWanted: Notes = "with notes",
 ): Uint8Array {
-  const { notes, text } = collectNotes(program);
+  const { notes, text } = notesWanted === "with notes" ? collectNotes(program) : noNotes();
   let ops = 0;
   let rules = 0;
   for (const section of program.sections) {
@@ -57,7 +64,7 @@ export function encodeProgram(
   for (const section of program.sections) {
     const sectionEnd = section.start + section.ops.length;
     for (const op of section.ops) {
-      putOp(view, at, op, notes.get(op.note) ?? 0, ruleIndex);
+      putOp(view, at, op, notes.get(op.note) ?? program.data.length, ruleIndex);
       for (const rule of op.rules) {
         const target = rule.to === "next" ? opIndex + 1 : resolve(rule.to);
         if (target === sectionEnd && rule.to === "next") throw leadsNowhere(op, section, "an error that is fine");
@@ -78,6 +85,11 @@ export function encodeProgram(
   image.set(program.data, dataOffset);
   image.set(text, dataOffset + program.data.length);
   return image;
+}
+
+/** One empty text that every operation refers to. */
+function noNotes(): ReturnType<typeof collectNotes> {
+  return { notes: new Map(), text: new Uint8Array(1) };
 }
 
 /** The notes as they follow the program's own data, each once, and where each one is. */
