@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import type { HostFacts, StartFacts } from "../spec/host.js";
+import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type StartFacts } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
 import { monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
@@ -22,6 +22,7 @@ export function startFacts(
     random: randomBytes(32).toString("hex"),
     sharedPids: sharedPids(spec, pidOf),
     callerPid: options.caller.pid,
+    callerNamespaces: callerNamespaces(spec, options.caller.pid),
     callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
     linkAddresses: linkAddresses(spec),
     pidFile: options.pidFile,
@@ -70,6 +71,30 @@ function sharedPids(
     if (pid !== null) out[choice.with.container] = pid;
   }
   return out;
+}
+
+/** The kinds in which the caller is elsewhere than the daemon, where that matters to the container. */
+function callerNamespaces(spec: ContainerSpec, pid: number): readonly CallerNamespace[] {
+  const matters = (kind: CallerNamespace): boolean =>
+    spec.namespaces[kind].kind === "keep" ||
+    (kind === "net" && spec.network.kind === "own" && spec.network.nics.some((nic) => nic.type !== "empty"));
+  return callerNamespaceKinds.filter(
+    (kind) => matters(kind) && namespaceOf(String(pid), kind) !== namespaceOf("self", kind),
+  );
+}
+
+/** "" where it cannot be seen, which is everybody's own. */
+function namespaceOf(pid: string, kind: CallerNamespace): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+  } catch {
+    return readlinkSync(`/proc/self/ns/${kind}`);
+  }
+}
+
+/** Descriptors of the caller's namespaces, to be closed by whoever asked. */
+export function openCallerNamespaces(facts: StartFacts): readonly number[] {
+  return facts.callerNamespaces.map((kind) => openSync(`/proc/${facts.callerPid}/ns/${kind}`, "r"));
 }
 
 function membership(pid: number): Readonly<Record<string, string>> {

@@ -22,7 +22,7 @@ import {
   type StartOptions,
   type State,
 } from "./engine.js";
-import { startFacts } from "./facts.js";
+import { openCallerNamespaces, startFacts } from "./facts.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
@@ -103,16 +103,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const fds: number[] = [];
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
       if (spec.init.mode === "supervised") fds.push(binaryFd());
-      const result = await pool.launch(
-        {
-          meta: describeMonitor(spec, host, facts),
-          title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
-          image: (allocate) => encodeProgram(program, allocate),
-          fds,
-          failOperation: wanted.failOperation ?? failOperationOf(wanted),
-        },
-        registry.events,
-      );
+      const elsewhere = openCallerNamespaces(facts);
+      fds.push(...elsewhere);
+      const result = await pool
+        .launch(
+          {
+            meta: describeMonitor(spec, host, facts),
+            title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
+            image: (allocate) => encodeProgram(program, allocate, "without notes"),
+            fds,
+            failOperation: wanted.failOperation ?? failOperationOf(wanted),
+          },
+          registry.events,
+        )
+        .finally(() => {
+          for (const fd of elsewhere) closeFd(fd);
+        });
       setImmediate(() => {
         pool.prepare();
       });
@@ -137,7 +143,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         console: "monitor",
       };
       const facts = startFacts(spec, host, wanted, pidOf);
-      encodeProgram(planStart(spec, host, facts));
+      encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
     prepare: () => {
@@ -263,6 +269,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
   return engine;
 }
 
+/** An image of its own, not part of a frame. */
+const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
+
 function notRunning(name: string): IsletError {
   return new IsletError("ISLET_NOT_RUNNING", `${name} is not running`);
 }
@@ -304,7 +313,7 @@ function printable(text: string): string {
 
 function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
   return {
-    image: encodeProgram(program),
+    image: encodeProgram(program, room, "without notes"),
     fds,
     explainFailure: (record) => {
       const decoded = decodeRecord(record);

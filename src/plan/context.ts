@@ -21,6 +21,8 @@ export interface StartSlots {
   readonly listen: Slot;
   /** Preset: the caller's descriptors 0-2, where the start takes them over. */
   readonly stdio: readonly [Slot, Slot, Slot] | null;
+  /** Preset: namespaces of the caller's that the monitor enters for good; a restart finds them again. */
+  readonly callers: readonly { readonly kind: NamespaceKind; readonly fd: Slot }[];
   /** Preset: a sealed copy of islet's binary, for supervised init. */
   readonly binary: Slot | null;
   /** 1 when the main process asked for a restart; set by the monitor. */

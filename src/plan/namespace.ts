@@ -110,6 +110,15 @@ function hopKinds(context: StartContext): readonly NamespaceKind[] {
   return ([...first, "time", "pid"] as const).filter((kind) => context.spec.namespaces[kind].kind === "share");
 }
 
+/** The monitor is where its caller is, as LXC's is: what the container keeps is the caller's, and its links are made there. */
+export function enterCallers(context: StartContext): void {
+  for (const { kind, fd } of context.slots.callers) {
+    call(context.monitor, "setns", [fd, flagsOf(CLONE_FLAGS, cloneFlag[kind])], {
+      note: `enter the caller's ${kind} namespace`,
+    });
+  }
+}
+
 export interface SharedWays {
   /** The cgroup namespace to enter when the child is in its cgroups: opened here, since the child will no longer see the host's /proc. */
   readonly cgroup: Slot | null;

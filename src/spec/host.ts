@@ -40,6 +40,10 @@ export interface LegacyHierarchy {
   readonly own: string;
 }
 
+/** Kinds in which a start is made where its caller is: what a container keeps is the caller's, and so are the links of its nics. */
+export const callerNamespaceKinds = ["net", "uts", "ipc"] as const;
+export type CallerNamespace = (typeof callerNamespaceKinds)[number];
+
 /** What is known only for this one start. */
 export interface StartFacts {
   /** Environment of whoever starts it: inherited by hooks on the host, source of `inherit` entries. */
@@ -52,6 +56,8 @@ export interface StartFacts {
   readonly sharedPids: Readonly<Record<string, number>>;
   /** The caller's pid and cgroup for namespaces to keep, and lxc.cgroup.relative. */
   readonly callerPid: number;
+  /** Namespaces of the caller's that are not the daemon's and that the container's host side is to be in; their descriptors are preset slots. */
+  readonly callerNamespaces: readonly CallerNamespace[];
   readonly callerCgroups: Readonly<Record<string, string>>;
   /** Addresses of host links that an `auto` gateway refers to, by link name. */
   readonly linkAddresses: Readonly<Record<string, { readonly ipv4: string | null; readonly ipv6: string | null }>>;

@@ -6,6 +6,8 @@ import { after, before, describe, it } from "node:test";
 import { guests, type Guest } from "./guest.js";
 import { lacks } from "../support/skip.js";
 import { ok } from "../support/command.js";
+import { bin, runtimeDir } from "../support/paths.js";
+import { waitFor } from "../support/wait.js";
 
 const kinds = ["mnt", "pid", "uts", "ipc", "net", "user", "cgroup", "time"] as const;
 type Kind = (typeof kinds)[number];
@@ -40,6 +42,34 @@ describe("namespaces", () => {
     const pid = await guest.pid();
     for (const kind of ["ipc", "net", "uts"] as const) assert.equal(of(pid, kind), own(kind), kind);
     for (const kind of ["mnt", "pid", "cgroup"] as const) assert.notEqual(of(pid, kind), own(kind), kind);
+  });
+
+  it("kept ones are the caller's, wherever the daemon lives", async () => {
+    const guest = define("callers", "lxc.uts.name =\nlxc.net =\nlxc.namespace.keep = ipc net uts");
+    const caller = spawn(
+      "unshare",
+      ["--net", "--uts", "--ipc", "sh", "-c", `${bin("lxc-start")} ${guest.at.join(" ")}; exec sleep 3600`],
+      {
+        stdio: "ignore",
+        env: { ...process.env, ISLET_RUNTIME_DIR: runtimeDir },
+      },
+    );
+    try {
+      await waitFor("RUNNING", async () => (await guest.state()) === "RUNNING");
+      const pid = await guest.pid();
+      for (const kind of ["net", "uts", "ipc"] as const) assert.equal(of(pid, kind), of(caller.pid ?? 0, kind), kind);
+      // A reboot comes back to them, though the caller is long gone.
+      const net = of(pid, "net");
+      caller.kill("SIGKILL");
+      await guest.try("reboot -f");
+      await waitFor(
+        "a new init",
+        async () => (await guest.state()) === "RUNNING" && ![0, pid].includes(await guest.pid()),
+      );
+      assert.equal(of(await guest.pid(), "net"), net);
+    } finally {
+      caller.kill("SIGKILL");
+    }
   });
 
   it("a kept cgroup namespace shows the host's cgroup paths inside", async () => {

@@ -147,6 +147,28 @@ describe("root file system", () => {
       assert.equal(statSync(join(guest.rootfs, "root/new")).uid, 100000);
     });
 
+    it("as lxc-create makes it from a configuration with an id map, starts and belongs to the container", async (t) => {
+      if (lacks(t, "userns")) return;
+      const config = join(store.path, ".mapped.conf");
+      writeFileSync(config, `${map}lxc.net.0.type = empty\n`);
+      const at = store.at("created");
+      await ok(["lxc-create", ...at, "-f", config, "-t", "busybox"]);
+      await ok(["lxc-start", ...at]);
+      const seen = await ok([
+        "lxc-attach",
+        ...at,
+        "--",
+        "/bin/sh",
+        "-c",
+        "stat -c %u:%g /bin/busybox /root /etc/passwd | sort -u; touch /root/mine && rm /root/mine; id -u",
+      ]);
+      assert.equal(seen, "0:0\n0\n");
+      assert.equal(statSync(join(store.path, "created/rootfs/bin/busybox")).uid, 100000);
+      await ok(["lxc-stop", ...at, "-k"]);
+      await ok(["lxc-destroy", ...at]);
+      assert.ok(!existsSync(join(store.path, "created")));
+    });
+
     it("files outside of the map are nobody's, and root inside may not touch them", async (t) => {
       if (lacks(t, "userns")) return;
       const guest = define("strange", map);

@@ -60,6 +60,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     random: "0123456789abcdef0f1e2d3c4b5a69788796a5b4c3d2e1f01032547698badcfe",
     sharedPids: {},
     callerPid: 4242,
+    callerNamespaces: [],
     callerCgroups: {},
     linkAddresses: { lxcbr0: { ipv4: "10.0.3.1", ipv6: "fc42:5009:ba4b:5ab0::1" } },
     pidFile: null,

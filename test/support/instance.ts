@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cleanup, type Cleaner } from "./cleanup.js";
-import { command, ok, type CommandOptions, type CommandResult } from "./command.js";
+import { command, ok, programOf, type CommandOptions, type CommandResult } from "./command.js";
 import { cgroupMounts, end, stopDaemons } from "./host.js";
 import { descriptorCount } from "./leaks.js";
 import { root, testDir } from "./paths.js";
@@ -44,12 +44,17 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
     ...given,
     env: { ...given.env, ISLET_RUNTIME_DIR: runtimeDir },
   });
+  // A start is made where its caller is: the commands go to the daemon's namespace as well.
+  const there = ([name = "", ...words]: readonly string[]): readonly string[] =>
+    options.netnsPid === undefined
+      ? [name, ...words]
+      : ["nsenter", `--net=/proc/${options.netnsPid}/ns/net`, "--", programOf(name), ...words];
   const self: Instance = {
     runtimeDir,
     store: { path: storePath, at: (name) => ["-P", storePath, "-n", name] },
     pid: () => Number(readFileSync(pidFile, "utf8")),
-    command: (argv, given) => command(argv, withEnv(given)),
-    ok: (argv, given) => ok(argv, withEnv(given)),
+    command: (argv, given) => command(there(argv), withEnv(given)),
+    ok: (argv, given) => ok(there(argv), withEnv(given)),
   };
   defer(async () => {
     const names = list(storePath);

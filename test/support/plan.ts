@@ -43,6 +43,7 @@ export function contextOf(
       listen,
       stdio: null,
       binary: null,
+      callers: [],
       restart: named("restart"),
       status: named("status"),
       running: named("running"),
