@@ -1,0 +1,577 @@
+import type { ContainerSpec } from "../spec/spec.js";
+import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
+import type { HostFacts, StartFacts } from "../spec/host.js";
+import {
+  type Block,
+  beginProgram,
+  buffer,
+  call,
+  clone,
+  compute,
+  cwdFd,
+  data,
+  defer,
+  end,
+  finishProgram,
+  format,
+  imm,
+  jump,
+  label,
+  load,
+  nil,
+  place,
+  presetSlot,
+  slot,
+  str,
+  tell,
+} from "../program/assembler.js";
+import { cloneArguments, close, closeNow, openat, pair } from "../program/calls.js";
+import type { LaunchProgram, Rule, Slot } from "../program/ops.js";
+import { EINVAL, ENOENT, ESRCH } from "../sys/errno.js";
+import {
+  CLONE_INTO_CGROUP,
+  CLONE_NEWNS,
+  CLONE_PIDFD,
+  O_CREAT,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+  PR_SET_PDEATHSIG,
+} from "../sys/flags.js";
+import { sockaddrUnixAbstract } from "../sys/structs.js";
+import { CAP_LAST_CAP } from "../sys/capability.js";
+import { planProcAndSys } from "./automount.js";
+import { planBootId } from "./bootid.js";
+import { dropCapabilities, noNewPrivileges } from "./capability.js";
+import {
+  type StartCgroups,
+  applyDeviceRules,
+  cgroupPaths,
+  deferRemoval,
+  joinTasks,
+  legacyDirectories,
+  makeCgroups,
+  openTasks,
+} from "./cgroup.js";
+import { planBoundCgroups, planNamespacedCgroups } from "./cgroup-mount.js";
+import {
+  planHostConsole,
+  planDevpts,
+  planTerminals,
+  receiveMasters,
+  sendMasters,
+  takeTerminal,
+  tells,
+  type ConsoleSlots,
+  type InsideTerminals,
+} from "./console.js";
+import { type StartContext, containerDirectory, hasUserNamespace, rootOwner } from "./context.js";
+import { planDev, populateDev, setUmask } from "./dev.js";
+import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
+import { mapIds } from "./idmap.js";
+import { planLabel, takeLabelFile } from "./lsm.js";
+import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
+import {
+  cloneFlag,
+  enter,
+  enterCallers,
+  hopIntoShared,
+  joinShared,
+  namespaceFile,
+  newNamespaceFlags,
+  openNamespace,
+  refuseUnsafeNamespaces,
+} from "./namespace.js";
+import { planHostNics, planInsideNics } from "./nic/nic.js";
+import { passAlways, passMount } from "./pass.js";
+import {
+  becomeRoot,
+  planExec,
+  planHostname,
+  planIds,
+  planPersonality,
+  planProcFiles,
+  planRlimits,
+  planSeccomp,
+  planSysctls,
+} from "./process.js";
+import {
+  attachRootfs,
+  isolateMounts,
+  openRootfsPlace,
+  pivot,
+  rootfsDirectory,
+  rootfsOnHostSide,
+  takeRootfs,
+} from "./rootfs.js";
+import { lockName } from "./lock.js";
+import { planSharedMounts } from "./shmounts.js";
+import { enterTimeNamespace } from "./time.js";
+
+/** Numbers of the states, as the monitor publishes them. */
+const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING: 4 } as const;
+
+/** The whole start of a container as a program: a pure function of what is wanted and what the host is. */
+export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): LaunchProgram {
+  refuseUnsafeNamespaces(spec);
+  const context = beginStart(spec, host, start);
+  const { monitor, slots, build } = context;
+  tellState(monitor, "STARTING");
+  takeLock(context);
+  enterCallers(context);
+  const paths = cgroupPaths(context);
+  deferEnd(context, paths);
+  writePidFile(context);
+  openHookOutput(context);
+  unshareMonitor(context);
+  runHostHooks(context, monitor, "pre-start", []);
+  const console = planHostConsole(context);
+  makeOverlayDirectories(
+    monitor,
+    containerDirectory(spec),
+    rootfsDirectory(spec.rootfs),
+    spec.mounts.entries,
+    rootOwner(context),
+  );
+  const unifiedFd = paths.unified === null ? null : slot(build, "payload.cgroup");
+  makeCgroups(context, paths, unifiedFd);
+  const child = cloneChild(context, paths, unifiedFd, console);
+  planRlimits(context);
+  planProcFiles(context);
+  planHostNics(context);
+  receiveMasters(context, child.terminals.masters);
+  applyDeviceRules(context, paths, unifiedFd);
+  const late = hostHookVariables(context);
+  runHostHooks(context, monitor, "start-host", late);
+  call(monitor, "write", [slots.sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], {
+    note: "let the container go on",
+    full: true,
+  });
+  const rest = buffer(build, 8, "[]");
+  const ended = slot(build, "sync.end");
+  call(monitor, "read", [slots.sync, rest, imm(1)], {
+    note: "wait until the main program is executed",
+    waitIn: true,
+    out: ended,
+  });
+  planStopNamespaces(context);
+  compute(monitor, slots.running, "set", imm(1), null, "the container runs");
+  tellState(monitor, "RUNNING");
+  if (unifiedFd !== null) close(monitor, unifiedFd, "close the payload cgroup");
+  close(monitor, slots.sync, "close the socket pair");
+  end(monitor, 0, "the container runs");
+  return finishProgram(build);
+}
+
+function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): StartContext {
+  const monitor = beginProgram(host.arch, "monitor");
+  const { build } = monitor;
+  const listen = presetSlot(build, "listen");
+  const stdio =
+    start.stdio === null
+      ? null
+      : ([presetSlot(build, "stdin"), presetSlot(build, "stdout"), presetSlot(build, "stderr")] as const);
+  const binary = spec.init.mode === "supervised" ? presetSlot(build, "islet") : null;
+  const callers = start.callerNamespaces.map((kind) => ({ kind, fd: presetSlot(build, `caller.${kind}`) }));
+  const hasStopHooks = spec.hooks.list.some((hook) => hook.kind === "stop" || hook.kind === "post-stop");
+  const namespaces: Partial<Record<NamespaceKind, Slot>> = {};
+  for (const kind of namespaceKinds) {
+    if (hasStopHooks && spec.namespaces[kind].kind === "new") namespaces[kind] = slot(build, `${kind}.ns`);
+  }
+  const hasCommands =
+    spec.hooks.list.length > 0 ||
+    (spec.network.kind === "own" && spec.network.nics.some((nic) => nic.scriptUp !== null || nic.scriptDown !== null));
+  const context: StartContext = {
+    spec,
+    host,
+    start,
+    build,
+    monitor,
+    slots: {
+      listen,
+      stdio,
+      binary,
+      callers,
+      restart: slot(build, "restart"),
+      status: slot(build, "status"),
+      running: slot(build, "running"),
+      pid: slot(build, "init"),
+      pidfd: slot(build, "init.pidfd"),
+      sync: slot(build, "sync"),
+      childSync: slot(build, "sync.child"),
+      monitorPid: slot(build, "monitor.pid"),
+      namespaces,
+      hookOutput: hasCommands ? slot(build, "hooks.output") : null,
+    },
+  };
+  call(monitor, "getpid", [], { note: "ask for the monitor's pid", out: context.slots.monitorPid });
+  tell(monitor, tells.listen, "listen", listen, "the monitor serves its socket");
+  tell(
+    monitor,
+    tells.restartSlot,
+    "restart_slot",
+    imm(context.slots.restart.index),
+    "where the monitor says that a restart is wanted",
+  );
+  tell(
+    monitor,
+    tells.statusSlot,
+    "status_slot",
+    imm(context.slots.status.index),
+    "where the monitor puts the exit status",
+  );
+  return context;
+}
+
+function tellState(block: Block, state: keyof typeof stateNumber): void {
+  tell(block, tells.state, "state", imm(stateNumber[state], state), `the container is ${state}`);
+}
+
+/**
+ * LXC's own command socket as the lock on the name: bound once, by us or by LXC's tools. It must come before anything whose undoing
+ * could touch a running container.
+ */
+function takeLock(context: StartContext): void {
+  const { monitor, build, spec } = context;
+  const fd = slot(build, "lock");
+  const name = lockName(spec.storePath, spec.name);
+  const address = data(build, sockaddrUnixAbstract(name), `@${name}`);
+  call(monitor, "socket", [imm(1, "AF_UNIX"), imm(0o2000001, "SOCK_STREAM|SOCK_CLOEXEC"), imm(0)], {
+    note: "open the lock",
+    out: fd,
+  });
+  call(monitor, "bind", [fd, address, imm(address.size)], {
+    note: `take the lock of ${spec.name}`,
+    hints: { EADDRINUSE: "the container is running already" },
+  });
+  call(monitor, "listen", [fd, imm(1)], { note: "let others see the lock" });
+  defer(monitor, "release the lock", "release the lock at the end", (undo) => {
+    close(undo, fd, "release the lock");
+  });
+}
+
+/** What happens at the end, in reverse order of registration. */
+function deferEnd(context: StartContext, paths: StartCgroups): void {
+  const { monitor, build, start, slots } = context;
+  defer(monitor, "remove files", "remove the files below the runtime directory at the end", (undo) => {
+    const kept = label("kept");
+    jump(undo, kept, "a restart keeps them", "ne", slots.restart, imm(0));
+    call(undo, "unlinkat", [cwdFd, str(build, start.socketPath), imm(0)], {
+      note: "remove the monitor's socket",
+      on: [{ on: ENOENT, to: "next" }],
+    });
+    if (start.pidFile !== null)
+      call(undo, "unlinkat", [cwdFd, str(build, start.pidFile), imm(0)], {
+        note: "remove the pid file",
+        on: [{ on: "any", to: "next" }],
+      });
+    place(undo, kept);
+  });
+  deferNamespaces(context);
+  deferHooks(context, "post-stop", namespaceVariables(context));
+  defer(monitor, "stopped", "say so when it has stopped", (undo) => {
+    tellState(undo, "STOPPED");
+  });
+  deferRemoval(context, paths);
+  deferHooks(context, "stop", namespaceVariables(context));
+  defer(monitor, "stopping", "say so when it stops", (undo) => {
+    const ran = label("it ran");
+    jump(undo, ran, "the start was completed", "ne", slots.running, imm(0));
+    tellState(undo, "ABORTING");
+    place(undo, ran);
+    tellState(undo, "STOPPING");
+  });
+}
+
+function writePidFile(context: StartContext): void {
+  const { monitor, build, start } = context;
+  if (start.pidFile === null) return;
+  const fd = slot(build, "pidfile");
+  const length = slot(build, "pid.length");
+  const text = buffer(build, 16, '"PID"');
+  const note = `write the pid file ${start.pidFile}`;
+  format(monitor, text, "%", [context.slots.monitorPid], "write it in decimal", length);
+  openat(monitor, cwdFd, start.pidFile, O_WRONLY | O_CREAT | O_TRUNC, fd, { note }, 0o600);
+  call(monitor, "write", [fd, text, length], { note, full: true });
+  close(monitor, fd, "close the pid file");
+}
+
+function openHookOutput(context: StartContext): void {
+  const { monitor, build, slots } = context;
+  if (slots.hookOutput === null) return;
+  const read = slot(build, "hooks.read");
+  pair(monitor, "pipe", read, slots.hookOutput, "make a pipe for the output of hooks");
+  tell(monitor, tells.hookOutput, "hook_output", read, "the monitor passes the output of hooks on");
+  const output = slots.hookOutput;
+  defer(monitor, "close the hooks' pipe", "close the hooks' pipe at the end", (undo) => {
+    close(undo, output, "close the hooks' pipe");
+  });
+}
+
+function unshareMonitor(context: StartContext): void {
+  if (!context.spec.lifecycle.monitorUnshare) return;
+  call(context.monitor, "unshare", [imm(CLONE_NEWNS, "CLONE_NEWNS")], {
+    note: "give the monitor a mount namespace of its own",
+  });
+  isolateMounts(context.monitor);
+}
+
+/** LXC_MNT_NS=/proc/MONITOR/fd/N and so on. */
+function namespaceVariables(context: StartContext): readonly LateVariable[] {
+  const { slots } = context;
+  return Object.entries(slots.namespaces).map(([kind, fd]) => ({
+    name: `LXC_${namespaceFile[kind as NamespaceKind].toUpperCase()}_NS`,
+    template: "/proc/%/fd/%",
+    values: [slots.monitorPid, fd],
+  }));
+}
+
+function hostHookVariables(context: StartContext): readonly LateVariable[] {
+  return [{ name: "LXC_PID", template: "%", values: [context.slots.pid] }];
+}
+
+/** clone3, and with it the whole of the child's part. */
+function cloneChild(
+  context: StartContext,
+  paths: StartCgroups,
+  unifiedFd: Slot | null,
+  console: ConsoleSlots,
+): { readonly terminals: InsideTerminals } {
+  const { monitor, build, slots } = context;
+  pair(monitor, "socketpair", slots.sync, slots.childSync, "make the socket pair");
+  const handedDown = hasUserNamespace(context) ? openTasks(monitor, legacyDirectories(paths)) : null;
+  const timeReturn = enterTimeNamespace(context);
+  const shared = hopIntoShared(context);
+  const room = buffer(build, 8, slots.pidfd.name);
+  const flags = newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP);
+  const args = cloneArguments(monitor, flags, signalChild, room, unifiedFd);
+  const holder: { terminals: InsideTerminals; late: (() => void)[] } = {
+    terminals: { stdio: null, masters: [] },
+    late: [],
+  };
+  // The child's section is written while the monitor's stands right after clone3: what the host's side does for it in between goes there.
+  clone(
+    monitor,
+    "init",
+    args,
+    {
+      note: "clone the main process",
+      out: slots.pid,
+      hints: {
+        ENOSPC: "the host's limit of namespaces is reached (/proc/sys/user)",
+        EINVAL: "the kernel refuses one of the namespaces",
+        EPERM: "this needs root",
+      },
+    },
+    (child) => {
+      load(monitor, slots.pidfd, room, 4, "take its pidfd");
+      tell(monitor, tells.pid, "pid", slots.pid, "the monitor knows its pid");
+      tell(monitor, tells.mainProcess, "main_process", slots.pidfd, "the monitor watches it");
+      defer(monitor, "end the main process", "end the main process", (undo) => {
+        const status = slot(build, "ended");
+        call(undo, "pidfd_send_signal", [slots.pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
+          note: "kill the main process",
+          on: [{ on: ESRCH, to: "next" }],
+        });
+        undo.section.ops.push({
+          code: "wait",
+          flags: 0,
+          nr: 0,
+          name: "wait",
+          args: [slots.pidfd, imm(0)],
+          out: status,
+          rules: [{ on: "any", to: "next" }],
+          target: null,
+          block: null,
+          note: "wait for its end",
+          at: null,
+          hints: null,
+        });
+        close(undo, slots.pidfd, "close its pidfd");
+      });
+      close(monitor, slots.childSync, "close the child's end");
+      for (const fd of handedDown ?? []) close(monitor, fd, "close the cgroup's file");
+      timeReturn();
+      shared.leave();
+      holder.terminals = planChild(context, child, console, paths, handedDown, shared.cgroup);
+    },
+  );
+  return { terminals: holder.terminals };
+}
+
+/** Registered before the hooks that use them, so that it runs after these. */
+function deferNamespaces(context: StartContext): void {
+  const { monitor, slots } = context;
+  const kinds = Object.entries(slots.namespaces);
+  if (kinds.length === 0) return;
+  defer(monitor, "close namespaces", "close the namespaces at the end", (undo) => {
+    for (const [kind, fd] of kinds) {
+      const unopened = label(`no ${kind} namespace`);
+      jump(undo, unopened, `the ${kind} namespace was not opened`, "lt", fd, imm(1));
+      close(undo, fd, `close the ${kind} namespace`);
+      place(undo, unopened);
+    }
+  });
+}
+
+/** stop and post-stop hooks find the namespaces as descriptors of the monitor, which keep them alive. */
+function planStopNamespaces(context: StartContext): void {
+  const kinds = Object.entries(context.slots.namespaces) as readonly (readonly [NamespaceKind, Slot])[];
+  if (kinds.length === 0) return;
+  for (const [kind, fd] of kinds) openNamespace(context, kind, fd);
+}
+
+function dieWithMonitor(child: Block, signal: number, on: readonly Rule[]): void {
+  call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(signal), imm(0), imm(0), imm(0)], {
+    note: "die with the monitor",
+    on,
+  });
+}
+
+/** From clone to exec. */
+function planChild(
+  context: StartContext,
+  child: Block,
+  console: ConsoleSlots,
+  paths: StartCgroups,
+  handedDown: readonly Slot[] | null,
+  sharedCgroup: Slot | null,
+): InsideTerminals {
+  const { build, slots, spec, host } = context;
+  closeNow(child, slots.sync, "close the monitor's end");
+  joinTasks(child, legacyDirectories(paths), handedDown);
+  const place = openRootfsPlace(context, child);
+  if (hasUserNamespace(context)) {
+    mapIds(context, child);
+    becomeRoot(child);
+  }
+  dieWithMonitor(child, spec.lifecycle.monitorDeathSignal, []);
+  if (spec.process.newSessionKeyring) {
+    call(child, "keyctl", [imm(1, "KEYCTL_JOIN_SESSION_KEYRING"), nil, imm(0), imm(0), imm(0)], {
+      note: "begin a session keyring",
+      on: [{ on: "any", to: "next" }],
+    });
+  }
+  if (spec.process.coreScheduling) {
+    call(
+      child,
+      "prctl",
+      [
+        imm(62, "PR_SCHED_CORE"),
+        imm(1, "PR_SCHED_CORE_CREATE"),
+        imm(0),
+        imm(1, "PR_SCHED_CORE_SCOPE_THREAD_GROUP"),
+        imm(0),
+      ],
+      {
+        note: "begin a core scheduling domain",
+        hints: { ENODEV: "the processor has no hyper-threads", EINVAL: "the kernel has no core scheduling" },
+      },
+    );
+  }
+  joinShared(context, child, ["net", "uts", "ipc"]);
+  planHostname(context, child);
+  planPersonality(context, child);
+  const labelFile = takeLabelFile(context, child);
+  const terminals = planFilesystem(context, child, console, paths, place);
+  sendMasters(context, child, terminals.masters);
+  const go = buffer(build, 8, "[go]");
+  call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
+  if (spec.namespaces.cgroup.kind === "new" && host.namespaces.includes("cgroup")) {
+    call(child, "unshare", [imm(cloneFlag.cgroup, "CLONE_NEWCGROUP")], {
+      note: "begin a cgroup namespace",
+      on: [{ on: EINVAL, to: "next" }],
+    });
+  }
+  if (sharedCgroup !== null) enter(child, sharedCgroup, "cgroup", "enter the shared cgroup namespace");
+  planNamespacedCgroups(context, child, paths);
+  planInsideNics(context, child);
+  planSysctls(context, child);
+  takeTerminal(context, child, terminals.stdio);
+  const last = Math.min(host.lastCapability, CAP_LAST_CAP);
+  planLabel(context, child, labelFile);
+  if (spec.security.noNewPrivileges) noNewPrivileges(child);
+  runHostHooks(context, child, "start", []);
+  dropCapabilities(child, spec.security.capabilities, last);
+  planSeccomp(context, child);
+  planIds(context, child);
+  const { init, lifecycle } = spec;
+  // A change of ids clears it (prctl(2)); a seccomp policy may forbid the call by now.
+  if (init.uid !== 0 || init.gid !== 0)
+    dieWithMonitor(child, lifecycle.monitorDeathSignal, [{ on: "any", to: "next" }]);
+  planExec(context, child);
+  return terminals;
+}
+
+/** Everything below the container's root. */
+function planFilesystem(
+  context: StartContext,
+  child: Block,
+  console: ConsoleSlots,
+  paths: StartCgroups,
+  place: Slot,
+): InsideTerminals {
+  const { build, slots, spec, monitor } = context;
+  const root = slot(build, "root");
+  const dev = slot(build, "dev");
+  const pts = slot(build, "pts");
+  const outside = rootfsOnHostSide(context);
+  const sockets = { outer: slots.sync, inner: slots.childSync };
+  isolateMounts(child);
+  runHostHooks(context, child, "pre-mount", []);
+  let userns: Slot | null = null;
+  if (outside) {
+    const ours = slot(build, "rootfs.tree");
+    userns = slot(build, "init.userns");
+    const path = buffer(build, 40, '"/proc/PID/ns/user"');
+    format(monitor, path, "/proc/%/ns/user", [slots.pid], "write the path of the user namespace");
+    openat(monitor, cwdFd, path, O_RDONLY, userns, { note: "open the container's user namespace" });
+    takeRootfs(context, monitor, userns, ours);
+    passAlways(
+      monitor,
+      child,
+      sockets,
+      ours,
+      slot(build, "rootfs.present"),
+      root,
+      slot(build, "rootfs.arrived"),
+      "the root file system",
+    );
+  } else takeRootfs(context, child, null, root);
+  attachRootfs(context, child, root, place);
+  setUmask(child, 0);
+  planDev(context, child, root, dev);
+  planProcAndSys(context, child, root);
+  const kept: KeptMount[] = [];
+  const places: EntryPlaces = {
+    keep: (mount) => {
+      kept.push(mount);
+    },
+    hostBlock: outside ? monitor : child,
+    block: child,
+    root,
+    userns,
+    standIn: slots.sync,
+    pass: (passed) => {
+      passMount(monitor, child, sockets, passed);
+    },
+  };
+  planSharedMounts(context, child, root);
+  spec.mounts.entries.forEach((entry, index) => {
+    planEntry(places, entry, index);
+  });
+  planBoundCgroups(context, child, paths, root);
+  if (userns !== null) close(monitor, userns, "close the user namespace");
+  runHostHooks(context, child, "mount", []);
+  if (spec.mounts.dev.populate) runHostHooks(context, child, "autodev", []);
+  populateDev(context, child, dev);
+  planDevpts(context, child, dev, pts);
+  const terminals = planTerminals(context, child, dev, pts, console);
+  planBootId(context, child, root, dev);
+  pivot(child, root);
+  setAgain(child, kept);
+  close(child, root, "close the root directory");
+  close(child, dev, "close /dev");
+  close(child, pts, "close /dev/pts");
+  return terminals;
+}
