@@ -80,12 +80,12 @@ export function openRootfsPlace(context: StartContext, child: Block): Slot {
   const directory = openFlags(context.build.arch).O_DIRECTORY;
   const path = rootfsMountPath(context);
   const place = slot(context.build, "root.place");
-  const hints =
+  const placeHints =
     context.spec.rootfs.mountPoint === null ? {} : { ENOENT: "the directory of lxc.rootfs.mount is missing" };
   openat(child, cwdFd, path, O_PATH | directory, place, {
     note: `open the place of the root file system ${path}`,
     at: context.spec.rootfs.at,
-    hints,
+    hints: placeHints,
   });
   return place;
 }

@@ -440,7 +440,7 @@ function planChild(
   const { build, slots, spec, host } = context;
   closeNow(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
-  const place = openRootfsPlace(context, child);
+  const rootPlace = openRootfsPlace(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -473,7 +473,7 @@ function planChild(
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths, place);
+  const terminals = planFilesystem(context, child, console, paths, rootPlace);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -509,7 +509,7 @@ function planFilesystem(
   child: Block,
   console: ConsoleSlots,
   paths: StartCgroups,
-  place: Slot,
+  rootPlace: Slot,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -538,7 +538,7 @@ function planFilesystem(
       "the root file system",
     );
   } else takeRootfs(context, child, null, root);
-  attachRootfs(context, child, root, place);
+  attachRootfs(context, child, root, rootPlace);
   setUmask(child, 0);
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);

@@ -240,7 +240,7 @@ test("the plan of a plain container is what strace sees of its start and its end
   const store = tempStore(t);
   busybox(store, "plain");
   const { calls, compared } = await compareStart(t, store, "plain");
-  assert.ok(calls > 200 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
+  assert.ok(calls > 120 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
 });
 
 test("the plan of an id-mapped container with mounts, hooks and sysctls is what strace sees of its start and its end", async (t) => {
@@ -266,5 +266,5 @@ lxc.environment = A=b
 `,
   );
   const { calls, compared } = await compareStart(t, store, "mapped");
-  assert.ok(calls > 250 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
+  assert.ok(calls > 160 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
 });

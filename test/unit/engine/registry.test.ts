@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import type { AbsPath, ContainerName } from "../../../src/base/brand.js";
 import type { ContainerId } from "../../../src/engine/engine.js";
 import { createRegistry, type Registry } from "../../../src/engine/registry.js";
 import { monitorFrames, writer } from "../../../src/host/protocol.js";
@@ -14,7 +13,7 @@ import { currentArch } from "../../support/image.js";
 import { waitFor } from "../../support/wait.js";
 
 const store = "/islt/store";
-const id = (name: string): ContainerId => ({ storePath: store as AbsPath, name: name as ContainerName });
+const id = (name: string): ContainerId => ({ storePath: store, name });
 
 function metaOf(name: string): MonitorMeta {
   return {

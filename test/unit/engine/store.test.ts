@@ -17,7 +17,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import type { AbsPath, ContainerName } from "../../../src/base/brand.js";
 import type { ErrorCode } from "../../../src/base/errors.js";
 import type { ContainerId } from "../../../src/engine/engine.js";
 import {
@@ -34,7 +33,7 @@ import { lacks } from "../../support/skip.js";
 function storeOf(t: TestContext): { readonly path: string; readonly id: (name: string) => ContainerId } {
   const path = mkdtempSync(join(tmpdir(), "islt-unit-store-"));
   t.after(() => rmSync(path, { recursive: true, force: true }));
-  return { path, id: (name) => ({ storePath: path as AbsPath, name: name as ContainerName }) };
+  return { path, id: (name) => ({ storePath: path, name }) };
 }
 
 const code =
