@@ -55,7 +55,7 @@ describe("lxc-attach", () => {
       assert.deepEqual(
         text
           .split("\n")
-          .map((line) => line.split("=")[0])
+          .map((line) => line.split("=")[0] ?? "")
           .sort(),
         ["FROM_CONFIG", "PATH", "container"].sort(),
       );

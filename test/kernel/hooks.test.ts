@@ -71,7 +71,10 @@ echo $kind >> ${directory}/order
       pid = await guest.pid();
       own = Object.fromEntries(
         await Promise.all(
-          ["mnt", "pid", "net"].map(async (kind) => [kind, (await ok(["readlink", `/proc/${pid}/ns/${kind}`])).trim()]),
+          ["mnt", "pid", "net"].map(async (kind) => {
+            const link = await ok(["readlink", `/proc/${pid}/ns/${kind}`]);
+            return [kind, link.trim()] as const;
+          }),
         ),
       );
       await guest.kill();
@@ -92,7 +95,7 @@ echo $kind >> ${directory}/order
         assert.deepEqual(
           args
             .slice(3)
-            .map((word) => word.split(":")[0])
+            .map((word) => word.split(":")[0] ?? "")
             .sort(),
           ["cgroup", "ipc", "mnt", "net", "pid", "uts"],
         );

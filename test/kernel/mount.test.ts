@@ -239,9 +239,9 @@ describe("mount entries", () => {
     ): Promise<void> => {
       const guest = define(name, entry(`${data()} ${target} none bind,${extra} 0 0`));
       make(guest.rootfs);
-      const before = readdirSync(outside());
+      const untouched = readdirSync(outside());
       const result = await command(["lxc-start", ...guest.at]);
-      assert.deepEqual(readdirSync(outside()), before);
+      assert.deepEqual(readdirSync(outside()), untouched);
       assert.doesNotMatch(await ok(["cat", "/proc/self/mountinfo"]), new RegExp(`${outside()} `));
       if (result.status !== 0) assert.match(result.stderr, /ELOOP|ENOENT|ENOTDIR|EEXIST|EXDEV/);
       else {

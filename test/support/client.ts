@@ -74,7 +74,9 @@ export function startClient(runtime: string, options: ClientOptions = {}): Clien
   const ended = new Promise<Ended>((resolve, reject) => {
     const timer = setTimeout(() => {
       child.kill("SIGKILL");
-      reject(new Error(`the client did not end: ${Buffer.concat(stdout).toString()}${Buffer.concat(stderr).toString()}`));
+      reject(
+        new Error(`the client did not end: ${Buffer.concat(stdout).toString()}${Buffer.concat(stderr).toString()}`),
+      );
     }, 10_000);
     child.on("close", (code, signal) => {
       clearTimeout(timer);

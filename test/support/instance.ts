@@ -60,12 +60,14 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
     const names = list(storePath);
     for (const line of processesOf(storePath, names)) end(Number(line.split(" ")[0]), "SIGKILL");
     const gone = (): boolean => processesOf(storePath, names).length === 0;
-    await waitFor("the containers to end", gone).finally(async () => {
+    try {
+      await waitFor("the containers to end", gone);
+    } finally {
       await stopDaemons(runtimeDir);
       daemon.kill("SIGKILL");
       removeCgroups(names);
       rmSync(above, { recursive: true, force: true });
-    });
+    }
   });
   await waitFor("the daemon", () => existsSync(pidFile));
   return self;

@@ -29,7 +29,11 @@ async function init(args: readonly string[], during?: (pid: number) => Promise<v
   const begin = Date.now();
   // unshare execs nothing but init in the child; --kill-child takes the namespace down should the test fail.
   const child = spawn("unshare", ["-pfm", "--kill-child", "--mount-proc", islet, "init", ...args], {
-    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", ISLET_RUNTIME_DIR: dir, ASAN_OPTIONS: process.env["ASAN_OPTIONS"] ?? "" },
+    env: {
+      PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+      ISLET_RUNTIME_DIR: dir,
+      ASAN_OPTIONS: process.env["ASAN_OPTIONS"] ?? "",
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";
@@ -77,7 +81,12 @@ test("a call without a command is a usage error", async (t) => {
 
 test("the command has a session of its own, default signals and an empty mask; init is pid 1 and is called init", async (t) => {
   if (lacks(t, "root")) return;
-  const ended = await init(["--", "sh", "-c", "sleep 0.1; echo $$; cat /proc/$$/stat; grep -E '^Sig(Blk|Ign)' /proc/$$/status; cat /proc/1/comm; ls /proc/1/fd"]);
+  const ended = await init([
+    "--",
+    "sh",
+    "-c",
+    "sleep 0.1; echo $$; cat /proc/$$/stat; grep -E '^Sig(Blk|Ign)' /proc/$$/status; cat /proc/1/comm; ls /proc/1/fd",
+  ]);
   const [pid = "", stat = "", ...rest] = ended.stdout.trim().split("\n");
   assert.equal(pid, "2");
   assert.deepEqual(stat.replace(/.*\) /, "").split(" ").slice(1, 4), ["1", "2", "2"]);
@@ -86,7 +95,8 @@ test("the command has a session of its own, default signals and an empty mask; i
 
 test("signals are passed on to the command; SIGHUP is not", async (t) => {
   if (lacks(t, "root")) return;
-  const script = "trap 'echo usr1' USR1; trap 'echo hup' HUP; trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.05; done";
+  const script =
+    "trap 'echo usr1' USR1; trap 'echo hup' HUP; trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.05; done";
   const ended = await init(["--", "sh", "-c", script], async (pid) => {
     process.kill(pid, "SIGHUP");
     process.kill(pid, "SIGUSR1");
@@ -111,14 +121,24 @@ test("SIGTERM ends everybody, and whoever does not listen is killed", async (t) 
 test("when the command ends, what it left running is ended too, and does not change the exit code", async (t) => {
   if (lacks(t, "root")) return;
   const mark = join(dir, "left");
-  const ended = await init(["--", "sh", "-c", `(trap 'echo bye > ${mark}; exit 9' TERM; echo up > ${mark}; while :; do sleep 0.05; done) >/dev/null 2>&1 & while ! [ -s ${mark} ]; do sleep 0.02; done; exit 4`]);
+  const ended = await init([
+    "--",
+    "sh",
+    "-c",
+    `(trap 'echo bye > ${mark}; exit 9' TERM; echo up > ${mark}; while :; do sleep 0.05; done) >/dev/null 2>&1 & while ! [ -s ${mark} ]; do sleep 0.02; done; exit 4`,
+  ]);
   assert.equal(ended.code, 4);
   assert.equal(readFileSync(mark, "utf8"), "bye\n");
 });
 
 test("orphans are reaped while the command runs", async (t) => {
   if (lacks(t, "root")) return;
-  const ended = await init(["--", "sh", "-c", "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; grep -l 'State:.Z' /proc/[0-9]*/status | wc -l"]);
+  const ended = await init([
+    "--",
+    "sh",
+    "-c",
+    "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; grep -l 'State:.Z' /proc/[0-9]*/status | wc -l",
+  ]);
   assert.equal(ended.code, 0);
   assert.equal(ended.stdout, "0\n");
 });
