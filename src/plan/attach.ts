@@ -43,6 +43,7 @@ import {
   O_RDWR,
   O_WRONLY,
   PR_SET_DUMPABLE,
+  PR_SET_PDEATHSIG,
   TIOCGPTPEER,
   TIOCSCTTY,
   TIOCSPTLCK,
@@ -368,6 +369,9 @@ export function planHostCommand(
   const room = buffer(build, 8, pidfd.name);
   const args = cloneArguments(client, BigInt(CLONE_PIDFD) | 0x20000n, signalChild, room, null);
   clone(client, "command", args, { note: `start ${argv[0] ?? ""}`, out: pid }, (child) => {
+    call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(9, "SIGKILL"), imm(0), imm(0), imm(0)], {
+      note: "die with the client",
+    });
     defaultSignals(child);
     call(child, "mount", [nil, str(build, "/"), nil, imm(0x84000, "MS_REC|MS_SLAVE"), nil], {
       note: "keep its mounts from the host",
