@@ -13,7 +13,17 @@
 
 extern char **environ;
 
+struct caller {
+    uint32_t ttys, mask;
+    struct winsize size;
+    char cwd[PATH_MAX];
+    char **argv;
+};
+
 static struct reader input;
+static struct caller us;
+
+static void say_hello_again(struct client *client);
 
 _Noreturn void client_lost(struct client *client)
 {
@@ -46,8 +56,13 @@ static void fill(struct client *client, struct reader *in)
                                              in->fds, &in->nfds, 0);
     if (got == -EPROTO)
         client_garbage(client, "too many descriptors");
+    if (got == -ECONNRESET && client->tries > 0) {
+        say_hello_again(client);
+        return;
+    }
     if (got <= 0)
         client_lost(client);
+    client->tries = 0;
     in->end += (size_t)got;
 }
 
@@ -186,13 +201,6 @@ static void put_list(struct writer *to, char *const *list)
         put_string(to, list[i]);
 }
 
-struct caller {
-    uint32_t ttys, mask;
-    struct winsize size;
-    char cwd[PATH_MAX];
-    char **argv;
-};
-
 static void put_hello(struct writer *to, const struct caller *caller)
 {
     put_u32(to, 1);
@@ -223,15 +231,16 @@ static void look_at_stdio(const char *tool, struct caller *caller)
     }
 }
 
-static void say_hello(struct client *client, const struct caller *caller)
+static int say_hello(struct client *client)
 {
     static const int stdio[3] = {0, 1, 2};
     static unsigned char small[32 * 1024];
     struct writer count = {.next = NULL};
     struct writer to = {.next = small};
     struct iovec part;
+    int error;
 
-    put_hello(&count, caller);
+    put_hello(&count, &us);
     if (count.len > FRAME_DAEMON_LIMIT) {
         say(client->tool, ": arguments and environment are too large (8 MiB at most)", NULL);
         _exit(1);
@@ -243,28 +252,46 @@ static void say_hello(struct client *client, const struct caller *caller)
             _exit(1);
         }
     }
-    put_hello(&to, caller);
+    put_hello(&to, &us);
     part = (struct iovec){.iov_base = to.next, .iov_len = to.len};
-    if (frame_send(client->daemon, FRAME_HELLO, &part, 1, stdio, 3) < 0)
+    error = frame_send(client->daemon, FRAME_HELLO, &part, 1, stdio, 3);
+    if (to.next != small)
+        munmap(to.next, count.len);
+    return error;
+}
+
+/* A daemon that ended before it read what we said: the kernel tells so (ECONNRESET), and nothing has been
+ * done yet. One that has read it ends the stream quietly, and is not asked twice. */
+static void say_hello_again(struct client *client)
+{
+    int error = -ECONNRESET;
+
+    while (error < 0 && client->tries-- > 0) {
+        close_fd(&client->daemon);
+        client->daemon = daemon_connect(client->tool);
+        error = say_hello(client);
+    }
+    if (error < 0)
         client_lost(client);
 }
 
 int client_main(const char *tool, int argc, char **argv)
 {
-    static struct caller caller;
     static struct client client;
 
     (void)argc;
     client.tool = argv[0] = (char *)tool;
-    caller.argv = argv;
-    look_at_stdio(tool, &caller);
-    client.ttys = caller.ttys;
+    us.argv = argv;
+    look_at_stdio(tool, &us);
+    client.ttys = us.ttys;
     client.daemon = daemon_connect(tool);
-    caller.mask = (uint32_t)umask(0);
-    umask((mode_t)caller.mask);
-    if (getcwd(caller.cwd, sizeof(caller.cwd)) == NULL)
-        caller.cwd[0] = '\0';
-    say_hello(&client, &caller);
+    us.mask = (uint32_t)umask(0);
+    umask((mode_t)us.mask);
+    if (getcwd(us.cwd, sizeof(us.cwd)) == NULL)
+        us.cwd[0] = '\0';
+    client.tries = 5;
+    if (say_hello(&client) < 0)
+        say_hello_again(&client);
     for (;;)
         client_frame(&client, &input);
 }

@@ -6,6 +6,8 @@ import { type Hello, clientFrames, decodeHello, reader, writer } from "../host/p
 
 const maxFrame = 8 * 1024 * 1024;
 const protocolVersion = 1;
+/** Clients take frames of 1 MiB; output goes in parts that leave room for its head. */
+const maxOut = 512 * 1024;
 
 /** How a command is found by the name the client was called by; null: there is no such command. */
 export type FindCommand = (name: string) => Promise<Command | null>;
@@ -98,6 +100,7 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
 
   const handle = (type: number, payload: Uint8Array, fds: readonly number[]): void => {
     if (type !== clientFrames.hello) for (const unwanted of fds) closeFd(unwanted);
+    if (!started && type !== clientFrames.hello) throw new IsletError("ISLET_PROTOCOL", "a client that has not said HELLO");
     switch (type) {
       case clientFrames.hello: {
         const hello = decodeHello(payload);
@@ -161,7 +164,9 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
       gone,
       write(descriptor, text): void {
         const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
-        if (bytes.length > 0) channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes).finish());
+        for (let at = 0; at < bytes.length; at += maxOut) {
+          channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes.subarray(at, at + maxOut)).finish());
+        }
       },
       run(task): Promise<number> {
         return new Promise((resolve, reject) => {
