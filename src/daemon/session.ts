@@ -100,7 +100,8 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
 
   const handle = (type: number, payload: Uint8Array, fds: readonly number[]): void => {
     if (type !== clientFrames.hello) for (const unwanted of fds) closeFd(unwanted);
-    if (!started && type !== clientFrames.hello) throw new IsletError("ISLET_PROTOCOL", "a client that has not said HELLO");
+    if (!started && type !== clientFrames.hello)
+      throw new IsletError("ISLET_PROTOCOL", "a client that has not said HELLO");
     switch (type) {
       case clientFrames.hello: {
         const hello = decodeHello(payload);
@@ -165,7 +166,13 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
       write(descriptor, text): void {
         const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
         for (let at = 0; at < bytes.length; at += maxOut) {
-          channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes.subarray(at, at + maxOut)).finish());
+          channel.send(
+            clientFrames.out,
+            writer()
+              .u32(descriptor)
+              .raw(bytes.subarray(at, at + maxOut))
+              .finish(),
+          );
         }
       },
       run(task): Promise<number> {

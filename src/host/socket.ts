@@ -29,6 +29,11 @@ export function listenUnix(arch: Arch, path: string, backlog: number, mode: numb
     const address = sockaddrUnixPath(path);
     const bound = syscall(requireSyscall(arch, "bind"), [fd, address, address.length]);
     if (bound < 0 && errnoName(bound) === "EADDRINUSE") {
+      const somebody = connectUnix(arch, path);
+      if (somebody !== null) {
+        closeFd(somebody);
+        must(bound, `listen on ${path}`, "bind");
+      }
       unlinkSync(path);
       must(syscall(requireSyscall(arch, "bind"), [fd, address, address.length]), `listen on ${path}`, "bind");
     } else must(bound, `listen on ${path}`, "bind");

@@ -1,3 +1,4 @@
+import { IsletError } from "../base/errors.js";
 import { type Label, type LaunchProgram, type Op, type Section, type Value, codes } from "./ops.js";
 import { putText } from "./text.js";
 
@@ -8,6 +9,9 @@ const relocationSize = 8;
 const magic = 0x504c5349;
 const version = 1;
 const noSlot = 0xffff;
+/** The runner's limits (docs/protocol/program.md). */
+const maxOps = 16384;
+const maxSlots = 1024;
 
 /**
  * Whether the image carries the notes. Whoever made the program has the words for a failure; a runner does not need them, and they are a third of
@@ -30,6 +34,13 @@ export function encodeProgram(
   for (const section of program.sections) {
     ops += section.ops.length;
     for (const op of section.ops) rules += op.rules.length;
+  }
+  if (ops > maxOps || program.slots.length > maxSlots) {
+    throw new IsletError(
+      "ISLET_UNSUPPORTED",
+      `the launch program is too long: ${ops} operations and ${program.slots.length} slots, at most ${maxOps} and ${maxSlots} are possible`,
+      { hint: "fewer mounts, nics, hooks or cgroup settings" },
+    );
   }
   const opOffset = headerSize;
   const ruleOffset = opOffset + ops * opSize;

@@ -13,6 +13,7 @@ import {
   decodeInfo,
   decodeState,
   encodeStart,
+  frameHead,
   monitorFrames,
   writer,
 } from "../host/protocol.js";
@@ -137,6 +138,7 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       return last.ended;
     },
     launch(launch, events): Promise<LaunchResult> {
+      const frame = startFrame(launch);
       const { fd } = spare ?? make();
       spare = null;
       const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
@@ -178,19 +180,34 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
             failure = record;
           },
         );
-        const frame: StartFrame = {
-          flags: 0,
-          failOperation: launch.failOperation,
-          failErrno: 5,
-          title: launch.title,
-          meta: JSON.stringify(launch.meta),
-          image: launch.image,
-        };
-        monitor.channel.sendFrame(encodeStart(frame), [listening, ...launch.fds]);
+        monitor.channel.sendFrame(frame, [listening, ...launch.fds]);
         closeFd(listening);
       });
     },
   };
+}
+
+/** What a monitor takes (FRAME_LIMIT in native/frames.h), bytes. */
+const maxStart = 1024 * 1024;
+
+function startFrame(launch: Launch): Uint8Array {
+  const start: StartFrame = {
+    flags: 0,
+    failOperation: launch.failOperation,
+    failErrno: 5,
+    title: launch.title,
+    meta: JSON.stringify(launch.meta),
+    image: launch.image,
+  };
+  const frame = encodeStart(start);
+  if (frame.length - frameHead > maxStart) {
+    throw new IsletError(
+      "ISLET_UNSUPPORTED",
+      `the launch program of ${launch.meta.name} is too large: ${frame.length} bytes, at most ${maxStart} are possible`,
+      { hint: "fewer or shorter entries, hooks or variables of the caller's environment" },
+    );
+  }
+  return frame;
 }
 
 /** Speaks to a monitor over a connected descriptor. */

@@ -120,6 +120,11 @@ test("a mount whose source is missing is named", async (t) => {
   await refusesToStart(own, /\/nowhere\/islt.*ENOENT.*config:10 lxc\.mount\.entry/);
 });
 
+test("more mounts than a launch program can hold are refused in words", async (t) => {
+  const own = await withLines(t, "lxc.mount.entry = /lib mnt none bind 0 0\n".repeat(2000));
+  await refusesToStart(own, /the launch program .*is too l.*fewer/);
+});
+
 test("a hook that fails is named with its status and its last words", async (t) => {
   const own = await instance(t);
   const script = join(own.runtimeDir, "../hook");
