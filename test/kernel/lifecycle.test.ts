@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { command, ok } from "../support/command.js";
-import { daemonsOf } from "../support/host.js";
+import { cgroupMounts, daemonsOf } from "../support/host.js";
 import { runtimeDir } from "../support/paths.js";
 import { waitFor } from "../support/wait.js";
 import { type Guest, guests } from "./guest.js";
@@ -14,6 +14,15 @@ const trapping = (signal: string, action: string): string =>
   `lxc.init.cmd = /bin/sh -c "trap '${action}' ${signal}; while :; do sleep 0.05; done"\n`;
 const parentOf = (pid: number): number =>
   Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+/** A killed monitor leaves its cgroups, as LXC's does; the next start uses them again. */
+const sweep = (...names: readonly string[]): void => {
+  for (const mount of cgroupMounts()) {
+    for (const entry of readdirSync(mount)) {
+      if (names.some((name) => entry === `lxc.payload.${name}` || entry.startsWith(`lxc.payload.${name}-`)))
+        rmdirSync(join(mount, entry));
+    }
+  }
+};
 /** Until another init than `pid` runs. */
 const anew = async (guest: Guest, pid: number): Promise<void> => {
   await waitFor("a new init", async () => (await guest.state()) === "RUNNING" && ![0, pid].includes(await guest.pid()));
@@ -36,6 +45,8 @@ describe("life and death", () => {
       await waitFor("STOPPED", async () => (await guest.state()) === "STOPPED");
       await guest.start();
       assert.equal(await guest.sh("echo again"), "again");
+      await guest.kill();
+      sweep("pdeath");
     });
     it("takes it too when init is an ordinary user, and in a user namespace", async () => {
       const map = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\nlxc.rootfs.options = idmap=container\n";
@@ -47,6 +58,8 @@ describe("life and death", () => {
         const pid = await guest.pid();
         process.kill(parentOf(pid), "SIGKILL");
         await waitFor(`init of ${name} to be dead`, () => !alive(pid), { timeout: 3000 });
+        await waitFor("STOPPED", async () => (await guest.state()) === "STOPPED");
+        sweep(name);
       }
     });
     it("sends lxc.monitor.signal.pdeath", async () => {
@@ -58,6 +71,7 @@ describe("life and death", () => {
       process.kill(parentOf(pid), "SIGKILL");
       await waitFor("init to be dead", () => !alive(pid));
       assert.equal(readFileSync(join(guest.rootfs, "root/note"), "utf8"), "termed\n");
+      sweep("pdeathterm");
     });
     it("outlives the daemon, and the next daemon finds it", async () => {
       const guest = await started("survivor", sleeper);
