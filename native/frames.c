@@ -115,7 +115,8 @@ int frame_send(int sock, uint16_t type, const struct iovec *parts, int count, co
     }
 }
 
-/* Errors that a process gets when the one at the other end of a pipe, socket or wait is gone. */
+/* Errors that a process gets when the one at the other end of a pipe, socket or wait is gone, or its
+ * directory in /proc. */
 static int follows_a_child(int32_t error)
 {
     return error == ISLP_SHORT || error >= ISLP_STATUS || error == EPIPE || error == ECONNRESET ||
