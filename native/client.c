@@ -116,7 +116,8 @@ static void print(struct client *client, struct reader *in, uint32_t len)
         if (ready > len)
             ready = len;
         error = write_all((int)fd, in->bytes + in->at, ready);
-        if (error == -EPIPE)
+        /* A socket whose reader left with bytes unread while we waited for room says ECONNRESET. */
+        if (error == -EPIPE || error == -ECONNRESET)
             tty_die(SIGPIPE);
         if (error < 0) {
             tty_restore();

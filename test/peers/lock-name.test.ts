@@ -5,13 +5,18 @@ import { test } from "node:test";
 import { lockName } from "../../src/plan/lock.js";
 import { cleanup } from "../support/cleanup.js";
 import { command } from "../support/command.js";
+import { picture, sweepLxc } from "../support/host.js";
 import { testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 
 test("the lock of a container is the socket that LXC's tools ask, whatever the length of its path", async (t) => {
   if (lacks(t, "lxc") || lacks(t, "strace")) return;
   const store = join(testDir, "islt-lock".padEnd(92 - testDir.length, "-"));
-  cleanup(t)(() => rmSync(store, { recursive: true, force: true }));
+  const before = picture();
+  cleanup(t)(() => {
+    sweepLxc(before, { names: [], stores: [store] });
+    rmSync(store, { recursive: true, force: true });
+  });
   for (const name of ["a", "ab", "abc", "abcd", "abcde", "abcdef", "a-much-longer-name", "größe"]) {
     mkdirSync(join(store, name), { recursive: true });
     writeFileSync(join(store, name, "config"), "lxc.net.0.type = empty\n");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
@@ -15,6 +16,9 @@ import {
   startClient,
   type Hello,
 } from "../../support/client.js";
+import { requireSyscall } from "../../../src/sys/syscalls.js";
+import { currentArch } from "../../support/image.js";
+import { waitFor } from "../../support/wait.js";
 import { encodeFrame, socketPair, string, sys, u32, wire } from "../../support/frames.js";
 
 test("the client prints what it is sent on the right descriptors and exits with the code", async (t) => {
@@ -81,8 +85,26 @@ test("a closed standard output ends the client by SIGPIPE, as any tool", async (
   const client = startClient(runtime);
   client.child.stdout?.once("data", () => client.child.stdout?.destroy());
   const ended = await client.ended;
-  assert.equal(ended.signal, "SIGPIPE");
-  assert.equal(ended.stderr, "");
+  assert.deepEqual([ended.signal, ended.code, ended.stderr], ["SIGPIPE", null, ""]);
+});
+
+test("a reader that leaves while the client waits for room, with bytes unread, is a closed output, too", async (t) => {
+  const both = Buffer.alloc(8);
+  sys("socketpair", 1, 0o2000001, 0, both);
+  const [ours, theirs] = [both.readInt32LE(0), both.readInt32LE(4)];
+  const runtime = fakeDaemon(t, (peer) => {
+    for (let i = 0; i < 2000; i++) out(peer, 1, "x".repeat(1000));
+  });
+  const client = startClient(runtime, { stdio: ["ignore", theirs, "pipe"] });
+  closeFd(theirs);
+  // Blocked in its write, for want of room: nobody reads.
+  const write = `${requireSyscall(currentArch, "write")} `;
+  await waitFor("the client to wait", () =>
+    readFileSync(`/proc/${client.child.pid}/syscall`, "utf8").startsWith(write),
+  );
+  closeFd(ours);
+  const ended = await client.ended;
+  assert.deepEqual([ended.signal, ended.code, ended.stderr], ["SIGPIPE", null, ""]);
 });
 
 test("closed standard descriptors do no harm", async (t) => {
