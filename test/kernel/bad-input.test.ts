@@ -94,7 +94,7 @@ test("a root file system that is a file is named", async (t) => {
   const rootfs = join(own.store.path, "islt-b/rootfs");
   mkdirSync(join(own.store.path, "islt-b"));
   writeFileSync(rootfs, "");
-  writeFileSync(join(own.store.path, "islt-b/config"), busyboxConfig(`${rootfs}`, "islt-b"));
+  writeFileSync(join(own.store.path, "islt-b/config"), busyboxConfig(rootfs, "islt-b"));
   await refusesToStart(own, new RegExp(`${rootfs}.*config:1 lxc\\.rootfs\\.path`));
 });
 
