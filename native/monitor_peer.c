@@ -18,8 +18,8 @@
 
 static void end_peer(struct peer *peer)
 {
+    close_fd(&peer->kept); /* before the other side can notice the end */
     close_fd(&peer->fd);
-    close_fd(&peer->kept);
     queue_drop(&peer->out);
     tty_release_all((int)(peer - mon.peers));
 }

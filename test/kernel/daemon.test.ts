@@ -5,6 +5,9 @@ import { appendFileSync, existsSync, readFileSync, readdirSync, writeFileSync } 
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { closeFd } from "../../src/host/addon.js";
+import { EXIT, newDir, out, startClient } from "../support/client.js";
+import { listenUnix, u32 } from "../support/frames.js";
 import { end } from "../support/host.js";
 import { instance, processesOf, traces, watchTraces, type Instance } from "../support/instance.js";
 import { descriptorCount } from "../support/leaks.js";
@@ -128,6 +131,27 @@ test("rubbish in the directory of monitors' sockets stands in no daemon's way", 
   writeFileSync(join(own.runtimeDir, "monitor", "0123456789abcdef01234567"), "no socket");
   assert.equal(await own.ok(["lxc-info", ...own.store.at("islt-d"), "-sH"]), "RUNNING\n");
   assert.equal(readdirSync(join(own.runtimeDir, "monitor")).length, 1);
+});
+
+test("a command whose daemon ended before it had read it is said again to the next one", async (t) => {
+  const runtime = newDir();
+  let connections = 0;
+  const stop = listenUnix(join(runtime, "socket"), (peer) => {
+    connections += 1;
+    if (connections <= 2) {
+      peer.close();
+      return;
+    }
+    void peer.next().then((hello) => {
+      for (const fd of hello?.fds ?? []) closeFd(fd);
+      out(peer, 1, "served\n");
+      peer.send(EXIT, u32(7));
+    });
+  });
+  t.after(stop);
+  const client = await startClient(runtime).ended;
+  assert.deepEqual([client.code, client.stdout, client.stderr], [7, "served\n", ""]);
+  assert.equal(connections, 3);
 });
 
 /** A connection that is open; what it sends or is sent does not matter. */
