@@ -70,6 +70,14 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
     }
   });
   await waitFor("the daemon", () => existsSync(pidFile));
+  // What it keeps for good (a spare monitor) it makes when it is idle.
+  const counts: number[] = [];
+  await waitFor("the daemon to be at rest", () => {
+    counts.push(descriptorCount(self.pid()));
+    const last = counts.slice(-4);
+    const hasSpare = quietly(`/proc/${self.pid()}/task/${self.pid()}/children`) !== "";
+    return hasSpare && last.length === 4 && new Set(last).size === 1;
+  });
   return self;
 }
 
