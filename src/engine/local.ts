@@ -122,10 +122,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
       setImmediate(() => {
         pool.prepare();
       });
-      if (result.kind === "running") {
-        registry.add(result.monitor);
-        return registry.status(spec);
-      }
+      // It has been in the registry since its first sign of life, and may have left it again: a short command ends before we come here.
+      if (result.kind === "running") return registry.status(spec);
       if (result.kind === "died")
         throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
       throw startError(program, result.record, result.log, spec.name);

@@ -18,7 +18,6 @@ import { states } from "../spec/states.js";
 export interface Registry {
   get(id: ContainerId): Monitor | undefined;
   all(): Iterable<Monitor>;
-  add(monitor: Monitor): void;
   /** What every monitor's events must go to. */
   readonly events: MonitorEvents;
   /** Resolves when the container is in one of the states (STOPPED: no monitor). */
@@ -105,9 +104,6 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     status,
     get: (id) => monitors.get(keyOf(id.storePath, id.name)),
     all: () => monitors.values(),
-    add(monitor): void {
-      monitors.set(keyOf(monitor.meta.storePath, monitor.meta.name), monitor);
-    },
     onGone(listener): () => void {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { ResourceUsage } from "./engine.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
 
 function read(path: string): string | null {
+  // Many hosts lack some of these files: an exception for each would cost more than all that are there.
+  if (!existsSync(path)) return null;
   try {
     return readFileSync(path, "utf8");
   } catch {

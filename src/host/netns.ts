@@ -42,6 +42,8 @@ export interface NamespaceInterface {
 
 interface Socket {
   readonly fd: number;
+  /** Where answers arrive, one after another. */
+  readonly buffer: Uint8Array;
   readonly arch: Arch;
 }
 
@@ -50,7 +52,7 @@ function open(arch: Arch): Socket {
   if (fd < 0) throw new IsletError("ISLET_IO", `cannot open a netlink socket: ${errnoName(fd)}`);
   const one = new Uint8Array([1, 0, 0, 0]);
   syscall(requireSyscall(arch, "setsockopt"), [fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, one, 4]);
-  return { fd, arch };
+  return { fd, arch, buffer: new Uint8Array(32768) };
 }
 
 function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Array {
@@ -65,10 +67,16 @@ function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Arra
   if (sent < 0) throw new IsletError("ISLET_IO", `cannot ask the kernel for interfaces: ${errnoName(sent)}`);
   const parts: Uint8Array[] = [];
   for (;;) {
-    const buffer = new Uint8Array(65536);
-    const got = syscall(requireSyscall(socket.arch, "recvfrom"), [socket.fd, buffer, buffer.length, 0, 0, 0]);
+    const got = syscall(requireSyscall(socket.arch, "recvfrom"), [
+      socket.fd,
+      socket.buffer,
+      socket.buffer.length,
+      0,
+      0,
+      0,
+    ]);
     if (got <= 0) throw new IsletError("ISLET_IO", `cannot read the kernel's answer: ${errnoName(got)}`);
-    const part = buffer.subarray(0, got);
+    const part = socket.buffer.slice(0, got);
     parts.push(part);
     // NLMSG_DONE is 3, NLMSG_ERROR 2.
     if (!whole || parseMessages(part).some((item) => item.type === 3 || item.type === 2)) break;

@@ -72,7 +72,7 @@ test("what nobody knows of is stopped and has no exit status", (t) => {
 test("a container is what its monitor says, and its exit status outlives the monitor", async (t) => {
   const registry = createRegistry(currentArch, directory(t));
   const { peer, monitor } = monitorOf(t, registry, "web");
-  registry.add(monitor);
+  registry.events.changed(monitor);
   peer.send(monitorFrames.state, u32(2, 0xffffffff));
   peer.send(monitorFrames.info, info(2, 4711, metaOf("web")));
   await waitFor("the state", () => registry.status(id("web")).initPid === 4711);
@@ -98,7 +98,7 @@ test("a container is what its monitor says, and its exit status outlives the mon
 test("waiting ends with the first of the states that is reached, or in time", async (t) => {
   const registry = createRegistry(currentArch, directory(t));
   const { peer, monitor } = monitorOf(t, registry, "web");
-  registry.add(monitor);
+  registry.events.changed(monitor);
   peer.send(monitorFrames.state, u32(2, 0xffffffff));
   assert.equal((await registry.wait(id("web"), ["RUNNING", "FROZEN"], 5000)).state, "RUNNING");
   await assert.rejects(registry.wait(id("web"), ["FROZEN"], 30), /web did not become FROZEN within 0\.03 s/);
