@@ -146,7 +146,7 @@ test("a command whose daemon ended before it had read it is said again to the ne
       for (const fd of hello?.fds ?? []) closeFd(fd);
       out(peer, 1, "served\n");
       peer.send(EXIT, u32(7));
-    });
+    }, assert.fail);
   });
   t.after(stop);
   const client = await startClient(runtime).ended;
