@@ -5,7 +5,7 @@ import { execStatus } from "../errors.js";
 import { type Call, lxcCommand, unsignedOption, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import type { Definition } from "./load.js";
-import { commonOptions, option, rcfileOption } from "./options.js";
+import { commonOptions, option, rcfileOption, shareOptions } from "./options.js";
 import { definitionsOf, ignoreEnded, relayConsole, startConfig, withReplay } from "./start.js";
 
 /** What cgroups, network and hooks of a container that has ended may take to go, milliseconds. */
@@ -21,10 +21,7 @@ export const executeTable: CommandTable = {
     option("define", "set a configuration key for this run", { short: "s", argument: "KEY=VAL" }),
     option("uid", "user id inside", { short: "u", argument: "UID" }),
     option("gid", "group id inside", { short: "g", argument: "GID" }),
-    option("share-net", "share the network namespace of a container or process", { argument: "NAME" }),
-    option("share-ipc", "share its IPC namespace", { argument: "NAME" }),
-    option("share-uts", "share its UTS namespace", { argument: "NAME" }),
-    option("share-pid", "share its pid namespace", { argument: "NAME" }),
+    ...shareOptions,
     ...commonOptions,
     rcfileOption,
   ],

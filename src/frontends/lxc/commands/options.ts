@@ -53,3 +53,11 @@ export const rcfileOption: OptionRow = option("rcfile", "read the configuration 
 
 /** --format: islet's own, so that programs need not parse tables. */
 export const formatOption: OptionRow = option("format", "text (default) or json", { argument: "FORMAT" });
+
+/** Namespaces of others that a start can join. */
+export const shareOptions: readonly OptionRow[] = [
+  option("share-net", "share the network namespace of a container or process", { argument: "NAME" }),
+  option("share-ipc", "share its IPC namespace", { argument: "NAME" }),
+  option("share-uts", "share its UTS namespace", { argument: "NAME" }),
+  option("share-pid", "share its pid namespace", { argument: "NAME" }),
+];

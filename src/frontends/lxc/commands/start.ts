@@ -8,7 +8,7 @@ import { containerConfig, parseDefinition } from "./container-config.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import type { Definition, LoadedConfig } from "./load.js";
-import { commonOptions, option, rcfileOption } from "./options.js";
+import { commonOptions, option, rcfileOption, shareOptions } from "./options.js";
 
 export const startTable: CommandTable = {
   tool: "lxc-start",
@@ -23,10 +23,7 @@ export const startTable: CommandTable = {
     option("console-log", "write what the console shows to FILE", { short: "L", argument: "FILE" }),
     option("close-all-fds", "accepted; no descriptor is ever passed on", { short: "C" }),
     option("pidfile", "write the monitor's process id to FILE", { short: "p", argument: "FILE" }),
-    option("share-net", "share the network namespace of a container or process", { argument: "NAME" }),
-    option("share-ipc", "share its IPC namespace", { argument: "NAME" }),
-    option("share-uts", "share its UTS namespace", { argument: "NAME" }),
-    option("share-pid", "share its pid namespace", { argument: "NAME" }),
+    ...shareOptions,
     ...commonOptions,
     rcfileOption,
   ],
