@@ -77,7 +77,11 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
   const events: MonitorEvents = {
     changed: (monitor) => {
       // Known from its first sign of life: what is starting can be seen, and stopped.
-      if (!monitor.ended) monitors.set(keyOf(monitor.meta.storePath, monitor.meta.name), monitor);
+      const key = keyOf(monitor.meta.storePath, monitor.meta.name);
+      if (!monitor.ended && monitors.get(key) !== monitor) {
+        monitors.set(key, monitor);
+        lastExit.delete(key);
+      }
       wake(monitor.meta);
     },
     gone: (monitor) => {

@@ -64,6 +64,8 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
   let pending = 0;
   let open = true;
   let ending = false;
+  /** The other side takes no more, but what it sent before it went may still be unread. */
+  let deaf = false;
   let wantsOut = false;
   let held = new Uint8Array(0);
   /** Place of held[0] in the stream, and the descriptors that came with the frame that begins at `at`. */
@@ -75,11 +77,16 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
     open = false;
     watcher.close();
     closeFd(fd);
-    for (const item of queue) for (const owned of item.owned) closeFd(owned);
+    dropQueue();
     for (const arrival of arrivals) for (const left of arrival.fds) closeFd(left);
     arrivals.length = 0;
-    queue.length = 0;
     handlers.closed(reason);
+  };
+
+  const dropQueue = (): void => {
+    for (const item of queue) for (const owned of item.owned) closeFd(owned);
+    queue.length = 0;
+    pending = 0;
   };
 
   const flush = (): void => {
@@ -88,9 +95,16 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
       if (first === undefined) break;
       const sent = sendMessage(fd, first.bytes, first.fds);
       if (sent < 0) {
-        if (errnoName(sent) === "EAGAIN") break;
-        shut(`cannot write: ${errnoName(sent)}`);
-        return;
+        const error = errnoName(sent);
+        if (error === "EAGAIN") break;
+        if (error !== "EPIPE" && error !== "ECONNRESET") {
+          shut(`cannot write: ${error}`);
+          return;
+        }
+        // Its last frames are read first: they say how it ended. The end of the stream comes behind them.
+        deaf = true;
+        dropQueue();
+        break;
       }
       pending -= sent;
       for (const owned of first.owned) closeFd(owned);
@@ -156,7 +170,7 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
 
   const enqueue = (bytes: Uint8Array, fds: readonly number[], closeAfter: boolean): void => {
     const owned = closeAfter ? fds : [];
-    if (!open || ending) {
+    if (!open || ending || deaf) {
       for (const item of owned) closeFd(item);
       return;
     }

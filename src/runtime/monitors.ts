@@ -296,7 +296,7 @@ function applyInfo(monitor: Monitor, info: MonitorInfo, fds: readonly number[]):
   monitor.state = stateOf(info.state);
   monitor.pid = info.pid;
   monitor.pidfd = fds[0] ?? null;
-  monitor.exit = info.exit;
+  if (info.exit !== null) monitor.exit = info.exit;
   monitor.startedNs = info.startedNs;
   for (const unwanted of fds.slice(1)) closeFd(unwanted);
 }

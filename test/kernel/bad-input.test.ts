@@ -20,7 +20,7 @@ const linesOf = (text: string): readonly string[] => (text === "" ? [] : text.tr
 async function refusesToStart(own: Instance, cause: RegExp, argv: readonly string[] = []): Promise<void> {
   // The first start of a daemon makes what it keeps.
   await own.command(["lxc-start", ...own.store.at("islt-b"), ...argv]);
-  const before = watchTraces(own, ["islt-b"]);
+  const before = await watchTraces(own, ["islt-b"]);
   const result = await own.command(["lxc-start", ...own.store.at("islt-b"), ...argv]);
   assert.equal(result.status, 1, result.stderr);
   assert.equal(result.stdout, "");
@@ -57,7 +57,7 @@ for (const [what, line, fault] of [
     const own = await withLines(t, line);
     const at = own.store.at("islt-b");
     const file = join(own.store.path, "islt-b/config");
-    const before = watchTraces(own, ["islt-b"]);
+    const before = await watchTraces(own, ["islt-b"]);
     const number =
       readFileSync(file, "utf8")
         .split("\n")
@@ -158,7 +158,7 @@ test("what runs is refused where it must stand still, with LXC's words and statu
   const at = own.store.at("islt-b");
   await own.ok(["lxc-start", ...at]);
   await waitFor("monitor, init and its shell", () => processesOf(own.store.path, ["islt-b"]).length === 3);
-  const before = watchTraces(own, ["islt-b"]);
+  const before = await watchTraces(own, ["islt-b"]);
   const says = async (argv: readonly string[], status: number, ...lines: readonly string[]): Promise<void> => {
     const result = await own.command(argv);
     assert.deepEqual([result.status, linesOf(result.stderr)], [status, lines], argv.join(" "));
@@ -178,7 +178,7 @@ test("what runs is refused where it must stand still, with LXC's words and statu
 
 test("what does not run, or is not there, is refused with LXC's words and status", async (t) => {
   const own = await withLines(t, "");
-  const before = watchTraces(own, ["islt-b"]);
+  const before = await watchTraces(own, ["islt-b"]);
   const says = async (argv: readonly string[], status: number, ...lines: readonly string[]): Promise<void> => {
     const result = await own.command(argv);
     assert.deepEqual([result.status, linesOf(result.stderr)], [status, lines], argv.join(" "));

@@ -32,7 +32,7 @@ test("of two starts at once one wins, and the other says that it runs", async (t
   const own = await instance(t);
   busybox(own.store, "islt-c");
   const at = own.store.at("islt-c");
-  const before = watchTraces(own, ["islt-c"]);
+  const before = await watchTraces(own, ["islt-c"]);
   for (let round = 0; round < 5; round += 1) {
     const both = await Promise.all([own.command(["lxc-start", ...at]), own.command(["lxc-start", ...at])]);
     assert.deepEqual(
@@ -54,7 +54,7 @@ test("a start under way is seen, stands in nobody's way, and a stop aborts it", 
   const { hook, reached } = gate(own);
   busybox(own.store, "islt-c", `lxc.hook.pre-start = ${hook}`);
   const at = own.store.at("islt-c");
-  const before = watchTraces(own, ["islt-c"]);
+  const before = await watchTraces(own, ["islt-c"]);
   const starting = own.command(["lxc-start", ...at]);
   await reached();
   assert.equal(await own.ok(["lxc-info", ...at, "-sH"]), "STARTING\n");
@@ -86,7 +86,7 @@ test("a clean stop during a start ends it too", async (t) => {
   const { hook, reached } = gate(own);
   busybox(own.store, "islt-c", `lxc.hook.start-host = ${hook}`);
   const at = own.store.at("islt-c");
-  const before = watchTraces(own, ["islt-c"]);
+  const before = await watchTraces(own, ["islt-c"]);
   const starting = own.command(["lxc-start", ...at]);
   await reached();
   await own.ok(["lxc-stop", ...at, "-t", "10"]);
@@ -116,7 +116,7 @@ test("twenty containers start at once, are entered a hundred times at once, and 
   const own = await instance(t);
   const names = Array.from({ length: 20 }, (_, index) => `islt-c${index + 100}`);
   for (const name of names) busybox(own.store, name);
-  const before = watchTraces(own, names);
+  const before = await watchTraces(own, names);
   await Promise.all(names.map((name) => own.ok(["lxc-start", ...own.store.at(name)])));
   assert.equal((await own.ok(["lxc-ls", "-P", own.store.path, "-1", "--running"])).trim(), names.join("\n"));
   const outputs = await Promise.all(
@@ -137,7 +137,7 @@ test("start and stop in quick turns, from two sides, end in a known state", asyn
   const own = await instance(t);
   busybox(own.store, "islt-c");
   const at = own.store.at("islt-c");
-  const before = watchTraces(own, ["islt-c"]);
+  const before = await watchTraces(own, ["islt-c"]);
   const turns = async (argv: readonly string[], allowed: readonly number[]): Promise<void> => {
     for (let round = 0; round < 15; round += 1) {
       const result = await own.command([...argv], { timeout: 20_000 });

@@ -34,7 +34,7 @@ test("a daemon that was killed loses nothing: the next command finds every conta
   const own = await instance(t);
   const names = ["islt-d1", "islt-d2", "islt-d3"];
   for (const name of names) busybox(own.store, name);
-  const before = watchTraces(own, names);
+  const before = await watchTraces(own, names);
   for (const name of names) await own.ok(["lxc-start", ...own.store.at(name)]);
   const pids = async (): Promise<readonly string[]> =>
     Promise.all(names.map((name) => own.ok(["lxc-info", ...own.store.at(name), "-pH"])));
@@ -103,7 +103,7 @@ test("a monitor that is killed takes its guest along, and the next start cleans 
   const at = own.store.at("islt-d");
   await own.ok(["lxc-start", ...at]);
   await own.ok(["lxc-stop", ...at, "-k"]);
-  const before = watchTraces(own, ["islt-d"]);
+  const before = await watchTraces(own, ["islt-d"]);
   for (const alsoDaemon of [false, true]) {
     await own.ok(["lxc-start", ...at]);
     const guest = (await own.ok(["lxc-info", ...at, "-pH"])).trim();

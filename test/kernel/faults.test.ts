@@ -57,7 +57,7 @@ async function failEvery(
   await own.ok(["lxc-start", ...at]);
   await own.ok(["lxc-stop", ...at, "-k"]);
   const operations = (await operationsOf(own, name)).filter(isWanted);
-  const before = watchTraces(own, [name], netnsPid);
+  const before = await watchTraces(own, [name], netnsPid);
   const faults: string[] = [];
   let failed = 0;
   for (const operation of operations) {

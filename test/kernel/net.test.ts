@@ -105,7 +105,7 @@ test("type none shares the host's network", async (t) => {
 test("a veth pair joins the container with a bridge, and traffic passes both ways", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge")) return;
   const { net, own, run, inside, stop } = await place(t);
-  const traces = startTraces(own, net, "islt-v");
+  const traces = await startTraces(own, net, "islt-v");
   await run(
     "islt-v",
     `${veth}
@@ -147,7 +147,7 @@ lxc.net.0.ipv6.gateway = fd09::1`,
 });
 
 /** What there is before the container; its directory is made by hand and stays. */
-function startTraces(own: Instance, net: Netns, name: string): Traces {
+function startTraces(own: Instance, net: Netns, name: string): Promise<Traces> {
   make(own, name, "");
   return watchTraces(own, [name], net.pid);
 }
@@ -155,7 +155,7 @@ function startTraces(own: Instance, net: Netns, name: string): Traces {
 test("several nics get their names in order: those given, ethN for the others", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge")) return;
   const { net, own, run, inside, stop } = await place(t);
-  const traces = startTraces(own, net, "islt-v");
+  const traces = await startTraces(own, net, "islt-v");
   await run(
     "islt-v",
     `${veth}
@@ -222,7 +222,7 @@ for (const mode of ["private", "vepa", "bridge", "passthru"]) {
     await net.ok(["ip", "link", "add", "islt-p0", "type", "veth", "peer", "name", "islt-p1"]);
     await net.ok(["ip", "addr", "add", "10.8.0.1/24", "dev", "islt-p1"]);
     for (const link of ["islt-p0", "islt-p1"]) await net.ok(["ip", "link", "set", link, "up"]);
-    const traces = startTraces(own, net, "islt-m");
+    const traces = await startTraces(own, net, "islt-m");
     await run(
       "islt-m",
       `lxc.net.0.type = macvlan
@@ -251,7 +251,7 @@ test("an interface of the host moves in under a new name and comes back under it
   if (lacks(t, "veth")) return;
   const { net, own, run, inside, stop } = await place(t);
   await net.ok(["ip", "link", "add", "islt-p0", "type", "veth", "peer", "name", "islt-p1"]);
-  const traces = startTraces(own, net, "islt-p");
+  const traces = await startTraces(own, net, "islt-p");
   await run(
     "islt-p",
     `lxc.net.0.type = phys
@@ -284,7 +284,7 @@ test("links that this kernel or host cannot make are named, with file and line",
   if (lacks(t, "veth")) return;
   const { net, own } = await place(t);
   await net.ok(["ip", "link", "add", "islt-p0", "type", "veth", "peer", "name", "islt-p1"]);
-  const traces = startTraces(own, net, "islt-v");
+  const traces = await startTraces(own, net, "islt-v");
   const refuses = async (lines: string, message: RegExp): Promise<void> => {
     make(own, "islt-v", lines);
     const result = await own.command(["lxc-start", ...own.store.at("islt-v")]);
@@ -367,7 +367,7 @@ ${both(2)}`,
 test("a failing script.up ends the start, and what it said is in the error", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge")) return;
   const { net, own } = await place(t);
-  const traces = startTraces(own, net, "islt-v");
+  const traces = await startTraces(own, net, "islt-v");
   make(own, "islt-v", `${veth}\nlxc.net.0.script.up = /bin/sh -c 'echo no lease >&2; exit 3' --`);
   const result = await own.command(["lxc-start", ...own.store.at("islt-v")]);
   assert.equal(result.status, 1);
@@ -382,7 +382,7 @@ test("nics of a container with an id map belong to its root", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "userns")) return;
   const { net, own, run, inside, stop } = await place(t);
   await net.ok(["ip", "link", "add", "islt-p0", "type", "veth", "peer", "name", "islt-p1"]);
-  const traces = startTraces(own, net, "islt-u");
+  const traces = await startTraces(own, net, "islt-u");
   await run(
     "islt-u",
     `lxc.idmap = u 0 100000 65536

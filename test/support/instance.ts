@@ -70,15 +70,19 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
     }
   });
   await waitFor("the daemon", () => existsSync(pidFile));
-  // What it keeps for good (a spare monitor) it makes when it is idle.
+  await atRest(self);
+  return self;
+}
+
+/** Waits until a daemon does nothing any more: what it keeps for good (a spare monitor) it makes when it is idle, what was left by the last request it drops then. */
+async function atRest(own: Instance): Promise<void> {
   const counts: number[] = [];
   await waitFor("the daemon to be at rest", () => {
-    counts.push(descriptorCount(self.pid()));
+    counts.push(descriptorCount(own.pid()));
     const last = counts.slice(-4);
-    const hasSpare = quietly(`/proc/${self.pid()}/task/${self.pid()}/children`) !== "";
+    const hasSpare = quietly(`/proc/${own.pid()}/task/${own.pid()}/children`) !== "";
     return hasSpare && last.length === 4 && new Set(last).size === 1;
   });
-  return self;
 }
 
 /** What killed monitors leave; those of a healthy test are gone already. */
@@ -172,8 +176,13 @@ export interface Traces {
   readonly assertGone: (after: string) => Promise<void>;
 }
 
-/** Takes the present state as the one to come back to. */
-export function watchTraces(own: Instance, names: readonly string[], netnsPid: number | "self" = "self"): Traces {
+/** Takes the present state as the one to come back to, once the daemon is at rest. */
+export async function watchTraces(
+  own: Instance,
+  names: readonly string[],
+  netnsPid: number | "self" = "self",
+): Promise<Traces> {
+  await atRest(own);
   const before = traces(own, names, netnsPid);
   const descriptors = descriptorCount(own.pid());
   return {

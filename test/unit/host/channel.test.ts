@@ -192,6 +192,19 @@ test("the end of the other side is told once, and what is sent afterwards goes n
   assert.equal(channel.pending, 0);
 });
 
+test("what the other side sent before it went is read, even by a handler whose answer cannot be sent any more", async (t) => {
+  const { raw, channel, frames, reasons } = ends(t, 1 << 20, (_, own) => own.send(9, bytes("?")));
+  channel.send(1, bytes("not read by the other side: its end comes with an error"));
+  for (const type of [1, 2, 3]) sendMessage(raw, encodeFrame(type, bytes("x")), []);
+  closeFd(raw);
+  await waitFor("the end", () => reasons.length > 0);
+  assert.deepEqual(
+    frames.map((frame) => frame.type),
+    [1, 2, 3],
+  );
+  assert.equal(reasons.length, 1);
+});
+
 test("a slow reader gets everything, in order, with the descriptors that were meant, even if the sender has closed its own", async (t) => {
   const { raw, channel, reasons } = ends(t);
   const mark = marked(t);
