@@ -40,6 +40,9 @@ export function createSessions(engine: Engine, find: FindCommand, idle: () => vo
   };
 }
 
+/** One for all sessions: each of them ends with it, and a stack of its own would cost more than the rest of the end. */
+const clientGone = new IsletError("ISLET_PROTOCOL", "the client has gone");
+
 interface Peer {
   readonly pid: number;
   readonly uid: number;
@@ -86,9 +89,8 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
       }
     },
     closed: () => {
-      const error = new IsletError("ISLET_PROTOCOL", "the client has gone");
-      leave(error);
-      running?.reject(error);
+      leave(clientGone);
+      running?.reject(clientGone);
       relay?.resolve("closed");
       running = null;
       relay = null;
@@ -149,13 +151,18 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
   const perform = async (hello: Hello): Promise<void> => {
     const [stdin = -1, stdout = -1, stderr = -1] = stdio;
     const name = hello.argv[0] ?? "islet";
+    let environment: Readonly<Record<string, string>> | null = null;
     const session: CommandSession = {
       argv: hello.argv,
       caller: {
         uid: peer.uid,
         gid: peer.gid,
         pid: peer.pid,
-        environment: environmentOf(hello.environment),
+        // Most commands never look at it.
+        get environment(): Readonly<Record<string, string>> {
+          environment ??= environmentOf(hello.environment);
+          return environment;
+        },
         cwd: hello.cwd,
       },
       stdio: [stdin, stdout, stderr],

@@ -181,7 +181,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
           kernelMemoryBytes: null,
           swapBytes: null,
         });
-      return Promise.resolve(readUsage(monitor.meta));
+      return Promise.resolve(readUsage(host.arch, monitor.meta));
     },
     async interfaces(id) {
       const monitor = registry.get(id);

@@ -1,51 +1,36 @@
-import { existsSync, readFileSync } from "node:fs";
 import type { ResourceUsage } from "./engine.js";
+import { readKernelFile } from "../host/fd.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
-
-function read(path: string): string | null {
-  // Many hosts lack some of these files: an exception for each would cost more than all that are there.
-  if (!existsSync(path)) return null;
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-}
-
-function number(path: string): bigint | null {
-  const text = read(path);
-  return text !== null && /^\d+\s*$/.test(text) ? BigInt(text.trim()) : null;
-}
+import type { Arch } from "../sys/arch.js";
 
 /** What the payload cgroups account, on whichever version has the controller. */
-export function readUsage(meta: MonitorMeta): ResourceUsage {
+export function readUsage(arch: Arch, meta: MonitorMeta): ResourceUsage {
   const legacy = (controller: string): string | null =>
     meta.cgroups.find((item) => item.controllers.includes(controller))?.path ?? null;
-  const on = (controller: string, file: string): bigint | null => {
+  const on = (controller: string, file: string): string | null => {
     const path = legacy(controller);
-    return path === null ? null : number(`${path}/${file}`);
+    return path === null ? null : readKernelFile(arch, `${path}/${file}`);
   };
-  const unified = meta.unified;
-  const memory =
-    on("memory", "memory.usage_in_bytes") ?? (unified === null ? null : number(`${unified}/memory.current`));
-  const memsw = on("memory", "memory.memsw.usage_in_bytes");
+  const unified = (file: string): string | null =>
+    meta.unified === null ? null : readKernelFile(arch, `${meta.unified}/${file}`);
+  const memory = number(on("memory", "memory.usage_in_bytes")) ?? number(unified("memory.current"));
+  const memsw = number(on("memory", "memory.memsw.usage_in_bytes"));
   return {
-    cpuNanoseconds:
-      on("cpuacct", "cpuacct.usage") ?? (unified === null ? null : cpuOfUnified(read(`${unified}/cpu.stat`))),
-    blkioBytes: blkioTotal(legacy("blkio")) ?? (unified === null ? null : ioOfUnified(read(`${unified}/io.stat`))),
+    cpuNanoseconds: number(on("cpuacct", "cpuacct.usage")) ?? cpuOfUnified(unified("cpu.stat")),
+    blkioBytes: field(on("blkio", "blkio.throttle.io_service_bytes"), "Total") ?? ioOfUnified(unified("io.stat")),
     memoryBytes: memory,
-    kernelMemoryBytes:
-      on("memory", "memory.kmem.usage_in_bytes") ??
-      (unified === null ? null : field(read(`${unified}/memory.stat`), "kernel")),
+    kernelMemoryBytes: number(on("memory", "memory.kmem.usage_in_bytes")) ?? field(unified("memory.stat"), "kernel"),
     swapBytes:
       memsw !== null && memory !== null
         ? memsw > memory
           ? memsw - memory
           : 0n
-        : unified === null
-          ? null
-          : number(`${unified}/memory.swap.current`),
+        : number(unified("memory.swap.current")),
   };
+}
+
+function number(text: string | null): bigint | null {
+  return text !== null && /^\d+\s*$/.test(text) ? BigInt(text.trim()) : null;
 }
 
 function field(text: string | null, name: string): bigint | null {
@@ -56,11 +41,6 @@ function field(text: string | null, name: string): bigint | null {
 function cpuOfUnified(text: string | null): bigint | null {
   const microseconds = field(text, "usage_usec");
   return microseconds === null ? null : microseconds * 1000n;
-}
-
-function blkioTotal(path: string | null): bigint | null {
-  const text = path === null ? null : read(`${path}/blkio.throttle.io_service_bytes`);
-  return field(text, "Total");
 }
 
 function ioOfUnified(text: string | null): bigint | null {

@@ -29,7 +29,10 @@ export interface ChannelHandlers {
 
 export interface Channel {
   readonly fd: number;
-  /** Queued and sent in order; the descriptors stay the caller's, who may close them at once, unless `closeAfter` gives them away. */
+  /**
+   * Queued and sent in order; the descriptors stay the caller's, who may close them at once, unless `closeAfter` gives them away.
+   * Frames without descriptors go out together when the work at hand is done: each send wakes the other side.
+   */
   send(type: number, payload: Uint8Array, fds?: readonly number[], closeAfter?: boolean): void;
   /** The same for a frame that has its head already. */
   sendFrame(frame: Uint8Array, fds: readonly number[]): void;
@@ -53,6 +56,8 @@ interface Outgoing {
 
 const headerSize = 8;
 const maxFds = 16;
+/** Frames up to this much together are copied into one message. */
+const maxTogether = 65536;
 /** A peer that does not read may make us hold this much. */
 const maxPending = 64 * 1024 * 1024;
 
@@ -67,6 +72,7 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
   /** The other side takes no more, but what it sent before it went may still be unread. */
   let deaf = false;
   let wantsOut = false;
+  let scheduled = false;
   let held = new Uint8Array(0);
   /** Place of held[0] in the stream, and the descriptors that came with the frame that begins at `at`. */
   let position = 0;
@@ -75,7 +81,7 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
   const shut = (reason: string): void => {
     if (!open) return;
     open = false;
-    watcher.close();
+    watcher?.close();
     closeFd(fd);
     dropQueue();
     for (const arrival of arrivals) for (const left of arrival.fds) closeFd(left);
@@ -91,6 +97,7 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
 
   const flush = (): void => {
     while (open) {
+      joinFirst(queue);
       const first = queue[0];
       if (first === undefined) break;
       const sent = sendMessage(fd, first.bytes, first.fds);
@@ -115,9 +122,19 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
     const wanted = queue.length > 0;
     if (wanted !== wantsOut) {
       wantsOut = wanted;
-      watcher.update(wanted ? "inout" : "in");
+      watcher?.update(wanted ? "inout" : "in");
     }
     if (!wanted && ending) shut("ended");
+  };
+
+  const flushSoon = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    // Behind the promises that are settled already: a command's last output and its exit status are one message.
+    process.nextTick(() => {
+      scheduled = false;
+      if (open) flush();
+    });
   };
 
   const parse = (): void => {
@@ -163,9 +180,16 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
     }
   };
 
-  const watcher: Watch = watch(fd, "in", (events) => {
-    if ((events & watchOut) !== 0) flush();
-    if (open && (events & (watchIn | watchHangup | watchError)) !== 0) readable();
+  // Most requests are served whole before the event loop turns: those are never watched.
+  let watcher: Watch | null = null;
+  let keepsAlive = true;
+  setImmediate(() => {
+    if (!open) return;
+    watcher = watch(fd, wantsOut ? "inout" : "in", (events) => {
+      if ((events & watchOut) !== 0) flush();
+      if (open && (events & (watchIn | watchHangup | watchError)) !== 0) readable();
+    });
+    if (!keepsAlive) watcher.unref();
   });
 
   const enqueue = (bytes: Uint8Array, fds: readonly number[], closeAfter: boolean): void => {
@@ -181,9 +205,13 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
       shut("the other side does not read");
       return;
     }
+    if (fds.length === 0) {
+      flushSoon();
+      return;
+    }
     flush();
     // It waits behind others: the caller may close its descriptors before they are sent, and their numbers may get another meaning.
-    if (fds.length > 0 && !closeAfter && queue.at(-1) === item) {
+    if (!closeAfter && queue.at(-1) === item) {
       item.fds = fds.map(duplicate);
       item.owned = item.fds;
     }
@@ -216,12 +244,28 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
       shut("closed");
     },
     ref(): void {
-      watcher.ref();
+      keepsAlive = true;
+      watcher?.ref();
     },
     unref(): void {
-      watcher.unref();
+      keepsAlive = false;
+      watcher?.unref();
     },
   };
+}
+
+/** Makes one of the frames at the head of the queue that have no descriptors. */
+function joinFirst(queue: Outgoing[]): void {
+  let count = 0;
+  let size = 0;
+  for (const item of queue) {
+    size += item.bytes.length;
+    if (item.fds.length > 0 || size > maxTogether) break;
+    count += 1;
+  }
+  if (count < 2) return;
+  const together = Buffer.concat(queue.slice(0, count).map((item) => item.bytes));
+  queue.splice(0, count, { bytes: together, fds: [], owned: [] });
 }
 
 /** `held` with more bytes behind it, in the same memory where there is room: a large frame comes in many reads. */

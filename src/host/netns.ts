@@ -11,7 +11,7 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { parseAddresses, parseLinkNames } from "../sys/netlink-parse.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -29,6 +29,9 @@ const DUMP = 0x301;
 const NETNSA_NSID = 1;
 const NETNSA_PID = 2;
 const IFLA_TARGET_NETNSID = 46;
+const IFLA_EXT_MASK = 29;
+/** Leaves the counters out, most of a link's message. */
+const RTEXT_FILTER_SKIP_STATS = 8;
 const IFA_TARGET_NETNSID = 10;
 const SOL_NETLINK = 270;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -39,6 +42,9 @@ export interface NamespaceInterface {
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
 }
+
+/** Kept from one question to the next: to open it takes longer than to ask. */
+let kept: Socket | null = null;
 
 interface Socket {
   readonly fd: number;
@@ -118,37 +124,56 @@ function namespaceId(socket: Socket, pid: number): number | null {
 
 /** Link-local IPv6 addresses are left out, as LXC's tools do. [] when the process is gone or shares our namespace. */
 export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
-  const socket = open(arch);
+  kept ??= open(arch);
+  const socket = kept;
+  let isDrained = false;
   try {
-    const id = namespaceId(socket, pid);
-    if (id === null) return [];
-    const links = parseLinks(
-      ask(
-        socket,
-        netlinkMessage(RTM_NEWLINK_DUMP, DUMP, 3, raw(new Uint8Array(16)), attributeU32(IFLA_TARGET_NETNSID, id)),
-        true,
-      ),
-    ).items;
-    const addresses = parseAddresses(
-      ask(
-        socket,
-        netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)),
-        true,
-      ),
-    ).items;
-    const ifUp = 0x1;
-    return links.map((link) => {
-      const own = addresses
-        .filter((address) => address.index === link.index && address.scope !== 253)
-        .map((address) => address.address);
-      return {
-        name: link.name,
-        up: (link.flags & ifUp) !== 0,
-        ipv4: own.filter((text) => !text.includes(":")),
-        ipv6: own.filter((text) => text.includes(":")),
-      };
-    });
+    const all = dump(socket, pid);
+    isDrained = true;
+    return all;
   } finally {
-    closeFd(socket.fd);
+    // After an error there may be answers left in it that nobody asked for.
+    if (!isDrained) {
+      kept = null;
+      closeFd(socket.fd);
+    }
   }
+}
+
+function dump(socket: Socket, pid: number): readonly NamespaceInterface[] {
+  const id = namespaceId(socket, pid);
+  if (id === null) return [];
+  const links = parseLinkNames(
+    ask(
+      socket,
+      netlinkMessage(
+        RTM_NEWLINK_DUMP,
+        DUMP,
+        3,
+        raw(new Uint8Array(16)),
+        attributeU32(IFLA_TARGET_NETNSID, id),
+        attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+      ),
+      true,
+    ),
+  ).items;
+  const addresses = parseAddresses(
+    ask(
+      socket,
+      netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)),
+      true,
+    ),
+  ).items;
+  const ifUp = 0x1;
+  return links.map((link) => {
+    const own = addresses
+      .filter((address) => address.index === link.index && address.scope !== 253)
+      .map((address) => address.address);
+    return {
+      name: link.name,
+      up: (link.flags & ifUp) !== 0,
+      ipv4: own.filter((text) => !text.includes(":")),
+      ipv6: own.filter((text) => text.includes(":")),
+    };
+  });
 }
