@@ -158,9 +158,8 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
         uid: peer.uid,
         gid: peer.gid,
         pid: peer.pid,
-        // Most commands never look at it.
         get environment(): Readonly<Record<string, string>> {
-          environment ??= environmentOf(hello.environment);
+          environment ??= environmentOf(hello.environment());
           return environment;
         },
         cwd: hello.cwd,

@@ -45,6 +45,11 @@ export interface InterfaceStatus {
   readonly ipv6: readonly string[];
 }
 
+export interface Addresses {
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+}
+
 /** The host's end of a nic, with its byte counts as the host sees them. */
 export interface LinkStatus {
   readonly hostName: string;
@@ -170,6 +175,8 @@ export interface Engine {
   usage(id: ContainerId): Promise<ResourceUsage>;
   /** Interfaces inside, lo among them; [] when not running, or when the container shares the host's network. */
   interfaces(id: ContainerId): Promise<readonly InterfaceStatus[]>;
+  /** What of `interfaces` others can reach it by: nothing of lo, nothing link-local. Asks the kernel for less. */
+  addresses(id: ContainerId): Promise<Addresses>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
   /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
   start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
+import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
 import { planStart } from "../plan/start.js";
@@ -26,7 +27,7 @@ import { openCallerNamespaces, startFacts } from "./facts.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
-import { interfacesOf, linksOf } from "./network-status.js";
+import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
@@ -146,6 +147,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     prepare: () => {
       pool.prepare();
+      prepareQuestions(host.arch);
     },
     close: () => {
       if (sealed !== null) closeFd(sealed);
@@ -188,6 +190,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (monitor === undefined) return [];
       await whenKnown(monitor);
       return monitor.pid === null ? [] : interfacesOf(host.arch, monitor.pid);
+    },
+    async addresses(id) {
+      const monitor = registry.get(id);
+      if (monitor !== undefined) await whenKnown(monitor);
+      return monitor === undefined || monitor.pid === null
+        ? { ipv4: [], ipv6: [] }
+        : addressesOf(host.arch, monitor.pid);
     },
     links: (id) => Promise.resolve(linksOf(registry.get(id)?.meta.links ?? [])),
     start,

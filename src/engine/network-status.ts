@@ -1,12 +1,24 @@
 import { readFileSync } from "node:fs";
 import type { Arch } from "../sys/arch.js";
-import type { InterfaceStatus, LinkStatus } from "./engine.js";
-import { dumpInNamespace } from "../host/netns.js";
+import type { Addresses, InterfaceStatus, LinkStatus } from "./engine.js";
+import { addressesInNamespace, interfacesInNamespace } from "../host/netns.js";
 
 /** Interfaces of a running container, with the addresses that mean something outside it. */
 export function interfacesOf(arch: Arch, pid: number): readonly InterfaceStatus[] {
-  return dumpInNamespace(arch, pid);
+  return interfacesInNamespace(arch, pid);
 }
+
+/** In the order of the interfaces. */
+export function addressesOf(arch: Arch, pid: number): Addresses {
+  const reachable = addressesInNamespace(arch, pid).filter((item) => item.index !== loIndex);
+  return {
+    ipv4: reachable.filter((item) => item.family === "ipv4").map((item) => item.address),
+    ipv6: reachable.filter((item) => item.family === "ipv6").map((item) => item.address),
+  };
+}
+
+/** lo is the first interface of every network namespace. */
+const loIndex = 1;
 
 function counter(link: string, name: string): bigint {
   try {

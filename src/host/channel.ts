@@ -166,7 +166,9 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
         shut("the other side has gone");
         return;
       }
-      held = append(held, chunk.subarray(0, got.bytes));
+      const more = chunk.subarray(0, got.bytes);
+      // The usual case is not copied; parse lets go of it before anybody else reads.
+      held = held.length === 0 && isOneFrame(more) ? more : append(held, more);
       const at = got.fds.length > 0 ? lastFrameStart(held, position) : 0;
       // Descriptors come with the first byte of their frame, so all of one frame come at once.
       const again = got.fds.length > 0 && arrivals.at(-1)?.at === at;
@@ -266,6 +268,11 @@ function joinFirst(queue: Outgoing[]): void {
   if (count < 2) return;
   const together = Buffer.concat(queue.slice(0, count).map((item) => item.bytes));
   queue.splice(0, count, { bytes: together, fds: [], owned: [] });
+}
+
+function isOneFrame(bytes: Uint8Array): boolean {
+  if (bytes.length < headerSize) return false;
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) + headerSize === bytes.length;
 }
 
 /** `held` with more bytes behind it, in the same memory where there is room: a large frame comes in many reads. */

@@ -11,7 +11,7 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { parseAddresses, parseLinkNames } from "../sys/netlink-parse.js";
+import { type AddressInfo, parseAddresses, parseLinkNames } from "../sys/netlink-parse.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -33,6 +33,8 @@ const IFLA_EXT_MASK = 29;
 /** Leaves the counters out, most of a link's message. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 const IFA_TARGET_NETNSID = 10;
+const RT_SCOPE_LINK = 253;
+const IFF_UP = 0x1;
 const SOL_NETLINK = 270;
 const NETLINK_GET_STRICT_CHK = 12;
 
@@ -122,15 +124,21 @@ function namespaceId(socket: Socket, pid: number): number | null {
   return null;
 }
 
-/** Link-local IPv6 addresses are left out, as LXC's tools do. [] when the process is gone or shares our namespace. */
-export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
+/** Opens what every question needs. */
+export function prepareQuestions(arch: Arch): void {
+  kept ??= open(arch);
+}
+
+/** Asks in the namespace of a process; `none` when it is gone or shares our namespace. */
+function inNamespace<T>(arch: Arch, pid: number, none: T, question: (socket: Socket, id: number) => T): T {
   kept ??= open(arch);
   const socket = kept;
   let isDrained = false;
   try {
-    const all = dump(socket, pid);
+    const id = namespaceId(socket, pid);
+    const answer = id === null ? none : question(socket, id);
     isDrained = true;
-    return all;
+    return answer;
   } finally {
     // After an error there may be answers left in it that nobody asked for.
     if (!isDrained) {
@@ -140,40 +148,38 @@ export function dumpInNamespace(arch: Arch, pid: number): readonly NamespaceInte
   }
 }
 
-function dump(socket: Socket, pid: number): readonly NamespaceInterface[] {
-  const id = namespaceId(socket, pid);
-  if (id === null) return [];
-  const links = parseLinkNames(
-    ask(
-      socket,
-      netlinkMessage(
-        RTM_NEWLINK_DUMP,
-        DUMP,
-        3,
-        raw(new Uint8Array(16)),
-        attributeU32(IFLA_TARGET_NETNSID, id),
-        attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
-      ),
-      true,
-    ),
-  ).items;
-  const addresses = parseAddresses(
-    ask(
-      socket,
-      netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id)),
-      true,
-    ),
-  ).items;
-  const ifUp = 0x1;
-  return links.map((link) => {
-    const own = addresses
-      .filter((address) => address.index === link.index && address.scope !== 253)
-      .map((address) => address.address);
-    return {
-      name: link.name,
-      up: (link.flags & ifUp) !== 0,
-      ipv4: own.filter((text) => !text.includes(":")),
-      ipv6: own.filter((text) => text.includes(":")),
-    };
+/** Link-local IPv6 addresses are left out, as LXC's tools do. */
+function dumpAddresses(socket: Socket, id: number): readonly AddressInfo[] {
+  const request = netlinkMessage(RTM_GETADDR, DUMP, 4, raw(new Uint8Array(8)), attributeU32(IFA_TARGET_NETNSID, id));
+  return parseAddresses(ask(socket, request, true)).items.filter(
+    ({ family, scope }) => family === "ipv4" || scope !== RT_SCOPE_LINK,
+  );
+}
+
+export function addressesInNamespace(arch: Arch, pid: number): readonly AddressInfo[] {
+  return inNamespace(arch, pid, [], dumpAddresses);
+}
+
+export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
+  return inNamespace(arch, pid, [], (socket, id) => {
+    const request = netlinkMessage(
+      RTM_NEWLINK_DUMP,
+      DUMP,
+      3,
+      raw(new Uint8Array(16)),
+      attributeU32(IFLA_TARGET_NETNSID, id),
+      attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+    );
+    const links = parseLinkNames(ask(socket, request, true)).items;
+    const addresses = dumpAddresses(socket, id);
+    return links.map((link) => {
+      const own = addresses.filter((address) => address.index === link.index);
+      return {
+        name: link.name,
+        up: (link.flags & IFF_UP) !== 0,
+        ipv4: own.filter((item) => item.family === "ipv4").map((item) => item.address),
+        ipv6: own.filter((item) => item.family === "ipv6").map((item) => item.address),
+      };
+    });
   });
 }

@@ -33,7 +33,6 @@ export const monitorFrames = {
 } as const;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /** Appends fields in order; little-endian. */
 export interface Writer {
@@ -93,6 +92,8 @@ export interface Reader {
   u64(): bigint;
   text(): string;
   texts(): readonly string[];
+  /** Steps over a list, whose strings are made when they are asked for. */
+  textsLater(): () => readonly string[];
   rest(): Uint8Array;
 }
 
@@ -100,7 +101,7 @@ export interface Reader {
 const maxItems = 65536;
 
 export function reader(payload: Uint8Array): Reader {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   let at = 0;
   const take = (size: number): number => {
     if (at + size > payload.length) throw new IsletError("ISLET_PROTOCOL", "a frame is too short");
@@ -109,14 +110,14 @@ export function reader(payload: Uint8Array): Reader {
     return from;
   };
   const self: Reader = {
-    u16: () => view.getUint16(take(2), true),
-    u32: () => view.getUint32(take(4), true),
-    i32: () => view.getInt32(take(4), true),
-    u64: () => view.getBigUint64(take(8), true),
+    u16: () => view.readUInt16LE(take(2)),
+    u32: () => view.readUInt32LE(take(4)),
+    i32: () => view.readInt32LE(take(4)),
+    u64: () => view.readBigUInt64LE(take(8)),
     text(): string {
       const length = self.u32();
       const from = take(length);
-      return decoder.decode(payload.subarray(from, from + length));
+      return view.toString("utf8", from, from + length);
     },
     texts(): readonly string[] {
       const count = self.u32();
@@ -124,6 +125,14 @@ export function reader(payload: Uint8Array): Reader {
       const out: string[] = [];
       for (let index = 0; index < count; index += 1) out.push(self.text());
       return out;
+    },
+    textsLater(): () => readonly string[] {
+      const from = at;
+      const count = self.u32();
+      if (count > maxItems) throw new IsletError("ISLET_PROTOCOL", "a list in a frame is too long");
+      for (let index = 0; index < count; index += 1) take(self.u32());
+      const list = payload.subarray(from, at);
+      return () => reader(list).texts();
     },
     rest: () => payload.subarray(at),
   };
@@ -138,7 +147,8 @@ export interface Hello {
   readonly umask: number;
   readonly cwd: string;
   readonly argv: readonly string[];
-  readonly environment: readonly string[];
+  /** Most commands never look at it. */
+  readonly environment: () => readonly string[];
 }
 
 export function decodeHello(payload: Uint8Array): Hello {
@@ -150,7 +160,7 @@ export function decodeHello(payload: Uint8Array): Hello {
   const umask = from.u32();
   const cwd = from.text();
   const argv = from.texts();
-  const environment = from.texts();
+  const environment = from.textsLater();
   return {
     version,
     terminals: [(ttys & 1) !== 0, (ttys & 2) !== 0, (ttys & 4) !== 0],

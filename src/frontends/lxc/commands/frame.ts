@@ -119,7 +119,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       return 1;
     };
 
-    const parsed = parseOptions(table, session.argv.slice(1), posixly(caller));
+    const parsed = parseOptions(table, session.argv.slice(1), () => posixly(caller));
     if (parsed.kind === "problem") {
       session.write(2, `${tool}: ${parsed.text}\n${helpText(table)}`);
       return 1;

@@ -78,7 +78,7 @@ function findLong(
 export function parseOptions(
   table: Pick<CommandTable, "options" | "operands" | "named">,
   argv: readonly string[],
-  posixlyCorrect = false,
+  posixlyCorrect: () => boolean = () => false,
 ): ParseResult {
   const given: (readonly [string, string])[] = [];
   const operands: string[] = [];
@@ -95,7 +95,7 @@ export function parseOptions(
     if (word === "--") break;
     if (word === "-" || !word.startsWith("-")) {
       operands.push(word);
-      if (posixlyCorrect || commandStarted()) break;
+      if (posixlyCorrect() || commandStarted()) break;
       continue;
     }
     if (word.startsWith("--")) {

@@ -1,6 +1,5 @@
 import type { Command, ContainerStatus, LinkStatus, ResourceUsage } from "../../../engine/engine.js";
 import { IsletError } from "../../../base/errors.js";
-import { allAddresses } from "./addresses.js";
 import { containerConfig } from "./container-config.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
@@ -175,14 +174,15 @@ async function body(call: Call): Promise<number> {
     throw new IsletError("ISLET_NOT_FOUND", `${id.name} doesn't exist`);
   }
 
-  const [interfaces, usage, links] = await Promise.all([
-    running && selection.ips ? engine.interfaces(id) : [],
+  const [addresses, usage, links] = await Promise.all([
+    running && selection.ips ? engine.addresses(id) : { ipv4: [], ipv6: [] },
     running && selection.stats ? engine.usage(id) : null,
     running && selection.stats ? engine.links(id) : [],
   ]);
   const info: Info = {
     status,
-    addresses: allAddresses(interfaces),
+    // As getifaddrs(3) tells them.
+    addresses: [...addresses.ipv4, ...addresses.ipv6],
     usage,
     links,
     values: keys.map((key) => [key, config?.item(key) ?? null]),

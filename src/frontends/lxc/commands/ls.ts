@@ -2,13 +2,13 @@ import type {
   Command,
   ContainerId,
   ContainerStatus,
+  Addresses,
   InterfaceStatus,
   ResourceUsage,
   State,
 } from "../../../engine/engine.js";
 import { IsletError } from "../../../base/errors.js";
 import { showFault } from "../../../base/source.js";
-import { ipv4Addresses, ipv6Addresses } from "./addresses.js";
 import { compileEre } from "./ere.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
@@ -135,13 +135,15 @@ export function nameRows(names: readonly string[], width: number): string {
 }
 
 interface Needs {
-  readonly network: boolean;
+  readonly interfaces: boolean;
+  readonly addresses: boolean;
   readonly usage: boolean;
 }
 
 function neededFor(shown: readonly Column[]): Needs {
   return {
-    network: shown.includes("INTERFACE") || shown.includes("IPV4") || shown.includes("IPV6"),
+    interfaces: shown.includes("INTERFACE"),
+    addresses: shown.includes("IPV4") || shown.includes("IPV6"),
     usage: shown.includes("RAM") || shown.includes("SWAP"),
   };
 }
@@ -188,10 +190,13 @@ async function entryOf(
   const groups = groupsOf(config);
   if (!wantedGroups.every((group) => groups.includes(group))) return null;
   const isRunning = status.state !== "STOPPED";
-  const [network, usage]: [readonly InterfaceStatus[], ResourceUsage | null] = await Promise.all([
-    isRunning && needs.network ? call.engine.interfaces(status) : [],
-    isRunning && needs.usage ? call.engine.usage(status) : null,
-  ]);
+  const none: Addresses = { ipv4: [], ipv6: [] };
+  const [interfaces, addresses, usage]: [readonly InterfaceStatus[], Addresses, ResourceUsage | null] =
+    await Promise.all([
+      isRunning && needs.interfaces ? call.engine.interfaces(status) : [],
+      isRunning && needs.addresses ? call.engine.addresses(status) : none,
+      isRunning && needs.usage ? call.engine.usage(status) : null,
+    ]);
   return {
     name: status.name,
     state: status.state,
@@ -200,9 +205,9 @@ async function entryOf(
     swapBytes: usage?.swapBytes ?? null,
     autostart: config?.item("lxc.start.auto") === "1",
     groups,
-    interfaces: network.map((nic) => nic.name).sort(),
-    ipv4: ipv4Addresses(network),
-    ipv6: ipv6Addresses(network),
+    interfaces: interfaces.map((nic) => nic.name).sort(),
+    ipv4: addresses.ipv4,
+    ipv6: addresses.ipv6,
     unprivileged: (config?.item("lxc.idmap") ?? "") !== "",
   };
 }

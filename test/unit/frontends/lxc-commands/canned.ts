@@ -71,6 +71,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     active: () => Promise.resolve(running),
     usage: notCanned,
     interfaces: () => Promise.resolve([]),
+    addresses: () => Promise.resolve({ ipv4: [], ipv6: [] }),
     links: () => Promise.resolve([]),
     start: notCanned,
     execute: notCanned,

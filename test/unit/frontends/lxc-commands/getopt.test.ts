@@ -21,7 +21,7 @@ const table: Pick<CommandTable, "options" | "operands" | "named"> = {
 const withCommand = { ...table, operands: "command" as const };
 
 function parsed(argv: readonly string[], used = table, posixly = false): ParsedOptions {
-  const result = parseOptions(used, argv, posixly);
+  const result = parseOptions(used, argv, () => posixly);
   assert.ok(result.kind === "parsed", result.kind === "problem" ? result.text : "");
   return result.options;
 }

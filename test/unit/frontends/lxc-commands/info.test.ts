@@ -16,11 +16,7 @@ const usage: Partial<Engine> = {
 };
 const network: Partial<Engine> = {
   ...usage,
-  interfaces: () =>
-    Promise.resolve([
-      { name: "eth0", up: true, ipv4: ["10.0.3.17"], ipv6: ["fe80::1", "fd00::2"] },
-      { name: "eth1", up: true, ipv4: ["10.1.0.2"], ipv6: [] },
-    ]),
+  addresses: () => Promise.resolve({ ipv4: ["10.0.3.17", "10.1.0.2"], ipv6: ["fd00::2"] }),
   links: () => Promise.resolve([{ hostName: "veth1001_eu3M", txBytes: 2048n, rxBytes: 1000n }]),
 };
 const running = [runningContainer("t-b")];
