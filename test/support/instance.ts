@@ -23,6 +23,8 @@ export interface Instance {
 export interface InstanceOptions {
   /** A process whose network namespace the daemon shall live in. */
   readonly netnsPid?: number;
+  /** The same of its mount namespace. */
+  readonly mntnsPid?: number;
   /** Of the daemon itself; a daemon that a client starts never gets any of the caller's. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -36,19 +38,22 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
   mkdirSync(storePath);
   const env = { PATH: process.env["PATH"] ?? "", ...options.env, ISLET_RUNTIME_DIR: runtimeDir };
   const node = [process.execPath, join(root, "dist/src/daemon/main.js")];
-  const [program = "", ...args] =
-    options.netnsPid === undefined ? node : ["nsenter", `--net=/proc/${options.netnsPid}/ns/net`, "--", ...node];
+  const enter = [
+    ...(options.netnsPid === undefined ? [] : [`--net=/proc/${options.netnsPid}/ns/net`]),
+    ...(options.mntnsPid === undefined ? [] : [`--mount=/proc/${options.mntnsPid}/ns/mnt`]),
+  ];
+  const within = (argv: readonly string[]): readonly string[] =>
+    enter.length === 0 ? argv : ["nsenter", ...enter, "--", ...argv];
+  const [program = "", ...args] = within(node);
   const daemon = spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });
   const pidFile = join(runtimeDir, "daemon.pid");
   const withEnv = (given: CommandOptions = {}): CommandOptions => ({
     ...given,
     env: { ...given.env, ISLET_RUNTIME_DIR: runtimeDir },
   });
-  // A start is made where its caller is: the commands go to the daemon's namespace as well.
+  // A start is made where its caller is: the commands go to the daemon's namespaces as well.
   const there = ([name = "", ...words]: readonly string[]): readonly string[] =>
-    options.netnsPid === undefined
-      ? [name, ...words]
-      : ["nsenter", `--net=/proc/${options.netnsPid}/ns/net`, "--", programOf(name), ...words];
+    enter.length === 0 ? [name, ...words] : within([programOf(name), ...words]);
   const self: Instance = {
     runtimeDir,
     store: { path: storePath, at: (name) => ["-P", storePath, "-n", name] },
