@@ -31,7 +31,7 @@ describe("cgroups", () => {
     });
     it("hold what attached processes leave behind, which ends with the container", async () => {
       await guest.sh("sleep 12345 > /dev/null 2>&1 &");
-      const pids = read("/sys/fs/cgroup/unified/lxc.payload.plain/cgroup.procs").split("\n");
+      const pids = read(`${cgroupMounts()[0]}/lxc.payload.plain/cgroup.procs`).split("\n");
       assert.ok(pids.length >= 2);
       await guest.kill();
       for (const pid of pids) assert.ok(!existsSync(`/proc/${pid}`), pid);

@@ -40,9 +40,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   "cgroup2-controllers": {
     has: () => {
       const at = /^(?:\S+ ){4}(\S+) .* - cgroup2 /m.exec(mountinfo())?.[1];
-      return at !== undefined && readFileSync(`${at}/cgroup.controllers`, "utf8").trim() !== "";
+      if (at === undefined) return false;
+      const controllers = readFileSync(`${at}/cgroup.controllers`, "utf8").trim().split(" ");
+      return ["memory", "pids"].every((name) => controllers.includes(name));
     },
-    lacking: "the cgroup v2 hierarchy has no controllers",
+    lacking: "the cgroup v2 hierarchy does not have the memory and pids controllers",
   },
   veth: {
     has: () => succeeds("unshare", "-n", "ip", "link", "add", "islt-a", "type", "veth", "peer", "name", "islt-b"),
