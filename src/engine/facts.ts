@@ -7,6 +7,7 @@ import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type StartF
 import { namespaceKinds } from "../spec/namespace.js";
 import { monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
+import { mapText } from "../plan/idmap.js";
 import type { StartOptions } from "./engine.js";
 
 /** What this one start needs to know beside the host: gathered as late as possible. */
@@ -16,11 +17,13 @@ export function startFacts(
   options: StartOptions,
   pidOf: (container: string) => number | null,
 ): StartFacts {
+  const shared = sharedPids(spec, pidOf);
+  checkSharedMap(spec, shared);
   return {
     environment: options.caller.environment,
     cgroupSuffix: freeSuffix(spec, host),
     random: randomBytes(32).toString("hex"),
-    sharedPids: sharedPids(spec, pidOf),
+    sharedPids: shared,
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),
     callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
@@ -71,6 +74,30 @@ function sharedPids(
     if (pid !== null) out[choice.with.container] = pid;
   }
   return out;
+}
+
+/** The root file system and the devices are given to the ids of lxc.idmap: they must be those of the namespace. */
+function checkSharedMap(spec: ContainerSpec, shared: Readonly<Record<string, number>>): void {
+  const { user } = spec.namespaces;
+  if (user.kind !== "share") return;
+  const whose = "pid" in user.with ? String(user.with.pid) : user.with.container;
+  const pid = "pid" in user.with ? user.with.pid : shared[whose];
+  // Who is not there is named when the namespace is opened.
+  if (pid === undefined || !existsSync(`/proc/${pid}`)) return;
+  const words = (text: string): string => text.trim().split(/\s+/).join(" ");
+  const same = (["uid", "gid"] as const).every(
+    (type) => words(readFileSync(`/proc/${pid}/${type}_map`, "utf8")) === words(mapText(spec.idmap, type)),
+  );
+  if (!same) {
+    throw new IsletError(
+      "ISLET_BAD_CONFIG",
+      `lxc.idmap is not that of ${whose}, whose user namespace is to be shared`,
+      {
+        at: user.at,
+        hint: "give both containers the same lxc.idmap lines, in the same order",
+      },
+    );
+  }
 }
 
 /** The kinds in which the caller is elsewhere than the daemon, where that matters to the container. */

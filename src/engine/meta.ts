@@ -6,6 +6,7 @@ import type { HostFacts, StartFacts } from "../spec/host.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { payloadPaths } from "../plan/cgroup.js";
+import { isMapped } from "../plan/context.js";
 
 /** Of these the container has its monitor's, which need not be those of whoever attaches. */
 const keptButJoined: readonly NamespaceKind[] = ["net", "uts", "ipc"];
@@ -19,7 +20,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
         (spec.namespaces[kind].kind !== "keep" || keptButJoined.includes(kind)) &&
         (kind !== "cgroup" || host.namespaces.includes("cgroup")),
     ),
-    userNamespace: spec.namespaces.user.kind === "new",
+    userNamespace: isMapped(spec),
     capabilities: spec.security.capabilities,
     noNewPrivileges: spec.security.noNewPrivileges,
     seccomp:

@@ -44,8 +44,17 @@ export interface StartSlots {
   readonly hookOutput: Slot | null;
 }
 
+/** Is the container's root another than the host's: in a user namespace of its own, or in one it shares? */
 export function hasUserNamespace(context: StartContext): boolean {
-  return context.spec.namespaces.user.kind === "new";
+  return isMapped(context.spec);
+}
+
+export function isMapped(spec: ContainerSpec): boolean {
+  return spec.namespaces.user.kind !== "keep";
+}
+
+export function sharesUserNamespace(context: StartContext): boolean {
+  return context.spec.namespaces.user.kind === "share";
 }
 
 /** LXC's root for a container's own runtime and store directories. */

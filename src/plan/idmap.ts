@@ -2,7 +2,7 @@ import { type Block, buffer, call, cwdFd, data, format, imm, slot } from "../pro
 import { close, openat, writeText } from "../program/calls.js";
 import { O_WRONLY } from "../sys/flags.js";
 import type { IdMapEntry } from "../spec/idmap.js";
-import type { StartContext } from "./context.js";
+import { type StartContext, sharesUserNamespace } from "./context.js";
 
 /** The text of /proc/PID/uid_map or gid_map (user_namespaces(7)). */
 export function mapText(map: readonly IdMapEntry[], type: "uid" | "gid"): string {
@@ -12,10 +12,10 @@ export function mapText(map: readonly IdMapEntry[], type: "uid" | "gid"): string
     .join("");
 }
 
-/** The monitor writes the maps of the child's user namespace, which waits for it. */
+/** The monitor writes the maps of the child's user namespace, which waits for it. A shared one has its maps. */
 export function mapIds(context: StartContext, child: Block): void {
   const { monitor, build, slots, spec } = context;
-  for (const type of ["uid", "gid"] as const) {
+  for (const type of sharesUserNamespace(context) ? [] : (["uid", "gid"] as const)) {
     const text = mapText(spec.idmap, type);
     if (text === "") continue;
     const path = buffer(build, 40, `"/proc/PID/${type}_map"`);

@@ -14,7 +14,7 @@ import {
   CLONE_NEWUTS,
 } from "../sys/flags.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
-import { type StartContext, hasUserNamespace } from "./context.js";
+import { type StartContext, hasUserNamespace, sharesUserNamespace } from "./context.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { O_RDONLY } from "../sys/flags.js";
 
@@ -56,17 +56,11 @@ export function newNamespaceFlags(context: StartContext): bigint {
  * or from the other container.
  */
 export function refuseUnsafeNamespaces(spec: ContainerSpec): void {
-  const { mount, user } = spec.namespaces;
+  const { mount } = spec.namespaces;
   if (mount.kind !== "new") {
     throw new IsletError("ISLET_BAD_CONFIG", "a container needs a mount namespace of its own", {
       at: mount.at,
       hint: "name mnt in lxc.namespace.clone, and neither keep nor share it",
-    });
-  }
-  if (user.kind === "share") {
-    throw new IsletError("ISLET_UNSUPPORTED", "sharing the user namespace of another container is not available yet", {
-      at: user.at,
-      hint: "give both containers the same lxc.idmap",
     });
   }
 }
@@ -130,7 +124,7 @@ export interface SharedWays {
 export function hopIntoShared(context: StartContext): SharedWays {
   const { monitor, build } = context;
   const cgroup = openShared(context, monitor, "cgroup");
-  const ways = hopKinds(context).map((kind) => {
+  const ways = (sharesUserNamespace(context) ? [] : hopKinds(context)).map((kind) => {
     const own = slot(build, `own.${kind}`);
     const there = openShared(context, monitor, kind);
     openat(monitor, cwdFd, `/proc/self/ns/${namespaceFile[kind]}`, O_RDONLY, own, {
@@ -148,6 +142,17 @@ export function hopIntoShared(context: StartContext): SharedWays {
       if (cgroup !== null) close(monitor, cgroup, "close the shared cgroup namespace");
     },
   };
+}
+
+/**
+ * What only a process of the shared user namespace can make, the container's other namespaces, is made by this one: it goes there, after it
+ * has entered what belongs to others.
+ */
+export function guideIntoShared(context: StartContext, guide: Block): void {
+  for (const kind of [...hopKinds(context), "user"] as const) {
+    const fd = openShared(context, guide, kind);
+    if (fd !== null) enter(guide, fd, kind, `enter the shared ${kind} namespace`);
+  }
 }
 
 /** The child enters the shared namespaces that the monitor did not take it to. */

@@ -31,6 +31,7 @@ import { EINVAL, ENOENT, ESRCH } from "../sys/errno.js";
 import {
   CLONE_INTO_CGROUP,
   CLONE_NEWNS,
+  CLONE_PARENT,
   CLONE_PIDFD,
   O_CREAT,
   O_RDONLY,
@@ -65,9 +66,10 @@ import {
   type ConsoleSlots,
   type InsideTerminals,
 } from "./console.js";
-import { type StartContext, containerDirectory, hasUserNamespace, rootOwner } from "./context.js";
+import { type StartContext, containerDirectory, hasUserNamespace, rootOwner, sharesUserNamespace } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
+import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
@@ -343,15 +345,31 @@ function cloneChild(
   const timeReturn = enterTimeNamespace(context);
   const shared = hopIntoShared(context);
   const room = buffer(build, 8, slots.pidfd.name);
-  const flags = newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP);
-  const args = cloneArguments(monitor, flags, signalChild, room, unifiedFd);
+  const parent = sharesUserNamespace(context) ? beginGuide(context, unifiedFd) : null;
+  const args =
+    parent === null
+      ? cloneArguments(
+          monitor,
+          newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP),
+          signalChild,
+          room,
+          unifiedFd,
+        )
+      : // In the cgroup is the guide already; the signal of the end is the guide's, too.
+        cloneArguments(
+          parent.block,
+          newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | BigInt(CLONE_PARENT),
+          0,
+          room,
+          null,
+        );
   const holder: { terminals: InsideTerminals; late: (() => void)[] } = {
     terminals: { stdio: null, masters: [] },
     late: [],
   };
   // The child's section is written while the monitor's stands right after clone3: what the host's side does for it in between goes there.
   clone(
-    monitor,
+    parent?.block ?? monitor,
     "init",
     args,
     {
@@ -364,7 +382,8 @@ function cloneChild(
       },
     },
     (child) => {
-      load(monitor, slots.pidfd, room, 4, "take its pidfd");
+      load(parent?.block ?? monitor, slots.pidfd, room, 4, "take its pidfd");
+      parent?.finish();
       tell(monitor, tells.pid, "pid", slots.pid, "the monitor knows its pid");
       tell(monitor, tells.mainProcess, "main_process", slots.pidfd, "the monitor watches it");
       defer(monitor, "end the main process", "end the main process", (undo) => {

@@ -13,5 +13,5 @@ export type NamespaceChoice =
       readonly at: Source | null;
     };
 
-/** What becomes of every namespace. `user` is `new` exactly if there is an idmap. */
+/** What becomes of every namespace. `user` is `new` or `share` exactly if there is an idmap. */
 export type NamespaceSpec = Readonly<Record<NamespaceKind, NamespaceChoice>>;

@@ -117,3 +117,23 @@ ${hooks.map((kind) => `lxc.hook.${kind} = /bin/true\n`).join("")}`,
     net.pid,
   );
 });
+
+test("in a shared user namespace a failing guide leaves nothing either", async (t) => {
+  if (lacks(t, "userns")) return;
+  const own = await instance(t, { env: { ISLET_TEST: "1" } });
+  const map = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n";
+  busybox(own.store, "islt-donor", map);
+  busybox(
+    own.store,
+    "islt-fault",
+    `${map}lxc.namespace.share.user = islt-donor\nlxc.namespace.share.net = islt-donor\nlxc.net =`,
+  );
+  await own.ok(["lxc-start", ...own.store.at("islt-donor")]);
+  await failEvery(
+    t,
+    own,
+    "islt-fault",
+    ({ process, note, operation }) =>
+      (process === "guide" || note.includes("guide")) && !arithmetic.includes(operation),
+  );
+});

@@ -16,6 +16,14 @@ const of = (pid: number, kind: Kind): string => readlinkSync(`/proc/${pid}/ns/${
 
 const map = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n";
 
+/** The process that watches a container, from its title. */
+async function monitorOf(guest: Guest): Promise<number> {
+  const title = `[lxc monitor] ${guest.at[1] ?? ""} ${guest.name}`;
+  const pids = (await ok(["pgrep", "-fx", title.replace(/[[\]]/g, "\\$&")])).trim().split("\n");
+  assert.equal(pids.length, 1, pids.join(" "));
+  return Number(pids[0]);
+}
+
 describe("namespaces", () => {
   const { define, started, store } = guests();
 
@@ -167,6 +175,71 @@ describe("namespaces", () => {
         await define("orphan", "lxc.net =\nlxc.namespace.share.ipc = nobody").refuses(),
         /nobody.*ipc.*not running/,
       );
+    });
+  });
+
+  describe("a user namespace shared with a running container", () => {
+    let donor: Guest;
+    before(async () => {
+      donor = await started("mappeddonor", map);
+    });
+    const sharing = (name: string, more = ""): Guest =>
+      define(name, `${map}lxc.namespace.share.user = mappeddonor\n${more}`);
+
+    it("the container is root in it, with everything else of its own", async (t) => {
+      if (lacks(t, "userns")) return;
+      const guest = sharing("sameuser");
+      await ok(["chown", "-hR", "100000:100000", guest.rootfs]);
+      await guest.start();
+      const [pid, other] = [await guest.pid(), await donor.pid()];
+      assert.equal(of(pid, "user"), of(other, "user"));
+      for (const kind of ["mnt", "pid", "uts", "ipc", "net", "cgroup"] as const)
+        assert.notEqual(of(pid, kind), of(other, kind), kind);
+      assert.equal(await guest.sh("id -u; stat -c %u /; touch /root/x && stat -c %u /root/x"), "0\n0\n0");
+      assert.match(readFileSync(`/proc/${pid}/status`, "utf8"), /^Uid:\t100000\t100000\t100000\t100000$/m);
+      assert.equal(await guest.sh("readlink /proc/self/ns/user"), of(other, "user"));
+      assert.equal(
+        readFileSync(`/proc/${pid}/status`, "utf8").match(/^PPid:\t(\d+)$/m)?.[1],
+        String(await monitorOf(guest)),
+      );
+      await guest.kill();
+      assert.equal(await donor.state(), "RUNNING");
+    });
+    it("with further namespaces of the same container", async (t) => {
+      if (lacks(t, "userns")) return;
+      const kinds = ["net", "ipc", "uts", "pid"] as const;
+      const guest = sharing(
+        "sameall",
+        `lxc.rootfs.options = idmap=container\nlxc.init.cmd = /bin/sleep 3600\nlxc.net =\nlxc.uts.name =\n${kinds.map((kind) => `lxc.namespace.share.${kind} = mappeddonor\n`).join("")}`,
+      );
+      await guest.start();
+      const [pid, other] = [await guest.pid(), await donor.pid()];
+      for (const kind of [...kinds, "user"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
+      assert.match(await donor.sh("ps -o comm"), /^sleep$/m);
+      assert.equal(await guest.sh("stat -c %u /"), "0");
+      await guest.kill();
+    });
+    it("runs again after a reboot", async (t) => {
+      if (lacks(t, "userns")) return;
+      const guest = sharing("sameagain");
+      await guest.start();
+      const first = await guest.pid();
+      await guest.try("reboot -f");
+      await waitFor("another init", async () => {
+        const pid = await guest.pid();
+        return pid > 0 && pid !== first;
+      });
+      assert.equal(of(await guest.pid(), "user"), of(await donor.pid(), "user"));
+      await guest.kill();
+    });
+    it("another map than that container's is an error that says so", async (t) => {
+      if (lacks(t, "userns")) return;
+      const other = "lxc.idmap = u 0 200000 65536\nlxc.idmap = g 0 200000 65536\n";
+      assert.match(
+        await define("othermap", `${other}lxc.namespace.share.user = mappeddonor`).refuses(),
+        /config:\d+ lxc\.namespace\.share\.user.*same lxc\.idmap/,
+      );
+      assert.match(await define("nomap", "lxc.namespace.share.user = mappeddonor").refuses(), /same lxc\.idmap/);
     });
   });
 
