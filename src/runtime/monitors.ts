@@ -4,7 +4,7 @@ import { IsletError } from "../base/errors.js";
 import { type State, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
-import { closeFd, spawn } from "../host/addon.js";
+import { closeFd, spawn, syscall } from "../host/addon.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
 import {
@@ -17,6 +17,10 @@ import {
   monitorFrames,
   writer,
 } from "../host/protocol.js";
+
+/** On every architecture (pidfd_send_signal(2)). */
+const pidfdSendSignal = 424;
+const SIGKILL = 9;
 
 const maxFrame = 8 * 1024 * 1024;
 
@@ -246,6 +250,7 @@ export function openMonitor(
       for (const unwanted of frame.fds) closeFd(unwanted);
     },
     closed: () => {
+      killOrphan(monitor);
       forgetMain(monitor);
       monitor.state = "STOPPED";
       monitor.ended = true;
@@ -280,6 +285,15 @@ export function removeDeadSocket(arch: Arch, path: string): void {
 
 /** States in which the main process is gone: after a reboot there is another. */
 const endings: ReadonlySet<State> = new Set<State>(["STOPPING", "STOPPED", "ABORTING", "STARTING"]);
+
+/**
+ * A monitor that was killed takes its guest along by PR_SET_PDEATHSIG, but a change of AppArmor's profile at the guest's exec clears that
+ * (prctl(2), AT_SECURE): then this does it.
+ */
+function killOrphan(monitor: Monitor): void {
+  if (monitor.pidfd === null || endings.has(monitor.state)) return;
+  syscall(pidfdSendSignal, [monitor.pidfd, SIGKILL, 0, 0]);
+}
 
 function forgetMain(monitor: Monitor): void {
   if (monitor.pidfd !== null) closeFd(monitor.pidfd);
