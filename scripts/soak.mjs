@@ -93,7 +93,7 @@ const soak = async () => {
       const config = join(store, name, "config");
       const kept = readFileSync(config, "utf8")
         .split("\n")
-        .filter((line) => !/^lxc\.net/.test(line));
+        .filter((line) => !line.startsWith("lxc.net"));
       writeFileSync(config, `${kept.join("\n")}\nlxc.net.0.type = empty\n`);
       containers.push({ name, pid: null });
     }
@@ -175,7 +175,9 @@ const soak = async () => {
     };
     const workers = 4;
     await Promise.all([
-      ...Array.from({ length: workers }, (_, index) => worker(containers.filter((__, at) => at % workers === index))),
+      ...Array.from({ length: workers }, (_, index) =>
+        worker(containers.filter((__, place) => place % workers === index)),
+      ),
       killer(),
     ]);
     for (const container of containers) await actions.check(container);
@@ -186,7 +188,8 @@ const soak = async () => {
   }
   const left = differences(before, picture(), { marks: ["islt-soak"], shared: values.shared });
   for (const line of left) problem(`left behind: ${line}`);
-  for (const [what, times] of [...tally].sort()) console.log(`${String(times).padStart(8)}  ${what}`);
+  for (const [what, times] of [...tally].toSorted((a, b) => (a[0] < b[0] ? -1 : 1)))
+    console.log(`${String(times).padStart(8)}  ${what}`);
   console.log(problems.length === 0 ? "soak: nothing was lost" : `soak: ${problems.length} problems`);
   return problems.length === 0 ? 0 : 1;
 };
