@@ -131,6 +131,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
     });
   };
 
+  const setFrozen = async (id: ContainerId, frozen: boolean): Promise<void> => {
+    const monitor = started(registry, id);
+    if (monitor.doomed) throw notRunning(id.name);
+    await freezeContainer(host.arch, monitor, frozen, registry.events.changed);
+  };
+
   const engine: LocalEngine = {
     registry,
     rediscover: () => registry.rediscover(),
@@ -211,7 +217,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         json: { arch: program.arch, operations: programJson(program) },
       });
     },
-    stop: (id, wanted) => stopContainer(registry, id, wanted),
+    stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
       const monitor = running(registry, id);
       await whenKnown(monitor);
@@ -262,8 +268,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Refused at once, even while it starts.
       return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
     },
-    freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
-    unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
+    freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
+    unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
@@ -293,10 +299,12 @@ function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   return monitor;
 }
 
+const whole: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
+
 /** Running, and whole: the main program has begun. */
 function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
   const monitor = running(registry, id);
-  if (monitor.state !== "RUNNING" && monitor.state !== "FROZEN") throw notRunning(id.name);
+  if (!whole.has(monitor.state)) throw notRunning(id.name);
   return monitor;
 }
 

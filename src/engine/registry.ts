@@ -9,6 +9,7 @@ import {
   openMonitor,
   removeDeadSocket,
 } from "../runtime/monitors.js";
+import { isFrozen } from "./freeze.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
@@ -142,7 +143,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     rediscover(): Promise<void> {
       return findMonitors(arch, runtimeDir, (fd, info, meta, pidfd) => {
         const monitor = openMonitor(fd, meta, events, () => undefined);
-        monitor.state = states[info.state] ?? "STOPPED";
+        const told = states[info.state] ?? "STOPPED";
+        monitor.state = told === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : told;
         monitor.pid = info.pid;
         monitor.exit = info.exit;
         monitor.startedNs = info.startedNs;

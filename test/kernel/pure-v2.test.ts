@@ -97,6 +97,18 @@ test("on a host with cgroup v2 alone", async (t) => {
     },
   );
 
+  await t.test("it freezes and thaws, and is killed when frozen", async () => {
+    await own.ok(["lxc-freeze", ...at()]);
+    assert.match(read("cgroup.events"), /^frozen 1$/m);
+    assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "FROZEN");
+    await own.ok(["lxc-unfreeze", ...at()]);
+    assert.match(read("cgroup.events"), /^frozen 0$/m);
+    await own.ok(["lxc-freeze", ...at()]);
+    await own.ok(["lxc-stop", ...at(), "-k"]);
+    await own.ok(["lxc-start", ...at()]);
+    assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "RUNNING");
+  });
+
   await t.test("stopping kills what the guest left in cgroups of its own, and nothing is left", async () => {
     await sh(
       "mkdir -p /sys/fs/cgroup/a/b; (echo 0 > /sys/fs/cgroup/a/b/cgroup.procs; exec sleep 12345 >/dev/null 2>&1) &",

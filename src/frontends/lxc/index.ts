@@ -9,9 +9,11 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
+  "lxc-freeze": async () => (await import("./commands/freeze.js")).freeze,
   "lxc-info": async () => (await import("./commands/info.js")).info,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  "lxc-unfreeze": async () => (await import("./commands/freeze.js")).unfreeze,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

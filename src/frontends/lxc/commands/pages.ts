@@ -2,6 +2,7 @@ import { attachTable } from "./attach.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
+import { freezeTable, unfreezeTable } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
@@ -16,10 +17,12 @@ export const commandTables: readonly CommandTable[] = [
   createTable,
   destroyTable,
   executeTable,
+  freezeTable,
   infoTable,
   lsTable,
   startTable,
   stopTable,
+  unfreezeTable,
   planTable,
 ];
 
