@@ -187,8 +187,13 @@ export interface Engine {
   stop(id: ContainerId, options: StopOptions): Promise<StopResult>;
   /** Sends a signal to the main process. ISLET_NOT_RUNNING. */
   signal(id: ContainerId, signal: number): Promise<void>;
-  /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. */
-  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. Aborted, it is forgotten and never settles. */
+  wait(
+    id: ContainerId,
+    wanted: readonly State[],
+    timeout: number | null,
+    aborted?: AbortSignal,
+  ): Promise<ContainerStatus>;
   attach(id: ContainerId, options: AttachOptions): Promise<ClientTask>;
   /** A command of the host, run in the caller's process tree with its stdio, in a mount namespace of its own (templates). Its result is the exit status. */
   hostCommand(

@@ -223,7 +223,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await whenKnown(monitor);
       sendSignal(monitor, signal);
     },
-    wait: (id, wanted: readonly State[], timeout) => registry.wait(id, wanted, timeout),
+    wait: (id, wanted: readonly State[], timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     async attach(id, wanted) {
       const monitor = started(registry, id);
       await whenKnown(monitor);

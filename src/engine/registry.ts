@@ -22,12 +22,20 @@ export interface Registry {
   /** What every monitor's events must go to. */
   readonly events: MonitorEvents;
   /** Resolves when the container is in one of the states (STOPPED: no monitor). */
-  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  wait(
+    id: ContainerId,
+    wanted: readonly State[],
+    timeout: number | null,
+    aborted?: AbortSignal,
+  ): Promise<ContainerStatus>;
   status(id: ContainerId): ContainerStatus;
   rediscover(): Promise<void>;
   /** Called whenever a monitor has ended, until the function it returns is called. */
   onGone(listener: (monitor: Monitor) => void): () => void;
 }
+
+/** setTimeout takes no more, milliseconds: nearly 25 days. */
+const longestTimer = 0x7fff_ffff;
 
 function keyOf(storePath: string, name: string): string {
   return `${storePath}\0${name}`;
@@ -113,7 +121,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    wait(id, wanted, timeout): Promise<ContainerStatus> {
+    wait(id, wanted, timeout, aborted): Promise<ContainerStatus> {
       const now = status(id);
       if (isReached(now, wanted)) return Promise.resolve(now);
       return new Promise((resolve, reject) => {
@@ -127,6 +135,10 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
           },
         };
         waiters.add(waiter);
+        aborted?.addEventListener("abort", () => {
+          waiters.delete(waiter);
+          if (timer !== null) clearTimeout(timer);
+        });
         if (timeout !== null) {
           timer = setTimeout(() => {
             waiters.delete(waiter);
@@ -136,7 +148,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
                 `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`,
               ),
             );
-          }, timeout);
+          }, Math.min(timeout, longestTimer));
         }
       });
     },

@@ -15,5 +15,6 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
   "lxc-unfreeze": async () => (await import("./commands/freeze.js")).unfreeze,
+  "lxc-wait": async () => (await import("./commands/wait.js")).wait,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

@@ -152,3 +152,16 @@ test("a monitor whose meta cannot be understood is left alone", async (t) => {
   assert.deepEqual([...registry.all()], []);
   assert.deepEqual(readdirSync(monitorDirectory(runtime)), ["aaaa"]);
 });
+
+test("a wait that was aborted is forgotten: nothing wakes it, its timer is gone", async (t) => {
+  const registry = createRegistry(currentArch, directory(t));
+  const left = new AbortController();
+  let settled = false;
+  const settle = (): void => {
+    settled = true;
+  };
+  registry.wait(id("web"), ["RUNNING"], 20, left.signal).then(settle, settle);
+  left.abort();
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(settled, false);
+});

@@ -10,6 +10,7 @@ import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
+import { waitTable } from "./wait.js";
 
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
@@ -23,6 +24,7 @@ export const commandTables: readonly CommandTable[] = [
   startTable,
   stopTable,
   unfreezeTable,
+  waitTable,
   planTable,
 ];
 
