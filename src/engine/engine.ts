@@ -57,6 +57,14 @@ export interface LinkStatus {
   readonly rxBytes: bigint;
 }
 
+/** Something that happened to a container. */
+export type ContainerEvent = ContainerId &
+  (
+    | { readonly kind: "state"; readonly state: State }
+    /** The main process has ended, with this wait status (wait(2)); STOPPING follows. */
+    | { readonly kind: "exit"; readonly waitStatus: number }
+  );
+
 /** Whoever asks. */
 export interface Caller {
   readonly uid: number;
@@ -211,6 +219,8 @@ export interface Engine {
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
   freeze(id: ContainerId): Promise<void>;
   unfreeze(id: ContainerId): Promise<void>;
+  /** From now on every event of every container, in order, until the function that it gives back is called. The listener must not throw. */
+  subscribe(listener: (event: ContainerEvent) => void): Promise<() => void>;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */

@@ -270,6 +270,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
     unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
+    subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

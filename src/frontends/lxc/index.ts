@@ -12,6 +12,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-freeze": async () => (await import("./commands/freeze.js")).freeze,
   "lxc-info": async () => (await import("./commands/info.js")).info,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
+  "lxc-monitor": async () => (await import("./commands/monitor.js")).monitor,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
   "lxc-unfreeze": async () => (await import("./commands/freeze.js")).unfreeze,

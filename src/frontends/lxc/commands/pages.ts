@@ -8,6 +8,7 @@ import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
+import { monitorTable } from "./monitor.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
 import { waitTable } from "./wait.js";
@@ -21,6 +22,7 @@ export const commandTables: readonly CommandTable[] = [
   freezeTable,
   infoTable,
   lsTable,
+  monitorTable,
   startTable,
   stopTable,
   unfreezeTable,
