@@ -221,6 +221,10 @@ export interface Engine {
   unfreeze(id: ContainerId): Promise<void>;
   /** From now on every event of every container, in order, until the function that it gives back is called. The listener must not throw. */
   subscribe(listener: (event: ContainerEvent) => void): Promise<() => void>;
+  /** A file of the payload cgroup, `memory.max`, as it reads; names of the other cgroup version are translated. ISLET_NOT_RUNNING, ISLET_IO. */
+  cgroupItem(id: ContainerId, item: string): Promise<string>;
+  /** Writes to such a file, until the container ends. What freezes or thaws changes the state, too. */
+  setCgroupItem(id: ContainerId, item: string, value: string): Promise<void>;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */

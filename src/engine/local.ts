@@ -24,6 +24,7 @@ import {
   type State,
 } from "./engine.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
+import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
@@ -271,6 +272,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
     freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
     unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
+    cgroupItem: (id, item) =>
+      new Promise((resolve) => {
+        resolve(cgroupItem(host.arch, running(registry, id).meta, item));
+      }),
+    async setCgroupItem(id, item, value) {
+      const { meta } = running(registry, id);
+      const frozen = freezerSwitch(item, value);
+      await (frozen === null
+        ? setCgroupItem(host.arch, meta, item, value)
+        : queue.run(key(id), () => setFrozen(id, frozen)));
+    },
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

@@ -122,6 +122,13 @@ const rows: readonly Row[] = [
     status: 1,
   },
   {
+    tool: "lxc-cgroup",
+    codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
+    lines: ({ store, name }) => [`'${store}:${name}' is not running`],
+    complete: true,
+    status: 1,
+  },
+  {
     tool: "lxc-freeze",
     codes: freezeCodes,
     lines: ({ store, name }) => [`Failed to freeze ${store}:${name}`],

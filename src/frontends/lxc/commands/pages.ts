@@ -1,4 +1,5 @@
 import { attachTable } from "./attach.js";
+import { cgroupTable } from "./cgroup.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
@@ -16,6 +17,7 @@ import { waitTable } from "./wait.js";
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
   attachTable,
+  cgroupTable,
   createTable,
   destroyTable,
   executeTable,

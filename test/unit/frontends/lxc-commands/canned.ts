@@ -89,6 +89,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     freeze: notCanned,
     unfreeze: notCanned,
     subscribe: notCanned,
+    cgroupItem: notCanned,
+    setCgroupItem: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
