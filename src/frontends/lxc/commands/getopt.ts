@@ -34,6 +34,8 @@ export interface CommandTable {
   readonly operands: OperandStyle;
   /** The command works on one named container; otherwise it takes no name. */
   readonly named: boolean;
+  /** -P may be given several times. */
+  readonly manyPaths?: boolean;
   /** Further paragraphs of the reference page. */
   readonly notes?: readonly string[];
 }

@@ -1,25 +1,34 @@
 import { attachTable } from "./attach.js";
+import { cgroupTable } from "./cgroup.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
+import { freezeTable, unfreezeTable } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
+import { monitorTable } from "./monitor.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
+import { waitTable } from "./wait.js";
 
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
   attachTable,
+  cgroupTable,
   createTable,
   destroyTable,
   executeTable,
+  freezeTable,
   infoTable,
   lsTable,
+  monitorTable,
   startTable,
   stopTable,
+  unfreezeTable,
+  waitTable,
   planTable,
 ];
 

@@ -88,6 +88,9 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
+    subscribe: notCanned,
+    cgroupItem: notCanned,
+    setCgroupItem: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
