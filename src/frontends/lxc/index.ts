@@ -6,6 +6,7 @@ export type CommandLoader = () => Promise<Command>;
 /** The commands of the LXC door, by the name the client is called by. */
 export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-attach": async () => (await import("./commands/attach.js")).attach,
+  "lxc-config": async () => (await import("./commands/config.js")).config,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
@@ -13,5 +14,6 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  "lxc-version": async () => (await import("./commands/version.js")).version,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

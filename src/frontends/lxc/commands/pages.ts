@@ -1,4 +1,5 @@
 import { attachTable } from "./attach.js";
+import { configTable } from "./config.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
@@ -9,8 +10,9 @@ import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
+import { versionTable } from "./version.js";
 
-/** Every command's table, for what is made of all of them. */
+/** Every command that parses options as LXC's tools do and has their common options. */
 export const commandTables: readonly CommandTable[] = [
   attachTable,
   createTable,
@@ -23,9 +25,12 @@ export const commandTables: readonly CommandTable[] = [
   planTable,
 ];
 
+/** Commands that read their command line in their own way; LXC's are scripts, or older than its common options. */
+export const otherTables: readonly CommandTable[] = [configTable, versionTable];
+
 /** The reference pages: path below the package's root, and text. */
 export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
-  return commandTables.map((table) => ({
+  return [...commandTables, ...otherTables].map((table) => ({
     path: `docs/reference/commands/${table.tool}.md`,
     text: referencePage(table),
   }));
