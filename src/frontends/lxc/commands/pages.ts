@@ -1,4 +1,5 @@
 import { attachTable } from "./attach.js";
+import { checkconfigTable } from "./checkconfig.js";
 import { configTable } from "./config.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
@@ -26,7 +27,7 @@ export const commandTables: readonly CommandTable[] = [
 ];
 
 /** Commands that read their command line in their own way; LXC's are scripts, or older than its common options. */
-export const otherTables: readonly CommandTable[] = [configTable, versionTable];
+export const otherTables: readonly CommandTable[] = [checkconfigTable, configTable, versionTable];
 
 /** The reference pages: path below the package's root, and text. */
 export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
