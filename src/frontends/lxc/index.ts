@@ -15,6 +15,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  "lxc-update-config": async () => (await import("./commands/update-config.js")).updateConfig,
   "lxc-version": async () => (await import("./commands/version.js")).version,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

@@ -11,6 +11,7 @@ import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
+import { updateConfigTable } from "./update-config.js";
 import { versionTable } from "./version.js";
 
 /** Every command that parses options as LXC's tools do and has their common options. */
@@ -27,7 +28,7 @@ export const commandTables: readonly CommandTable[] = [
 ];
 
 /** Commands that read their command line in their own way; LXC's are scripts, or older than its common options. */
-export const otherTables: readonly CommandTable[] = [checkconfigTable, configTable, versionTable];
+export const otherTables: readonly CommandTable[] = [checkconfigTable, configTable, updateConfigTable, versionTable];
 
 /** The reference pages: path below the package's root, and text. */
 export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
