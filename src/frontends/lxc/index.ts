@@ -6,6 +6,7 @@ export type CommandLoader = () => Promise<Command>;
 /** The commands of the LXC door, by the name the client is called by. */
 export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-attach": async () => (await import("./commands/attach.js")).attach,
+  "lxc-autostart": async () => (await import("./commands/autostart.js")).autostart,
   "lxc-checkconfig": async () => (await import("./commands/checkconfig.js")).checkconfig,
   "lxc-config": async () => (await import("./commands/config.js")).config,
   "lxc-create": async () => (await import("./commands/create.js")).create,

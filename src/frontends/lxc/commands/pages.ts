@@ -1,4 +1,5 @@
 import { attachTable } from "./attach.js";
+import { autostartTable } from "./autostart.js";
 import { checkconfigTable } from "./checkconfig.js";
 import { configTable } from "./config.js";
 import { createTable } from "./create.js";
@@ -17,6 +18,7 @@ import { versionTable } from "./version.js";
 /** Every command that parses options as LXC's tools do and has their common options. */
 export const commandTables: readonly CommandTable[] = [
   attachTable,
+  autostartTable,
   createTable,
   destroyTable,
   executeTable,
