@@ -13,6 +13,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
   "lxc-info": async () => (await import("./commands/info.js")).info,
+  "lxc-list": async () => (await import("./commands/list.js")).list,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,

@@ -9,6 +9,7 @@ import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
+import { listTable } from "./list.js";
 import { lsTable } from "./ls.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
@@ -30,7 +31,13 @@ export const commandTables: readonly CommandTable[] = [
 ];
 
 /** Commands that read their command line in their own way; LXC's are scripts, or older than its common options. */
-export const otherTables: readonly CommandTable[] = [checkconfigTable, configTable, updateConfigTable, versionTable];
+export const otherTables: readonly CommandTable[] = [
+  checkconfigTable,
+  configTable,
+  listTable,
+  updateConfigTable,
+  versionTable,
+];
 
 /** The reference pages: path below the package's root, and text. */
 export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
