@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { commandPages, commandTables } from "../../../../src/frontends/lxc/commands/pages.js";
+import { commandPages, commandTables, otherTables } from "../../../../src/frontends/lxc/commands/pages.js";
 import { helpText } from "../../../../src/frontends/lxc/commands/help.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
 import { tool } from "./canned.js";
@@ -25,6 +25,15 @@ describe("help", () => {
     const present = readdirSync(join(root, "docs/reference/commands")).filter((name) => name.endsWith(".md"));
     for (const name of expected) assert.ok(present.includes(name), name);
   });
+  it("every command has a page", () => {
+    const tools = [...commandTables, ...otherTables].map((table) => table.tool).sort();
+    assert.deepEqual(
+      tools.filter((name) => name.startsWith("lxc-")),
+      Object.keys(commands)
+        .filter((name) => name.startsWith("lxc-"))
+        .sort(),
+    );
+  });
   it("lists every option of every command once", () => {
     for (const table of commandTables) {
       const text = helpText(table);
@@ -35,7 +44,7 @@ describe("help", () => {
     }
   });
   it("goes to standard error with status 0, usage likewise, the version to standard output", async () => {
-    for (const name of Object.keys(commands).filter((each) => each.startsWith("lxc-"))) {
+    for (const name of commandTables.map((table) => table.tool).filter((each) => each.startsWith("lxc-"))) {
       for (const flag of ["--help", "-h", "-?", "--usage"]) {
         const { status, stdout, stderr } = await tool([name, flag]);
         assert.deepEqual([status, stdout], [0, ""], `${name} ${flag}`);
