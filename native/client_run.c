@@ -74,7 +74,8 @@ static int tell_master(int master)
     if (state.has_relay)
         return -EBUSY;
     fcntl(master, F_SETFL, flags | O_NONBLOCK);
-    state.relay = (struct relay){.peer = master, .in = -1, .out = -1, .hold = -1, .is_pty_of_ours = 1};
+    state.relay =
+        (struct relay){.peer = master, .in = -1, .out = -1, .hold = -1, .lease = -1, .is_pty_of_ours = 1};
     if ((ttys & 1) != 0)
         state.relay.in = 0;
     if ((ttys & 6) != 0)

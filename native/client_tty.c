@@ -132,10 +132,13 @@ static void write_peer(struct relay *relay)
             relay->to_peer_end; /* nobody will read it; the end of the peer is seen by reading */
 }
 
-/* The peer's stream is over, or only the last slave of our own pty was closed for now. */
+/* The peer's stream is over, or only the last slave of our own pty was closed for now. A lent one may be hung
+ * up again and again (vhangup(2) between two logins), which takes our slave along. */
 static void peer_hung_up(struct relay *relay)
 {
-    if (relay->is_pty_of_ours && relay->hold < 0) {
+    if (relay->lease >= 0)
+        close_fd(&relay->hold);
+    if ((relay->is_pty_of_ours || relay->lease >= 0) && relay->hold < 0) {
         relay->hold = pty_peer(relay->peer);
         if (relay->hold >= 0)
             return;
@@ -182,6 +185,12 @@ void relay_step(struct relay *relay, const struct pollfd ready[3])
         read_peer(relay);
     if (ready[0].fd >= 0 && ready[0].revents != 0)
         read_keys(relay);
+}
+
+void relay_last_keys(struct relay *relay)
+{
+    if (relay->peer >= 0 && relay->to_peer_at < relay->to_peer_end)
+        write_peer(relay);
 }
 
 void relay_drain(struct relay *relay)

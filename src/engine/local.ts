@@ -32,6 +32,7 @@ import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
+import { takeTerminal } from "./terminal.js";
 import { readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
@@ -264,6 +265,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
     unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
+    takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

@@ -6,6 +6,7 @@ export type CommandLoader = () => Promise<Command>;
 /** The commands of the LXC door, by the name the client is called by. */
 export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-attach": async () => (await import("./commands/attach.js")).attach,
+  "lxc-console": async () => (await import("./commands/console.js")).console,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,

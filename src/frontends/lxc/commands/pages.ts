@@ -1,4 +1,5 @@
 import { attachTable } from "./attach.js";
+import { consoleTable } from "./console.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
@@ -13,6 +14,7 @@ import { stopTable } from "./stop.js";
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
   attachTable,
+  consoleTable,
   createTable,
   destroyTable,
   executeTable,

@@ -88,6 +88,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
+    takeTerminal: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
