@@ -54,6 +54,7 @@ void relay_finish(void);
 struct relay {
     int peer;               /* pty master or socket, non-blocking; -1 none */
     int in, out;            /* -1: nothing to read, nowhere to write */
+    int log;                /* gets a copy of the peer's output, -1 none */
     int hold;               /* a slave kept open so that the master sees no hang-up, or -1 */
     int lease;              /* the peer is a lent pty: as long as the other side of this socket is open, its
                                hang-ups are passing; -1 none */

@@ -147,7 +147,7 @@ void client_relay(struct client *client, struct reader *in, uint32_t len)
             client_garbage(client, "a relay without its lease");
     }
 
-    relay = (struct relay){.peer = peer, .in = 0, .out = 1, .hold = -1, .lease = lease};
+    relay = (struct relay){.peer = peer, .in = 0, .out = 1, .log = -1, .hold = -1, .lease = lease};
     relay.has_escape = (words[0] & END_ON_ESCAPE) != 0;
     relay.escape = (int)(words[1] & 0xff);
     is_active = 1;

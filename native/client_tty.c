@@ -153,6 +153,8 @@ static int read_peer(struct relay *relay)
     ssize_t got = read(relay->peer, relay->to_out, sizeof(relay->to_out));
 
     relay->to_out_at = relay->to_out_end = 0;
+    if (got > 0 && relay->log >= 0 && write_all(relay->log, relay->to_out, (size_t)got) < 0)
+        relay->log = -1; /* a full disk must not stop the session */
     if (got > 0)
         relay->to_out_end = relay->out >= 0 ? (size_t)got : 0;
     else if (got == 0 || (errno != EAGAIN && errno != EINTR))

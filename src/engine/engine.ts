@@ -99,6 +99,8 @@ export interface AttachOptions {
   /** Which of the caller's descriptors 0-2 are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly selinuxContext: string | null;
+  /** A descriptor that gets a copy of what the process's terminal shows, if it gets one; stays the caller's. */
+  readonly terminalLog?: number;
 }
 
 /**

@@ -228,7 +228,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         attachRequest(host.arch, monitor.meta, monitor.pid, wanted),
         host,
       );
-      return clientTask(program, [monitor.pidfd]);
+      return clientTask(program, [monitor.pidfd, ...(wanted.terminalLog === undefined ? [] : [wanted.terminalLog])]);
     },
     hostCommand: (argv, caller, extra) => {
       const environment = Object.entries({ ...caller.environment, ...extra }).map(

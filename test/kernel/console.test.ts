@@ -68,7 +68,8 @@ describe("console and terminals", () => {
       "inside",
       "lxc.pty.max = 8\nlxc.init.cmd = /bin/sh -c 'tty > /root/name; exec sleep 3600'\n",
     );
-    await waitFor("the name", () => existsSync(join(guest.rootfs, "root/name")));
+    const file = join(guest.rootfs, "root/name");
+    await waitFor("the name", () => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"));
     assert.match(await guest.sh("cat /root/name"), /^\/dev\/(pts\/\d+|console)$/);
   });
 

@@ -103,7 +103,7 @@ describe("a session under a terminal", () => {
     await user.keys("C-a", "q", "C-u");
     await user.keys("C-c");
     assert.equal(await guest.state(), "RUNNING");
-    await user.line("poweroff -f");
+    await user.line("exec poweroff -f");
     await user.shows(/left-0\nhost>$/);
     assert.equal(await guest.state(), "STOPPED");
     await isSane(user);
