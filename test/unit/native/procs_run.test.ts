@@ -164,7 +164,7 @@ test("preset slots are the descriptors that came along", async (t) => {
 
 test("SIGTERM to the client reaches the child that the program named", async (t) => {
   const runtime = fakeDaemon(t, (peer) => {
-    run(peer, 1, shellImage("trap 'exit 33' TERM; echo ready; while :; do sleep 0.05; done"));
+    run(peer, 1, shellImage("trap 'exit 33' TERM; sleep 0.3; echo ready; while :; do sleep 0.05; done"));
   });
   const client = startClient(runtime);
   await new Promise((resolve) => client.child.stdout?.once("data", resolve));

@@ -3,6 +3,7 @@ import { cgroupTable } from "./cgroup.js";
 import { autostartTable } from "./autostart.js";
 import { checkconfigTable } from "./checkconfig.js";
 import { configTable } from "./config.js";
+import { consoleTable } from "./console.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
 import { executeTable } from "./execute.js";
@@ -25,6 +26,7 @@ export const commandTables: readonly CommandTable[] = [
   attachTable,
   autostartTable,
   cgroupTable,
+  consoleTable,
   createTable,
   destroyTable,
   executeTable,
