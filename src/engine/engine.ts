@@ -206,6 +206,18 @@ export interface Engine {
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
   freeze(id: ContainerId): Promise<void>;
   unfreeze(id: ContainerId): Promise<void>;
+  /** `hostCommand` whose standard output is read here; in the network namespace of a running container where one is given. */
+  hostOutput(argv: readonly string[], caller: Caller, networkOf: ContainerId | null): Promise<HostOutput>;
+  /** Which running container of the store each process (a pid of the daemon's namespace) is in, by its cgroup; those of none are missing. */
+  containersOf(storePath: string, pids: readonly number[]): Promise<ReadonlyMap<number, string>>;
+}
+
+/** `output` ends when the program, and all that inherited it, is gone. */
+export interface HostOutput {
+  readonly task: ClientTask;
+  readonly output: AsyncIterable<Uint8Array>;
+  /** To be called, once, when the session has the task (or never will): closes what was opened for it. */
+  readonly handedOver: () => void;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */

@@ -28,6 +28,7 @@ import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
+import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
@@ -264,6 +265,26 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
     unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
+    async hostOutput(argv, caller, networkOf) {
+      let network: number | null = null;
+      if (networkOf !== null) {
+        const monitor = started(registry, networkOf);
+        await whenKnown(monitor);
+        if (monitor.pidfd === null) throw notRunning(networkOf.name);
+        network = monitor.pidfd;
+      }
+      const environment = Object.entries(caller.environment).map(([name, value]) => `${name}=${value}`);
+      const program = planHostCommand(argv, environment, caller.cwd, host, { output: true, network: network !== null });
+      const { output, theirs } = outputSocket(host.arch);
+      const task = clientTask(program, network === null ? [theirs] : [theirs, network]);
+      return { task, output, handedOver: () => void closeFd(theirs) };
+    },
+    containersOf: (storePath, pids) => {
+      const payloads = [...registry.all()].flatMap(({ meta }) =>
+        meta.storePath === storePath ? payloadOf(meta, host.cgroups) : [],
+      );
+      return Promise.resolve(containersByCgroup(payloads, pids));
+    },
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

@@ -88,6 +88,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
+    hostOutput: notCanned,
+    containersOf: () => Promise.resolve(new Map()),
     ...canned.engine,
   };
   return new Proxy(methods, {
