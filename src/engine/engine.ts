@@ -210,6 +210,24 @@ export interface Engine {
   hostOutput(argv: readonly string[], caller: Caller, networkOf: ContainerId | null): Promise<HostOutput>;
   /** Which running container of the store each process (a pid of the daemon's namespace) is in, by its cgroup; those of none are missing. */
   containersOf(storePath: string, pids: readonly number[]): Promise<ReadonlyMap<number, string>>;
+  /** More of what `usage` tells; nothing (all null) when not running. */
+  detailedUsage(id: ContainerId): Promise<DetailedUsage>;
+}
+
+/** Of a container's control groups; what no controller accounts is null. */
+export interface DetailedUsage {
+  readonly cpuNanoseconds: bigint | null;
+  /** USER_HZ ticks, hundredths of a second. */
+  readonly cpuSystemTicks: bigint | null;
+  readonly cpuUserTicks: bigint | null;
+  readonly blkioBytes: bigint | null;
+  readonly blkioReadBytes: bigint | null;
+  readonly blkioWriteBytes: bigint | null;
+  readonly blkioOperations: bigint | null;
+  readonly memoryBytes: bigint | null;
+  /** cgroup v1: memory and swap together; v2: swap alone. */
+  readonly memorySwapBytes: bigint | null;
+  readonly kernelMemoryBytes: bigint | null;
 }
 
 /** `output` ends when the program, and all that inherited it, is gone. */
@@ -246,6 +264,26 @@ export interface CommandSession {
   ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */
   readonly gone: Promise<never>;
+  /** The client's terminal, raw, in the hands of the command until `close`. Neither `run` nor `relay` meanwhile. */
+  screen(on: ScreenEvents): Screen;
+}
+
+export interface ScreenEvents {
+  /** What is typed; ^C and its like among it. */
+  readonly input: (bytes: Uint8Array) => void;
+  readonly resize: (rows: number, columns: number) => void;
+  /** One that the client got: HUP, INT, QUIT, TERM, USR1, USR2. */
+  readonly signal: (signal: number) => void;
+}
+
+export interface Screen {
+  /** Lines need \r\n. */
+  write(text: string): void;
+  /** The terminal has not taken all of it yet. */
+  readonly busy: boolean;
+  close(): void;
+  /** Resolves when the terminal is as it was before: after `close`, or because the client left. */
+  readonly over: Promise<void>;
 }
 
 /** A front end's command: resolves with the exit status. Errors it does not map itself are printed by the daemon as `argv0: line`, status 1. */

@@ -33,7 +33,7 @@ import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
-import { readUsage } from "./usage.js";
+import { readDetailedUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
   /** Finds the containers that run already. */
@@ -285,6 +285,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       );
       return Promise.resolve(containersByCgroup(payloads, pids));
     },
+    detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

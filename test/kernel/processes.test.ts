@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { command, ok } from "../support/command.js";
+import { openTerminal, readFrom, startClient } from "../support/client.js";
+import { bin, runtimeDir } from "../support/paths.js";
 import { guests } from "./guest.js";
 
 const { store, started } = guests({ after });
@@ -35,5 +37,52 @@ describe("lxc-ps", () => {
     assert.equal(none.status, 1);
     assert.match(none.stderr, /^lxc-ps: the program ps cannot be executed on this host; install the package procps\n$/);
     assert.equal((await command(["lxc-ps", "-P", store.path, "--", "--no-such-option"])).status, 1);
+  });
+});
+
+describe("lxc-top", () => {
+  it("prints what a container uses as comma-separated values", async () => {
+    const guest = await started("islt-top1");
+    await guest.sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+    const { stdout } = await command([
+      "timeout",
+      "2",
+      "/bin/sh",
+      "-c",
+      `exec ${bin("lxc-top")} -b -d 1 -P ${store.path}`,
+    ]);
+    const lines = stdout.trimEnd().split("\n");
+    assert.match(lines[0] ?? "", /^time_ms,container,cpu_nanos,/);
+    const mine = lines.filter((line) => line.split(",")[1] === guest.name);
+    assert.ok(mine.length >= 2, stdout);
+    const [time, , cpu, , , , , memory] = (mine[0] ?? "").split(",").map(Number);
+    assert.ok(Math.abs((time ?? 0) - Date.now()) < 60_000);
+    assert.ok((cpu ?? 0) > 1_000_000 && (memory ?? 0) > 100_000, mine[0]);
+  });
+
+  it("shows them on the terminal, follows its keys and its size, and gives it back as it was", async (t) => {
+    await started("islt-top2");
+    await started("islt-top3");
+    const terminal = openTerminal(t);
+    terminal.resize(40, 160);
+    const { slave } = terminal;
+    const { child, ended } = startClient(runtimeDir, {
+      argv0: "/usr/bin/lxc-top",
+      args: ["-d", "100", "-P", store.path],
+      stdio: [slave, slave, slave],
+    });
+    const first = await readFrom(terminal.master, /TOTAL \d+ of \d+ .*\d+/);
+    assert.ok(first.indexOf("islt-top2") < first.indexOf("islt-top3"), first);
+    assert.equal(terminal.isCooked(), false);
+    terminal.type("r");
+    const second = await readFrom(terminal.master, /TOTAL \d+ of \d+ .*\d+/);
+    assert.ok(second.indexOf("islt-top2") > second.indexOf("islt-top3"), second);
+    terminal.resize(4, 160);
+    // The terminal is not its controlling one: nobody else tells it.
+    child.kill("SIGWINCH");
+    await readFrom(terminal.master, /TOTAL 1 of \d+ /);
+    terminal.type("q");
+    assert.equal((await ended).code, 0);
+    assert.equal(terminal.isCooked(), true);
   });
 });

@@ -14,5 +14,6 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-ps": async () => (await import("./commands/ps.js")).ps,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  "lxc-top": async () => (await import("./commands/top.js")).top,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

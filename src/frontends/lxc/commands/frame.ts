@@ -42,6 +42,8 @@ export class UsageError extends Error {}
 export type Body = (call: Call) => Promise<number>;
 
 interface Frame {
+  /** -P may be repeated; the command looks at its values itself. */
+  readonly manyPaths?: boolean;
   /** Does something after --help was printed: template help of lxc-create. */
   readonly afterHelp?: (call: {
     readonly options: ParsedOptions;
@@ -140,7 +142,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       default:
         break;
     }
-    if (options.values("lxcpath").length > 1) {
+    if (options.values("lxcpath").length > 1 && frame.manyPaths !== true) {
       session.write(2, "This command only accepts 1 -P,--lxcpath arguments\n");
       return 1;
     }

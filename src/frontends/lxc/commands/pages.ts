@@ -10,6 +10,7 @@ import { lsTable } from "./ls.js";
 import { psTable } from "./ps.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
+import { topTable } from "./top.js";
 
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
@@ -22,6 +23,7 @@ export const commandTables: readonly CommandTable[] = [
   psTable,
   startTable,
   stopTable,
+  topTable,
   planTable,
 ];
 

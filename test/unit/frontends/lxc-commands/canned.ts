@@ -24,6 +24,7 @@ export interface Canned {
   /** Rejects when the client goes away; by default it stays. */
   readonly gone?: Promise<never>;
   readonly relay?: () => Promise<"closed">;
+  readonly screen?: CommandSession["screen"];
 }
 
 export interface Outcome {
@@ -90,6 +91,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     unfreeze: notCanned,
     hostOutput: notCanned,
     containersOf: () => Promise.resolve(new Map()),
+    detailedUsage: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
@@ -132,6 +134,11 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
     run: canned.run ?? (() => Promise.reject(new Error("this test runs nothing in the client"))),
     relay: canned.relay ?? (() => Promise.resolve("closed")),
     gone: canned.gone ?? new Promise<never>(() => undefined),
+    screen:
+      canned.screen ??
+      (() => {
+        throw new Error("this test has no screen");
+      }),
   };
   const status = await command(session, cannedEngine(canned, calls));
   return { status, stdout: output[1], stderr: output[2], calls };
