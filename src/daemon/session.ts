@@ -203,7 +203,7 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
           );
         });
       },
-      screen: (on) => openScreen((fd, options) => session.relay(fd, options), on),
+      screen: (on) => openScreen((descriptor, options) => session.relay(descriptor, options), on),
     };
     let code = 1;
     try {

@@ -1,4 +1,6 @@
 import type { ContainerName } from "../base/brand.js";
+import type { IdMapEntry } from "../spec/idmap.js";
+import type { NamespaceKind } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -212,6 +214,25 @@ export interface Engine {
   containersOf(storePath: string, pids: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** More of what `usage` tells; nothing (all null) when not running. */
   detailedUsage(id: ContainerId): Promise<DetailedUsage>;
+  /** A program of the caller's in new namespaces. Result of the task: its exit status times 2^22, plus its pid; the pid alone when detached. */
+  unshare(options: UnshareOptions): Promise<ClientTask>;
+}
+
+export interface UnshareOptions {
+  readonly caller: Caller;
+  readonly command: readonly string[];
+  readonly namespaces: readonly NamespaceKind[];
+  /** Of the new user namespace; [] leaves it without. */
+  readonly idMap: readonly IdMapEntry[];
+  /** Who the program runs as; `gid` null: its groups stay as they are. */
+  readonly user: { readonly uid: number; readonly gid: number | null } | null;
+  readonly hostname: string | null;
+  /** Interfaces that move into the new network namespace. */
+  readonly interfaces: readonly string[];
+  /** New /proc, /dev/shm and /dev/mqueue. */
+  readonly remount: boolean;
+  /** The task ends when the program has begun. */
+  readonly detach: boolean;
 }
 
 /** Of a container's control groups; what no controller accounts is null. */

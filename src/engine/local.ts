@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
+import { planUnshare } from "../plan/unshare.js";
 import { planStart } from "../plan/start.js";
 import { encodeProgram } from "../program/encode.js";
 import { explainProgram, programJson } from "../program/explain.js";
@@ -33,6 +34,7 @@ import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
+import { unshareRequest } from "./unshare.js";
 import { readDetailedUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
@@ -285,6 +287,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       );
       return Promise.resolve(containersByCgroup(payloads, pids));
     },
+    unshare: (wanted) => Promise.resolve(clientTask(planUnshare(unshareRequest(wanted), host), [])),
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.onGone((monitor) => {

@@ -15,5 +15,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
   "lxc-top": async () => (await import("./commands/top.js")).top,
+  "lxc-unshare": async () => (await import("./commands/unshare.js")).unshare,
+  "lxc-usernsexec": async () => (await import("./commands/usernsexec.js")).usernsexec,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

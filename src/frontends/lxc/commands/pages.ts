@@ -11,6 +11,8 @@ import { psTable } from "./ps.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
 import { topTable } from "./top.js";
+import { unshareTable } from "./unshare.js";
+import { usernsexecTable } from "./usernsexec.js";
 
 /** Every command's table, for what is made of all of them. */
 export const commandTables: readonly CommandTable[] = [
@@ -24,6 +26,8 @@ export const commandTables: readonly CommandTable[] = [
   startTable,
   stopTable,
   topTable,
+  unshareTable,
+  usernsexecTable,
   planTable,
 ];
 

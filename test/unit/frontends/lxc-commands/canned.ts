@@ -92,6 +92,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     hostOutput: notCanned,
     containersOf: () => Promise.resolve(new Map()),
     detailedUsage: notCanned,
+    unshare: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
@@ -116,7 +117,7 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
   const calls: string[] = [];
   const columns = canned.columns ?? null;
   const session: CommandSession = {
-    argv: name === "islet" || args.includes("-P") ? argv : [name, "-P", store, ...args],
+    argv: name === "islet" || name === "lxc-usernsexec" || args.includes("-P") ? argv : [name, "-P", store, ...args],
     caller: {
       uid: 0,
       gid: 0,
