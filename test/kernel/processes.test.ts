@@ -3,6 +3,7 @@ import { after, describe, it } from "node:test";
 import { command, ok } from "../support/command.js";
 import { openTerminal, readFrom, startClient } from "../support/client.js";
 import { bin, runtimeDir } from "../support/paths.js";
+import { waitFor } from "../support/wait.js";
 import { guests } from "./guest.js";
 
 const { store, started } = guests({ after });
@@ -84,5 +85,18 @@ describe("lxc-top", () => {
     terminal.type("q");
     assert.equal((await ended).code, 0);
     assert.equal(terminal.isCooked(), true);
+  });
+});
+
+describe("lxc-netstat", () => {
+  it("shows the sockets of the container, not the host's", async () => {
+    const guest = await started("islt-net1");
+    await guest.sh("ip link set lo up; (nc -l -p 54321 </dev/null >/dev/null 2>&1 &)");
+    const shown = async (): Promise<string> => await ok(["lxc-netstat", ...guest.at, "-tln"]);
+    await waitFor("the listening socket", async () => /:54321\s/.test(await shown()));
+    assert.equal((await shown()).split("\n").filter((line) => line.startsWith("tcp")).length, 1);
+    await guest.kill();
+    const gone = await command(["lxc-netstat", ...guest.at]);
+    assert.deepEqual([gone.status, gone.stderr], [1, "no process found for 'islt-net1'\n"]);
   });
 });

@@ -11,6 +11,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
   "lxc-info": async () => (await import("./commands/info.js")).info,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
+  "lxc-netstat": async () => (await import("./commands/netstat.js")).netstat,
   "lxc-ps": async () => (await import("./commands/ps.js")).ps,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,

@@ -7,6 +7,7 @@ import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
 import { lsTable } from "./ls.js";
+import { netstatTable } from "./netstat.js";
 import { psTable } from "./ps.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
@@ -22,6 +23,7 @@ export const commandTables: readonly CommandTable[] = [
   executeTable,
   infoTable,
   lsTable,
+  netstatTable,
   psTable,
   startTable,
   stopTable,
