@@ -216,6 +216,17 @@ export interface Engine {
   detailedUsage(id: ContainerId): Promise<DetailedUsage>;
   /** A program of the caller's in new namespaces. Result of the task: its exit status times 2^22, plus its pid; the pid alone when detached. */
   unshare(options: UnshareOptions): Promise<ClientTask>;
+  /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
+  changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+}
+
+export interface DeviceChange {
+  readonly caller: Caller;
+  readonly action: "add" | "del";
+  /** An interface (of the caller's, or for `del` inside) or the path of a device node of the host. */
+  readonly source: string;
+  /** Its name or path inside; for an interface that is taken out, its name on the host. */
+  readonly destination: string;
 }
 
 export interface UnshareOptions {

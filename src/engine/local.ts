@@ -1,10 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
+import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
 import { planUnshare } from "../plan/unshare.js";
 import { planStart } from "../plan/start.js";
 import { encodeProgram } from "../program/encode.js";
@@ -25,6 +26,7 @@ import {
   type State,
 } from "./engine.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
+import { addNode, isInterface, removeNode } from "./device.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
@@ -288,6 +290,28 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return Promise.resolve(containersByCgroup(payloads, pids));
     },
     unshare: (wanted) => Promise.resolve(clientTask(planUnshare(unshareRequest(wanted), host), [])),
+    async changeDevice(id, { caller, action, source, destination }) {
+      const monitor = started(registry, id);
+      await whenKnown(monitor);
+      const { pid } = monitor;
+      if (pid === null) throw notRunning(id.name);
+      if (isInterface(action === "add" ? caller.pid : pid, source)) {
+        const netns = openSync(`/proc/${pid}/ns/net`, "r");
+        const plan = action === "add" ? planInterfaceIn : planInterfaceOut;
+        return {
+          task: clientTask(plan(source, destination, host), [netns]),
+          handedOver: () => {
+            closeSync(netns);
+          },
+        };
+      }
+      const change = action === "add" ? addNode : removeNode;
+      await queue.run(key(id), () => {
+        change(host.arch, monitor.meta, pid, source, destination);
+        return Promise.resolve();
+      });
+      return null;
+    },
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.onGone((monitor) => {

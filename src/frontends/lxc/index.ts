@@ -8,6 +8,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-attach": async () => (await import("./commands/attach.js")).attach,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
+  "lxc-device": async () => (await import("./commands/device.js")).device,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
   "lxc-info": async () => (await import("./commands/info.js")).info,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,

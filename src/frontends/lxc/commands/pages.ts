@@ -1,6 +1,7 @@
 import { attachTable } from "./attach.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
+import { deviceTable } from "./device.js";
 import { executeTable } from "./execute.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
@@ -20,6 +21,7 @@ export const commandTables: readonly CommandTable[] = [
   attachTable,
   createTable,
   destroyTable,
+  deviceTable,
   executeTable,
   infoTable,
   lsTable,

@@ -93,6 +93,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     containersOf: () => Promise.resolve(new Map()),
     detailedUsage: notCanned,
     unshare: notCanned,
+    changeDevice: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {

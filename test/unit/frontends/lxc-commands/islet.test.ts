@@ -19,7 +19,10 @@ describe("islet", () => {
     assert.equal((await tool(["islet", "version"])).stdout, "islet 0.1.0\n");
     const help = await tool(["islet", "help"]);
     assert.deepEqual([help.status, help.stderr], [0, ""]);
-    assert.match(help.stdout, /attach create destroy execute info ls netstat ps start stop top unshare usernsexec/);
+    assert.match(
+      help.stdout,
+      /attach create destroy device execute info ls netstat ps start stop top unshare usernsexec/,
+    );
     assert.equal((await tool(["islet"])).status, 1);
   });
   it("names a command that it does not have", async () => {
