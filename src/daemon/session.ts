@@ -3,6 +3,7 @@ import type { ClientTask, Command, CommandSession, Engine } from "../engine/engi
 import { closeFd, peerCredentials } from "../host/addon.js";
 import { type Channel, openChannel } from "../host/channel.js";
 import { type Hello, clientFrames, decodeHello, reader, writer } from "../host/protocol.js";
+import { openScreen } from "./screen.js";
 
 const maxFrame = 8 * 1024 * 1024;
 const protocolVersion = 1;
@@ -208,6 +209,7 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
           );
         });
       },
+      screen: (on) => openScreen((descriptor, options) => session.relay(descriptor, options), on),
     };
     let code = 1;
     try {

@@ -1,4 +1,6 @@
 import type { ContainerName } from "../base/brand.js";
+import type { IdMapEntry } from "../spec/idmap.js";
+import type { NamespaceKind } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -246,6 +248,66 @@ export interface Engine {
    * ISLET_BUSY when somebody else has it; ISLET_BAD_REQUEST when there is none of that number; ISLET_TIMEOUT.
    */
   takeTerminal(id: ContainerId, number: number | null): Promise<TakenTerminal>;
+  /** `hostCommand` whose standard output is read here; in the network namespace of a running container where one is given. */
+  hostOutput(argv: readonly string[], caller: Caller, networkOf: ContainerId | null): Promise<HostOutput>;
+  /** Which running container of the store each process (a pid of the daemon's namespace) is in, by its cgroup; those of none are missing. */
+  containersOf(storePath: string, pids: readonly number[]): Promise<ReadonlyMap<number, string>>;
+  /** More of what `usage` tells; nothing (all null) when not running. */
+  detailedUsage(id: ContainerId): Promise<DetailedUsage>;
+  /** A program of the caller's in new namespaces. Result of the task: its exit status times 2^22, plus its pid; the pid alone when detached. */
+  unshare(options: UnshareOptions): Promise<ClientTask>;
+  /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
+  changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+}
+
+export interface DeviceChange {
+  readonly caller: Caller;
+  readonly action: "add" | "del";
+  /** An interface (of the caller's, or for `del` inside) or the path of a device node of the host. */
+  readonly source: string;
+  /** Its name or path inside; for an interface that is taken out, its name on the host. */
+  readonly destination: string;
+}
+
+export interface UnshareOptions {
+  readonly caller: Caller;
+  readonly command: readonly string[];
+  readonly namespaces: readonly NamespaceKind[];
+  /** Of the new user namespace; [] leaves it without. */
+  readonly idMap: readonly IdMapEntry[];
+  /** Who the program runs as; `gid` null: its groups stay as they are. */
+  readonly user: { readonly uid: number; readonly gid: number | null } | null;
+  readonly hostname: string | null;
+  /** Interfaces that move into the new network namespace. */
+  readonly interfaces: readonly string[];
+  /** New /proc, /dev/shm and /dev/mqueue. */
+  readonly remount: boolean;
+  /** The task ends when the program has begun. */
+  readonly detach: boolean;
+}
+
+/** Of a container's control groups; what no controller accounts is null. */
+export interface DetailedUsage {
+  readonly cpuNanoseconds: bigint | null;
+  /** USER_HZ ticks, hundredths of a second. */
+  readonly cpuSystemTicks: bigint | null;
+  readonly cpuUserTicks: bigint | null;
+  readonly blkioBytes: bigint | null;
+  readonly blkioReadBytes: bigint | null;
+  readonly blkioWriteBytes: bigint | null;
+  readonly blkioOperations: bigint | null;
+  readonly memoryBytes: bigint | null;
+  /** cgroup v1: memory and swap together; v2: swap alone. */
+  readonly memorySwapBytes: bigint | null;
+  readonly kernelMemoryBytes: bigint | null;
+}
+
+/** `output` ends when the program, and all that inherited it, is gone. */
+export interface HostOutput {
+  readonly task: ClientTask;
+  readonly output: AsyncIterable<Uint8Array>;
+  /** To be called, once, when the session has the task (or never will): closes what was opened for it. */
+  readonly handedOver: () => void;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */
@@ -280,6 +342,26 @@ export interface CommandSession {
   ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */
   readonly gone: Promise<never>;
+  /** The client's terminal, raw, in the hands of the command until `close`. Neither `run` nor `relay` meanwhile. */
+  screen(on: ScreenEvents): Screen;
+}
+
+export interface ScreenEvents {
+  /** What is typed; ^C and its like among it. */
+  readonly input: (bytes: Uint8Array) => void;
+  readonly resize: (rows: number, columns: number) => void;
+  /** One that the client got: HUP, INT, QUIT, TERM, USR1, USR2. */
+  readonly signal: (signal: number) => void;
+}
+
+export interface Screen {
+  /** Lines need \r\n. */
+  write(text: string): void;
+  /** The terminal has not taken all of it yet. */
+  readonly busy: boolean;
+  close(): void;
+  /** Resolves when the terminal is as it was before: after `close`, or because the client left. */
+  readonly over: Promise<void>;
 }
 
 /** A front end's command: resolves with the exit status. Errors it does not map itself are printed by the daemon as `argv0: line`, status 1. */

@@ -1,10 +1,12 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
+import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
+import { planUnshare } from "../plan/unshare.js";
 import { planStart } from "../plan/start.js";
 import { encodeProgram } from "../program/encode.js";
 import { explainProgram, programJson } from "../program/explain.js";
@@ -25,16 +27,20 @@ import {
 } from "./engine.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
+import { addNode, isInterface, removeNode } from "./device.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
+import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { readUsage } from "./usage.js";
+import { unshareRequest } from "./unshare.js";
+import { readDetailedUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
   /** Finds the containers that run already. */
@@ -285,6 +291,52 @@ export function createEngine(options: LocalOptions): LocalEngine {
         : queue.run(key(id), () => setFrozen(id, frozen)));
     },
     takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
+    freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
+    unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
+    async hostOutput(argv, caller, networkOf) {
+      let network: number | null = null;
+      if (networkOf !== null) {
+        const monitor = started(registry, networkOf);
+        await whenKnown(monitor);
+        if (monitor.pidfd === null) throw notRunning(networkOf.name);
+        network = monitor.pidfd;
+      }
+      const environment = Object.entries(caller.environment).map(([name, value]) => `${name}=${value}`);
+      const program = planHostCommand(argv, environment, caller.cwd, host, { output: true, network: network !== null });
+      const { output, theirs } = outputSocket(host.arch);
+      const task = clientTask(program, network === null ? [theirs] : [theirs, network]);
+      return { task, output, handedOver: () => void closeFd(theirs) };
+    },
+    containersOf: (storePath, pids) => {
+      const payloads = [...registry.all()].flatMap(({ meta }) =>
+        meta.storePath === storePath ? payloadOf(meta, host.cgroups) : [],
+      );
+      return Promise.resolve(containersByCgroup(payloads, pids));
+    },
+    unshare: (wanted) => Promise.resolve(clientTask(planUnshare(unshareRequest(wanted), host), [])),
+    async changeDevice(id, { caller, action, source, destination }) {
+      const monitor = started(registry, id);
+      await whenKnown(monitor);
+      const { pid } = monitor;
+      if (pid === null) throw notRunning(id.name);
+      if (isInterface(action === "add" ? caller.pid : pid, source)) {
+        const netns = openSync(`/proc/${pid}/ns/net`, "r");
+        const plan = action === "add" ? planInterfaceIn : planInterfaceOut;
+        return {
+          task: clientTask(plan(source, destination, host), [netns]),
+          handedOver: () => {
+            closeSync(netns);
+          },
+        };
+      }
+      const change = action === "add" ? addNode : removeNode;
+      await queue.run(key(id), () => {
+        change(host.arch, monitor.meta, pid, source, destination);
+        return Promise.resolve();
+      });
+      return null;
+    },
+    detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

@@ -36,6 +36,7 @@ import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
 import {
   CLONE_FLAGS,
   CLONE_INTO_CGROUP,
+  CLONE_NEWNET,
   CLONE_NEWPID,
   CLONE_PIDFD,
   O_NOCTTY,
@@ -359,15 +360,24 @@ function openTerminal(child: Block, childSync: Slot, inside: boolean): Slot {
   return slave;
 }
 
+/** Preset descriptors of a host command, in this order: what becomes its standard output; a pidfd of who lives in its network namespace. */
+export interface HostCommandPresets {
+  readonly output: boolean;
+  readonly network: boolean;
+}
+
 /** A command of the host as a child of the client, in a mount namespace of its own: templates. Its status is the program's result. */
 export function planHostCommand(
   argv: readonly string[],
   environment: readonly string[],
   cwd: string,
   host: HostFacts,
+  presets: HostCommandPresets = { output: false, network: false },
 ): LaunchProgram {
   const client = beginProgram(host.arch, "client");
   const { build } = client;
+  const output = presets.output ? presetSlot(build, "output") : null;
+  const network = presets.network ? presetSlot(build, "init.pidfd") : null;
   const pid = slot(build, "command");
   const pidfd = slot(build, "command.pidfd");
   const room = buffer(build, 8, pidfd.name);
@@ -381,6 +391,12 @@ export function planHostCommand(
       note: "keep its mounts from the host",
     });
     call(child, "chdir", [str(build, cwd)], { note: `change to ${cwd}`, on: [{ on: "any", to: "next" }] });
+    if (network !== null)
+      call(child, "setns", [network, flagsOf(CLONE_FLAGS, CLONE_NEWNET)], {
+        note: "enter the container's network namespace",
+        hints: { ESRCH: "the container has just stopped" },
+      });
+    if (output !== null) call(child, "dup3", [output, imm(1), imm(0)], { note: "descriptor 1" });
     execProgram(
       child,
       argv[0] ?? "",

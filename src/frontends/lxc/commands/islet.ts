@@ -49,6 +49,7 @@ function renamed(session: CommandSession, argv: readonly string[]): CommandSessi
     run: (task) => session.run(task),
     relay: (descriptor, options) => session.relay(descriptor, options),
     gone: session.gone,
+    screen: (on) => session.screen(on),
   };
 }
 

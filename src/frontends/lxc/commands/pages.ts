@@ -6,6 +6,7 @@ import { configTable } from "./config.js";
 import { consoleTable } from "./console.js";
 import { createTable } from "./create.js";
 import { destroyTable } from "./destroy.js";
+import { deviceTable } from "./device.js";
 import { executeTable } from "./execute.js";
 import { freezeTable, unfreezeTable } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
@@ -20,6 +21,13 @@ import { stopTable } from "./stop.js";
 import { waitTable } from "./wait.js";
 import { updateConfigTable } from "./update-config.js";
 import { versionTable } from "./version.js";
+import { netstatTable } from "./netstat.js";
+import { psTable } from "./ps.js";
+import { startTable } from "./start.js";
+import { stopTable } from "./stop.js";
+import { topTable } from "./top.js";
+import { unshareTable } from "./unshare.js";
+import { usernsexecTable } from "./usernsexec.js";
 
 /** Every command that parses options as LXC's tools do and has their common options. */
 export const commandTables: readonly CommandTable[] = [
@@ -29,6 +37,7 @@ export const commandTables: readonly CommandTable[] = [
   consoleTable,
   createTable,
   destroyTable,
+  deviceTable,
   executeTable,
   freezeTable,
   infoTable,
@@ -46,7 +55,15 @@ export const otherTables: readonly CommandTable[] = [
   checkconfigTable,
   configTable,
   listTable,
+  netstatTable,
+  planTable,
+  psTable,
+  startTable,
+  stopTable,
+  topTable,
+  unshareTable,
   updateConfigTable,
+  usernsexecTable,
   versionTable,
 ];
 

@@ -27,6 +27,7 @@ export interface Canned {
   /** Rejects when the client goes away; by default it stays. */
   readonly gone?: Promise<never>;
   readonly relay?: () => Promise<"closed">;
+  readonly screen?: CommandSession["screen"];
 }
 
 export interface Outcome {
@@ -95,6 +96,11 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     cgroupItem: notCanned,
     setCgroupItem: notCanned,
     takeTerminal: notCanned,
+    hostOutput: notCanned,
+    containersOf: () => Promise.resolve(new Map()),
+    detailedUsage: notCanned,
+    unshare: notCanned,
+    changeDevice: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
@@ -120,6 +126,7 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
   const columns = canned.columns ?? null;
   const session: CommandSession = {
     argv: name === "islet" || canned.plain === true || args.includes("-P") ? argv : [name, "-P", store, ...args],
+    argv: name === "islet" || name === "lxc-usernsexec" || args.includes("-P") ? argv : [name, "-P", store, ...args],
     caller: {
       uid: canned.uid ?? 0,
       gid: 0,
@@ -137,6 +144,11 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
     run: canned.run ?? (() => Promise.reject(new Error("this test runs nothing in the client"))),
     relay: canned.relay ?? (() => Promise.resolve("closed")),
     gone: canned.gone ?? new Promise<never>(() => undefined),
+    screen:
+      canned.screen ??
+      (() => {
+        throw new Error("this test has no screen");
+      }),
   };
   const status = await command(session, cannedEngine(canned, calls));
   return { status, stdout: output[1], stderr: output[2], calls };

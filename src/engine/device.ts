@@ -1,0 +1,180 @@
+import { chmodSync, existsSync, fstatSync, readFileSync, statSync, writeFileSync, type Stats } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { closeFd, syscall } from "../host/addon.js";
+import { ownFd, type OwnedFd } from "../host/fd.js";
+import type { AttachTarget } from "../plan/attach.js";
+import type { MonitorMeta } from "../runtime/monitors.js";
+import type { Arch } from "../sys/arch.js";
+import { cString } from "../sys/bytes.js";
+import { errnoName, strerror } from "../sys/errno.js";
+import { O_CLOEXEC, O_PATH, openFlags, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
+import { majorOf, minorOf, openHow } from "../sys/structs.js";
+import { requireSyscall, type SyscallName } from "../sys/syscalls.js";
+
+/** A device node put into a running container, and taken out (lxc-device(1)). No path of the guest's is followed out of its root. */
+
+const atCwd = -100;
+
+function must(result: number, what: string, call: SyscallName): number {
+  if (result >= 0) return result;
+  throw new IsletError("ISLET_IO", `cannot ${what}: ${strerror(-result)}`, {
+    errno: errnoName(result),
+    syscall: call,
+  });
+}
+
+interface Place {
+  readonly directory: OwnedFd;
+  readonly name: string;
+}
+
+/** The directory of a path inside, and the last name in it. `make`: directories that are missing are made. */
+function placeOf(arch: Arch, pid: number, path: string, make: boolean): Place {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  const name = parts.pop();
+  if (name === undefined || name === ".." || parts.includes(".."))
+    throw new IsletError("ISLET_BAD_REQUEST", `${path} is no path for a device node`);
+  const openat = requireSyscall(arch, "openat");
+  const { O_DIRECTORY } = openFlags(arch);
+  const root = ownFd(
+    must(
+      syscall(openat, [atCwd, cString(`/proc/${pid}/root`), O_PATH | O_DIRECTORY | O_CLOEXEC, 0]),
+      "open the container's root",
+      "openat",
+    ),
+  );
+  const how = openHow({
+    flags: O_PATH | O_DIRECTORY | O_CLOEXEC,
+    resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+  });
+  const open = (count: number): number =>
+    syscall(requireSyscall(arch, "openat2"), [
+      root.number,
+      cString(`/${parts.slice(0, count).join("/")}`),
+      how,
+      how.length,
+    ]);
+  try {
+    let fd = open(parts.length);
+    if (make && errnoName(fd) === "ENOENT") {
+      for (let count = 1; count <= parts.length; count += 1) {
+        const above = must(open(count - 1), `open /${parts.slice(0, count - 1).join("/")} in the container`, "openat2");
+        const made = syscall(requireSyscall(arch, "mkdirat"), [above, cString(parts[count - 1] ?? ""), 0o755]);
+        closeFd(above);
+        if (made < 0 && errnoName(made) !== "EEXIST")
+          must(made, `make /${parts.slice(0, count).join("/")} in the container`, "mkdirat");
+      }
+      fd = open(parts.length);
+    }
+    return { directory: ownFd(must(fd, `open /${parts.join("/")} in the container`, "openat2")), name };
+  } finally {
+    root[Symbol.dispose]();
+  }
+}
+
+/** What is at a place, without following a link there; null: nothing. */
+function lookAt(arch: Arch, place: Place): OwnedFd | null {
+  const flags = O_PATH | O_CLOEXEC | openFlags(arch).O_NOFOLLOW;
+  const fd = syscall(requireSyscall(arch, "openat"), [place.directory.number, cString(place.name), flags, 0]);
+  if (errnoName(fd) === "ENOENT") return null;
+  return ownFd(must(fd, `look at ${place.name} in the container`, "openat"));
+}
+
+const isDevice = (stats: Stats): boolean => stats.isCharacterDevice() || stats.isBlockDevice();
+
+/** What the host has at a path; null: no device. */
+function hostDevice(path: string): Stats | null {
+  const stats = existsSync(path) ? statSync(path) : null;
+  return stats !== null && isDevice(stats) ? stats : null;
+}
+
+/** The network namespace of a process has an interface of this name (proc(5), /proc/PID/net/dev). */
+export function isInterface(pid: number, name: string): boolean {
+  const lines = readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2);
+  return lines.some((line) => line.slice(0, line.lastIndexOf(":")).trim() === name && name !== "");
+}
+
+/** Lets the payload use the device, or no longer. */
+function setAccess(meta: MonitorMeta, stats: Stats, access: "allow" | "deny"): void {
+  const target = meta.attach as AttachTarget;
+  const outer = meta.cgroups.find((item) => item.controllers.includes("devices"))?.path;
+  if (outer === undefined) {
+    throw new IsletError(
+      "ISLET_UNSUPPORTED",
+      "what devices a running container may use can be changed only with cgroup v1",
+      {
+        hint: "put lxc.cgroup2.devices.allow into its configuration and start it again",
+      },
+    );
+  }
+  const type = stats.isBlockDevice() ? "b" : "c";
+  const rule = `${type} ${majorOf(stats.rdev)}:${minorOf(stats.rdev)} rwm`;
+  // The outer one first: nothing can be allowed below that is not allowed above.
+  const below = target.legacyCgroups.filter((path) => path.startsWith(`${outer}/`));
+  for (const path of [outer, ...below]) {
+    try {
+      writeFileSync(`${path}/devices.${access}`, rule);
+    } catch (cause) {
+      throw new IsletError("ISLET_IO", `cannot write "${rule}" to ${path}/devices.${access}`, { cause });
+    }
+  }
+}
+
+function refuseUserNamespace(meta: MonitorMeta): void {
+  if (!(meta.attach as AttachTarget).userNamespace) return;
+  throw new IsletError("ISLET_UNSUPPORTED", "device nodes have no effect in a container with an id map", {
+    hint: "bind the host's node with lxc.mount.entry",
+  });
+}
+
+export function addNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  refuseUserNamespace(meta);
+  const stats = hostDevice(source);
+  if (stats === null)
+    throw new IsletError("ISLET_NOT_FOUND", `${source} is neither a device nor an interface of the host`);
+  const place = placeOf(arch, pid, destination, true);
+  try {
+    setAccess(meta, stats, "allow");
+    const old = lookAt(arch, place);
+    if (old !== null) {
+      old[Symbol.dispose]();
+      must(
+        syscall(requireSyscall(arch, "unlinkat"), [place.directory.number, cString(place.name), 0]),
+        `remove ${destination} in the container`,
+        "unlinkat",
+      );
+    }
+    must(
+      syscall(requireSyscall(arch, "mknodat"), [place.directory.number, cString(place.name), stats.mode, stats.rdev]),
+      `make ${destination} in the container`,
+      "mknodat",
+    );
+    // Not the daemon's umask but the host's node says who may use it; the guest may have put another thing there meanwhile.
+    const made = lookAt(arch, place);
+    if (made === null) return;
+    if (fstatSync(made.number).rdev === stats.rdev) chmodSync(`/proc/self/fd/${made.number}`, stats.mode & 0o7777);
+    made[Symbol.dispose]();
+  } finally {
+    place.directory[Symbol.dispose]();
+  }
+}
+
+export function removeNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  refuseUserNamespace(meta);
+  const place = placeOf(arch, pid, destination, false);
+  try {
+    const node = lookAt(arch, place);
+    const inside = node === null ? null : fstatSync(node.number);
+    node?.[Symbol.dispose]();
+    if (inside === null || !isDevice(inside))
+      throw new IsletError("ISLET_NOT_FOUND", `there is no device ${destination} in the container`);
+    must(
+      syscall(requireSyscall(arch, "unlinkat"), [place.directory.number, cString(place.name), 0]),
+      `remove ${destination} in the container`,
+      "unlinkat",
+    );
+    setAccess(meta, hostDevice(source) ?? inside, "deny");
+  } finally {
+    place.directory[Symbol.dispose]();
+  }
+}
