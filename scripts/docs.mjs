@@ -31,12 +31,18 @@ async function errorsPage() {
   ].join("\n");
 }
 
-/** In these folders nothing is written by hand: what no table makes any more is out of date as well. */
-const generatedFolders = ["docs/reference/commands", "share/man/man1", "share/man/man5"];
+/** In these folders nothing is written by hand but `handWritten`: what no table makes any more is out of date as well. */
+const generatedFolders = [
+  "docs/reference/commands",
+  "share/bash-completion/completions",
+  "share/man/man1",
+  "share/man/man5",
+];
+const handWritten = ["share/bash-completion/completions/_islet"];
 
 /** Path and text of every generated page. */
 async function pages() {
-  const { commandPages, manPages } = await compiled("frontends/lxc/commands/pages.js");
+  const { commandPages, completionFiles, manPages } = await compiled("frontends/lxc/commands/pages.js");
   const { isletVersion } = await compiled("frontends/lxc/commands/options.js");
   const { configPage } = await compiled("frontends/lxc/config/page.js");
   const { configManPage } = await compiled("frontends/lxc/config/man.js");
@@ -45,6 +51,7 @@ async function pages() {
     { path: "docs/reference/lxc-config.md", text: configPage() },
     ...commandPages(),
     ...manPages(),
+    ...completionFiles(),
     { path: "share/man/man5/lxc.container.conf.5", text: configManPage(`islet ${isletVersion}`) },
   ];
 }
@@ -53,7 +60,7 @@ const leftOver = (wanted) =>
   generatedFolders
     .filter((folder) => existsSync(join(root, folder)))
     .flatMap((folder) => filesBelow(folder))
-    .filter((path) => !wanted.some((each) => each.path === path));
+    .filter((path) => !handWritten.includes(path) && !wanted.some((each) => each.path === path));
 
 /** The pages that differ from what the tables say now. */
 export async function stalePages() {

@@ -51,6 +51,7 @@ export function commandManPage(table: CommandTable, names: readonly string[]): s
     heading("Options"),
   ];
   for (const [name, rows] of groups(table)) {
+    if (rows.length === 0) continue;
     if (name !== "Options") lines.push(`.SS "${escape(name)}"`);
     for (const row of rows) lines.push(...tagged(forms(row), row.help === "" ? "\\&" : inline(capital(row.help))));
   }

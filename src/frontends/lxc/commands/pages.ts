@@ -1,4 +1,5 @@
 import { commands } from "../index.js";
+import { commandCompletion, isletCompletion } from "./completion.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
 import { planTable } from "./islet.js";
@@ -22,10 +23,15 @@ const registered: readonly NamedTable[] = (
   )
 ).flat();
 
-/** Every command's table, for what is made of all of them. A command with several names has one. */
-export const commandTables: readonly CommandTable[] = [
-  ...new Set([...registered.map(({ table }) => table), planTable]),
-];
+const allTables: readonly CommandTable[] = [...new Set([...registered.map(({ table }) => table), planTable])];
+
+const hasCommonOptions = (table: CommandTable): boolean => table.options.some((row) => row.long === "usage");
+
+/** Every command that has LXC's common options. A command with several names is there once. */
+export const commandTables: readonly CommandTable[] = allTables.filter(hasCommonOptions);
+
+/** Commands that read their command line in a way of their own; LXC's are scripts, or older than its common options. */
+export const otherTables: readonly CommandTable[] = allTables.filter((table) => !hasCommonOptions(table));
 
 /** Further names of commands. */
 const aliases: readonly NamedTable[] = registered.filter(({ name, table }) => name !== table.tool);
@@ -38,7 +44,7 @@ export interface GeneratedFile {
 
 /** The reference pages. */
 export function commandPages(): readonly GeneratedFile[] {
-  return commandTables.map((table) => ({
+  return allTables.map((table) => ({
     path: `docs/reference/commands/${table.tool}.md`,
     text: referencePage(table),
   }));
@@ -46,13 +52,23 @@ export function commandPages(): readonly GeneratedFile[] {
 
 /** The man pages. */
 export function manPages(): readonly GeneratedFile[] {
-  const names = commandTables.map((table) => table.tool);
+  const names = allTables.map((table) => table.tool);
   return [
-    { path: "share/man/man1/islet.1", text: isletManPage(commandTables) },
-    ...commandTables.map((table) => ({
+    { path: "share/man/man1/islet.1", text: isletManPage(allTables) },
+    ...allTables.map((table) => ({
       path: `share/man/man1/${table.tool}.1`,
       text: commandManPage(table, names),
     })),
     ...aliases.map(({ name, table }) => ({ path: `share/man/man1/${name}.1`, text: aliasManPage(table.tool) })),
+  ];
+}
+
+/** The completions of bash; share/bash-completion/completions/_islet, which they call, is written by hand. */
+export function completionFiles(): readonly GeneratedFile[] {
+  const folder = "share/bash-completion/completions";
+  const named = [...allTables.map((table) => ({ name: table.tool, table })), ...aliases];
+  return [
+    { path: `${folder}/islet`, text: isletCompletion(named.map(({ name }) => name)) },
+    ...named.map(({ name, table }) => ({ path: `${folder}/${name}`, text: commandCompletion(name, table) })),
   ];
 }

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { commandPages, commandTables, manPages } from "../../../../src/frontends/lxc/commands/pages.js";
+import {
+  commandPages,
+  commandTables,
+  completionFiles,
+  manPages,
+  otherTables,
+} from "../../../../src/frontends/lxc/commands/pages.js";
 import { helpText } from "../../../../src/frontends/lxc/commands/help.js";
 import { tableOf } from "../../../../src/frontends/lxc/commands/tabled.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
@@ -11,7 +17,7 @@ import { tool } from "./canned.js";
 const root = join(import.meta.dirname, "../../../../..");
 
 describe("help", () => {
-  for (const page of [...commandPages(), ...manPages()]) {
+  for (const page of [...commandPages(), ...manPages(), ...completionFiles()]) {
     it(`${page.path} is what the option table says (UPDATE=1 rewrites it)`, () => {
       const file = join(root, page.path);
       if (process.env["UPDATE"] === "1") {
@@ -32,7 +38,7 @@ describe("help", () => {
       if (name === "islet") assert.equal(table, null);
       else
         assert.ok(
-          table !== null && commandTables.includes(table),
+          table !== null && [...commandTables, ...otherTables].includes(table),
           `${name}: make it with lxcCommand or give it withTable`,
         );
     }
@@ -47,7 +53,7 @@ describe("help", () => {
     }
   });
   it("goes to standard error with status 0, usage likewise, the version to standard output", async () => {
-    for (const name of Object.keys(commands).filter((each) => each.startsWith("lxc-"))) {
+    for (const name of commandTables.map((table) => table.tool).filter((each) => each.startsWith("lxc-"))) {
       for (const flag of ["--help", "-h", "-?", "--usage"]) {
         const { status, stdout, stderr } = await tool([name, flag]);
         assert.deepEqual([status, stdout], [0, ""], `${name} ${flag}`);
