@@ -59,7 +59,9 @@ export function commandCompletion(name: string, table: CommandTable): string {
 
 /** `islet VERB`. `names`: of all commands that have a file. */
 export function isletCompletion(names: readonly string[]): string {
-  const verbs = [...new Set([...names.map((name) => name.replace(/^(lxc|islet)-/, "")), "help", "version"])].sort();
+  const verbs = [
+    ...new Set([...names.map((name) => name.replace(/^(lxc|islet)-/, "")), "daemon", "help", "version"]),
+  ].sort();
   return [
     origin("the registered commands"),
     prelude,

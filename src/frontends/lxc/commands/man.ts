@@ -91,6 +91,10 @@ export function isletManPage(tables: readonly CommandTable[]): string {
     heading("Commands"),
     ...tables.flatMap((table) => tagged(reference(table.tool, 1), `${inline(capital(purpose(table.description)))}.`)),
     ...tagged(line(bold("islet version")), "Print the version."),
+    ...tagged(
+      line(bold("islet daemon")),
+      inline("Be the daemon, in the foreground, with the socket that a service manager has given: sd_listen_fds(3)."),
+    ),
     ...tagged(line(bold("islet help")), "List the commands."),
     heading("Environment"),
     ...tagged(
