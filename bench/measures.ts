@@ -218,12 +218,32 @@ export const measures: readonly Measure[] = [
       measured(
         "lxc-stop -k",
         "ms",
-        none,
+        ofLxc(0.7),
         time(
           bench,
           both(bench, (side) => ({ before: start(side, bench.base), timed: kill(side, bench.base) })),
         ),
       ),
+  },
+  {
+    name: "starts in a row",
+    make: (bench) => {
+      const each = (side: Side, tool: string, word: string): string[] => [
+        "/bin/sh",
+        "-c",
+        `for i in $(seq ${bench.many}); do ${side.tool(tool)} -P ${side.store} -n ${bench.base}-$i ${word} || exit 1; done`,
+      ];
+      const turns = both(bench, (side) => ({
+        timed: each(side, "lxc-start", "-d"),
+        after: each(side, "lxc-stop", "-k"),
+      }));
+      return measured(
+        `${bench.many} starts in a row`,
+        "ms",
+        ofLxc(0.5),
+        time(bench, turns, Math.min(bench.runs, 5), 1),
+      );
+    },
   },
   {
     name: "lxc-create -t busybox",

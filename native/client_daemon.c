@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -105,6 +107,33 @@ static int place_fd(int from, int to)
     return dup2(from, to);
 }
 
+/* Containers begin with what the daemon has, and must not get the limits of whoever happened to start it:
+ * those of init, every processor, and nothing special. What cannot be had stays as it is. */
+static void forget_caller(void)
+{
+    unsigned char all[128];
+    struct sched_param usual = {0};
+    AUTO_FD int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+        struct rlimit wanted, own;
+
+        if (prlimit(1, resource, NULL, &wanted) < 0 || getrlimit(resource, &own) < 0)
+            continue;
+        if (setrlimit(resource, &wanted) == 0)
+            continue;
+        /* Without CAP_SYS_RESOURCE no limit can be raised above what the caller may have. */
+        own.rlim_cur = wanted.rlim_cur < own.rlim_max ? wanted.rlim_cur : own.rlim_max;
+        setrlimit(resource, &own);
+    }
+    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &usual); /* musl's own functions only say ENOSYS */
+    memset(all, 0xff, sizeof(all));
+    syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
+    syscall(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, 0);
+    if (oom >= 0 && write(oom, "0", 1) < 0)
+        return;
+}
+
 /* In the new process: become nobody's child of ours, take nothing along, exec Node. */
 _Noreturn static void become_daemon(const struct paths *paths, const char *runtime, int ready)
 {
@@ -128,6 +157,7 @@ _Noreturn static void become_daemon(const struct paths *paths, const char *runti
     if (chdir("/") < 0)
         _exit(1);
     umask(022);
+    forget_caller();
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
     sigemptyset(&none);

@@ -101,7 +101,7 @@ function givenListener(arch: Arch, path: string): number | null {
     return takeListener(arch, process.env, path);
   } catch (error) {
     for (const line of errorLines(error)) console.error(line);
-    process.exit(1);
+    return process.exit(1);
   }
 }
 

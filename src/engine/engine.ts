@@ -57,6 +57,14 @@ export interface LinkStatus {
   readonly rxBytes: bigint;
 }
 
+/** Something that happened to a container. */
+export type ContainerEvent = ContainerId &
+  (
+    | { readonly kind: "state"; readonly state: State }
+    /** The main process has ended, with this wait status (wait(2)); STOPPING follows. */
+    | { readonly kind: "exit"; readonly waitStatus: number }
+  );
+
 /** Whoever asks. */
 export interface Caller {
   readonly uid: number;
@@ -187,8 +195,13 @@ export interface Engine {
   stop(id: ContainerId, options: StopOptions): Promise<StopResult>;
   /** Sends a signal to the main process. ISLET_NOT_RUNNING. */
   signal(id: ContainerId, signal: number): Promise<void>;
-  /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. */
-  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. Aborted, it is forgotten and never settles. */
+  wait(
+    id: ContainerId,
+    wanted: readonly State[],
+    timeout: number | null,
+    aborted?: AbortSignal,
+  ): Promise<ContainerStatus>;
   attach(id: ContainerId, options: AttachOptions): Promise<ClientTask>;
   /** A command of the host, run in the caller's process tree with its stdio, in a mount namespace of its own (templates). Its result is the exit status. */
   hostCommand(
@@ -206,6 +219,12 @@ export interface Engine {
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
   freeze(id: ContainerId): Promise<void>;
   unfreeze(id: ContainerId): Promise<void>;
+  /** From now on every event of every container, in order, until the function that it gives back is called. The listener must not throw. */
+  subscribe(listener: (event: ContainerEvent) => void): Promise<() => void>;
+  /** A file of the payload cgroup, `memory.max`, as it reads; names of the other cgroup version are translated. ISLET_NOT_RUNNING, ISLET_IO. */
+  cgroupItem(id: ContainerId, item: string): Promise<string>;
+  /** Writes to such a file, until the container ends. What freezes or thaws changes the state, too. */
+  setCgroupItem(id: ContainerId, item: string, value: string): Promise<void>;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */

@@ -1,43 +1,133 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
-import type { Monitor } from "../runtime/monitors.js";
+import { readKernelFile } from "../host/fd.js";
+import { type Monitor, type MonitorMeta, notRunning } from "../runtime/monitors.js";
+import type { State } from "../spec/states.js";
+import type { Arch } from "../sys/arch.js";
 
 /** Milliseconds after which a freezer that does not settle is an error. */
 const settleTime = 10_000;
+/** Milliseconds between two looks, at most. */
+const longestPause = 50;
 
-/** Freezes or thaws all processes of the payload cgroup: the v1 freezer, or cgroup.freeze on v2. Idempotent. */
-export async function freezeContainer(monitor: Monitor, frozen: boolean): Promise<void> {
-  const legacy = monitor.meta.cgroups.find((item) => item.controllers.includes("freezer"));
-  const until = Date.now() + settleTime;
+/** The files of one freezer: the v1 controller (admin-guide/cgroup-v1/freezer-subsystem) or cgroup v2's own (admin-guide/cgroup-v2). */
+interface Freezer {
+  /** Takes what is wanted. */
+  readonly file: string;
+  readonly word: (frozen: boolean) => string;
+  /** Has all of it come about? null: there is no such cgroup any more. */
+  readonly isSettled: (frozen: boolean) => boolean | null;
+  /** Has it been told to freeze, by whomever? */
+  readonly isAsked: () => boolean;
+}
+
+function freezerOf(arch: Arch, meta: MonitorMeta): Freezer | null {
+  const legacy = meta.cgroups.find((item) => item.controllers.includes("freezer"));
   if (legacy !== undefined) {
     const file = `${legacy.path}/freezer.state`;
-    const wanted = frozen ? "FROZEN" : "THAWED";
-    for (;;) {
-      write(file, wanted);
-      if (readFileSync(file, "utf8").trim() === wanted) break;
-      await pause(until, monitor, wanted);
-    }
-  } else {
-    const { unified } = monitor.meta;
-    if (unified === null)
-      throw new IsletError("ISLET_UNSUPPORTED", "freezing needs the freezer controller or cgroup v2");
-    write(`${unified}/cgroup.freeze`, frozen ? "1" : "0");
-    while (!readFileSync(`${unified}/cgroup.events`, "utf8").includes(`frozen ${frozen ? 1 : 0}`))
-      await pause(until, monitor, frozen ? "FROZEN" : "THAWED");
+    const word = (frozen: boolean): string => (frozen ? "FROZEN" : "THAWED");
+    return {
+      file,
+      word,
+      isSettled: (frozen) => {
+        const text = readKernelFile(arch, file);
+        return text === null ? null : text.trim() === word(frozen);
+      },
+      isAsked: () => readKernelFile(arch, `${legacy.path}/freezer.self_freezing`)?.trim() === "1",
+    };
   }
-  if (monitor.state === "RUNNING" || monitor.state === "FROZEN") monitor.state = frozen ? "FROZEN" : "RUNNING";
+  const { unified } = meta;
+  if (unified === null) return null;
+  return {
+    file: `${unified}/cgroup.freeze`,
+    word: (frozen) => (frozen ? "1" : "0"),
+    isSettled: (frozen) => {
+      const text = readKernelFile(arch, `${unified}/cgroup.events`);
+      return text === null ? null : text.split("\n").includes(`frozen ${frozen ? 1 : 0}`);
+    },
+    isAsked: () => readKernelFile(arch, `${unified}/cgroup.freeze`)?.trim() === "1",
+  };
+}
+
+/** For a daemon that did not freeze it itself: monitors do not know. */
+export function isFrozen(arch: Arch, meta: MonitorMeta): boolean {
+  return freezerOf(arch, meta)?.isAsked() ?? false;
+}
+
+/** Lets all processes run, whatever state is told of the container; silent where there is nothing to thaw. */
+export function thaw(arch: Arch, meta: MonitorMeta): void {
+  const freezer = freezerOf(arch, meta);
+  if (freezer === null) return;
+  try {
+    writeFileSync(freezer.file, freezer.word(false), { flag: "r+" });
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+/** Between these states only the freezer decides. */
+const alive: readonly State[] = ["RUNNING", "FREEZING", "FROZEN", "THAWED"];
+
+/**
+ * Freezes or thaws all processes of the payload cgroup. Idempotent. `changed` is told of every state on the way (FREEZING and FROZEN, or
+ * THAWED and RUNNING). What does not freeze in time is thawed again: ISLET_TIMEOUT.
+ */
+export async function freezeContainer(
+  arch: Arch,
+  monitor: Monitor,
+  frozen: boolean,
+  changed: (monitor: Monitor) => void,
+): Promise<void> {
+  const { meta } = monitor;
+  const freezer = freezerOf(arch, meta);
+  if (freezer === null) throw new IsletError("ISLET_UNSUPPORTED", "freezing needs the freezer controller or cgroup v2");
+  const enter = (state: State): void => {
+    if (!alive.includes(monitor.state) || monitor.state === state) return;
+    monitor.state = state;
+    changed(monitor);
+  };
+  const final = frozen ? "FROZEN" : "RUNNING";
+  if (monitor.state === final && freezer.isAsked() === frozen) return;
+  if (frozen) enter("FREEZING");
+  try {
+    write(freezer.file, freezer.word(frozen));
+    await settle(freezer, monitor, frozen);
+  } catch (error) {
+    if (!alive.includes(monitor.state) || monitor.ended) throw notRunning(meta.name);
+    if (frozen) {
+      thaw(arch, meta);
+      enter("RUNNING");
+    }
+    throw error;
+  }
+  if (!frozen) enter("THAWED");
+  enter(final);
+}
+
+async function settle(freezer: Freezer, monitor: Monitor, frozen: boolean): Promise<void> {
+  const until = Date.now() + settleTime;
+  const { name } = monitor.meta;
+  for (let pause = 1; ; pause = Math.min(pause * 2, longestPause)) {
+    const settled = freezer.isSettled(frozen);
+    if (settled === true) return;
+    if (settled === null || monitor.ended || !alive.includes(monitor.state)) throw notRunning(name);
+    if (freezer.isAsked() !== frozen)
+      throw new IsletError("ISLET_BUSY", `${name} was ${frozen ? "thawed" : "frozen"} by somebody else meanwhile`);
+    if (Date.now() > until)
+      throw new IsletError(
+        "ISLET_TIMEOUT",
+        `${name} did not ${frozen ? "freeze" : "thaw"} within ${settleTime / 1000} s`,
+        frozen ? { hint: "a process of it waits in the kernel, for a disk or a network file system perhaps" } : {},
+      );
+    await sleep(pause);
+  }
 }
 
 function write(file: string, text: string): void {
   try {
-    writeFileSync(file, text);
+    writeFileSync(file, text, { flag: "r+" });
   } catch (error) {
     throw new IsletError("ISLET_IO", `cannot write ${text} to ${file}`, { cause: error });
   }
-}
-
-async function pause(until: number, monitor: Monitor, wanted: string): Promise<void> {
-  if (Date.now() > until) throw new IsletError("ISLET_TIMEOUT", `${monitor.meta.name} did not become ${wanted}`);
-  await sleep(1);
 }

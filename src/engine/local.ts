@@ -24,6 +24,7 @@ import {
   type State,
 } from "./engine.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
+import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
@@ -131,6 +132,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
     });
   };
 
+  const setFrozen = async (id: ContainerId, frozen: boolean): Promise<void> => {
+    const monitor = started(registry, id);
+    if (monitor.doomed) throw notRunning(id.name);
+    await freezeContainer(host.arch, monitor, frozen, registry.events.changed);
+  };
+
   const engine: LocalEngine = {
     registry,
     rediscover: () => registry.rediscover(),
@@ -211,13 +218,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
         json: { arch: program.arch, operations: programJson(program) },
       });
     },
-    stop: (id, wanted) => stopContainer(registry, id, wanted),
+    stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
       const monitor = running(registry, id);
       await whenKnown(monitor);
       sendSignal(monitor, signal);
     },
-    wait: (id, wanted: readonly State[], timeout) => registry.wait(id, wanted, timeout),
+    wait: (id, wanted: readonly State[], timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     async attach(id, wanted) {
       const monitor = started(registry, id);
       await whenKnown(monitor);
@@ -262,8 +269,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Refused at once, even while it starts.
       return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
     },
-    freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
-    unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
+    freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
+    unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
+    subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
+    cgroupItem: (id, item) =>
+      new Promise((resolve) => {
+        resolve(cgroupItem(host.arch, running(registry, id).meta, item));
+      }),
+    async setCgroupItem(id, item, value) {
+      const { meta } = running(registry, id);
+      const frozen = freezerSwitch(item, value);
+      await (frozen === null
+        ? setCgroupItem(host.arch, meta, item, value)
+        : queue.run(key(id), () => setFrozen(id, frozen)));
+    },
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
@@ -293,10 +312,12 @@ function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   return monitor;
 }
 
+const whole: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
+
 /** Running, and whole: the main program has begun. */
 function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
   const monitor = running(registry, id);
-  if (monitor.state !== "RUNNING" && monitor.state !== "FROZEN") throw notRunning(id.name);
+  if (!whole.has(monitor.state)) throw notRunning(id.name);
   return monitor;
 }
 

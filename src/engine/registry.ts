@@ -1,4 +1,4 @@
-import type { ContainerId, ContainerStatus, State } from "./engine.js";
+import type { ContainerEvent, ContainerId, ContainerStatus, State } from "./engine.js";
 import { IsletError } from "../base/errors.js";
 import {
   type Monitor,
@@ -9,6 +9,7 @@ import {
   openMonitor,
   removeDeadSocket,
 } from "../runtime/monitors.js";
+import { isFrozen, thaw } from "./freeze.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
@@ -21,12 +22,25 @@ export interface Registry {
   /** What every monitor's events must go to. */
   readonly events: MonitorEvents;
   /** Resolves when the container is in one of the states (STOPPED: no monitor). */
-  wait(id: ContainerId, wanted: readonly State[], timeout: number | null): Promise<ContainerStatus>;
+  wait(
+    id: ContainerId,
+    wanted: readonly State[],
+    timeout: number | null,
+    aborted?: AbortSignal,
+  ): Promise<ContainerStatus>;
   status(id: ContainerId): ContainerStatus;
   rediscover(): Promise<void>;
+  /** Called with every event, until the function it returns is called. */
+  subscribe(listener: (event: ContainerEvent) => void): () => void;
   /** Called whenever a monitor has ended, until the function it returns is called. */
   onGone(listener: (monitor: Monitor) => void): () => void;
 }
+
+/** States in which there is a main process. */
+const hasMain: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
+
+/** setTimeout takes no more, milliseconds: nearly 25 days. */
+const longestTimer = 0x7fff_ffff;
 
 function keyOf(storePath: string, name: string): string {
   return `${storePath}\0${name}`;
@@ -43,6 +57,9 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
   const lastExit = new Map<string, number>();
   const waiters = new Set<Waiter>();
   const listeners = new Set<(monitor: Monitor) => void>();
+  const subscribers = new Set<(event: ContainerEvent) => void>();
+  /** The state that was told last. */
+  const told = new WeakMap<Monitor, State>();
 
   const status = (id: ContainerId): ContainerStatus => {
     const monitor = monitors.get(keyOf(id.storePath, id.name));
@@ -74,8 +91,24 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     }
   };
 
+  const tell = (event: ContainerEvent): void => {
+    for (const subscriber of subscribers) subscriber(event);
+  };
+
+  const tellState = (monitor: Monitor): void => {
+    const { state, exit } = monitor;
+    const { storePath, name } = monitor.meta;
+    const last = told.get(monitor) ?? "STOPPED";
+    if (state === last) return;
+    told.set(monitor, state);
+    if (state === "STOPPING" && exit !== null && hasMain.has(last))
+      tell({ storePath, name, kind: "exit", waitStatus: exit });
+    tell({ storePath, name, kind: "state", state });
+  };
+
   const events: MonitorEvents = {
     changed: (monitor) => {
+      tellState(monitor);
       // Known from its first sign of life: what is starting can be seen, and stopped.
       const key = keyOf(monitor.meta.storePath, monitor.meta.name);
       if (!monitor.ended && monitors.get(key) !== monitor) {
@@ -85,6 +118,9 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       wake(monitor.meta);
     },
     gone: (monitor) => {
+      // A monitor that was killed: what is frozen cannot die, on cgroup v1.
+      if (told.get(monitor) !== "RUNNING" && hasMain.has(told.get(monitor) ?? "STOPPED")) thaw(arch, monitor.meta);
+      tellState(monitor);
       const key = keyOf(monitor.meta.storePath, monitor.meta.name);
       if (monitors.get(key) === monitor) {
         monitors.delete(key);
@@ -108,11 +144,15 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     status,
     get: (id) => monitors.get(keyOf(id.storePath, id.name)),
     all: () => monitors.values(),
+    subscribe(listener): () => void {
+      subscribers.add(listener);
+      return () => subscribers.delete(listener);
+    },
     onGone(listener): () => void {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    wait(id, wanted, timeout): Promise<ContainerStatus> {
+    wait(id, wanted, timeout, aborted): Promise<ContainerStatus> {
       const now = status(id);
       if (isReached(now, wanted)) return Promise.resolve(now);
       return new Promise((resolve, reject) => {
@@ -126,26 +166,35 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
           },
         };
         waiters.add(waiter);
+        aborted?.addEventListener("abort", () => {
+          waiters.delete(waiter);
+          if (timer !== null) clearTimeout(timer);
+        });
         if (timeout !== null) {
-          timer = setTimeout(() => {
-            waiters.delete(waiter);
-            reject(
-              new IsletError(
-                "ISLET_TIMEOUT",
-                `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`,
-              ),
-            );
-          }, timeout);
+          timer = setTimeout(
+            () => {
+              waiters.delete(waiter);
+              reject(
+                new IsletError(
+                  "ISLET_TIMEOUT",
+                  `${id.name} did not become ${wanted.join(" or ")} within ${timeout / 1000} s`,
+                ),
+              );
+            },
+            Math.min(timeout, longestTimer),
+          );
         }
       });
     },
     rediscover(): Promise<void> {
       return findMonitors(arch, runtimeDir, (fd, info, meta, pidfd) => {
         const monitor = openMonitor(fd, meta, events, () => undefined);
-        monitor.state = states[info.state] ?? "STOPPED";
+        const state = states[info.state] ?? "STOPPED";
+        monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
         monitor.pid = info.pid;
         monitor.exit = info.exit;
         monitor.startedNs = info.startedNs;
+        told.set(monitor, monitor.state);
         if (pidfd !== null) {
           if (monitor.pidfd === null) monitor.pidfd = pidfd;
           else closeFd(pidfd);

@@ -2,24 +2,33 @@ import { readFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { type Monitor, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import type { ContainerId, StopOptions, StopResult } from "./engine.js";
-import { freezeContainer } from "./freeze.js";
+import { freezeContainer, thaw } from "./freeze.js";
 import type { Registry } from "./registry.js";
+import type { Arch } from "../sys/arch.js";
 
 const SIGPWR = 30;
 const SIGRTMIN3 = 37;
 /** Milliseconds a killed container may take until its monitor has cleaned up. */
 const killTime = 30_000;
 
-/** lxc-stop(1): the halt signal and, when the time is over, the stop signal; or only the latter; or the reboot signal. */
-export async function stopContainer(registry: Registry, id: ContainerId, options: StopOptions): Promise<StopResult> {
+/**
+ * lxc-stop(1): the halt signal and, when the time is over, the stop signal; or only the latter; or the reboot signal. A frozen container is
+ * thawed first, or its init would hear of the wish only together with its death.
+ */
+export async function stopContainer(
+  arch: Arch,
+  registry: Registry,
+  id: ContainerId,
+  options: StopOptions,
+): Promise<StopResult> {
   const monitor = registry.get(id);
   if (monitor === undefined || monitor.state === "STOPPED") throw notRunning(id.name);
   await whenKnown(monitor);
   if (options.kind === "kill") {
-    await kill(registry, monitor, id);
+    await kill(arch, registry, monitor, id);
     return { killed: true };
   }
-  if (monitor.state === "FROZEN") await freezeContainer(monitor, false);
+  if (monitor.state === "FROZEN") await freezeContainer(arch, monitor, false, registry.events.changed);
   if (options.kind === "reboot") {
     const again = options.timeout === 0 ? null : registry.wait(id, ["STARTING", "STOPPED"], options.timeout);
     sendSignal(monitor, monitor.meta.signals.reboot);
@@ -45,15 +54,21 @@ export async function stopContainer(registry: Registry, id: ContainerId, options
     }
     if (options.noKill) throw error;
   }
-  await kill(registry, monitor, id);
+  await kill(arch, registry, monitor, id);
   return { killed: true };
 }
 
-async function kill(registry: Registry, monitor: Monitor, id: ContainerId): Promise<void> {
+async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: ContainerId): Promise<void> {
   const wait = gone(registry, id);
-  sendSignal(monitor, monitor.meta.signals.stop);
-  if (monitor.state === "FROZEN") await freezeContainer(monitor, false);
-  await wait;
+  monitor.doomed = true;
+  try {
+    sendSignal(monitor, monitor.meta.signals.stop);
+    // Frozen by whomever, on cgroup v1 it would not even die. No state is told: it goes straight on to STOPPING.
+    thaw(arch, monitor.meta);
+    await wait;
+  } finally {
+    monitor.doomed = false;
+  }
 }
 
 /** Resolves when the monitor itself has ended: nothing of the container is left then. */

@@ -55,6 +55,8 @@ export interface Monitor {
   /** Output of hooks since the start. */
   log: string;
   ended: boolean;
+  /** It is being killed: nothing may freeze it any more. */
+  doomed: boolean;
   /** Called when INFO arrives or the monitor ends. */
   readonly waiting: (() => void)[];
 }
@@ -226,7 +228,7 @@ export function openMonitor(
       switch (frame.type) {
         case monitorFrames.state: {
           const { state, exit } = decodeState(frame.payload);
-          monitor.state = stateOf(state);
+          monitor.state = nextState(monitor.state, state);
           if (exit !== null) monitor.exit = exit;
           if (endings.has(monitor.state)) forgetMain(monitor);
           events.changed(monitor);
@@ -268,6 +270,7 @@ export function openMonitor(
     startedNs: 0n,
     log: "",
     ended: false,
+    doomed: false,
     waiting: [],
   };
   return monitor;
@@ -301,13 +304,18 @@ function forgetMain(monitor: Monitor): void {
   monitor.pid = null;
 }
 
-function stateOf(number: number): State {
-  return states[number] ?? "STOPPED";
+/** What only the engine knows: to a monitor these are RUNNING. */
+const freezerStates: ReadonlySet<State> = new Set<State>(["FREEZING", "FROZEN", "THAWED"]);
+
+/** The state after a monitor's word for it. */
+function nextState(now: State, number: number): State {
+  const told = states[number] ?? "STOPPED";
+  return told === "RUNNING" && freezerStates.has(now) ? now : told;
 }
 
 function applyInfo(monitor: Monitor, info: MonitorInfo, fds: readonly number[]): void {
   if (monitor.pidfd !== null) closeFd(monitor.pidfd);
-  monitor.state = stateOf(info.state);
+  monitor.state = nextState(monitor.state, info.state);
   monitor.pid = info.pid;
   monitor.pidfd = fds[0] ?? null;
   if (info.exit !== null) monitor.exit = info.exit;

@@ -78,7 +78,7 @@ lxc.cgroup.pids.max = 40
 `,
     );
     assert.equal(payload("words", "memory.max"), String(48 * mebibyte));
-    assert.equal(payload("words", "memory.high"), String(40 * mebibyte));
+    assert.equal(payload("words", "memory.low"), String(40 * mebibyte));
     assert.equal(payload("words", "pids.max"), "40");
   });
 

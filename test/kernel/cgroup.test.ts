@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { before, describe, it } from "node:test";
+import { fails, ok } from "../support/command.js";
 import { cgroupMounts } from "../support/host.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 import { type Guest, guests } from "./guest.js";
 
+const sleeper = "lxc.init.cmd = /bin/sleep 3600\n";
 const read = (path: string): string => readFileSync(path, "utf8").trim();
 const payload = (controller: string, name: string, file: string): string =>
   read(`/sys/fs/cgroup/${controller}/lxc.payload.${name}/${file}`);
@@ -177,5 +179,84 @@ lxc.cgroup2.pids.max = 40
     );
     await guest.kill();
     assert.ok(!existsSync("/sys/fs/cgroup/memory/lxc.payload.makes"));
+  });
+});
+
+describe("lxc-cgroup", () => {
+  const { define, started } = guests();
+  const on = (guest: Guest, ...words: readonly string[]): readonly string[] => ["lxc-cgroup", ...guest.at, ...words];
+
+  it("sets and shows what holds for the container, by the names of either version", async (t) => {
+    if (lacks(t, "cgroup1")) return;
+    const guest = await started("items", sleeper);
+    assert.equal(await ok(on(guest, "pids.max", "77")), "");
+    assert.equal(await ok(on(guest, "pids.max")), "77\n\n");
+    assert.equal(payload("pids", "items", "pids.max"), "77");
+    for (const [set, value, shown] of [
+      ["memory.limit_in_bytes", "314572800", "memory.max"],
+      ["memory.max", "209715200", "memory.limit_in_bytes"],
+    ] as const) {
+      await ok(on(guest, set, value));
+      assert.equal(await ok(on(guest, set)), `${value}\n\n`);
+      assert.equal(await ok(on(guest, shown)), `${value}\n\n`);
+    }
+    await ok(on(guest, "cpuset.cpus", "0"));
+    assert.equal(await ok(on(guest, "cpuset.cpus")), "0\n\n");
+    assert.match(await ok(on(guest, "memory.stat")), /^cache \d+$/m);
+    await guest.kill();
+  });
+  it("changes the devices of a running container", async (t) => {
+    if (lacks(t, "cgroup1")) return;
+    const guest = await started("itemdev", sleeper);
+    assert.equal(await guest.sh("head -c 1 /dev/zero | wc -c"), "1");
+    await ok(on(guest, "devices.deny", "c 1:5 rwm"));
+    assert.notEqual((await guest.try("head -c 1 /dev/zero > /dev/null")).status, 0);
+    await ok(on(guest, "devices.allow", "c 1:5 rwm"));
+    assert.equal(await guest.sh("head -c 1 /dev/zero | wc -c"), "1");
+    await guest.kill();
+  });
+  it("freezes and thaws, and the state goes with it", async () => {
+    const guest = await started("itemfreeze", sleeper);
+    for (const [item, frozen, thawed] of [
+      ["freezer.state", "FROZEN", "THAWED"],
+      ["cgroup.freeze", "1", "0"],
+    ] as const) {
+      await ok(on(guest, item, frozen));
+      assert.equal(await guest.state(), "FROZEN");
+      assert.equal(await ok(on(guest, item)), `${frozen}\n\n`);
+      await ok(on(guest, item, thawed));
+      assert.equal(await guest.state(), "RUNNING");
+      assert.equal(await ok(on(guest, item)), `${thawed}\n\n`);
+      assert.match((await fails(on(guest, item, "BOGUS"), 1)).stderr, /EINVAL\n.*Failed to assign 'BOGUS'/);
+    }
+    await guest.kill();
+  });
+  it("refuses what does not exist, what the kernel refuses, and ways out of the cgroup", async () => {
+    const guest = await started("itembad", sleeper);
+    for (const item of [
+      "memory.bogus",
+      "bogus.x",
+      "memory",
+      "../pids.max",
+      "pids./../pids.max",
+      "pids.max/..",
+      ".",
+      "",
+    ])
+      for (const value of [[], ["3"]])
+        assert.match((await fails(on(guest, item, ...value), 1)).stderr, /Failed to (retrieve|assign) .*\n$/, item);
+    assert.match((await fails(on(guest, "pids.max", "many"), 1)).stderr, /EINVAL\n.*Failed to assign 'many' value/);
+    assert.match((await fails(on(guest, "pids.max", ""), 1)).stderr, /nothing to write/);
+    await guest.kill();
+    for (const words of [["pids.max"], ["pids.max", "3"]])
+      assert.match((await fails(on(guest, ...words), 1)).stderr, /'.*:itembad' is not running\n$/);
+    assert.match((await fails(on(define("itemnone"), "pids.max"), 1)).stderr, /is not running\n$/);
+  });
+  it("follows no cgroup that the guest named like a file", async (t) => {
+    if (lacks(t, "cgroup1")) return;
+    const guest = await started("itemtrap", `lxc.mount.auto = cgroup:rw:force\n${sleeper}`);
+    await guest.sh("mkdir /sys/fs/cgroup/pids/pids.trap");
+    for (const value of [[], ["3"]]) await fails(on(guest, "pids.trap", ...value), 1);
+    await guest.kill();
   });
 });

@@ -69,6 +69,29 @@ test("a daemon that was killed loses nothing: the next command finds every conta
   assert.ok(before);
 });
 
+test("a daemon has no limits, processors or priorities of whoever started it, and neither have its containers", async (t) => {
+  const own = await instance(t);
+  busybox(own.store, "islt-d");
+  const at = own.store.at("islt-d");
+  await killDaemon(own);
+  const script = `ulimit -S -s 4000; ulimit -S -f 99999; echo 500 > /proc/self/oom_score_adj
+exec nice -n 7 ionice -c 3 taskset 1 ${bin("lxc-start")} ${at.join(" ")}`;
+  await own.ok(["/bin/sh", "-c", script]);
+  const init = Number(await own.ok(["lxc-info", ...at, "-pH"]));
+  const soft = (pid: number, limit: string): string =>
+    new RegExp(`^${limit} +(\\S+)`, "m").exec(readFileSync(`/proc/${pid}/limits`, "utf8"))?.[1] ?? "";
+  const field = (pid: number, name: string): string =>
+    new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "";
+  for (const pid of [own.pid(), init]) {
+    for (const limit of ["Max stack size", "Max file size"]) assert.equal(soft(pid, limit), soft(1, limit), limit);
+    assert.equal(field(pid, "Cpus_allowed_list"), field(1, "Cpus_allowed_list"));
+    assert.equal(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"), "0\n");
+    assert.equal((await own.ok(["ps", "-o", "ni=", "-p", String(pid)])).trim(), "0");
+    assert.match(await own.ok(["ionice", "-p", String(pid)]), /^none/);
+  }
+  await own.ok(["lxc-stop", ...at, "-k"]);
+});
+
 test("a container that starts while the daemon is killed is found too, or is gone without a trace", async (t) => {
   const own = await instance(t);
   busybox(own.store, "islt-d");

@@ -207,14 +207,15 @@ describe("namespaces", () => {
     });
     it("with further namespaces of the same container", async (t) => {
       if (lacks(t, "userns")) return;
-      const kinds = ["net", "ipc", "uts", "pid"] as const;
+      const shared = ["net", "ipc", "uts", "pid"] as const;
       const guest = sharing(
         "sameall",
-        `lxc.rootfs.options = idmap=container\nlxc.init.cmd = /bin/sleep 3600\nlxc.net =\nlxc.uts.name =\n${kinds.map((kind) => `lxc.namespace.share.${kind} = mappeddonor\n`).join("")}`,
+        `lxc.init.cmd = /bin/sleep 3600\nlxc.net =\nlxc.uts.name =\n${shared.map((kind) => `lxc.namespace.share.${kind} = mappeddonor\n`).join("")}`,
       );
+      await ok(["chown", "-hR", "100000:100000", guest.rootfs]);
       await guest.start();
       const [pid, other] = [await guest.pid(), await donor.pid()];
-      for (const kind of [...kinds, "user"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
+      for (const kind of [...shared, "user"] as const) assert.equal(of(pid, kind), of(other, kind), kind);
       assert.match(await donor.sh("ps -o comm"), /^sleep$/m);
       assert.equal(await guest.sh("stat -c %u /"), "0");
       await guest.kill();

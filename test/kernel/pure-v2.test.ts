@@ -97,6 +97,37 @@ test("on a host with cgroup v2 alone", async (t) => {
     },
   );
 
+  await t.test("it freezes and thaws, and is killed when frozen", async () => {
+    await own.ok(["lxc-freeze", ...at()]);
+    assert.match(read("cgroup.events"), /^frozen 1$/m);
+    assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "FROZEN");
+    await own.ok(["lxc-unfreeze", ...at()]);
+    assert.match(read("cgroup.events"), /^frozen 0$/m);
+    await own.ok(["lxc-freeze", ...at()]);
+    await own.ok(["lxc-stop", ...at(), "-k"]);
+    await own.ok(["lxc-start", ...at()]);
+    assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "RUNNING");
+  });
+
+  await t.test("lxc-cgroup knows its files, and the freezer by its v1 name", async () => {
+    const item = (...words: readonly string[]): Promise<string> => own.ok(["lxc-cgroup", ...at(), ...words]);
+    assert.ok((await item("cgroup.procs")).split("\n").includes(await initPid()));
+    assert.equal(await item("freezer.state"), "THAWED\n\n");
+    for (const [file, frozen, thawed] of [
+      ["freezer.state", "FROZEN", "THAWED"],
+      ["cgroup.freeze", "1", "0"],
+    ] as const) {
+      await item(file, frozen);
+      assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "FROZEN");
+      assert.equal(await item(file), `${frozen}\n\n`);
+      await item(file, thawed);
+      assert.equal((await own.ok(["lxc-info", ...at(), "-sH"])).trim(), "RUNNING");
+    }
+    const refused = await own.command(["lxc-cgroup", ...at(), "devices.allow", "c 1:5 rwm"]);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /on cgroup v2 the devices of a running container cannot be changed/);
+  });
+
   await t.test("stopping kills what the guest left in cgroups of its own, and nothing is left", async () => {
     await sh(
       "mkdir -p /sys/fs/cgroup/a/b; (echo 0 > /sys/fs/cgroup/a/b/cgroup.procs; exec sleep 12345 >/dev/null 2>&1) &",

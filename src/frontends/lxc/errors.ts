@@ -29,6 +29,15 @@ interface Row {
   readonly status: number;
 }
 
+const freezeCodes: readonly ErrorCode[] = [
+  "ISLET_NOT_FOUND",
+  "ISLET_NOT_RUNNING",
+  "ISLET_UNSUPPORTED",
+  "ISLET_TIMEOUT",
+  "ISLET_BUSY",
+  "ISLET_IO",
+];
+
 const rows: readonly Row[] = [
   {
     tool: "lxc-start",
@@ -110,6 +119,25 @@ const rows: readonly Row[] = [
     tool: "lxc-destroy",
     codes: ["ISLET_HAS_SNAPSHOTS"],
     lines: ({ name }) => [`Destroying ${name} failed: ${name} has snapshots`],
+    status: 1,
+  },
+  {
+    tool: "lxc-cgroup",
+    codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
+    lines: ({ store, name }) => [`'${store}:${name}' is not running`],
+    complete: true,
+    status: 1,
+  },
+  {
+    tool: "lxc-freeze",
+    codes: freezeCodes,
+    lines: ({ store, name }) => [`Failed to freeze ${store}:${name}`],
+    status: 1,
+  },
+  {
+    tool: "lxc-unfreeze",
+    codes: freezeCodes,
+    lines: ({ store, name }) => [`Failed to unfreeze ${store}:${name}`],
     status: 1,
   },
   { tool: "lxc-create", codes: ["ISLET_EXISTS"], lines: () => ["Container already exists"], complete: true, status: 1 },

@@ -6,12 +6,23 @@ export type CommandLoader = () => Promise<Command>;
 /** The commands of the LXC door, by the name the client is called by. */
 export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-attach": async () => (await import("./commands/attach.js")).attach,
+  "lxc-autostart": async () => (await import("./commands/autostart.js")).autostart,
+  "lxc-cgroup": async () => (await import("./commands/cgroup.js")).cgroup,
+  "lxc-checkconfig": async () => (await import("./commands/checkconfig.js")).checkconfig,
+  "lxc-config": async () => (await import("./commands/config.js")).config,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,
+  "lxc-freeze": async () => (await import("./commands/freeze.js")).freeze,
   "lxc-info": async () => (await import("./commands/info.js")).info,
+  "lxc-list": async () => (await import("./commands/list.js")).list,
   "lxc-ls": async () => (await import("./commands/ls.js")).ls,
+  "lxc-monitor": async () => (await import("./commands/monitor.js")).monitor,
   "lxc-start": async () => (await import("./commands/start.js")).start,
   "lxc-stop": async () => (await import("./commands/stop.js")).stop,
+  "lxc-unfreeze": async () => (await import("./commands/freeze.js")).unfreeze,
+  "lxc-update-config": async () => (await import("./commands/update-config.js")).updateConfig,
+  "lxc-version": async () => (await import("./commands/version.js")).version,
+  "lxc-wait": async () => (await import("./commands/wait.js")).wait,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };

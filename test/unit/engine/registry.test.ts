@@ -152,3 +152,48 @@ test("a monitor whose meta cannot be understood is left alone", async (t) => {
   assert.deepEqual([...registry.all()], []);
   assert.deepEqual(readdirSync(monitorDirectory(runtime)), ["aaaa"]);
 });
+
+test("a wait that was aborted is forgotten: nothing wakes it, its timer is gone", async (t) => {
+  const registry = createRegistry(currentArch, directory(t));
+  const left = new AbortController();
+  let settled = false;
+  const settle = (): void => {
+    settled = true;
+  };
+  registry.wait(id("web"), ["RUNNING"], 20, left.signal).then(settle, settle);
+  left.abort();
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(settled, false);
+});
+
+test("a subscriber is told every state once, the exit before STOPPING, and nothing after it has left", async (t) => {
+  const registry = createRegistry(currentArch, directory(t));
+  const { peer } = monitorOf(t, registry, "web");
+  const told: string[] = [];
+  const leave = registry.subscribe((event) => {
+    assert.deepEqual([event.storePath, event.name], [store, "web"]);
+    told.push(event.kind === "state" ? event.state : String(event.waitStatus));
+  });
+  const none = 0xffffffff;
+  for (const [state, exit] of [
+    [1, none],
+    [2, none],
+    [3, 42 << 8],
+    [0, 42 << 8],
+    [1, 42 << 8],
+    [2, 42 << 8],
+  ] as const)
+    peer.send(monitorFrames.state, u32(state, exit));
+  peer.send(monitorFrames.info, info(2, 4711, metaOf("web")));
+  await waitFor("the second run", () => registry.status(id("web")).initPid === 4711);
+  // Killed: how its main process ended nobody knows.
+  peer.close();
+  await waitFor("the end", () => registry.get(id("web")) === undefined);
+  const wanted = ["STARTING", "RUNNING", String(42 << 8), "STOPPING", "STOPPED", "STARTING", "RUNNING", "STOPPED"];
+  assert.deepEqual(told, wanted);
+  leave();
+  const again = monitorOf(t, registry, "web");
+  again.peer.send(monitorFrames.state, u32(1, none));
+  await waitFor("the next run", () => registry.status(id("web")).state === "STARTING");
+  assert.deepEqual(told, wanted);
+});

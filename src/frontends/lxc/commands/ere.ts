@@ -1,8 +1,12 @@
 /**
- * POSIX extended regular expressions (regex(7)) as regular expressions of JavaScript, for names of containers (C locale, single line).
- * Differences that matter are translated: bracket expressions with classes, `\` inside brackets, a `*` or `{` that stands first, escapes
- * that only JavaScript knows. Back-references are no part of ERE, and leftmost-longest differs only in what is matched, not in whether.
+ * POSIX extended regular expressions (regex(7)), as glibc's regcomp(3) takes them, as regular expressions of JavaScript, for names of
+ * containers (C locale, single line). Differences that matter are translated: bracket expressions with classes, `\` inside brackets, a `*`
+ * or `{` that repeats nothing (an error), escapes that only JavaScript knows. Back-references are no part of ERE, and leftmost-longest
+ * differs only in what is matched, not in whether.
  */
+
+/** RE_DUP_MAX of glibc. */
+const mostRepeats = 32767;
 
 const classes: Readonly<Record<string, string>> = {
   alnum: "0-9A-Za-z",
@@ -77,7 +81,6 @@ export function compileEre(source: string): RegExp | null {
     if (atoms === undefined) return null;
     const character = source.charAt(at);
     const last = atoms.at(-1);
-    /** glibc lets a quantifier that repeats nothing match nothing. */
     const repeatable = last !== undefined && last !== "|" && last !== "^" && last !== "$";
     at += 1;
     switch (character) {
@@ -98,17 +101,16 @@ export function compileEre(source: string): RegExp | null {
       case "*":
       case "+":
       case "?":
-        if (repeatable) atoms[atoms.length - 1] = `(?:${last})${character}`;
+        if (!repeatable) return null;
+        atoms[atoms.length - 1] = `(?:${last})${character}`;
         break;
       case "{": {
-        const interval = /^(\d{1,3})(,(\d{0,3}))?\}/.exec(source.slice(at));
-        if (interval === null) {
-          atoms.push("\\{");
-          break;
-        }
-        const [whole, low, , high] = interval;
-        if (!repeatable || (high !== undefined && high !== "" && Number(high) < Number(low))) return null;
-        atoms[atoms.length - 1] = `(?:${last}){${whole}`;
+        const interval = /^(?=[\d,])(\d{0,5})(?:(,)(\d{0,5}))?\}/.exec(source.slice(at));
+        if (interval === null || !repeatable) return null;
+        const [whole, low = "", comma = "", high = ""] = interval;
+        if (high !== "" && Number(high) < Number(low)) return null;
+        if (Math.max(Number(low), Number(high)) > mostRepeats) return null;
+        atoms[atoms.length - 1] = `(?:${last}){${Number(low)}${comma}${high}}`;
         at += whole.length;
         break;
       }

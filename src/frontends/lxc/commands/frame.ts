@@ -29,6 +29,8 @@ export interface Call {
   readonly operands: readonly string[];
   /** name is "" for commands without one. */
   readonly id: ContainerId;
+  /** The container paths: one, unless the table has `manyPaths`. */
+  readonly stores: readonly string[];
   readonly report: Report;
   readonly session: CommandSession;
   readonly engine: Engine;
@@ -141,7 +143,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       default:
         break;
     }
-    if (options.values("lxcpath").length > 1) {
+    if (table.manyPaths !== true && options.values("lxcpath").length > 1) {
       session.write(2, "This command only accepts 1 -P,--lxcpath arguments\n");
       return 1;
     }
@@ -162,6 +164,9 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       options,
       operands,
       id,
+      stores: options.has("lxcpath")
+        ? options.values("lxcpath").map((path) => resolve(caller.cwd, path))
+        : [id.storePath],
       report: makeReport(tool, id, options, session),
       session,
       engine,

@@ -85,6 +85,7 @@ export function referencePage(table: CommandTable): string {
     "",
   ];
   for (const [heading, rows] of groups(table)) {
+    if (rows.length === 0) continue;
     lines.push(`## ${heading}`, "", "| option | meaning |", "|---|---|");
     for (const row of rows) {
       const shown = visibleShorts(row);

@@ -54,7 +54,8 @@ function renamed(session: CommandSession, argv: readonly string[]): CommandSessi
 
 export function isletHelp(loaders: CommandLoaders): string {
   const verbs = Object.keys(loaders)
-    .filter((name) => name.startsWith("lxc-"))
+    // `islet version` is islet's own.
+    .filter((name) => name.startsWith("lxc-") && name !== "lxc-version")
     .map((name) => name.slice(4))
     .sort();
   return [

@@ -13,6 +13,8 @@ import {
   findDefaultConfig,
   getItem,
   host,
+  type Modernised,
+  moderniseConfig,
   parseConfig,
   type ParsedConfig,
   readSystemConfig,
@@ -178,3 +180,7 @@ export function readNamedFile(path: string, caller: Caller): ConfigSource | null
 
 /** A name that lxc.arch and lxc-attach -a take. */
 export const isArchitecture = (name: string): boolean => personaOf(name) !== undefined;
+
+/** A configuration with the keys of today. */
+export const moderniseSource = (source: ConfigSource, caller: Caller): Modernised =>
+  moderniseConfig({ ...source, files: host.files, cwd: caller.cwd });

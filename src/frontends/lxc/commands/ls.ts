@@ -148,7 +148,7 @@ function neededFor(shown: readonly Column[]): Needs {
   };
 }
 
-const groupsOf = (config: LoadedConfig | null): readonly string[] =>
+export const groupsOf = (config: LoadedConfig | null): readonly string[] =>
   (config?.item("lxc.group") ?? "").split("\n").filter((group) => group !== "");
 
 const stoppedStatus = (id: ContainerId): ContainerStatus => ({
@@ -160,14 +160,11 @@ const stoppedStatus = (id: ContainerId): ContainerStatus => ({
   annotations: {},
 });
 
-/** A container whose configuration cannot be read is told of and left out, as LXC does. */
-async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null | "broken"> {
-  // What runs keeps the configuration it was started with.
-  const kept = status.state === "STOPPED" ? null : configOfRunning(status);
-  if (kept !== null) return kept;
+/** The configuration in the store; null: there is none. Of one that cannot be read the user is told. */
+export async function storedConfig(call: Call, id: ContainerId): Promise<LoadedConfig | null | "broken"> {
   try {
-    const source = await call.engine.readConfig(status);
-    if (source === null) return status.state === "STOPPED" ? "broken" : null;
+    const source = await call.engine.readConfig(id);
+    if (source === null) return null;
     const loaded = loadConfig(source, call.caller);
     if (loaded.kind === "loaded") return loaded.config;
     for (const fault of loaded.faults) call.report.notice(showFault(fault));
@@ -175,8 +172,17 @@ async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConf
     if (!(error instanceof IsletError)) throw error;
     if (error.code === "ISLET_PARTIAL") return "broken";
   }
-  call.report.bare(`Failed to load config for ${status.name}`);
+  call.report.bare(`Failed to load config for ${id.name}`);
   return "broken";
+}
+
+/** A container whose configuration cannot be read is told of and left out, as LXC does. */
+async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null | "broken"> {
+  // What runs keeps the configuration it was started with.
+  const kept = status.state === "STOPPED" ? null : configOfRunning(status);
+  if (kept !== null) return kept;
+  const stored = await storedConfig(call, status);
+  return stored === null && status.state === "STOPPED" ? "broken" : stored;
 }
 
 async function entryOf(

@@ -45,10 +45,13 @@ export function commandManPage(table: CommandTable, names: readonly string[]): s
     heading("Synopsis"),
     ...table.synopsis
       .split("\n")
-      .flatMap((text, index) => [...(index === 0 ? [] : [".br"]), line(bold(table.tool), " ", usage(text))]),
+      .flatMap((text, index) => [
+        ...(index === 0 ? [] : [".br"]),
+        line(bold(table.tool), text === "" ? "" : " ", usage(text)),
+      ]),
     heading("Description"),
     inline(table.description),
-    heading("Options"),
+    ...(table.options.length === 0 ? [] : [heading("Options")]),
   ];
   for (const [name, rows] of groups(table)) {
     if (rows.length === 0) continue;

@@ -9,6 +9,7 @@
  *   loadContainer(engine, id, { caller, rcfile?, defines?, host? }): Promise<LoadedContainer { id, defined, config }>      faults in config.faults
  *   loadSpec(engine, id, { ...same, command?, mode? }): Promise<LoadedSpec { ...same, spec, notices }>                      throws ISLET_BAD_CONFIG with faults
  *   lxcSpecLoader: SpecLoader;  runningConfig(status): ParsedConfig | null
+ *   moderniseConfig(input): Modernised { text, isChanged } | { faults }                    old keys in today's words
  *   createHeader({ template, parameters, checksum? }): string;  expandHwaddr(template, nibble), defaultHwaddrTemplate
  *   readSystemConfig(files, home?): SystemConfig;  getSystemItem(config, key): string | null;  findDefaultConfig(files, config): { file, text } | null
  *   host: HostAccess { files: hostFiles, stat: hostStat, nibble: randomNibble }
@@ -39,6 +40,7 @@ export {
   lxcSpecLoader,
   runningConfig,
 } from "./load.js";
+export { type Modernised, moderniseConfig } from "./modernise.js";
 export type { ConfigFiles, FileKind, Notice, ParsedConfig, Values } from "./model.js";
 export { type ParseInput, parseConfig } from "./parse.js";
 export {

@@ -21,6 +21,9 @@ export interface Canned {
   readonly columns?: number | null;
   readonly run?: (task: ClientTask) => Promise<number>;
   readonly cwd?: string;
+  readonly uid?: number;
+  /** The words as they are: a command without the common options. */
+  readonly plain?: boolean;
   /** Rejects when the client goes away; by default it stays. */
   readonly gone?: Promise<never>;
   readonly relay?: () => Promise<"closed">;
@@ -88,6 +91,9 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
+    subscribe: notCanned,
+    cgroupItem: notCanned,
+    setCgroupItem: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
@@ -112,9 +118,9 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
   const calls: string[] = [];
   const columns = canned.columns ?? null;
   const session: CommandSession = {
-    argv: name === "islet" || args.includes("-P") ? argv : [name, "-P", store, ...args],
+    argv: name === "islet" || canned.plain === true || args.includes("-P") ? argv : [name, "-P", store, ...args],
     caller: {
-      uid: 0,
+      uid: canned.uid ?? 0,
       gid: 0,
       pid: 1,
       environment: canned.environment ?? { PATH: "/usr/bin:/bin" },

@@ -88,6 +88,8 @@ describe("completion", () => {
     assert.equal(asked(), "-1 --running\n");
     assert.deepEqual(offered(["lxc-attach", "-n", "w"]), ["web1", "web2"]);
     assert.deepEqual(offered(["lxc-start", ""]), ["old", "web3"]);
+    offered(["lxc-unfreeze", ""]);
+    assert.equal(asked(), "-1 --frozen\n");
     assert.deepEqual(offered(["lxc-info", "w"]), ["web1", "web2", "web3"]);
     assert.deepEqual(offered(["lxc-start", "--share-net", ""]), ["web1", "web2"]);
     assert.equal(asked(), "-1 --running\n");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { compileEre } from "../../../../src/frontends/lxc/commands/ere.js";
 
-/** expression, names that match, names that do not; as grep -E answers. */
+/** expression, names that match, names that do not; as regcomp(3) and regexec(3) with REG_EXTENDED answer. */
 const cases: readonly (readonly [string, readonly string[], readonly string[]])[] = [
   ["web", ["web", "myweb1"], ["wob"]],
   ["^web[0-9]+$", ["web1", "web23"], ["web", "web1x", "aweb1"]],
@@ -19,7 +19,9 @@ const cases: readonly (readonly [string, readonly string[], readonly string[]])[
   ["a{2}", ["aa", "aaa"], ["a"]],
   ["^a{1,2}$", ["a", "aa"], ["aaa"]],
   ["^a{2,}$", ["aa", "aaaa"], ["a"]],
-  ["a{x", ["a{x"], ["a"]],
+  ["^a{,2}$", ["", "aa"], ["aaa"]],
+  ["^a{1,2}{2}$", ["aa", "aaaa"], ["a"]],
+  ["^a|b$", ["ax", "xb"], ["xa"]],
   ["^a**$", ["", "aaa"], ["b"]],
   ["^a*?$", ["", "aaa"], ["b"]],
   ["\\.", ["a.b"], ["ab"]],
@@ -41,7 +43,24 @@ describe("extended regular expressions", () => {
     });
   }
   it("refuses what regcomp refuses", () => {
-    for (const source of ["[", "(", "[[:nosuch:]]", "a\\", "[b-a]", "a{2,1}", "[[:digit:"]) {
+    for (const source of [
+      "[",
+      "(",
+      "*",
+      "^*$",
+      "a|*b",
+      "(+a)",
+      "$?",
+      "{1}",
+      "a{x",
+      "a{1",
+      "a{32768}",
+      "[[:nosuch:]]",
+      "a\\",
+      "[b-a]",
+      "a{2,1}",
+      "[[:digit:",
+    ]) {
       assert.equal(compileEre(source), null, source);
     }
   });

@@ -43,6 +43,15 @@ describe("help", () => {
         );
     }
   });
+  it("every command has a page", () => {
+    const tools = [...commandTables, ...otherTables].map((table) => table.tool).sort();
+    assert.deepEqual(
+      tools.filter((name) => name.startsWith("lxc-")),
+      Object.keys(commands)
+        .filter((name) => name.startsWith("lxc-"))
+        .sort(),
+    );
+  });
   it("lists every option of every command once", () => {
     for (const table of commandTables) {
       const text = helpText(table);
