@@ -56,7 +56,10 @@ void relay_finish(void);
 struct relay {
     int peer;               /* pty master or socket, non-blocking; -1 none */
     int in, out;            /* -1: nothing to read, nowhere to write */
+    int log;                /* gets a copy of the peer's output, -1 none */
     int hold;               /* a slave kept open so that the master sees no hang-up, or -1 */
+    int lease;              /* the peer is a lent pty: as long as the other side of this socket is open, its
+                               hang-ups are passing; -1 none */
     int is_pty_of_ours;     /* the peer's hang-ups are passing: hold the slave and go on */
     int has_escape, escape; /* the byte that, followed by q, leaves */
     int after_escape;       /* the last byte was the escape byte */
@@ -81,5 +84,7 @@ void relay_poll(const struct relay *relay, struct pollfd ready[3]);
 void relay_step(struct relay *relay, const struct pollfd ready[3]);
 /* Write out what is to be had without waiting for more; bounded. */
 void relay_drain(struct relay *relay);
+/* Pass on what was typed before the keys that leave, as far as the peer takes it at once. */
+void relay_last_keys(struct relay *relay);
 
 #endif

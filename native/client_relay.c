@@ -9,8 +9,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-enum { END_ON_ESCAPE = 1, PASS_SIGNALS = 2, LEAVE_QUIETLY = 4 };
-enum { HUNGUP_CLOSED = 0, HUNGUP_ESCAPE = 1 };
+enum { END_ON_ESCAPE = 1, PASS_SIGNALS = 2, LEAVE_QUIETLY = 4, END_WITH_INPUT = 8, HAS_LEASE = 16 };
+enum { HUNGUP_CLOSED = 0, HUNGUP_LEFT = 1 };
 
 static struct relay relay;
 static int is_active;
@@ -29,6 +29,8 @@ static void send_size(struct client *client)
     if (fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0) {
         uint16_t both[2] = {size.ws_row, size.ws_col};
 
+        if (relay.peer >= 0)
+            ioctl(relay.peer, TIOCSWINSZ, &size); /* a terminal follows even without the daemon */
         client_send(client, FRAME_WINCH, both, sizeof(both));
     }
 }
@@ -63,16 +65,24 @@ static void on_daemon(struct client *client, struct reader *in)
     } while (in->at < in->end);
 }
 
+/* Whoever lent the peer has taken it back: what it still has to say is read, then the relay is over. */
+static void on_lease(void)
+{
+    relay_drain(&relay);
+    relay.peer_closed = 1;
+}
+
 static void join(struct client *client, struct reader *in, uint32_t flags, int signals)
 {
     while (in->at < in->end)
         client_frame(client, in);
     for (;;) {
-        struct pollfd ready[5];
+        struct pollfd ready[6];
 
         relay_poll(&relay, ready);
         ready[3] = (struct pollfd){.fd = client->daemon, .events = POLLIN};
         ready[4] = (struct pollfd){.fd = signals, .events = POLLIN};
+        ready[5] = (struct pollfd){.fd = relay.lease, .events = POLLIN};
         if (poll(ready, LENGTH(ready), -1) < 0)
             continue;
         relay_step(&relay, ready);
@@ -80,21 +90,35 @@ static void join(struct client *client, struct reader *in, uint32_t flags, int s
             on_signals(client, signals, flags);
         if (ready[3].fd >= 0 && ready[3].revents != 0)
             on_daemon(client, in);
+        if (relay.in < 0 && (flags & END_WITH_INPUT) != 0 && relay.to_peer_at == relay.to_peer_end)
+            relay.left = 1;
+        else if (ready[5].fd >= 0 && ready[5].revents != 0)
+            on_lease();
         if (relay.left || (relay.peer_closed && relay.to_out_at == relay.to_out_end))
             return;
     }
 }
 
-static int take_peer(struct client *client, struct reader *in)
+/* The next descriptor that came, or -1. */
+static int take_fd(struct reader *in)
 {
-    int peer;
-    int flags;
+    int fd;
 
     if (in->nfds < 1)
-        client_garbage(client, "a relay without a descriptor");
-    peer = in->fds[0];
+        return -1;
+    fd = in->fds[0];
     in->nfds--;
     memmove(in->fds, in->fds + 1, sizeof(in->fds[0]) * (size_t)in->nfds);
+    return fd;
+}
+
+static int take_peer(struct client *client, struct reader *in)
+{
+    int peer = take_fd(in);
+    int flags;
+
+    if (peer < 0)
+        client_garbage(client, "a relay without a descriptor");
     flags = fcntl(peer, F_GETFL);
     if (flags >= 0)
         fcntl(peer, F_SETFL, flags | O_NONBLOCK);
@@ -110,14 +134,20 @@ void client_relay(struct client *client, struct reader *in, uint32_t len)
     uint32_t words[2];
     uint32_t reason;
     AUTO_FD int peer = -1;
+    AUTO_FD int lease = -1;
     AUTO_FD int signals = -1;
 
     if (len != sizeof(words) || is_active)
         client_garbage(client, "a relay that makes no sense");
     client_take(client, in, words, sizeof(words));
     peer = take_peer(client, in);
+    if ((words[0] & HAS_LEASE) != 0) {
+        lease = take_fd(in);
+        if (lease < 0)
+            client_garbage(client, "a relay without its lease");
+    }
 
-    relay = (struct relay){.peer = peer, .in = 0, .out = 1, .hold = -1};
+    relay = (struct relay){.peer = peer, .in = 0, .out = 1, .log = -1, .hold = -1, .lease = lease};
     relay.has_escape = (words[0] & END_ON_ESCAPE) != 0;
     relay.escape = (int)(words[1] & 0xff);
     is_active = 1;
@@ -128,10 +158,15 @@ void client_relay(struct client *client, struct reader *in, uint32_t len)
     sigprocmask(SIG_BLOCK, &mask, &mask_before);
     signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     tty_raw(client->ttys);
+    tty_copy_size(client->ttys, peer);
 
     join(client, in, words[0], signals);
-    reason = relay.left ? HUNGUP_ESCAPE : HUNGUP_CLOSED;
+    reason = relay.left ? HUNGUP_LEFT : HUNGUP_CLOSED;
     is_active = 0;
+    if (relay.left)
+        relay_last_keys(&relay);
+    close_fd(&relay.hold);
+    close_fd(&lease);
     tty_restore();
     sigprocmask(SIG_SETMASK, &mask_before, NULL);
     sigaction(SIGPIPE, &pipe_before, NULL);

@@ -9,7 +9,7 @@
 #include <sys/signalfd.h>
 
 enum { RUN_EXIT = 1, RUN_RESULT = 2 };
-enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3 };
+enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3, TELL_LOG = 4 };
 enum { RESULT_ENDED = 0, RESULT_FAILED = 1 };
 
 struct state {
@@ -17,6 +17,7 @@ struct state {
     struct client *client;
     struct relay relay;
     int has_relay, has_ignored;
+    int log;      /* of the relay to come, or -1 */
     pid_t target; /* gets the signals that end, 0 none */
     int signals;  /* signalfd, or -1 while nothing is caught */
     sigset_t caught, before;
@@ -74,7 +75,8 @@ static int tell_master(int master)
     if (state.has_relay)
         return -EBUSY;
     fcntl(master, F_SETFL, flags | O_NONBLOCK);
-    state.relay = (struct relay){.peer = master, .in = -1, .out = -1, .hold = -1, .is_pty_of_ours = 1};
+    state.relay = (struct relay){
+        .peer = master, .in = -1, .out = -1, .log = state.log, .hold = -1, .lease = -1, .is_pty_of_ours = 1};
     if ((ttys & 1) != 0)
         state.relay.in = 0;
     if ((ttys & 6) != 0)
@@ -125,6 +127,9 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
         return value == 1 ? tell_ignore() : -EINVAL;
     case TELL_TARGET:
         return tell_target((pid_t)value);
+    case TELL_LOG:
+        state.log = (int)value;
+        return 0;
     default:
         return -ENOSYS;
     }
@@ -216,6 +221,7 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     memset(&state, 0, sizeof(state));
     state.client = client;
     state.signals = -1;
+    state.log = -1;
     islp_relocate(&program);
     islp_begin(&run, &program, slots, in->fds, program.preset);
     state.report = report[0];

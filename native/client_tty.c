@@ -132,10 +132,13 @@ static void write_peer(struct relay *relay)
             relay->to_peer_end; /* nobody will read it; the end of the peer is seen by reading */
 }
 
-/* The peer's stream is over, or only the last slave of our own pty was closed for now. */
+/* The peer's stream is over, or only the last slave of our own pty was closed for now. A lent one may be hung
+ * up again and again (vhangup(2) between two logins), which takes our slave along. */
 static void peer_hung_up(struct relay *relay)
 {
-    if (relay->is_pty_of_ours && relay->hold < 0) {
+    if (relay->lease >= 0)
+        close_fd(&relay->hold);
+    if ((relay->is_pty_of_ours || relay->lease >= 0) && relay->hold < 0) {
         relay->hold = pty_peer(relay->peer);
         if (relay->hold >= 0)
             return;
@@ -150,6 +153,8 @@ static int read_peer(struct relay *relay)
     ssize_t got = read(relay->peer, relay->to_out, sizeof(relay->to_out));
 
     relay->to_out_at = relay->to_out_end = 0;
+    if (got > 0 && relay->log >= 0 && write_all(relay->log, relay->to_out, (size_t)got) < 0)
+        relay->log = -1; /* a full disk must not stop the session */
     if (got > 0)
         relay->to_out_end = relay->out >= 0 ? (size_t)got : 0;
     else if (got == 0 || (errno != EAGAIN && errno != EINTR))
@@ -182,6 +187,12 @@ void relay_step(struct relay *relay, const struct pollfd ready[3])
         read_peer(relay);
     if (ready[0].fd >= 0 && ready[0].revents != 0)
         read_keys(relay);
+}
+
+void relay_last_keys(struct relay *relay)
+{
+    if (relay->peer >= 0 && relay->to_peer_at < relay->to_peer_end)
+        write_peer(relay);
 }
 
 void relay_drain(struct relay *relay)

@@ -10,7 +10,8 @@
 
 #include "frames.h"
 
-#define MON_PEERS 33 /* the daemon's descriptor 3 and 32 accepted connections */
+#define MON_PEERS 33   /* the daemon's descriptor 3 and 32 accepted connections */
+#define MON_RESERVED 8 /* of them, those that cannot take terminals: a later daemon must find room */
 #define MON_TTYS 64
 #define MON_LOGS 4        /* pipes of host commands' output at a time */
 #define MON_REQUEST 64    /* largest request but START */
@@ -109,6 +110,8 @@ int queue_write(struct queue *queue, int fd);
 
 int console_set(int master);
 void console_set_ring(uint64_t size);
+/* Is there a console, and nobody joined with it? 0, -ENOENT or -EBUSY. */
+int console_free(void);
 /* Join with a socket (owned from here on), replaying the ring first if asked to. */
 void console_join(int client, int replay);
 void console_leave(void);
@@ -120,7 +123,8 @@ int console_read(void);
 void console_input(void);
 /* Try again to write what is waiting. */
 void console_output(void);
-/* The container is over: forget master, log and terminals, keep ring and client. */
+/* The container is over: forget master, log and terminals, keep ring and client. The connections that have
+ * taken terminals end. */
 void console_end(void);
 /* The ring's content in order, as two parts. */
 int ring_parts(const struct ring *ring, struct iovec parts[2]);

@@ -250,6 +250,13 @@ void console_drain(void)
     }
 }
 
+int console_free(void)
+{
+    if (mon.console.master < 0)
+        return -ENOENT;
+    return mon.console.client < 0 ? 0 : -EBUSY;
+}
+
 void console_join(int client, int replay)
 {
     struct console *console = &mon.console;
@@ -301,6 +308,10 @@ void console_end(void)
     (void)console_set(-1);
     close_fd(&mon.console.log);
     for (int i = 0; i < mon.tty_count; i++) {
+        int owner = mon.ttys[i].owner;
+
+        if (owner >= 0 && mon.peers[owner].fd >= 0)
+            shutdown(mon.peers[owner].fd, SHUT_RDWR);
         close_fd(&mon.ttys[i].master);
         close_fd(&mon.ttys[i].hold);
     }

@@ -122,9 +122,29 @@ static int reply_info(struct peer *peer)
     return error;
 }
 
+enum { CONSOLE_REPLAY = 1, CONSOLE_IF_FREE = 2 };
+
+/* CONSOLE: takes the descriptor unless the console is asked for only if it is free, and it is not. */
+static int join_console(struct peer *peer, uint32_t flags, int *fd)
+{
+    int32_t answer = (flags & CONSOLE_IF_FREE) != 0 ? console_free() : 0;
+    const struct iovec part = {.iov_base = &answer, .iov_len = sizeof(answer)};
+
+    if (*fd < 0)
+        return -EINVAL;
+    if (answer < 0) {
+        close_fd(fd);
+    } else {
+        console_join(*fd, (flags & CONSOLE_REPLAY) != 0);
+        *fd = -1;
+    }
+    return (flags & CONSOLE_IF_FREE) != 0 ? post(peer, FRAME_TTY, &part, 1, -1, 0) : 0;
+}
+
 static int reply_tty(struct peer *peer, int32_t number)
 {
-    int32_t answer = tty_take(number, (int)(peer - mon.peers));
+    int owner = (int)(peer - mon.peers);
+    int32_t answer = owner < MON_PEERS - MON_RESERVED ? tty_take(number, owner) : -EUSERS;
     const struct iovec part = {.iov_base = &answer, .iov_len = sizeof(answer)};
 
     return post(peer, FRAME_TTY, &part, 1, answer > 0 ? mon.ttys[answer - 1].master : -1, 0);
@@ -184,11 +204,7 @@ static int answer(struct peer *peer, uint16_t type, const unsigned char *payload
         mon_kill((int)word);
         return 0;
     case FRAME_CONSOLE:
-        if (*fd < 0)
-            return -EINVAL;
-        console_join(*fd, (word & 1) != 0);
-        *fd = -1;
-        return 0;
+        return join_console(peer, word, fd);
     case FRAME_TTY_ASK:
         return reply_tty(peer, (int32_t)word);
     case FRAME_RELEASE:

@@ -191,14 +191,20 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
       relay(descriptor, options): Promise<"closed" | "escape"> {
         return new Promise((resolve) => {
           relay = { resolve, onResize: options.onResize, onSignal: options.onSignal };
-          const flags = (options.escape === null ? 0 : 1) | (options.onSignal === null ? 0 : 2) | 4;
+          const lease = options.lease ?? null;
+          const flags =
+            (options.escape === null ? 0 : 1) |
+            (options.onSignal === null ? 0 : 2) |
+            4 |
+            (options.endsWithInput === true ? 8 : 0) |
+            (lease === null ? 0 : 16);
           channel.send(
             clientFrames.relay,
             writer()
               .u32(flags)
               .u32(options.escape ?? 0)
               .finish(),
-            [descriptor],
+            lease === null ? [descriptor] : [descriptor, lease],
           );
         });
       },

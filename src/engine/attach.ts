@@ -31,6 +31,7 @@ export function attachRequest(arch: Arch, meta: MonitorMeta, pid: number, option
     remountSysProc: options.remountSysProc,
     personality: options.architecture === null ? null : (personaOf(options.architecture) ?? null),
     terminals: options.terminals,
+    withLog: options.terminalLog !== undefined,
   };
 }
 

@@ -107,6 +107,8 @@ export interface AttachOptions {
   /** Which of the caller's descriptors 0-2 are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly selinuxContext: string | null;
+  /** A descriptor that gets a copy of what the process's terminal shows, if it gets one; stays the caller's. */
+  readonly terminalLog?: number;
 }
 
 /**
@@ -169,6 +171,20 @@ export interface PlannedStart {
   readonly json: unknown;
 }
 
+/** A terminal of a container that is one client's alone. */
+export interface TakenTerminal {
+  /** 0: the console. */
+  readonly number: number;
+  /** A pty's master; for the console a stream socket joined with it. */
+  readonly descriptor: number;
+  /** The tty is taken until all copies of this descriptor are closed; null for the console, where `descriptor` does that. */
+  readonly lease: number | null;
+  /** Some session in the container has it as its controlling terminal: somebody will answer. Unknown for the console. */
+  readonly isInUse: boolean | null;
+  /** Closes this process's copies of both. */
+  release(): void;
+}
+
 export interface Engine {
   /** Names in the store that have a config file, sorted; those being created are left out. */
   defined(storePath: string): Promise<readonly string[]>;
@@ -225,6 +241,11 @@ export interface Engine {
   cgroupItem(id: ContainerId, item: string): Promise<string>;
   /** Writes to such a file, until the container ends. What freezes or thaws changes the state, too. */
   setCgroupItem(id: ContainerId, item: string, value: string): Promise<void>;
+  /**
+   * Takes a terminal of the container for a client: 0 the console, otherwise a tty by number, null any that is free. ISLET_NOT_RUNNING;
+   * ISLET_BUSY when somebody else has it; ISLET_BAD_REQUEST when there is none of that number; ISLET_TIMEOUT.
+   */
+  takeTerminal(id: ContainerId, number: number | null): Promise<TakenTerminal>;
 }
 
 /** One command of a client: what the daemon gives to a front end's command. */
@@ -242,13 +263,19 @@ export interface CommandSession {
   write(descriptor: 1 | 2, text: string | Uint8Array): void;
   /** The client runs the program; resolves with its result. A failed program rejects with `explainFailure`'s error. */
   run(task: ClientTask): Promise<number>;
-  /** Joins the client's terminal (raw) with the descriptor until it closes or the escape key (a byte, or null) is pressed. */
+  /**
+   * Joins the client's terminal (raw) with the descriptor until it closes or the user leaves: the escape key (a byte, or null) and q, or
+   * with `endsWithInput` the end of the input. With a `lease` the client keeps it open as long, and hang-ups of the pty do not end the
+   * relay, only the end of the lease's other side.
+   */
   relay(
     descriptor: number,
     options: {
       readonly escape: number | null;
       readonly onResize: (rows: number, columns: number) => void;
       readonly onSignal: ((signal: number) => void) | null;
+      readonly endsWithInput?: boolean;
+      readonly lease?: number | null;
     },
   ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */

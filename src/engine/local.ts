@@ -33,6 +33,7 @@ import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
+import { takeTerminal } from "./terminal.js";
 import { readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
@@ -234,7 +235,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         attachRequest(host.arch, monitor.meta, monitor.pid, wanted),
         host,
       );
-      return clientTask(program, [monitor.pidfd]);
+      return clientTask(program, [monitor.pidfd, ...(wanted.terminalLog === undefined ? [] : [wanted.terminalLog])]);
     },
     hostCommand: (argv, caller, extra) => {
       const environment = Object.entries({ ...caller.environment, ...extra }).map(
@@ -283,6 +284,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         ? setCgroupItem(host.arch, meta, item, value)
         : queue.run(key(id), () => setFrozen(id, frozen)));
     },
+    takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
   };
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;

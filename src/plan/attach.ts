@@ -89,22 +89,25 @@ export interface AttachRequest {
   readonly personality: "linux" | "linux32" | null;
   /** Which of the caller's descriptors are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
+  /** A second preset slot is a descriptor that gets a copy of what the terminal shows. */
+  readonly withLog: boolean;
 }
 
 /** Codes of TELL that the client understands. */
-const tells = { relay: 1, ignoreInterrupts: 2, forwardSignals: 3 } as const;
+const tells = { relay: 1, ignoreInterrupts: 2, forwardSignals: 3, log: 4 } as const;
 
 /** statfs(2) f_type of devpts. */
 const devptsMagic = 0x1cd1;
 
 /**
- * The program the caller's client runs: a child of its own inside the container (setns(2)). Preset slot: a pidfd of the container's init, so
- * that no pid can be mistaken. The client itself enters nothing but, for its children, the pid namespace.
+ * The program the caller's client runs: a child of its own inside the container (setns(2)). Preset slots: a pidfd of the container's init, so
+ * that no pid can be mistaken; perhaps a log. The client itself enters nothing but, for its children, the pid namespace.
  */
 export function planAttach(target: AttachTarget, request: AttachRequest, host: HostFacts): LaunchProgram {
   const client = beginProgram(host.arch, "client");
   const { build } = client;
   const init = presetSlot(build, "init.pidfd");
+  const log = request.withLog ? presetSlot(build, "terminal.log") : null;
   const sync = slot(build, "sync");
   const childSync = slot(build, "sync.child");
   const pid = slot(build, "attached");
@@ -154,6 +157,7 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
   );
   close(client, childSync, "close the child's end");
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
+  if (withTerminal && log !== null) tell(client, tells.log, "log", log, "the terminal's output is logged");
   if (withTerminal) takeTerminal(client, sync, pidfd);
   call(client, "write", [sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], { note: "let it go on", full: true });
   const status = slot(build, "status");

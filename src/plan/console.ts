@@ -32,7 +32,6 @@ import {
   O_WRONLY,
   TIOCGPTN,
   TIOCGPTPEER,
-  TIOCSCTTY,
   TIOCSPTLCK,
   openFlags,
 } from "../sys/flags.js";
@@ -285,16 +284,13 @@ function placeTerminal(
   });
 }
 
-/** A session of its own with the terminal as controlling terminal and, where the caller's descriptors are not taken over, as stdio. */
+/**
+ * A session of its own and, where the caller's descriptors are not taken over, the terminal as stdio. Not as controlling terminal, which
+ * init would keep from the shell or getty that it starts there: without it that one has no job control and no Control-C.
+ */
 export function takeTerminal(context: StartContext, child: Block, terminal: Slot | null): void {
   const { start, slots, build } = context;
   call(child, "setsid", [], { note: "begin a session" });
-  if (terminal !== null) {
-    call(child, "ioctl", [terminal, imm(TIOCSCTTY, "TIOCSCTTY"), imm(0)], {
-      note: "make the console the controlling terminal",
-      on: [{ on: "any", to: "next" }],
-    });
-  }
   const nothing = slot(build, "null");
   const needsNull = terminal === null && (start.stdio === null || !start.stdio.every(Boolean));
   if (needsNull) openat(child, cwdFd, "/dev/null", O_RDWR, nothing, { note: "open /dev/null" });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { command } from "../support/command.js";
 import { bin, runtimeDir } from "../support/paths.js";
@@ -8,7 +9,7 @@ import { waitFor } from "../support/wait.js";
 import { type Guest, guests, statusOf } from "./guest.js";
 
 describe("lxc-attach", () => {
-  const { started } = guests();
+  const { started, store } = guests();
   let guest: Guest;
   before(async () => {
     guest = await started("guest", "lxc.pty.max = 16\nlxc.environment = FROM_CONFIG=1\nlxc.cap.drop = net_admin\n");
@@ -266,6 +267,30 @@ describe("lxc-attach", () => {
         await shown("-- /bin/sh -c 'test -t 0 || echo no-in; test -t 1 && echo is-out' < /dev/null"),
         /no-in\nis-out/,
       );
+    });
+    /** Without the echo of the end of script's input. */
+    const logged = (file: string): string =>
+      readFileSync(file, "utf8")
+        .replaceAll("\b", "")
+        .replace(/\^[@D]/g, "");
+
+    it("-L adds what the terminal shows to a file of mode 0600, and shows it all the same", async () => {
+      const log = join(store.path, "pty-log");
+      assert.match(await shown(`-L ${log} -- /bin/sh -c 'echo to-out; echo to-err >&2'`), /to-out\nto-err\n/);
+      await shown(`-L ${log} -- echo again`);
+      assert.equal(logged(log), "to-out\r\nto-err\r\nagain\r\n");
+      assert.equal(statSync(log).mode & 0o777, 0o600);
+      assert.match(await shown(`-L ${log} -- ls -l /proc/self/fd`), /0 -> /);
+      assert.doesNotMatch(readFileSync(log, "utf8"), /pty-log/, "the command has no descriptor of it");
+    });
+    it("-L logs all of a long output, and nothing where there is no terminal", async () => {
+      const log = join(store.path, "long-log");
+      await shown(`-L ${log} -- seq 5000`);
+      const numbers = Array.from({ length: 5000 }, (_, index) => `${index + 1}\r\n`).join("");
+      assert.equal(logged(log), numbers);
+      const none = join(store.path, "no-log");
+      const piped = await guest.attach(["-L", none, "--", "echo", "piped"]);
+      assert.deepEqual([piped.status, piped.stdout, readFileSync(none, "utf8")], [0, "piped\n", ""]);
     });
     it("output of a command that ends at once is complete", async () => {
       const text = await shown("-- seq 5000");

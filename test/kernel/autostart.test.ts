@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { command, ok, type CommandResult } from "../support/command.js";
-import { cleanup } from "../support/cleanup.js";
-import { tempStore } from "../support/store.js";
+import { cleanup, type Cleaner } from "../support/cleanup.js";
+import { instance } from "../support/instance.js";
+import { lacks } from "../support/skip.js";
+import { busybox, tempStore } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 import { type Guest, guests } from "./guest.js";
 
@@ -12,6 +15,17 @@ const sleeper = "lxc.init.cmd = /bin/sleep 3600\n";
 /** An init that shuts down on its halt signal. */
 const obedient = `lxc.init.cmd = /bin/sh -c "trap 'exit 0' USR1; while :; do sleep 0.05; done"\n`;
 const auto = "lxc.start.auto = 1\n";
+
+/** A mount namespace whose /etc/lxc is the test's own, with an empty directory `auto`; a process that lives there. */
+async function ownEtcLxc(t: Cleaner): Promise<number> {
+  const script = "mount -t tmpfs none /etc/lxc && mkdir /etc/lxc/auto && exec sleep 86400";
+  const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], { stdio: "ignore" });
+  const { pid } = holder;
+  if (pid === undefined) throw new Error("unshare did not start");
+  cleanup(t)(() => void holder.kill("SIGKILL"));
+  await waitFor("a directory of links", () => existsSync(`/proc/${pid}/root/etc/lxc/auto`));
+  return pid;
+}
 
 describe("lxc-autostart on real containers", () => {
   const states = async (all: readonly Guest[]): Promise<readonly string[]> =>
@@ -87,6 +101,26 @@ describe("lxc-autostart on real containers", () => {
     assert.match(stderr, /^lxc-autostart: autobad: .*\/nosuch.*ENOENT/m);
     assert.match(stderr, /^lxc-autostart: Error starting container: autobad$/m);
     assert.equal(await good.state(), "RUNNING");
+  });
+
+  it("heeds the links in /etc/lxc/auto, and so does lxc-list", async (t) => {
+    if (lacks(t, "lxc")) return;
+    const mntnsPid = await ownEtcLxc(t);
+    const own = await instance(t, { mntnsPid });
+    for (const name of ["autolinked", "autofree"]) busybox(own.store, name, sleeper);
+    symlinkSync(join(own.store.path, "autolinked/config"), `/proc/${mntnsPid}/root/etc/lxc/auto/autolinked.conf`);
+    const at = ["-P", own.store.path];
+    assert.equal(await own.ok(["lxc-autostart", ...at, "-L"]), "autolinked 0\n");
+    assert.equal(await own.ok(["lxc-autostart", ...at]), "");
+    assert.equal(
+      await own.ok(["lxc-list", ...at]),
+      "RUNNING\n  autolinked (auto)\n\nFROZEN\n\nSTOPPED\n  autofree\n\n",
+    );
+    assert.equal(await own.ok(["lxc-autostart", ...at, "-k"]), "");
+    assert.equal(
+      await own.ok(["lxc-list", ...at]),
+      "RUNNING\n\nFROZEN\n\nSTOPPED\n  autofree\n  autolinked (auto)\n\n",
+    );
   });
 
   it("has status 1 for a store without containers, and one that is missing", async (t) => {

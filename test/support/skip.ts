@@ -29,7 +29,8 @@ export type Feature =
   | "binfmt32"
   | "strace"
   | "lxc"
-  | "newuidmap";
+  | "newuidmap"
+  | "tmux";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -65,6 +66,7 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
   newuidmap: { has: () => existsSync("/usr/bin/newuidmap"), lacking: "newuidmap is not installed (package uidmap)" },
+  tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
 };
 
 /**

@@ -72,6 +72,14 @@ const rows: readonly Row[] = [
     status: 1,
   },
   {
+    tool: "lxc-console",
+    codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
+    lines: ({ name }) => [`${name} is not running`],
+    complete: true,
+    status: 1,
+  },
+  { tool: "lxc-console", codes: ["ISLET_BUSY", "ISLET_BAD_REQUEST"], lines: () => ["Denied access to tty"], status: 1 },
+  {
     tool: "lxc-execute",
     codes: ["ISLET_NOT_FOUND"],
     lines: () => ["Executing a container with no configuration file may crash the host"],

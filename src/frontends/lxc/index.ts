@@ -10,6 +10,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-cgroup": async () => (await import("./commands/cgroup.js")).cgroup,
   "lxc-checkconfig": async () => (await import("./commands/checkconfig.js")).checkconfig,
   "lxc-config": async () => (await import("./commands/config.js")).config,
+  "lxc-console": async () => (await import("./commands/console.js")).console,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-execute": async () => (await import("./commands/execute.js")).execute,

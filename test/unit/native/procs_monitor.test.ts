@@ -581,6 +581,79 @@ test("terminals are handed out, taken, released, and freed with the connection",
   await monitor.ended;
 });
 
+test("a connection that has taken a terminal ends with the container; others hear how it ended", async (t) => {
+  const monitor = await running(t, { script: "sleep 60", ttys: 1 });
+  const other = connectUnix(monitor.socket);
+  other.send(TTY_ASK, u32(-1));
+  const { fds } = await expectFrame(other, TTY);
+  for (const fd of fds) closeFd(fd);
+  kill(monitor.daemon, 9);
+  assert.equal(await other.next(), null);
+  other.close();
+  await expectState(monitor.daemon, STOPPED, 9);
+  await monitor.ended;
+});
+
+test("terminals leave room among the connections for a later daemon", async (t) => {
+  const monitor = await running(t, { script: "sleep 60", ttys: 40 });
+  const answers: number[] = [];
+  const peers = Array.from({ length: 32 }, () => connectUnix(monitor.socket));
+  for (const peer of peers) {
+    peer.send(TTY_ASK, u32(-1));
+    const { payload, fds } = await expectFrame(peer, TTY);
+    for (const fd of fds) closeFd(fd);
+    answers.push(payload.readInt32LE(0));
+    if (answers.at(-1) === -87) peer.close();
+  }
+  assert.deepEqual(
+    answers.slice(0, 24),
+    Array.from({ length: 24 }, (_, index) => index + 1),
+  );
+  assert.ok(
+    answers.slice(24).every((answer) => answer === -87),
+    answers.join(),
+  );
+  const later = connectUnix(monitor.socket);
+  const seen = await info(later);
+  for (const fd of seen.fds) closeFd(fd);
+  assert.equal(seen.state, RUNNING);
+  later.close();
+  for (const peer of peers.slice(0, 24)) peer.close();
+  kill(monitor.daemon, 9);
+  await monitor.ended;
+});
+
+test("CONSOLE may ask for a console that nobody has, and is told", async (t) => {
+  const monitor = await running(t, { script: "sleep 60", console: true });
+  const ask = async (): Promise<readonly [number, number]> => {
+    const [mine, theirs] = socketPair();
+    monitor.daemon.send(CONSOLE, u32(2), [theirs]);
+    closeFd(theirs);
+    return [(await expectFrame(monitor.daemon, TTY)).payload.readInt32LE(0), mine];
+  };
+  const [first, mine] = await ask();
+  assert.equal(first, 0);
+  const [second, refused] = await ask();
+  assert.equal(second, -16);
+  assert.equal(sys("read", refused, Buffer.alloc(1), 1), 0, "its socket was closed");
+  closeFd(refused);
+  closeFd(mine);
+  await waitFor("the console to be free", async () => {
+    const [answer, joined] = await ask();
+    closeFd(joined);
+    return answer === 0;
+  });
+  kill(monitor.daemon, 9);
+  await monitor.ended;
+  const without = await running(t, { script: "sleep 60" });
+  const [far, near] = socketPair();
+  without.daemon.send(CONSOLE, u32(2), [near]);
+  assert.equal((await expectFrame(without.daemon, TTY)).payload.readInt32LE(0), -2);
+  for (const fd of [far, near]) closeFd(fd);
+  kill(without.daemon, 9);
+  await without.ended;
+});
+
 test("what host commands print is forwarded", async (t) => {
   const monitor = spawnMonitor(t);
   start(

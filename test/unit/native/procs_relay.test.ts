@@ -124,6 +124,73 @@ test("EXIT in the middle of a relay comes after what the peer had sent", async (
   assert.equal(ended.stdout.length, 60_000);
 });
 
+test("where the relay ends with the input, everything read before goes to the peer first", async (t) => {
+  let reason: Uint8Array = Buffer.alloc(0);
+  let got = "";
+  const runtime = fakeDaemon(t, async (peer) => {
+    const far = await relayTo(peer, 8, 1);
+    reason = (await peer.next())?.payload ?? reason;
+    got = readAvailable(far);
+    closeFd(far);
+    peer.send(EXIT, u32(0));
+  });
+  const client = startClient(runtime, { stdio: ["pipe", "pipe", "pipe"] });
+  client.child.stdin?.end("to the very end\n");
+  assert.equal((await client.ended).code, 0);
+  assert.equal(got, "to the very end\n");
+  assert.deepEqual(Buffer.from(reason), u32(1));
+});
+
+test("what was typed in one go with the keys that leave is passed on", async (t) => {
+  let got = "";
+  const runtime = fakeDaemon(t, async (peer) => {
+    const far = await relayTo(peer, 1, 1);
+    await peer.next();
+    got = readAvailable(far);
+    closeFd(far);
+    peer.send(EXIT, u32(0));
+  });
+  const client = startClient(runtime, { stdio: ["pipe", "pipe", "pipe"] });
+  client.child.stdin?.write("last words\x01qmore");
+  assert.equal((await client.ended).code, 0);
+  assert.equal(got, "last words");
+});
+
+test("a pty with a lease gets the terminal's size, outlives hang-ups, and ends with the lease", async (t) => {
+  const terminal = openTerminal(t);
+  const lent = openTerminal(t);
+  terminal.resize(33, 111);
+  const [mine, theirs] = socketPair();
+  const runtime = fakeDaemon(t, async (peer) => {
+    peer.send(RELAY, u32(16 | 8, 1), [lent.master, theirs]);
+    closeFd(theirs);
+    for (let frame = await peer.next(); frame !== null; frame = await peer.next()) if (frame.type === HUNGUP) break;
+    peer.send(EXIT, u32(0));
+  });
+  const client = startClient(runtime, { stdio: [terminal.slave, terminal.slave, terminal.slave] });
+  const size = (): readonly number[] => {
+    const bytes = Buffer.alloc(8);
+    sys("ioctl", lent.slave, 0x5413, bytes);
+    return [bytes.readUInt16LE(0), bytes.readUInt16LE(2)];
+  };
+  await waitFor("the size", () => size()[0] === 33);
+  assert.deepEqual(size(), [33, 111]);
+  for (const round of ["first", "second"]) {
+    const user = sys("ioctl", lent.master, 0x5441, 0o2000402); // TIOCGPTPEER
+    sys("ioctl", user, 0x5437); // TIOCVHANGUP
+    closeFd(user);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const again = sys("ioctl", lent.master, 0x5441, 0o2000402);
+    const text = Buffer.from(`after the ${round}`);
+    sys("write", again, text, text.length);
+    await readFrom(terminal.master, new RegExp(`after the ${round}`));
+    closeFd(again);
+  }
+  closeFd(mine);
+  assert.equal((await client.ended).code, 0);
+  assert.ok(terminal.isCooked());
+});
+
 test("a relay outlives the daemon, and the escape key then leaves in peace", async (t) => {
   const terminal = openTerminal(t);
   let far = -1;

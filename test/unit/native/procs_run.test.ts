@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { closeFd } from "../../../src/host/addon.js";
@@ -31,6 +32,7 @@ import {
 } from "../../support/client.js";
 import { socketPair, sys, u32, type Wire } from "../../support/frames.js";
 import { image, ptyMaster, startShell } from "../../support/image.js";
+import { waitFor } from "../../support/wait.js";
 
 /** Starts a shell script and ends with its exit code. */
 function shellImage(script: string): Uint8Array {
@@ -162,10 +164,16 @@ test("preset slots are the descriptors that came along", async (t) => {
 
 test("SIGTERM to the client reaches the child that the program named", async (t) => {
   const runtime = fakeDaemon(t, (peer) => {
-    run(peer, 1, shellImage("trap 'exit 33' TERM; echo ready; while :; do sleep 0.05; done"));
+    run(peer, 1, shellImage("trap 'exit 33' TERM; sleep 0.3; echo ready; while :; do sleep 0.05; done"));
   });
   const client = startClient(runtime);
   await new Promise((resolve) => client.child.stdout?.once("data", resolve));
+  // The child may be quicker than the client, which takes signals for it once it knows it.
+  await waitFor("the client to take signals", () => {
+    const status = readFileSync(`/proc/${client.child.pid ?? 0}/status`, "utf8");
+    const blocked = BigInt(`0x${/^SigBlk:\t([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+    return (blocked & (1n << 14n)) !== 0n;
+  });
   client.child.kill("SIGTERM");
   assert.equal((await client.ended).code, 33);
 });

@@ -1,9 +1,10 @@
+import { closeSync, constants, openSync } from "node:fs";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { AttachOptions, ClientTask, Command } from "../../../engine/engine.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import { execStatus } from "../errors.js";
-import { containerConfig } from "./container-config.js";
+import { containerConfig, fileProblem } from "./container-config.js";
 import { type Call, lxcCommand, unsignedOption, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { isArchitecture } from "./load.js";
@@ -29,7 +30,7 @@ export const attachTable: CommandTable = {
     option("keep-env", "keep the environment (default)"),
     option("keep-var", "with --clear-env: keep this variable all the same", { argument: "NAME" }),
     option("set-var", "set a variable; may be repeated", { short: "v", argument: "NAME=VALUE" }),
-    option("pty-log", "write what the terminal shows to FILE", { short: "L", argument: "FILE" }),
+    option("pty-log", "add what the terminal shows to FILE", { short: "L", argument: "FILE" }),
     option("rcfile", "read the configuration from FILE", { short: "f", argument: "FILE" }),
     option("uid", "user id inside", { short: "u", argument: "UID" }),
     option("gid", "group id inside", { short: "g", argument: "GID" }),
@@ -164,16 +165,33 @@ async function rcfileEnvironment(call: Call): Promise<readonly string[] | null> 
   }
 }
 
-async function body(call: Call): Promise<number> {
-  if (call.options.has("pty-log")) {
-    throw new IsletError("ISLET_UNSUPPORTED", "-L (--pty-log) is not available yet", {
-      hint: "run the command under script(1)",
-    });
+/** The file of -L, made or added to as LXC does it; null: it cannot be opened, and the user knows. */
+function openPtyLog(call: Call, file: string): number | null {
+  try {
+    return openSync(call.resolve(file), constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
+  } catch (error) {
+    call.report.error(`${fileProblem(error)} - Failed to open log file "${file}"`);
+    return null;
   }
+}
+
+async function body(call: Call): Promise<number> {
   attachOptions(call, []);
+  const file = call.options.value("pty-log");
+  if (file === null) return await attachTo(call, {});
+  const terminalLog = openPtyLog(call, file);
+  if (terminalLog === null) return 1;
+  try {
+    return await attachTo(call, { terminalLog });
+  } finally {
+    closeSync(terminalLog);
+  }
+}
+
+async function attachTo(call: Call, log: Pick<AttachOptions, "terminalLog">): Promise<number> {
   const environment = await rcfileEnvironment(call);
   if (environment === null) return 1;
-  const options = attachOptions(call, environment);
+  const options = { ...attachOptions(call, environment), ...log };
   const task = await call.engine.attach(call.id, options);
   return await runTask(call, task, options.command?.[0] ?? null);
 }

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { Caller, Command } from "../../../engine/engine.js";
@@ -25,7 +25,17 @@ export const checkconfigTable: CommandTable = {
 /** Of a configuration, unpacked: real ones have some hundred kilobytes. */
 const maxConfig = 64 * 1024 * 1024;
 
-const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+/** null: there is no plain file, or it cannot be reached. */
+function plainFile(path: string): Stats | null {
+  try {
+    const stat = statSync(path);
+    return stat.isFile() ? stat : null;
+  } catch {
+    return null;
+  }
+}
+
+const isFile = (path: string): boolean => plainFile(path) !== null;
 
 /** A file of /proc, or null. */
 function procText(path: string): string | null {
@@ -55,8 +65,8 @@ export function readKernelConfig(path: string): string {
 export function idMapHelper(name: string, searchPath: string, cwd: string): IdMapHelper {
   for (const directory of searchPath.split(":")) {
     const path = resolve(cwd, directory === "" ? "." : directory, name);
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat?.isFile() !== true) continue;
+    const stat = plainFile(path);
+    if (stat === null) continue;
     try {
       accessSync(path, constants.X_OK);
     } catch {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { openSync } from "node:fs";
+import { fstatSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { IsletError } from "../../../../src/base/errors.js";
 import type { AttachOptions, Engine, StartOptions } from "../../../../src/engine/engine.js";
@@ -55,6 +57,26 @@ describe("lxc-attach", () => {
     const { status, stderr } = await tool(["lxc-attach", "web", "true"], { engine });
     assert.equal(status, 1);
     assert.match(stderr, /web is not running\n.*Failed to get init pid\n.*Failed to get attach context\n$/);
+  });
+  it("opens the file of -L for the time of the command, below the caller's directory", async (t) => {
+    const cwd = mkdtempSync(join(tmpdir(), "islt-attach-"));
+    t.after(() => rmSync(cwd, { recursive: true }));
+    const kept: AttachOptions[] = [];
+    const run = (): Promise<number> => {
+      assert.ok(fstatSync(kept[0]?.terminalLog ?? -1).isFile());
+      return Promise.resolve(3);
+    };
+    const { status } = await tool(["lxc-attach", "web", "-L", "log", "cmd"], { engine: keepAttach(kept), run, cwd });
+    assert.equal(status, 3);
+    assert.equal(statSync(join(cwd, "log")).mode & 0o777, 0o600);
+    assert.throws(() => fstatSync(kept[0]?.terminalLog ?? -1), { code: "EBADF" });
+  });
+  it("says in LXC's words that the file of -L cannot be opened, and runs nothing", async () => {
+    const { status, stderr, calls } = await tool(["lxc-attach", "web", "-L", "/nonexistent/log", "cmd"]);
+    assert.deepEqual(
+      [status, stderr, calls],
+      [1, 'lxc-attach: web: No such file or directory - Failed to open log file "/nonexistent/log"\n', []],
+    );
   });
   it("has the command's status, 127 for one that is missing, 126 for one that cannot be executed", async () => {
     const failing = (errno: string) => () =>

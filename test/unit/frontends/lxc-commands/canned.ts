@@ -94,6 +94,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     subscribe: notCanned,
     cgroupItem: notCanned,
     setCgroupItem: notCanned,
+    takeTerminal: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {

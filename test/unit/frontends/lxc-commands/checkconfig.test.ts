@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -198,7 +198,8 @@ describe("lxc-checkconfig", () => {
     assert.ok(stdout.includes("Namespaces: \u001b[1;32menabled"));
   });
   it("says that it looks elsewhere when the file is none", async () => {
-    for (const CONFIG of ["nosuch", "/dev/null", "/dev/zero", "."]) {
+    symlinkSync("loop", join(directory, "loop"));
+    for (const CONFIG of ["nosuch", "/dev/null", "/dev/zero", ".", "loop", "packed/below", "x".repeat(5000)]) {
       const { stdout, stderr, status } = await run({ CONFIG });
       const [, first, second] = stdout.split("\n");
       assert.equal(first, `Kernel configuration not found at ${CONFIG}; searching...`);
@@ -242,6 +243,6 @@ describe("lxc-checkconfig", () => {
     assert.equal(of("a:b"), "plain");
     // What nobody may execute, root neither, is no command.
     assert.equal(of("c"), "absent");
-    assert.equal(of("/nosuch"), "absent");
+    for (const path of ["/nosuch", "loop", "plain", "x".repeat(5000)]) assert.equal(of(path), "absent");
   });
 });
