@@ -28,6 +28,8 @@ int client_main(const char *tool, int argc, char **argv);
 /* client_daemon.c: a connected socket, starting the daemon if there is none; exits with a message if that
  * is impossible. */
 int daemon_connect(const char *tool);
+/* `islet daemon`: becomes the daemon, in the foreground, with what a service manager has given to it. */
+int daemon_main(int argc);
 
 /* client.c */
 

@@ -172,6 +172,42 @@ _Noreturn static void become_daemon(const struct paths *paths, const char *runti
     _exit(127);
 }
 
+/* What a service manager tells the daemon, and where its sockets are; nothing else of the environment counts.
+ */
+static int is_for_daemon(const char *entry)
+{
+    static const char *const names[] = {
+        "ISLET_RUNTIME_DIR=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET="};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+int daemon_main(int argc)
+{
+    static struct paths paths;
+    const char *env[16] = {"PATH=" SAFE_PATH, "LANG=C.UTF-8"};
+    const char *argv[] = {paths.node, paths.script, NULL};
+    size_t count = 2;
+
+    if (argc > 2) {
+        say("islet: daemon takes no arguments", NULL);
+        return 1;
+    }
+    find_program("islet", &paths);
+    for (char **entry = environ; *entry != NULL && count < sizeof(env) / sizeof(env[0]) - 1; entry++) {
+        if (is_for_daemon(*entry))
+            env[count++] = *entry;
+    }
+    if (chdir("/") < 0)
+        cannot_start("islet", "/", strerror(errno));
+    execve(paths.node, (char *const *)argv, (char *const *)env);
+    cannot_start("islet", paths.node, strerror(errno));
+}
+
 /* The line of the log, from offset on, that says most: the last one that is no part of a stack trace. */
 static const char *last_words(const char *log, off_t from)
 {

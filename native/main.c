@@ -22,6 +22,8 @@ int main(int argc, char **argv)
             return init_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "reap") == 0)
             return reap_main(argc - 1, argv + 1);
+        if (strcmp(argv[1], "daemon") == 0)
+            return daemon_main(argc);
     }
     return client_main(tool, argc, argv);
 }

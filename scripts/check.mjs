@@ -55,6 +55,14 @@ export const checks = {
           .map(([, target]) => `${path}: ${target} does not exist`),
       )
       .join("\n"),
+  "docs: groff has nothing to say about the man pages": () => {
+    if (which("groff") === null) return { skip: "groff is not installed" };
+    return filesBelow("share/man")
+      .map((path) => ({ path, ...run("groff", ["-man", "-Tutf8", "-ww", "-z", "-Kutf8", join(root, path)]) }))
+      .filter(({ ok, stderr }) => !ok || stderr !== "")
+      .map(({ path, stderr }) => stderr.trim() || `${path}: groff failed`)
+      .join("\n");
+  },
   "docs: generated pages are up to date": async () =>
     existsSync(join(root, "dist/src/base/errors.js"))
       ? (await stalePages()).map((path) => `${path}: run node scripts/docs.mjs`).join("\n")

@@ -1,10 +1,10 @@
-// Writes the reference pages that are made from the tables the code uses. Needs a build.
+// Writes the reference pages, man pages and completions that are made from the tables the code uses. Needs a build.
 //
 //   node scripts/docs.mjs           write them
 //   node scripts/docs.mjs --check   say which are out of date, exit status 1 if any
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { main, root } from "./lib/common.mjs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { filesBelow, main, root } from "./lib/common.mjs";
 
 const compiled = (path) => import(join(root, "dist/src", path));
 
@@ -31,22 +31,44 @@ async function errorsPage() {
   ].join("\n");
 }
 
+/** In these folders nothing is written by hand but `handWritten`: what no table makes any more is out of date as well. */
+const generatedFolders = [
+  "docs/reference/commands",
+  "share/bash-completion/completions",
+  "share/man/man1",
+  "share/man/man5",
+];
+const handWritten = ["share/bash-completion/completions/_islet"];
+
 /** Path and text of every generated page. */
 async function pages() {
-  const { commandPages } = await compiled("frontends/lxc/commands/pages.js");
+  const { commandPages, completionFiles, manPages } = await compiled("frontends/lxc/commands/pages.js");
+  const { isletVersion } = await compiled("frontends/lxc/commands/options.js");
   const { configPage } = await compiled("frontends/lxc/config/page.js");
+  const { configManPage } = await compiled("frontends/lxc/config/man.js");
   return [
     { path: "docs/reference/errors.md", text: await errorsPage() },
     { path: "docs/reference/lxc-config.md", text: configPage() },
     ...commandPages(),
+    ...manPages(),
+    ...completionFiles(),
+    { path: "share/man/man5/lxc.container.conf.5", text: configManPage(`islet ${isletVersion}`) },
   ];
 }
 
+const leftOver = (wanted) =>
+  generatedFolders
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) => filesBelow(folder))
+    .filter((path) => !handWritten.includes(path) && !wanted.some((each) => each.path === path));
+
 /** The pages that differ from what the tables say now. */
 export async function stalePages() {
-  return (await pages())
-    .filter(({ path, text }) => !existsSync(join(root, path)) || readFileSync(join(root, path), "utf8") !== text)
-    .map(({ path }) => path);
+  const wanted = await pages();
+  const changed = wanted.filter(
+    ({ path, text }) => !existsSync(join(root, path)) || readFileSync(join(root, path), "utf8") !== text,
+  );
+  return [...changed.map(({ path }) => path), ...leftOver(wanted)];
 }
 
 if (process.argv[1] === import.meta.filename) {
@@ -56,7 +78,12 @@ if (process.argv[1] === import.meta.filename) {
       for (const path of stale) console.log(`${path} is out of date; run: node scripts/docs.mjs`);
       return stale.length === 0 ? 0 : 1;
     }
-    for (const { path, text } of await pages()) writeFileSync(join(root, path), text);
+    const wanted = await pages();
+    for (const { path, text } of wanted) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+    for (const path of leftOver(wanted)) rmSync(join(root, path));
     return 0;
   });
 }

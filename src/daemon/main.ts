@@ -1,13 +1,16 @@
-import { chmodSync, closeSync, mkdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { errorLines } from "../base/errors.js";
 import type { Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands } from "../frontends/lxc/index.js";
+import { createNotifier, takeListener } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
+import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import { createSessions } from "./session.js";
 
@@ -32,7 +35,11 @@ async function main(): Promise<void> {
   chmodSync(`${runtimeDir}/monitor`, 0o700);
   const host = probeHost(runtimeDir);
   const path = `${runtimeDir}/socket`;
-  const other = connectUnix(host.arch, path);
+  const pidFile = `${runtimeDir}/daemon.pid`;
+  const notify = createNotifier(host.arch, process.env);
+  const given = givenListener(host.arch, path);
+  // Whoever connects to a socket that was given to us finds ourselves.
+  const other = given === null ? connectUnix(host.arch, path) : null;
   if (other !== null) {
     closeFd(other);
     console.error(`another daemon serves ${path} already`);
@@ -49,9 +56,11 @@ async function main(): Promise<void> {
 
   let timer: NodeJS.Timeout | null = null;
   const leave = (): void => {
+    notify("STOPPING=1");
     listening.close();
-    rmSync(path, { force: true });
-    rmSync(`${runtimeDir}/daemon.pid`, { force: true });
+    // What was given to us is not ours to remove, nor what somebody has put in the place of ours.
+    if (given === null && identity(path) === own) rmSync(path, { force: true });
+    if (isOurs(pidFile)) rmSync(pidFile, { force: true });
     const gone = (): void => {
       cgroup.leave();
       process.exit(0);
@@ -62,25 +71,53 @@ async function main(): Promise<void> {
   const rest = (): void => {
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
-      if (sessions.count === 0 && !engine.hasDuties()) leave();
+      // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down.
+      if (given === null && sessions.count === 0 && !engine.hasDuties()) leave();
       else rest();
     }, idleSeconds * 1000);
     timer.unref();
   };
   const sessions = createSessions(engine, findCommand(), rest);
-  const fd = listenUnix(host.arch, path, backlog, 0o600);
+  const fd = given ?? listenUnix(host.arch, path, backlog, 0o600);
+  const own = identity(path);
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });
-  writeFileSync(`${runtimeDir}/daemon.pid`, `${process.pid}\n`, { mode: 0o644 });
+  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o644 });
   process.on("SIGTERM", leave);
   process.on("SIGINT", leave);
   process.on("SIGHUP", () => undefined);
   tellReady();
+  notify("READY=1");
   cgroup.enter();
   engine.prepare();
   rest();
   rehearse(engine);
+}
+
+/** The socket that a service manager listens on for us; a wrong one is the end, in words. */
+function givenListener(arch: Arch, path: string): number | null {
+  try {
+    return takeListener(arch, process.env, path);
+  } catch (error) {
+    for (const line of errorLines(error)) console.error(line);
+    return process.exit(1);
+  }
+}
+
+/** What stands at a path, to be known again; null: nothing. */
+function identity(path: string): string | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? null : `${found.dev}:${found.ino}`;
+}
+
+/** A daemon that was started since may have written its own number there. */
+function isOurs(pidFile: string): boolean {
+  try {
+    return readFileSync(pidFile, "utf8").trim() === String(process.pid);
+  } catch {
+    return false;
+  }
 }
 
 /** Commands by name, each loaded once. */

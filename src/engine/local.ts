@@ -38,7 +38,6 @@ import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
-import { readUsage } from "./usage.js";
 import { unshareRequest } from "./unshare.js";
 import { readDetailedUsage, readUsage } from "./usage.js";
 
@@ -291,8 +290,6 @@ export function createEngine(options: LocalOptions): LocalEngine {
         : queue.run(key(id), () => setFrozen(id, frozen)));
     },
     takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
-    freeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), true)),
-    unfreeze: (id) => queue.run(key(id), () => freezeContainer(started(registry, id), false)),
     async hostOutput(argv, caller, networkOf) {
       let network: number | null = null;
       if (networkOf !== null) {

@@ -45,7 +45,12 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     unified: paths.unified?.path ?? null,
     links: hostLinks(spec, start),
     attach,
-    signals: { halt: spec.lifecycle.haltSignal, reboot: spec.lifecycle.rebootSignal, stop: spec.lifecycle.stopSignal },
+    signals: {
+      halt: spec.lifecycle.haltSignal,
+      reboot: spec.lifecycle.rebootSignal,
+      stop: spec.lifecycle.stopSignal,
+      death: spec.lifecycle.monitorDeathSignal,
+    },
     environment,
     ephemeral: spec.lifecycle.ephemeral,
   };

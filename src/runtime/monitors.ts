@@ -20,7 +20,6 @@ import {
 
 /** On every architecture (pidfd_send_signal(2)). */
 const pidfdSendSignal = 424;
-const SIGKILL = 9;
 
 const maxFrame = 8 * 1024 * 1024;
 
@@ -37,7 +36,13 @@ export interface MonitorMeta {
   readonly links: readonly string[];
   /** Signals and confinement of the container, for stop and attach. */
   readonly attach: unknown;
-  readonly signals: { readonly halt: number | null; readonly reboot: number; readonly stop: number };
+  readonly signals: {
+    readonly halt: number | null;
+    readonly reboot: number;
+    readonly stop: number;
+    /** What the main process gets when its monitor is killed. */
+    readonly death: number;
+  };
   readonly environment: readonly string[];
   readonly ephemeral: boolean;
 }
@@ -295,7 +300,7 @@ const endings: ReadonlySet<State> = new Set<State>(["STOPPING", "STOPPED", "ABOR
  */
 function killOrphan(monitor: Monitor): void {
   if (monitor.pidfd === null || endings.has(monitor.state)) return;
-  syscall(pidfdSendSignal, [monitor.pidfd, SIGKILL, 0, 0]);
+  syscall(pidfdSendSignal, [monitor.pidfd, monitor.meta.signals.death, 0, 0]);
 }
 
 function forgetMain(monitor: Monitor): void {

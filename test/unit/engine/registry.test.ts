@@ -25,7 +25,7 @@ function metaOf(name: string): MonitorMeta {
     unified: null,
     links: [],
     attach: null,
-    signals: { halt: null, reboot: 1, stop: 9 },
+    signals: { halt: null, reboot: 1, stop: 9, death: 9 },
     environment: [],
     ephemeral: false,
   };

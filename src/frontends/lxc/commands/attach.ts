@@ -40,6 +40,7 @@ export const attachTable: CommandTable = {
   ],
   operands: "command",
   named: true,
+  containers: "running",
   notes: [
     "Exit status: that of COMMAND, 128 + signal if one killed it, 127 if it was not found, 126 if it cannot be executed, 1 if the container could not be entered.",
     "Options end where COMMAND begins: `lxc-attach web1 ls -l` passes -l to ls.",

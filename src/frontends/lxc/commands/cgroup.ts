@@ -13,6 +13,7 @@ export const cgroupTable: CommandTable = {
   options: [...commonOptions, rcfileOption],
   operands: "any",
   named: true,
+  containers: "running",
   notes: [
     "A value that begins with - goes behind --. What is set lasts until the container ends.",
     "A name of the other cgroup version than the one that the host has the controller on is translated where something corresponds to it: `memory.limit_in_bytes` and `memory.max`, `cpu.shares` and `cpu.weight`, `freezer.state` and `cgroup.freeze`, and others.",

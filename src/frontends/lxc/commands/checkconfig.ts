@@ -6,6 +6,7 @@ import { type IdMapHelper, kernelReport } from "./checkconfig-report.js";
 import { fileProblem } from "./container-config.js";
 import type { CommandTable } from "./getopt.js";
 import { lxcVersion } from "./options.js";
+import { withTable } from "./tabled.js";
 
 /** For the reference page: lxc-checkconfig takes no options, its environment says what to look at. */
 export const checkconfigTable: CommandTable = {
@@ -88,7 +89,7 @@ const environment = (caller: Caller, name: string, unset: string): string => {
   return value === "" ? unset : value;
 };
 
-export const checkconfig: Command = (session) => {
+export const checkconfig: Command = withTable(checkconfigTable, (session) => {
   const { caller } = session;
   const program = session.argv[0] ?? "lxc-checkconfig";
   const finish = (status: number): Promise<number> => Promise.resolve(status);
@@ -146,4 +147,4 @@ export const checkconfig: Command = (session) => {
     }),
   );
   return finish(0);
-};
+});

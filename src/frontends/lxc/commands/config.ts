@@ -2,6 +2,7 @@ import type { Command } from "../../../engine/engine.js";
 import type { CommandTable } from "./getopt.js";
 import { systemConfig } from "./load.js";
 import { option } from "./options.js";
+import { withTable } from "./tabled.js";
 
 /** For the reference page: lxc-config looks at its first word only, and has none of the common options. */
 export const configTable: CommandTable = {
@@ -34,7 +35,7 @@ const items = [
 /** Whatever an option begins with stands for it, the empty word included. */
 const standsFor = (word: string, text: string): boolean => text.startsWith(word);
 
-export const config: Command = (session) => {
+export const config: Command = withTable(configTable, (session) => {
   const [tool = "lxc-config", word] = session.argv;
   const answer = (text: string, status: number): Promise<number> => {
     session.write(1, `${text}\n`);
@@ -50,4 +51,4 @@ export const config: Command = (session) => {
   const item = items.find((name) => standsFor(word, name));
   if (item === undefined) return answer(`Unknown configuration item: ${word}`, 1);
   return answer(systemConfig(session.caller).items.get(item) ?? `${word} is not set.`, 0);
-};
+});

@@ -17,6 +17,7 @@ export const consoleTable: CommandTable = {
   ],
   operands: "any",
   named: true,
+  containers: "running",
   notes: [
     "The escape key and then q leave; the escape key twice sends it once. A PREFIX that is no letter leaves no way out but the end of the container.",
     "It ends with status 0 when the user leaves, when the standard input ends and when the container ends or reboots; with 1 when there is no such tty, or somebody else has it.",

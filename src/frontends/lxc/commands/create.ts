@@ -40,6 +40,7 @@ export const createTable: CommandTable = {
   ],
   operands: "any",
   named: true,
+  containers: "new",
   notes: [
     "A configuration given with -f that is missing or has a fault is refused before anything is made.",
     "The template busybox is built in; it needs the program busybox (Debian: package busybox-static). Other templates are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",

@@ -1,5 +1,5 @@
 import { isAbsolute, resolve } from "node:path";
-import type { Caller, Command, CommandSession, ContainerId, Engine } from "../../../engine/engine.js";
+import type { Caller, CommandSession, ContainerId, Engine } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
@@ -7,6 +7,7 @@ import { helpText, usageText } from "./help.js";
 import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
+import { type TabledCommand, withTable } from "./tabled.js";
 
 /** Messages of a command: on standard error unless --quiet, and into the log file if one was asked for. */
 export interface Report {
@@ -112,8 +113,8 @@ export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error
 }
 
 /** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
-export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): Command {
-  return async (session, engine) => {
+export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
+  return withTable(table, async (session, engine) => {
     const { caller } = session;
     const { tool } = table;
     const usageProblem = (text: string): number => {
@@ -181,7 +182,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       }
       return reportFailure(call, error);
     }
-  };
+  });
 }
 
 /** A non-negative decimal number of an option, as LXC's strtoul-based parsers take it. */

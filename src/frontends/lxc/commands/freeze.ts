@@ -12,6 +12,7 @@ export const freezeTable: CommandTable = {
   options: [...commonOptions, rcfileOption],
   operands: "any",
   named: true,
+  containers: "running",
   notes: [
     "A container that is frozen already stays so. One whose processes do not freeze within ten seconds is thawed again.",
     "Exit status: 0 it is frozen, 1 it is not.",
@@ -25,6 +26,7 @@ export const unfreezeTable: CommandTable = {
   options: [...commonOptions, rcfileOption],
   operands: "any",
   named: true,
+  containers: "frozen",
   notes: [
     "Exit status: 0 it is not frozen (any more, or because it does not run), 1 there is no such container, or failure.",
   ],

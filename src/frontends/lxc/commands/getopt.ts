@@ -34,6 +34,8 @@ export interface CommandTable {
   readonly operands: OperandStyle;
   /** The command works on one named container; otherwise it takes no name. */
   readonly named: boolean;
+  /** Which containers it makes sense for, as completion offers them; all without. `new`: the name must be free. */
+  readonly containers?: "running" | "frozen" | "stopped" | "new";
   /** -P may be given several times. */
   readonly manyPaths?: boolean;
   /** Further paragraphs of the reference page. */

@@ -3,13 +3,13 @@ import { commonGroup, mainGroup } from "./options.js";
 
 const shortForms = (row: OptionRow): string => row.short.map((letter) => `-${letter}`).join(", ");
 
-function longForm(row: OptionRow): string {
+export function longForm(row: OptionRow): string {
   if (row.argument === null) return `--${row.long}`;
   return row.optional === true ? `--${row.long}[=${row.argument}]` : `--${row.long}=${row.argument}`;
 }
 
 /** Rows that are listed: shorts that are digits exist only because LXC numbers its long options so. */
-const visibleShorts = (row: OptionRow): OptionRow =>
+export const visibleShorts = (row: OptionRow): OptionRow =>
   row.long === "line" ? row : { ...row, short: row.short.filter((letter) => !/[0-9]/.test(letter)) };
 
 const widest = 26;
@@ -21,7 +21,8 @@ function helpLines(row: OptionRow): readonly string[] {
   return left.length < widest ? [`${left.padEnd(widest)}${row.help}`] : [left, `${"".padEnd(widest)}${row.help}`];
 }
 
-function groups(table: CommandTable): ReadonlyMap<string, readonly OptionRow[]> {
+/** The options under their headings, in the order of --help. */
+export function groups(table: CommandTable): ReadonlyMap<string, readonly OptionRow[]> {
   const map = new Map<string, OptionRow[]>([[mainGroup, []]]);
   const name = table.options.find((row) => row.long === "name");
   // LXC lists the name first, although its table has it behind the command's own options.

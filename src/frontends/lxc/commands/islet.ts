@@ -68,6 +68,7 @@ export function isletHelp(loaders: CommandLoaders): string {
     "Of islet alone:",
     "  plan NAME [--json]   show the system calls that starting NAME would make",
     "  version              print the version",
+    "  daemon               be the daemon, in the foreground: for service managers",
     "  help                 show this",
     "",
     "`islet COMMAND --help` shows the options of a command.",

@@ -3,6 +3,7 @@ import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { runForLines } from "./host-output.js";
 import { commonOptions } from "./options.js";
+import { withTable } from "./tabled.js";
 
 export const netstatTable: CommandTable = {
   tool: "lxc-netstat",
@@ -59,5 +60,6 @@ async function body(call: Call): Promise<number> {
 
 const command = lxcCommand(netstatTable, body);
 
-export const netstat: Command = (session, engine) =>
-  command({ ...session, argv: splitNetstatWords(session.argv) }, engine);
+export const netstat: Command = withTable(netstatTable, (session, engine) =>
+  command({ ...session, argv: splitNetstatWords(session.argv) }, engine),
+);

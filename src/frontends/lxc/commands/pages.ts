@@ -1,76 +1,74 @@
-import { attachTable } from "./attach.js";
-import { cgroupTable } from "./cgroup.js";
-import { autostartTable } from "./autostart.js";
-import { checkconfigTable } from "./checkconfig.js";
-import { configTable } from "./config.js";
-import { consoleTable } from "./console.js";
-import { createTable } from "./create.js";
-import { destroyTable } from "./destroy.js";
-import { deviceTable } from "./device.js";
-import { executeTable } from "./execute.js";
-import { freezeTable, unfreezeTable } from "./freeze.js";
+import { commands } from "../index.js";
+import { commandCompletion, isletCompletion } from "./completion.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
-import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
-import { listTable } from "./list.js";
-import { lsTable } from "./ls.js";
-import { monitorTable } from "./monitor.js";
-import { startTable } from "./start.js";
-import { stopTable } from "./stop.js";
-import { waitTable } from "./wait.js";
-import { updateConfigTable } from "./update-config.js";
-import { versionTable } from "./version.js";
-import { netstatTable } from "./netstat.js";
-import { psTable } from "./ps.js";
-import { startTable } from "./start.js";
-import { stopTable } from "./stop.js";
-import { topTable } from "./top.js";
-import { unshareTable } from "./unshare.js";
-import { usernsexecTable } from "./usernsexec.js";
+import { aliasManPage, commandManPage, isletManPage } from "./man.js";
+import { tableOf } from "./tabled.js";
 
-/** Every command that parses options as LXC's tools do and has their common options. */
-export const commandTables: readonly CommandTable[] = [
-  attachTable,
-  autostartTable,
-  cgroupTable,
-  consoleTable,
-  createTable,
-  destroyTable,
-  deviceTable,
-  executeTable,
-  freezeTable,
-  infoTable,
-  lsTable,
-  monitorTable,
-  planTable,
-  startTable,
-  stopTable,
-  unfreezeTable,
-  waitTable,
-];
+/** What is generated of all commands: those registered in ../index.ts, found by the table that each of them carries. */
 
-/** Commands that read their command line in their own way; LXC's are scripts, or older than its common options. */
-export const otherTables: readonly CommandTable[] = [
-  checkconfigTable,
-  configTable,
-  listTable,
-  netstatTable,
-  planTable,
-  psTable,
-  startTable,
-  stopTable,
-  topTable,
-  unshareTable,
-  updateConfigTable,
-  usernsexecTable,
-  versionTable,
-];
+interface NamedTable {
+  /** What the client is called by. */
+  readonly name: string;
+  readonly table: CommandTable;
+}
 
-/** The reference pages: path below the package's root, and text. */
-export function commandPages(): readonly { readonly path: string; readonly text: string }[] {
-  return [...commandTables, ...otherTables].map((table) => ({
+const registered: readonly NamedTable[] = (
+  await Promise.all(
+    Object.entries(commands).map(async ([name, load]) => {
+      const table = tableOf(await load());
+      return table === null ? [] : [{ name, table }];
+    }),
+  )
+).flat();
+
+const allTables: readonly CommandTable[] = [...new Set([...registered.map(({ table }) => table), planTable])];
+
+const hasCommonOptions = (table: CommandTable): boolean => table.options.some((row) => row.long === "usage");
+
+/** Every command that has LXC's common options. A command with several names is there once. */
+export const commandTables: readonly CommandTable[] = allTables.filter(hasCommonOptions);
+
+/** Commands that read their command line in a way of their own; LXC's are scripts, or older than its common options. */
+export const otherTables: readonly CommandTable[] = allTables.filter((table) => !hasCommonOptions(table));
+
+/** Further names of commands. */
+const aliases: readonly NamedTable[] = registered.filter(({ name, table }) => name !== table.tool);
+
+/** A file made of the tables: path below the package's root, and text. */
+export interface GeneratedFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** The reference pages. */
+export function commandPages(): readonly GeneratedFile[] {
+  return allTables.map((table) => ({
     path: `docs/reference/commands/${table.tool}.md`,
     text: referencePage(table),
   }));
+}
+
+/** The man pages. */
+export function manPages(): readonly GeneratedFile[] {
+  const names = allTables.map((table) => table.tool);
+  return [
+    { path: "share/man/man1/islet.1", text: isletManPage(allTables) },
+    ...allTables.map((table) => ({
+      path: `share/man/man1/${table.tool}.1`,
+      text: commandManPage(table, names),
+    })),
+    ...aliases.map(({ name, table }) => ({ path: `share/man/man1/${name}.1`, text: aliasManPage(table.tool) })),
+  ];
+}
+
+/** The completions of bash; share/bash-completion/completions/_islet, which they call, is written by hand. */
+export function completionFiles(): readonly GeneratedFile[] {
+  const folder = "share/bash-completion/completions";
+  const named = [...allTables.map((table) => ({ name: table.tool, table })), ...aliases];
+  return [
+    { path: `${folder}/islet`, text: isletCompletion(named.map(({ name }) => name)) },
+    ...named.map(({ name, table }) => ({ path: `${folder}/${name}`, text: commandCompletion(name, table) })),
+  ];
 }

@@ -4,6 +4,7 @@ import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { runForLines } from "./host-output.js";
 import { commonOptions, option } from "./options.js";
+import { withTable } from "./tabled.js";
 
 export const psTable: CommandTable = {
   tool: "lxc-ps",
@@ -109,4 +110,6 @@ async function body(call: Call): Promise<number> {
 
 const command = lxcCommand(psTable, body);
 
-export const ps: Command = (session, engine) => command({ ...session, argv: splitPsWords(session.argv) }, engine);
+export const ps: Command = withTable(psTable, (session, engine) =>
+  command({ ...session, argv: splitPsWords(session.argv) }, engine),
+);

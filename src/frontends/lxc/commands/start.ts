@@ -29,6 +29,7 @@ export const startTable: CommandTable = {
   ],
   operands: "command",
   named: true,
+  containers: "stopped",
   notes: [
     "Exit status: 0 when the container runs (or ran already); with -F 0 when it has ended, whatever its own status; 1 when it could not be started.",
     "With -F, SIGHUP becomes SIGTERM for the container's init and every other signal is passed on to it.",

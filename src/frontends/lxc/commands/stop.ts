@@ -20,6 +20,7 @@ export const stopTable: CommandTable = {
   ],
   operands: "any",
   named: true,
+  containers: "running",
   notes: [
     "Exit status: 0 stopped (killed after the timeout included), 1 failure or timeout with --nokill or -r, 2 the container is not running.",
     "Without -k, -W and -t 0 a container that had to be killed is reported on standard error.",

@@ -22,6 +22,7 @@ import { fileProblem } from "./container-config.js";
 import { type CommandTable, parseOptions } from "./getopt.js";
 import { moderniseSource } from "./load.js";
 import { option } from "./options.js";
+import { withTable } from "./tabled.js";
 
 export const updateConfigTable: CommandTable = {
   tool: "lxc-update-config",
@@ -84,7 +85,7 @@ function writeLike(file: string, bytes: Uint8Array, { stat }: Original): void {
   }
 }
 
-export const updateConfig: Command = (session) => {
+export const updateConfig: Command = withTable(updateConfigTable, (session) => {
   const { caller } = session;
   const [tool = "lxc-update-config", ...words] = session.argv;
   const finish = (status: number): Promise<number> => Promise.resolve(status);
@@ -128,4 +129,4 @@ export const updateConfig: Command = (session) => {
   } catch (error) {
     return refuse(`cannot update ${named}: ${fileProblem(error)}`);
   }
-};
+});

@@ -7,6 +7,7 @@ import { type CommandTable, parseOptions } from "./getopt.js";
 import { readNamedFile } from "./load.js";
 import { option } from "./options.js";
 import { userName } from "./users.js";
+import { withTable } from "./tabled.js";
 
 export const usernsexecTable: CommandTable = {
   tool: "lxc-usernsexec",
@@ -134,7 +135,7 @@ async function body(call: Call): Promise<number> {
 const command = lxcCommand(usernsexecTable, body);
 
 /** Its usage goes to standard output, unlike that of the other commands. */
-export const usernsexec: Command = async (session, engine) => {
+export const usernsexec: Command = withTable(usernsexecTable, async (session, engine) => {
   const parsed = parseOptions(usernsexecTable, session.argv.slice(1));
   if (parsed.kind === "problem") {
     session.write(2, `lxc-usernsexec: ${parsed.text}\n`);
@@ -146,4 +147,4 @@ export const usernsexec: Command = async (session, engine) => {
     return 0;
   }
   return await command(session, engine);
-};
+});

@@ -1,6 +1,7 @@
 import type { Command } from "../../../engine/engine.js";
 import type { CommandTable } from "./getopt.js";
 import { lxcVersion } from "./options.js";
+import { withTable } from "./tabled.js";
 
 /** For the reference page: lxc-version never looked at its command line. */
 export const versionTable: CommandTable = {
@@ -13,7 +14,7 @@ export const versionTable: CommandTable = {
   notes: ["Every `lxc-*` command prints the bare number with `--version`; `islet version` prints islet's own."],
 };
 
-export const version: Command = (session) => {
+export const version: Command = withTable(versionTable, (session) => {
   session.write(1, `lxc version: ${lxcVersion}\n`);
   return Promise.resolve(0);
-};
+});

@@ -18,7 +18,7 @@ const kinds: Readonly<Record<KeyKind, string>> = {
   group: "cannot be set, only cleared",
 };
 
-const intro = `# Configuration keys
+export const intro: string = `# Configuration keys
 
 <!-- Made from the key table in src/frontends/lxc/config. Change the table, then run the tests with UPDATE=1. -->
 
@@ -37,7 +37,7 @@ A container's configuration is the file \`config\` in its directory, in the form
 - Names of older releases are understood and reported once per line with their present name.
 `;
 
-const differences = `## Where islet differs from LXC
+export const differences: string = `## Where islet differs from LXC
 
 - Old names (see below) are taken in any mixture with present ones; LXC 3.0 and later refuse them. \`lxc.cgroup.*\` is taken although LXC 7.0 refuses it.
 - \`lxc.mount.fstab =\` clears, where LXC calls it an error.
@@ -71,19 +71,22 @@ function rowLine(row: KeyRow): string {
   return line(`${row.key}${row.rest ?? ""}`, row.kind, row.since, row.gone, row.doc);
 }
 
-/** The whole page. */
-export function configPage(): string {
+/** Kinds that a key has, each with its meaning. */
+export function usedKinds(): readonly (readonly [kind: string, text: string])[] {
   const used = new Set<KeyKind>([
     ...chapters.flatMap(({ rows }) => rows.map((row) => row.kind)),
     ...nicRows.map((row) => row.kind),
     includeRow.kind,
   ]);
+  return Object.entries(kinds).filter(([kind]) => used.has(kind as KeyKind));
+}
+
+/** The whole page. */
+export function configPage(): string {
   const parts = [
     intro,
     "## Kinds of values\n",
-    ...Object.entries(kinds)
-      .filter(([kind]) => used.has(kind as KeyKind))
-      .map(([kind, text]) => `- ${kind}: ${text}`),
+    ...usedKinds().map(([kind, text]) => `- ${kind}: ${text}`),
     "",
     "## Including other files\n",
     head,

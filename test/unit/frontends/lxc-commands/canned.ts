@@ -125,8 +125,10 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
   const calls: string[] = [];
   const columns = canned.columns ?? null;
   const session: CommandSession = {
-    argv: name === "islet" || canned.plain === true || args.includes("-P") ? argv : [name, "-P", store, ...args],
-    argv: name === "islet" || name === "lxc-usernsexec" || args.includes("-P") ? argv : [name, "-P", store, ...args],
+    argv:
+      name === "islet" || name === "lxc-usernsexec" || canned.plain === true || args.includes("-P")
+        ? argv
+        : [name, "-P", store, ...args],
     caller: {
       uid: canned.uid ?? 0,
       gid: 0,

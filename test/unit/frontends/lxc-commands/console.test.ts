@@ -68,6 +68,9 @@ async function consoleOf(
     },
     run: () => Promise.reject(new Error("nothing is run")),
     relay: (descriptor, options) => relay({ descriptor, options }),
+    screen: () => {
+      throw new Error("nothing is drawn");
+    },
     gone: new Promise<never>(() => undefined),
   };
   const status = await lxcConsole(session, engine as Engine);

@@ -2,15 +2,22 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { commandPages, commandTables, otherTables } from "../../../../src/frontends/lxc/commands/pages.js";
+import {
+  commandPages,
+  commandTables,
+  completionFiles,
+  manPages,
+  otherTables,
+} from "../../../../src/frontends/lxc/commands/pages.js";
 import { helpText } from "../../../../src/frontends/lxc/commands/help.js";
+import { tableOf } from "../../../../src/frontends/lxc/commands/tabled.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
 import { tool } from "./canned.js";
 
 const root = join(import.meta.dirname, "../../../../..");
 
 describe("help", () => {
-  for (const page of commandPages()) {
+  for (const page of [...commandPages(), ...manPages(), ...completionFiles()]) {
     it(`${page.path} is what the option table says (UPDATE=1 rewrites it)`, () => {
       const file = join(root, page.path);
       if (process.env["UPDATE"] === "1") {
@@ -24,6 +31,17 @@ describe("help", () => {
     const expected = commandPages().map((page) => page.path.replace("docs/reference/commands/", ""));
     const present = readdirSync(join(root, "docs/reference/commands")).filter((name) => name.endsWith(".md"));
     for (const name of expected) assert.ok(present.includes(name), name);
+  });
+  it("every command that is registered carries its table", async () => {
+    for (const [name, load] of Object.entries(commands)) {
+      const table = tableOf(await load());
+      if (name === "islet") assert.equal(table, null);
+      else
+        assert.ok(
+          table !== null && [...commandTables, ...otherTables].includes(table),
+          `${name}: make it with lxcCommand or give it withTable`,
+        );
+    }
   });
   it("every command has a page", () => {
     const tools = [...commandTables, ...otherTables].map((table) => table.tool).sort();
