@@ -7,11 +7,12 @@ import { daemonsOf, end } from "../support/host.js";
 import { runtimeDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-import { type Guest, guests } from "./guest.js";
+import { type Guest, guests, handles } from "./guest.js";
 
 const sleeper = "lxc.init.cmd = /bin/sleep 3600\n";
 /** Writes a line every few milliseconds. */
 const ticking = `lxc.init.cmd = /bin/sh -c "while :; do echo >> /root/ticks; sleep 0.01; done"\n`;
+const SIGUSR1 = 10;
 const ticks = (guest: Guest): number => readFileSync(`${guest.rootfs}/root/ticks`).length;
 const freeze = (guest: Guest): Promise<string> => ok(["lxc-freeze", ...guest.at]);
 const unfreeze = (guest: Guest): Promise<string> => ok(["lxc-unfreeze", ...guest.at]);
@@ -76,6 +77,7 @@ describe("freezing", () => {
       "halts",
       `lxc.init.cmd = /bin/sh -c "trap 'echo halted > /root/note; exit 0' USR1; while :; do sleep 0.05; done"\n`,
     );
+    await handles(guest, SIGUSR1);
     await freeze(guest);
     await ok(["lxc-stop", ...guest.at, "-t", "20"]);
     assert.equal(readFileSync(`${guest.rootfs}/root/note`, "utf8"), "halted\n");

@@ -8,8 +8,10 @@ import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
 import { infoTable } from "./info.js";
 import { planTable } from "./islet.js";
+import { killTable } from "./kill.js";
 import { lsTable } from "./ls.js";
 import { monitorTable } from "./monitor.js";
+import { shutdownTable } from "./shutdown.js";
 import { startTable } from "./start.js";
 import { stopTable } from "./stop.js";
 import { waitTable } from "./wait.js";
@@ -23,8 +25,10 @@ export const commandTables: readonly CommandTable[] = [
   executeTable,
   freezeTable,
   infoTable,
+  killTable,
   lsTable,
   monitorTable,
+  shutdownTable,
   startTable,
   stopTable,
   unfreezeTable,

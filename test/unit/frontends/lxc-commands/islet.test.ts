@@ -19,7 +19,10 @@ describe("islet", () => {
     assert.equal((await tool(["islet", "version"])).stdout, "islet 0.1.0\n");
     const help = await tool(["islet", "help"]);
     assert.deepEqual([help.status, help.stderr], [0, ""]);
-    assert.match(help.stdout, /attach cgroup create destroy execute freeze info ls monitor start stop unfreeze wait/);
+    assert.match(
+      help.stdout,
+      /attach cgroup create destroy execute freeze info kill ls monitor shutdown start stop unfreeze wait/,
+    );
     assert.equal((await tool(["islet"])).status, 1);
   });
   it("names a command that it does not have", async () => {
