@@ -72,6 +72,20 @@ describe("freezing", () => {
     await guest.kill();
     assert.equal(await guest.state(), "STOPPED");
   });
+  it("lxc-stop -k kills also a guest that has frozen itself, in cgroups of its own", async (t) => {
+    if (lacks(t, "cgroup1")) return;
+    const guest = await started("selffrozen", `lxc.mount.auto = cgroup:rw:force\n${sleeper}`);
+    const pid = await guest.pid();
+    await guest.sh(
+      "cd /sys/fs/cgroup/freezer && mkdir -p a/b && echo 1 > a/b/cgroup.procs && echo FROZEN > a/b/freezer.state && echo FROZEN > a/freezer.state",
+    );
+    assert.equal(readFileSync("/sys/fs/cgroup/freezer/lxc.payload.selffrozen/a/b/freezer.state", "utf8"), "FROZEN\n");
+    const began = Date.now();
+    await guest.kill();
+    assert.ok(Date.now() - began < 5000);
+    assert.ok(!alive(pid));
+    assert.ok(!existsSync("/sys/fs/cgroup/freezer/lxc.payload.selffrozen"));
+  });
   it("lxc-stop lets a frozen init shut down by itself", async () => {
     const guest = await started(
       "halts",
