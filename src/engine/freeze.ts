@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { readKernelFile } from "../host/fd.js";
@@ -22,10 +22,15 @@ interface Freezer {
   readonly isAsked: () => boolean;
 }
 
+/** The payload's cgroup of the v1 freezer, where that is the one in use. */
+function legacyPath(meta: MonitorMeta): string | null {
+  return meta.cgroups.find((item) => item.controllers.includes("freezer"))?.path ?? null;
+}
+
 function freezerOf(arch: Arch, meta: MonitorMeta): Freezer | null {
-  const legacy = meta.cgroups.find((item) => item.controllers.includes("freezer"));
-  if (legacy !== undefined) {
-    const file = `${legacy.path}/freezer.state`;
+  const legacy = legacyPath(meta);
+  if (legacy !== null) {
+    const file = `${legacy}/freezer.state`;
     const word = (frozen: boolean): string => (frozen ? "FROZEN" : "THAWED");
     return {
       file,
@@ -34,7 +39,7 @@ function freezerOf(arch: Arch, meta: MonitorMeta): Freezer | null {
         const text = readKernelFile(arch, file);
         return text === null ? null : text.trim() === word(frozen);
       },
-      isAsked: () => readKernelFile(arch, `${legacy.path}/freezer.self_freezing`)?.trim() === "1",
+      isAsked: () => readKernelFile(arch, `${legacy}/freezer.self_freezing`)?.trim() === "1",
     };
   }
   const { unified } = meta;
@@ -56,13 +61,44 @@ export function isFrozen(arch: Arch, meta: MonitorMeta): boolean {
 }
 
 /** Lets all processes run, whatever state is told of the container; silent where there is nothing to thaw. */
-export function thaw(arch: Arch, meta: MonitorMeta): void {
-  const freezer = freezerOf(arch, meta);
-  if (freezer === null) return;
+function release(freezer: Freezer): void {
   try {
     writeFileSync(freezer.file, freezer.word(false), { flag: "r+" });
   } catch {
     // It ended meanwhile.
+  }
+}
+
+/** More cgroups than any guest has a use for. */
+const mostCgroups = 10_000;
+
+/**
+ * For what shall die: on cgroup v1 nothing that is frozen does. The guest may have frozen cgroups of its own below the payload's, so that
+ * they are thawed, too.
+ */
+export function thawForDeath(arch: Arch, meta: MonitorMeta): void {
+  const freezer = freezerOf(arch, meta);
+  if (freezer === null) return;
+  release(freezer);
+  const legacy = legacyPath(meta);
+  if (legacy === null) return;
+  const directories = [legacy];
+  // The list grows as it is walked.
+  for (const directory of directories) {
+    for (const name of subdirectories(directory)) {
+      if (directories.length >= mostCgroups) return;
+      const path = `${directory}/${name}`;
+      directories.push(path);
+      release({ ...freezer, file: `${path}/freezer.state` });
+    }
+  }
+}
+
+function subdirectories(path: string): readonly string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch {
+    return []; // It ended meanwhile.
   }
 }
 
@@ -96,7 +132,7 @@ export async function freezeContainer(
   } catch (error) {
     if (!alive.includes(monitor.state) || monitor.ended) throw notRunning(meta.name);
     if (frozen) {
-      thaw(arch, meta);
+      release(freezer);
       enter("RUNNING");
     }
     throw error;

@@ -9,7 +9,7 @@ import {
   openMonitor,
   removeDeadSocket,
 } from "../runtime/monitors.js";
-import { isFrozen, thaw } from "./freeze.js";
+import { isFrozen, thawForDeath } from "./freeze.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
@@ -118,8 +118,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       wake(monitor.meta);
     },
     gone: (monitor) => {
-      // A monitor that was killed: what is frozen cannot die, on cgroup v1.
-      if (told.get(monitor) !== "RUNNING" && hasMain.has(told.get(monitor) ?? "STOPPED")) thaw(arch, monitor.meta);
+      // A monitor that was killed: its guest is to die.
+      if (hasMain.has(told.get(monitor) ?? "STOPPED")) thawForDeath(arch, monitor.meta);
       tellState(monitor);
       const key = keyOf(monitor.meta.storePath, monitor.meta.name);
       if (monitors.get(key) === monitor) {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { type Monitor, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import type { ContainerId, StopOptions, StopResult } from "./engine.js";
-import { freezeContainer, thaw } from "./freeze.js";
+import { freezeContainer, thawForDeath } from "./freeze.js";
 import type { Registry } from "./registry.js";
 import type { Arch } from "../sys/arch.js";
 
@@ -63,8 +63,8 @@ async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: Contai
   monitor.doomed = true;
   try {
     sendSignal(monitor, monitor.meta.signals.stop);
-    // Frozen by whomever, on cgroup v1 it would not even die. No state is told: it goes straight on to STOPPING.
-    thaw(arch, monitor.meta);
+    // No state is told: it goes straight on to STOPPING.
+    thawForDeath(arch, monitor.meta);
     await wait;
   } finally {
     monitor.doomed = false;

@@ -7,11 +7,12 @@ import { daemonsOf, end } from "../support/host.js";
 import { runtimeDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-import { type Guest, guests } from "./guest.js";
+import { type Guest, guests, handles } from "./guest.js";
 
 const sleeper = "lxc.init.cmd = /bin/sleep 3600\n";
 /** Writes a line every few milliseconds. */
 const ticking = `lxc.init.cmd = /bin/sh -c "while :; do echo >> /root/ticks; sleep 0.01; done"\n`;
+const SIGUSR1 = 10;
 const ticks = (guest: Guest): number => readFileSync(`${guest.rootfs}/root/ticks`).length;
 const freeze = (guest: Guest): Promise<string> => ok(["lxc-freeze", ...guest.at]);
 const unfreeze = (guest: Guest): Promise<string> => ok(["lxc-unfreeze", ...guest.at]);
@@ -71,11 +72,26 @@ describe("freezing", () => {
     await guest.kill();
     assert.equal(await guest.state(), "STOPPED");
   });
+  it("lxc-stop -k kills also a guest that has frozen itself, in cgroups of its own", async (t) => {
+    if (lacks(t, "cgroup1")) return;
+    const guest = await started("selffrozen", `lxc.mount.auto = cgroup:rw:force\n${sleeper}`);
+    const pid = await guest.pid();
+    await guest.sh(
+      "cd /sys/fs/cgroup/freezer && mkdir -p a/b && echo 1 > a/b/cgroup.procs && echo FROZEN > a/b/freezer.state && echo FROZEN > a/freezer.state",
+    );
+    assert.equal(readFileSync("/sys/fs/cgroup/freezer/lxc.payload.selffrozen/a/b/freezer.state", "utf8"), "FROZEN\n");
+    const began = Date.now();
+    await guest.kill();
+    assert.ok(Date.now() - began < 5000);
+    assert.ok(!alive(pid));
+    assert.ok(!existsSync("/sys/fs/cgroup/freezer/lxc.payload.selffrozen"));
+  });
   it("lxc-stop lets a frozen init shut down by itself", async () => {
     const guest = await started(
       "halts",
       `lxc.init.cmd = /bin/sh -c "trap 'echo halted > /root/note; exit 0' USR1; while :; do sleep 0.05; done"\n`,
     );
+    await handles(guest, SIGUSR1);
     await freeze(guest);
     await ok(["lxc-stop", ...guest.at, "-t", "20"]);
     assert.equal(readFileSync(`${guest.rootfs}/root/note`, "utf8"), "halted\n");

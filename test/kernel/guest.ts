@@ -3,6 +3,7 @@ import { after } from "node:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { command, fails, ok, type CommandOptions, type CommandResult } from "../support/command.js";
+import { waitFor } from "../support/wait.js";
 import { busybox, tempStore, type Store } from "../support/store.js";
 
 /** A real container of a test and what is asked of it from inside. */
@@ -101,6 +102,14 @@ export function mountsOf(mountinfo: string): ReadonlyMap<string, SeenMount> {
     });
   }
   return found;
+}
+
+/** Until init handles the signal (SigCgt of proc(5)): a shell sets its traps a moment after it has begun. */
+export async function handles(guest: Guest, signal: number): Promise<void> {
+  await waitFor(`init to handle signal ${signal}`, async () => {
+    const { SigCgt = "0" } = statusOf(readFileSync(`/proc/${await guest.pid()}/status`, "utf8"));
+    return ((BigInt(`0x${SigCgt}`) >> BigInt(signal - 1)) & 1n) === 1n;
+  });
 }
 
 export async function mountsInside(guest: Guest): Promise<ReadonlyMap<string, SeenMount>> {

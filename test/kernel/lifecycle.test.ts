@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { command, ok } from "../support/command.js";
+import { command, fails, ok } from "../support/command.js";
 import { cgroupMounts, daemonsOf } from "../support/host.js";
 import { runtimeDir } from "../support/paths.js";
 import { waitFor } from "../support/wait.js";
-import { type Guest, guests } from "./guest.js";
+import { type Guest, guests, handles } from "./guest.js";
 
 const sleeper = "lxc.init.cmd = /bin/sleep 3600\n";
 /** An init that ends cleanly on the signal and otherwise waits. */
@@ -204,5 +204,54 @@ describe("life and death", () => {
     assert.ok(results.some((result) => result.status === 0 && result.stderr === ""));
     assert.ok(results.filter((result) => /running/.test(result.stderr)).length === 2, JSON.stringify(results));
     assert.equal(await guest.state(), "RUNNING");
+  });
+});
+
+const SIGUSR1 = 10;
+const SIGUSR2 = 12;
+
+describe("the stopping commands of old", () => {
+  const { define, started } = guests();
+  const stopped = async (guest: Guest): Promise<void> => {
+    await waitFor("STOPPED", async () => (await guest.state()) === "STOPPED");
+  };
+
+  it("lxc-shutdown sends the halt signal and does not wait; -w does", async () => {
+    const guest = await started("oldhalt", trapping("USR1", "sleep 0.3; echo halted > /root/note; exit 0"));
+    await handles(guest, SIGUSR1);
+    assert.equal(await ok(["lxc-shutdown", ...guest.at]), "");
+    await stopped(guest);
+    assert.equal(readFileSync(join(guest.rootfs, "root/note"), "utf8"), "halted\n");
+    await guest.start();
+    await handles(guest, SIGUSR1);
+    assert.equal(await ok(["lxc-shutdown", ...guest.at, "-w"]), "Container oldhalt has shut down\n");
+    assert.equal(await guest.state(), "STOPPED");
+  });
+  it("lxc-shutdown -t kills what does not go", async () => {
+    const guest = await started("oldstubborn", sleeper);
+    assert.equal(await ok(["lxc-shutdown", ...guest.at, "-t", "1"]), "Calling lxc-stop on oldstubborn\n");
+    assert.equal(await guest.state(), "STOPPED");
+  });
+  it("lxc-shutdown -r reboots", async () => {
+    const guest = await started("oldreboot", `lxc.signal.reboot = SIGUSR2\n${trapping("USR2", "reboot -f")}`);
+    await handles(guest, SIGUSR2);
+    const pid = await guest.pid();
+    assert.equal(await ok(["lxc-shutdown", ...guest.at, "-r"]), "");
+    await anew(guest, pid);
+    await guest.kill();
+  });
+  it("lxc-kill sends a signal to init, the deadly one if none is named", async () => {
+    const guest = await started("oldkill", trapping("USR2", "echo here > /root/note"));
+    await handles(guest, SIGUSR2);
+    await ok(["lxc-kill", ...guest.at, String(SIGUSR2)]);
+    await waitFor("the signal to be there", () => existsSync(join(guest.rootfs, "root/note")));
+    assert.equal(await guest.state(), "RUNNING");
+    await ok(["lxc-kill", ...guest.at]);
+    await stopped(guest);
+  });
+  it("both say that a container does not run", async () => {
+    const guest = define("olddown", sleeper);
+    assert.equal((await fails(["lxc-shutdown", ...guest.at], 1)).stderr, "olddown is not running\n");
+    assert.match((await fails(["lxc-kill", ...guest.at], 255)).stderr, /failed to get the init pid\n$/);
   });
 });

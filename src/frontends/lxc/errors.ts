@@ -148,6 +148,13 @@ const rows: readonly Row[] = [
     lines: ({ store, name }) => [`Failed to unfreeze ${store}:${name}`],
     status: 1,
   },
+  {
+    tool: "lxc-shutdown",
+    codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
+    lines: ({ name }) => [{ text: `${name} is not running`, bare: true }],
+    complete: true,
+    status: 1,
+  },
   { tool: "lxc-create", codes: ["ISLET_EXISTS"], lines: () => ["Container already exists"], complete: true, status: 1 },
   {
     tool: "*",
