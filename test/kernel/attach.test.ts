@@ -269,7 +269,10 @@ describe("lxc-attach", () => {
       );
     });
     /** Without the echo of the end of script's input. */
-    const logged = (file: string): string => readFileSync(file, "utf8").replaceAll("\b", "").replace(/\^[@D]/g, "");
+    const logged = (file: string): string =>
+      readFileSync(file, "utf8")
+        .replaceAll("\b", "")
+        .replace(/\^[@D]/g, "");
 
     it("-L adds what the terminal shows to a file of mode 0600, and shows it all the same", async () => {
       const log = join(store.path, "pty-log");
