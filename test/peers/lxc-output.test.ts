@@ -114,6 +114,10 @@ describe("stopped containers, side by side with Debian's tools", () => {
     ["lxc-create", "new", "-t", "none", "--dir", "relative"],
     ["lxc-create", "new", "-t", "none", "-B", "nosuch"],
     ["lxc-execute", "nosuch", "--", "true"],
+    ["lxc-console", "arg1"],
+    ["lxc-console", "nosuch", "-t", "1"],
+    ["lxc-console", "arg1", "-t", "x"],
+    ["lxc-console", "arg1", "-t", "-1"],
   ];
   for (const argv of same) {
     it(`${argv.join(" ")} prints the same and has the same status`, async (t) => {
