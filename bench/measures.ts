@@ -226,6 +226,23 @@ export const measures: readonly Measure[] = [
       ),
   },
   {
+    name: "lxc-freeze and lxc-unfreeze",
+    make: (bench) =>
+      whileRunning(bench, bench.base, () => {
+        const commands = (side: Side): string =>
+          `${call(side, "lxc-freeze", bench.base).join(" ")} && ${call(side, "lxc-unfreeze", bench.base).join(" ")}`;
+        return measured(
+          "lxc-freeze and lxc-unfreeze",
+          "ms",
+          ofLxc(0.6),
+          time(
+            bench,
+            both(bench, (side) => ({ timed: ["/bin/sh", "-c", commands(side)] })),
+          ),
+        );
+      }),
+  },
+  {
     name: "starts in a row",
     make: (bench) => {
       const each = (side: Side, tool: string, word: string): string[] => [
