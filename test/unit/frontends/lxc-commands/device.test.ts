@@ -17,7 +17,7 @@ async function run(
     },
   };
   const running = [runningContainer("web")];
-  return { outcome: await tool(["lxc-device", "-n", ...words], { running, engine, cwd: "/work" }), changes };
+  return { outcome: await tool(["lxc-device", "-n", ...words], { running, engine, cwd: "/srv" }), changes };
 }
 
 describe("lxc-device", () => {
@@ -28,7 +28,7 @@ describe("lxc-device", () => {
     assert.deepEqual((await run("web", "--", "del", "eth0", "eth5")).changes, [
       { action: "del", source: "eth0", destination: "eth5" },
     ]);
-    assert.deepEqual((await run("web", "add", "dev/x")).changes[0]?.source, "/work/dev/x");
+    assert.deepEqual((await run("web", "add", "dev/x")).changes[0]?.source, "/srv/dev/x");
   });
 
   it("says what is wrong in LXC's words", async () => {
