@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { readKernelFile } from "../host/fd.js";
 import { type Monitor, type MonitorMeta, notRunning } from "../runtime/monitors.js";
-import type { State } from "../spec/states.js";
+import { type State, livingStates } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 
 /** Milliseconds after which a freezer that does not settle is an error. */
@@ -102,9 +102,6 @@ function subdirectories(path: string): readonly string[] {
   }
 }
 
-/** Between these states only the freezer decides. */
-const alive: readonly State[] = ["RUNNING", "FREEZING", "FROZEN", "THAWED"];
-
 /**
  * Freezes or thaws all processes of the payload cgroup. Idempotent. `changed` is told of every state on the way (FREEZING and FROZEN, or
  * THAWED and RUNNING). What does not freeze in time is thawed again: ISLET_TIMEOUT.
@@ -119,7 +116,7 @@ export async function freezeContainer(
   const freezer = freezerOf(arch, meta);
   if (freezer === null) throw new IsletError("ISLET_UNSUPPORTED", "freezing needs the freezer controller or cgroup v2");
   const enter = (state: State): void => {
-    if (!alive.includes(monitor.state) || monitor.state === state) return;
+    if (!livingStates.has(monitor.state) || monitor.state === state) return;
     monitor.state = state;
     changed(monitor);
   };
@@ -130,7 +127,7 @@ export async function freezeContainer(
     write(freezer.file, freezer.word(frozen));
     await settle(freezer, monitor, frozen);
   } catch (error) {
-    if (!alive.includes(monitor.state) || monitor.ended) throw notRunning(meta.name);
+    if (!livingStates.has(monitor.state) || monitor.ended) throw notRunning(meta.name);
     if (frozen) {
       release(freezer);
       enter("RUNNING");
@@ -147,7 +144,7 @@ async function settle(freezer: Freezer, monitor: Monitor, frozen: boolean): Prom
   for (let pause = 1; ; pause = Math.min(pause * 2, longestPause)) {
     const settled = freezer.isSettled(frozen);
     if (settled === true) return;
-    if (settled === null || monitor.ended || !alive.includes(monitor.state)) throw notRunning(name);
+    if (settled === null || monitor.ended || !livingStates.has(monitor.state)) throw notRunning(name);
     if (freezer.isAsked() !== frozen)
       throw new IsletError("ISLET_BUSY", `${name} was ${frozen ? "thawed" : "frozen"} by somebody else meanwhile`);
     if (Date.now() > until)

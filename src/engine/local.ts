@@ -12,10 +12,11 @@ import { encodeProgram } from "../program/encode.js";
 import { explainProgram, programJson } from "../program/explain.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
-import { createMonitorPool, sendSignal, whenKnown } from "../runtime/monitors.js";
+import { createMonitorPool, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
 import type { HostFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
 import {
   type ClientTask,
@@ -349,10 +350,6 @@ export function createEngine(options: LocalOptions): LocalEngine {
 /** An image of its own, not part of a frame. */
 const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
 
-function notRunning(name: string): IsletError {
-  return new IsletError("ISLET_NOT_RUNNING", `${name} is not running`);
-}
-
 function alreadyRunning(name: string): IsletError {
   return new IsletError("ISLET_RUNNING", `the container ${name} is already running`);
 }
@@ -363,12 +360,10 @@ function running(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   return monitor;
 }
 
-const whole: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
-
 /** Running, and whole: the main program has begun. */
 function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Registry["get"]>> {
   const monitor = running(registry, id);
-  if (!whole.has(monitor.state)) throw notRunning(id.name);
+  if (!livingStates.has(monitor.state)) throw notRunning(id.name);
   return monitor;
 }
 

@@ -13,7 +13,7 @@ import { isFrozen, thawForDeath } from "./freeze.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
-import { states } from "../spec/states.js";
+import { livingStates, states } from "../spec/states.js";
 
 /** The running containers, as their monitors tell them: all the daemon knows, and all of it can be found again. */
 export interface Registry {
@@ -35,9 +35,6 @@ export interface Registry {
   /** Called whenever a monitor has ended, until the function it returns is called. */
   onGone(listener: (monitor: Monitor) => void): () => void;
 }
-
-/** States in which there is a main process. */
-const hasMain: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
@@ -101,7 +98,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     const last = told.get(monitor) ?? "STOPPED";
     if (state === last) return;
     told.set(monitor, state);
-    if (state === "STOPPING" && exit !== null && hasMain.has(last))
+    if (state === "STOPPING" && exit !== null && livingStates.has(last))
       tell({ storePath, name, kind: "exit", waitStatus: exit });
     tell({ storePath, name, kind: "state", state });
   };
@@ -119,7 +116,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     },
     gone: (monitor) => {
       // A monitor that was killed: its guest is to die.
-      if (hasMain.has(told.get(monitor) ?? "STOPPED")) thawForDeath(arch, monitor.meta);
+      if (livingStates.has(told.get(monitor) ?? "STOPPED")) thawForDeath(arch, monitor.meta);
       tellState(monitor);
       const key = keyOf(monitor.meta.storePath, monitor.meta.name);
       if (monitors.get(key) === monitor) {

@@ -10,3 +10,6 @@ export const states = [
   "THAWED",
 ] as const;
 export type State = (typeof states)[number];
+
+/** States in which there is a main process: between them only the freezer decides. */
+export const livingStates: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
