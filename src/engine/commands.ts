@@ -2,18 +2,17 @@ import { spawn } from "../host/addon.js";
 import { reapWhenDone } from "../host/reap.js";
 import { IsletError } from "../base/errors.js";
 
+/** NAME=VALUE, as execve(2) takes it. */
+export function environmentStrings(environment: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+}
+
 /** Runs a command of the host to its end; its output goes nowhere. Resolves with the exit status (128 + signal). */
 export function runHostCommand(
   argv: readonly string[],
   environment: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const made = spawn(
-    argv[0] ?? "/bin/sh",
-    argv,
-    Object.entries(environment).map(([name, value]) => `${name}=${value}`),
-    [],
-    { cwd: "/", setsid: true },
-  );
+  const made = spawn(argv[0] ?? "/bin/sh", argv, environmentStrings(environment), [], { cwd: "/", setsid: true });
   return new Promise((resolve) => {
     reapWhenDone(made.pidfd, resolve);
   });

@@ -1,6 +1,5 @@
 import type { ContainerName } from "../base/brand.js";
-import type { IdMapEntry } from "../spec/idmap.js";
-import type { NamespaceKind } from "../spec/namespace.js";
+import type { UnshareRequest } from "../plan/unshare.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -269,21 +268,10 @@ export interface DeviceChange {
   readonly destination: string;
 }
 
-export interface UnshareOptions {
+/** The request of the plan, with who asks in place of what follows from that. */
+export interface UnshareOptions extends Omit<UnshareRequest, "argv" | "environment"> {
   readonly caller: Caller;
   readonly command: readonly string[];
-  readonly namespaces: readonly NamespaceKind[];
-  /** Of the new user namespace; [] leaves it without. */
-  readonly idMap: readonly IdMapEntry[];
-  /** Who the program runs as; `gid` null: its groups stay as they are. */
-  readonly user: { readonly uid: number; readonly gid: number | null } | null;
-  readonly hostname: string | null;
-  /** Interfaces that move into the new network namespace. */
-  readonly interfaces: readonly string[];
-  /** New /proc, /dev/shm and /dev/mqueue. */
-  readonly remount: boolean;
-  /** The task ends when the program has begun. */
-  readonly detach: boolean;
 }
 
 /** Of a container's control groups; what no controller accounts is null. */

@@ -26,6 +26,7 @@ import {
   type StartOptions,
   type State,
 } from "./engine.js";
+import { environmentStrings } from "./commands.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import { addNode, isInterface, removeNode } from "./device.js";
@@ -244,9 +245,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return clientTask(program, [monitor.pidfd, ...(wanted.terminalLog === undefined ? [] : [wanted.terminalLog])]);
     },
     hostCommand: (argv, caller, extra) => {
-      const environment = Object.entries({ ...caller.environment, ...extra }).map(
-        ([name, value]) => `${name}=${value}`,
-      );
+      const environment = environmentStrings({ ...caller.environment, ...extra });
       return Promise.resolve(clientTask(planHostCommand(argv, environment, caller.cwd, host), []));
     },
     console: (id, wanted) => {
@@ -299,7 +298,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         if (monitor.pidfd === null) throw notRunning(networkOf.name);
         network = monitor.pidfd;
       }
-      const environment = Object.entries(caller.environment).map(([name, value]) => `${name}=${value}`);
+      const environment = environmentStrings(caller.environment);
       const program = planHostCommand(argv, environment, caller.cwd, host, { output: true, network: network !== null });
       const { output, theirs } = outputSocket(host.arch);
       const task = clientTask(program, network === null ? [theirs] : [theirs, network]);

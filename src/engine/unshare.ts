@@ -1,3 +1,4 @@
+import { environmentStrings } from "./commands.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { UnshareOptions } from "./engine.js";
 
@@ -6,6 +7,6 @@ export function unshareRequest(options: UnshareOptions): UnshareRequest {
   return {
     ...rest,
     argv: command,
-    environment: Object.entries(caller.environment).map(([name, value]) => `${name}=${value}`),
+    environment: environmentStrings(caller.environment),
   };
 }

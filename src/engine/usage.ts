@@ -3,21 +3,31 @@ import { readKernelFile } from "../host/fd.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
 
+/** Texts of the payload cgroups' files, by controller on cgroup v1 and in the unified one; null where there is none. `meta` null: none at all. */
+function filesOf(
+  arch: Arch,
+  meta: MonitorMeta | null,
+): {
+  readonly on: (controller: string, file: string) => string | null;
+  readonly unified: (file: string) => string | null;
+} {
+  const read = (directory: string | null | undefined, file: string): string | null =>
+    directory === null || directory === undefined ? null : readKernelFile(arch, `${directory}/${file}`);
+  return {
+    on: (controller, file) => read(meta?.cgroups.find((item) => item.controllers.includes(controller))?.path, file),
+    unified: (file) => read(meta?.unified, file),
+  };
+}
+
 /** What the payload cgroups account, on whichever version has the controller. */
 export function readUsage(arch: Arch, meta: MonitorMeta): ResourceUsage {
-  const legacy = (controller: string): string | null =>
-    meta.cgroups.find((item) => item.controllers.includes(controller))?.path ?? null;
-  const on = (controller: string, file: string): string | null => {
-    const path = legacy(controller);
-    return path === null ? null : readKernelFile(arch, `${path}/${file}`);
-  };
-  const unified = (file: string): string | null =>
-    meta.unified === null ? null : readKernelFile(arch, `${meta.unified}/${file}`);
+  const { on, unified } = filesOf(arch, meta);
   const memory = number(on("memory", "memory.usage_in_bytes")) ?? number(unified("memory.current"));
   const memsw = number(on("memory", "memory.memsw.usage_in_bytes"));
   return {
     cpuNanoseconds: number(on("cpuacct", "cpuacct.usage")) ?? cpuOfUnified(unified("cpu.stat")),
-    blkioBytes: field(on("blkio", "blkio.throttle.io_service_bytes"), "Total") ?? ioOfUnified(unified("io.stat")),
+    blkioBytes:
+      field(on("blkio", "blkio.throttle.io_service_bytes"), "Total") ?? sum(unified("io.stat"), /\b[rw]bytes=(\d+)/g),
     memoryBytes: memory,
     kernelMemoryBytes: number(on("memory", "memory.kmem.usage_in_bytes")) ?? field(unified("memory.stat"), "kernel"),
     swapBytes:
@@ -31,12 +41,7 @@ export function readUsage(arch: Arch, meta: MonitorMeta): ResourceUsage {
 
 /** lxc-top's columns. `meta` null: a container that does not run. */
 export function readDetailedUsage(arch: Arch, meta: MonitorMeta | null): DetailedUsage {
-  const on = (controller: string, file: string): string | null => {
-    const path = meta?.cgroups.find((item) => item.controllers.includes(controller))?.path;
-    return path === undefined ? null : readKernelFile(arch, `${path}/${file}`);
-  };
-  const unified = (file: string): string | null =>
-    meta === null || meta.unified === null ? null : readKernelFile(arch, `${meta.unified}/${file}`);
+  const { on, unified } = filesOf(arch, meta);
   const cpuStat = on("cpuacct", "cpuacct.stat");
   const cpuUnified = cpuStat === null ? unified("cpu.stat") : null;
   const bytes = on("blkio", "blkio.throttle.io_service_bytes");
@@ -80,11 +85,4 @@ function field(text: string | null, name: string): bigint | null {
 function cpuOfUnified(text: string | null): bigint | null {
   const microseconds = field(text, "usage_usec");
   return microseconds === null ? null : microseconds * 1000n;
-}
-
-function ioOfUnified(text: string | null): bigint | null {
-  if (text === null) return null;
-  let total = 0n;
-  for (const match of text.matchAll(/\b[rw]bytes=(\d+)/g)) total += BigInt(match[1] ?? "0");
-  return total;
 }

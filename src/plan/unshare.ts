@@ -38,9 +38,9 @@ export interface UnshareRequest {
   /** NAME=VALUE, complete. */
   readonly environment: readonly string[];
   readonly namespaces: readonly NamespaceKind[];
-  /** Of the new user namespace. */
+  /** Of the new user namespace; [] leaves it without. */
   readonly idMap: readonly IdMapEntry[];
-  /** `gid` null: groups stay as they are. */
+  /** Who the program runs as; `gid` null: its groups stay as they are. */
   readonly user: { readonly uid: number; readonly gid: number | null } | null;
   readonly hostname: string | null;
   /** Of the caller's network namespace; they move into the new one. */
