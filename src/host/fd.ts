@@ -1,5 +1,6 @@
 import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /** A descriptor that this process must close; `using` closes it at the end of the scope. */
@@ -24,14 +25,12 @@ export function ownFd(number: number): OwnedFd {
   };
 }
 
-const AT_FDCWD = -100;
-const O_RDONLY_CLOEXEC = 0o2000000;
 /** Larger than what any of the kernel's files that are read this way holds on a common host; what is longer is read in turns. */
 const room = new Uint8Array(16384);
 
 /** The text of one of the kernel's files; null when it cannot be opened or read. No exception is made: many hosts lack many of them. */
 export function readKernelFile(arch: Arch, path: string): string | null {
-  const fd = syscall(requireSyscall(arch, "openat"), [AT_FDCWD, Buffer.from(`${path}\0`), O_RDONLY_CLOEXEC, 0]);
+  const fd = syscall(requireSyscall(arch, "openat"), [AT_FDCWD, Buffer.from(`${path}\0`), O_RDONLY | O_CLOEXEC, 0]);
   if (fd < 0) return null;
   let text = "";
   for (;;) {

@@ -3,6 +3,16 @@ import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
 import { errnoName } from "../sys/errno.js";
 import {
+  IFF_UP,
+  IFLA_EXT_MASK,
+  IFLA_TARGET_NETNSID,
+  NETLINK_GET_STRICT_CHK,
+  RTM_GETADDR,
+  RTM_GETLINK,
+  RT_SCOPE_LINK,
+  SOL_NETLINK,
+} from "../sys/flags.js";
+import {
   type NetlinkMessage,
   attributeU32,
   netlinkMessage,
@@ -11,7 +21,7 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { type AddressInfo, parseAddresses, parseLinkNames } from "../sys/netlink-parse.js";
+import { type AddressInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -19,8 +29,6 @@ import { requireSyscall } from "../sys/syscalls.js";
  * (IFLA_TARGET_NETNSID). Nothing enters the namespace, so no thread of the daemon changes and no process is made.
  */
 
-const RTM_NEWLINK_DUMP = 18;
-const RTM_GETADDR = 22;
 const RTM_NEWNSID = 88;
 const RTM_GETNSID = 90;
 const REQUEST_ACK = 0x5;
@@ -28,15 +36,9 @@ const REQUEST = 0x1;
 const DUMP = 0x301;
 const NETNSA_NSID = 1;
 const NETNSA_PID = 2;
-const IFLA_TARGET_NETNSID = 46;
-const IFLA_EXT_MASK = 29;
 /** Leaves the counters out, most of a link's message. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 const IFA_TARGET_NETNSID = 10;
-const RT_SCOPE_LINK = 253;
-const IFF_UP = 0x1;
-const SOL_NETLINK = 270;
-const NETLINK_GET_STRICT_CHK = 12;
 
 export interface NamespaceInterface {
   readonly name: string;
@@ -163,14 +165,14 @@ export function addressesInNamespace(arch: Arch, pid: number): readonly AddressI
 export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
   return inNamespace(arch, pid, [], (socket, id) => {
     const request = netlinkMessage(
-      RTM_NEWLINK_DUMP,
+      RTM_GETLINK,
       DUMP,
       3,
       raw(new Uint8Array(16)),
       attributeU32(IFLA_TARGET_NETNSID, id),
       attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
     );
-    const links = parseLinkNames(ask(socket, request, true)).items;
+    const links = parseLinks(ask(socket, request, true)).items;
     const addresses = dumpAddresses(socket, id);
     return links.map((link) => {
       const own = addresses.filter((address) => address.index === link.index);

@@ -84,20 +84,6 @@ export function parseLink(received: Received): LinkInfo {
   };
 }
 
-/** What a list of interfaces shows of a link. */
-export type LinkName = Pick<LinkInfo, "index" | "name" | "flags">;
-
-function parseLinkName({ payload }: Received): LinkName {
-  if (payload.length < 16) throw new RangeError(`link message of ${payload.length} bytes`);
-  const header = view(payload);
-  const name = parseAttributes(payload.subarray(16)).get(k.IFLA_IFNAME);
-  return {
-    index: header.getInt32(4, true),
-    name: name === undefined ? "" : fromCString(name),
-    flags: header.getUint32(8, true),
-  };
-}
-
 function parseStats(bytes: Uint8Array): LinkStats {
   const data = view(bytes);
   const at = (word: number): bigint => data.getBigUint64(8 * word, true);
@@ -140,11 +126,6 @@ export function parseAddress(received: Received): AddressInfo | undefined {
 /** The links of the datagrams received so far (whole datagrams, one after the other). */
 export function parseLinks(bytes: Uint8Array): Dump<LinkInfo> {
   return dump(bytes, k.RTM_NEWLINK, parseLink);
-}
-
-/** The same with no more than the names. */
-export function parseLinkNames(bytes: Uint8Array): Dump<LinkName> {
-  return dump(bytes, k.RTM_NEWLINK, parseLinkName);
 }
 
 /** The addresses of the datagrams received so far. */
