@@ -345,31 +345,23 @@ function cloneChild(
   const timeReturn = enterTimeNamespace(context);
   const shared = hopIntoShared(context);
   const room = buffer(build, 8, slots.pidfd.name);
-  const parent = sharesUserNamespace(context) ? beginGuide(context, unifiedFd) : null;
-  const args =
-    parent === null
-      ? cloneArguments(
-          monitor,
-          newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | (unifiedFd === null ? 0n : CLONE_INTO_CGROUP),
-          signalChild,
-          room,
-          unifiedFd,
-        )
-      : // In the cgroup is the guide already; the signal of the end is the guide's, too.
-        cloneArguments(
-          parent.block,
-          newNamespaceFlags(context) | BigInt(CLONE_PIDFD) | BigInt(CLONE_PARENT),
-          0,
-          room,
-          null,
-        );
+  const guide = sharesUserNamespace(context) ? beginGuide(context, unifiedFd) : null;
+  const parent = guide?.block ?? monitor;
+  // The guide is in the cgroup already, and the signal of the end is its own.
+  const into = guide === null ? unifiedFd : null;
+  const flags =
+    newNamespaceFlags(context) |
+    BigInt(CLONE_PIDFD) |
+    (guide === null ? 0n : BigInt(CLONE_PARENT)) |
+    (into === null ? 0n : CLONE_INTO_CGROUP);
+  const args = cloneArguments(parent, flags, guide === null ? signalChild : 0, room, into);
   const holder: { terminals: InsideTerminals; late: (() => void)[] } = {
     terminals: { stdio: null, masters: [] },
     late: [],
   };
   // The child's section is written while the monitor's stands right after clone3: what the host's side does for it in between goes there.
   clone(
-    parent?.block ?? monitor,
+    parent,
     "init",
     args,
     {
@@ -382,8 +374,8 @@ function cloneChild(
       },
     },
     (child) => {
-      load(parent?.block ?? monitor, slots.pidfd, room, 4, "take its pidfd");
-      parent?.finish();
+      load(parent, slots.pidfd, room, 4, "take its pidfd");
+      guide?.finish();
       tell(monitor, tells.pid, "pid", slots.pid, "the monitor knows its pid");
       tell(monitor, tells.mainProcess, "main_process", slots.pidfd, "the monitor watches it");
       defer(monitor, "end the main process", "end the main process", (undo) => {
