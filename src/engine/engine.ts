@@ -1,5 +1,6 @@
 import type { ContainerName } from "../base/brand.js";
 import type { UnshareRequest } from "../plan/unshare.js";
+import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -257,6 +258,16 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /**
+   * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
+   * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
+   */
+  lookUp(id: ContainerId, spec: ContainerSpec | null, path: string, follow: boolean): Promise<LookedUp>;
+}
+
+export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
+  /** Ids of the container's files as the host sees them; none: they are the same. */
+  readonly idmap: readonly IdMapEntry[];
 }
 
 export interface DeviceChange {

@@ -101,6 +101,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     detailedUsage: notCanned,
     unshare: notCanned,
     changeDevice: notCanned,
+    lookUp: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
