@@ -22,7 +22,7 @@ export const layers = {
   runtime: { sees: ["base", "sys", "program", "spec", "plan", "host"] },
   engine: { sees: ["base", "sys", "program", "spec", "plan", "host", "storage", "network", "image", "runtime"] },
   frontends: { sees: ["base", "spec", "engine/engine", "engine/library"] },
-  client: { sees: ["base", "spec", "host", "engine/engine", "engine/library"] },
+  client: { sees: ["base", "sys", "spec", "host", "engine/engine", "engine/library"] },
   daemon: { sees: ["base", "spec", "engine/engine", "engine/library", "host"] },
 };
 /** The files that wire everything: the daemon, the daemon in a program of its user, and the library's face, which re-exports. */

@@ -83,7 +83,7 @@ interface Living extends Common {
   signal(signal: NodeJS.Signals | number): Promise<void>;
   usage(): Promise<ResourceUsage>;
   addresses(): Promise<Addresses>;
-  /** A file of its control group, `memory.max`; names of the other cgroup version are translated. */
+  /** What a file of its control group says, `memory.max`; names of the other cgroup version are translated. */
   cgroup(item: string): Promise<string>;
   /** Writes one, until it stops. */
   setCgroup(item: string, value: string | number): Promise<void>;
@@ -202,7 +202,7 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     signal: (signal) => calls.signal(id, signalNumber(signal)),
     usage: () => calls.usage(id),
     addresses: () => calls.addresses(id),
-    cgroup: (item) => calls.cgroupItem(id, item),
+    cgroup: async (item) => (await calls.cgroupItem(id, item)).trimEnd(),
     setCgroup: (item, value) => calls.setCgroupItem(id, item, String(value)),
   });
 

@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import type { ContainerEvent, ContainerId } from "../engine/engine.js";
 import type { FoundFile, LibraryCalls, Task } from "../engine/library.js";
 import { closeFd } from "../host/addon.js";
+import type { Arch } from "../sys/arch.js";
 import { type Channel, type Frame, openChannel } from "../host/channel.js";
 import { clientFrames } from "../host/protocol.js";
 import { connectUnix } from "../host/socket.js";
@@ -40,6 +41,19 @@ const gone = (): IsletError =>
     hint: "ask again: what was asked may have been done",
   });
 
+/** connectUnix, with words for those who may not. */
+function reach(arch: Arch, path: string): number | null {
+  try {
+    return connectUnix(arch, path);
+  } catch (error) {
+    const denied = error instanceof IsletError && (error.errno === "EACCES" || error.errno === "EPERM");
+    if (!denied) throw error;
+    throw new IsletError("ISLET_PERMISSION", `the daemon at ${path} serves only root and its own user`, {
+      cause: error,
+    });
+  }
+}
+
 /** Makes the daemon listen, as the commands do. */
 function startDaemon(runtimeDirectory: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -65,10 +79,10 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
 
   const join = async (): Promise<Connection> => {
     const path = `${runtimeDirectory}/socket`;
-    let fd = connectUnix(arch, path);
+    let fd = reach(arch, path);
     if (fd === null) {
       await startDaemon(runtimeDirectory);
-      fd = connectUnix(arch, path);
+      fd = reach(arch, path);
     }
     if (fd === null) throw new IsletError("ISLET_DISCONNECTED", `no daemon listens on ${path}`);
     const waiting = new Map<number, Waiting>();
