@@ -2,7 +2,6 @@ import { IsletError } from "../base/errors.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type {
-  Addresses,
   AttachOptions,
   Caller,
   ClientTask,
@@ -10,8 +9,6 @@ import type {
   ContainerId,
   ContainerStatus,
   Engine,
-  ResourceUsage,
-  State,
   StopOptions,
   TakenTerminal,
 } from "./engine.js";
@@ -20,7 +17,10 @@ import type {
  * What a program may ask through the library, in process or over the daemon's socket (docs/protocol/control.md, CALL): containers are named
  * by store and name, everything else is plain data, tasks and descriptors.
  */
-export interface LibraryCalls {
+export interface LibraryCalls extends Pick<
+  Engine,
+  "freeze" | "unfreeze" | "signal" | "wait" | "usage" | "addresses" | "cgroupItem" | "setCgroupItem" | "resizeConsole"
+> {
   /** Where containers are unless a program says otherwise: the system's lxc.lxcpath. */
   defaultStore(): Promise<string>;
   /** Every container of the store, defined or only running, sorted by name. */
@@ -33,20 +33,6 @@ export interface LibraryCalls {
   start(id: ContainerId): Promise<ContainerStatus>;
   stop(id: ContainerId, options: StopOptions): Promise<boolean>;
   destroy(id: ContainerId): Promise<void>;
-  freeze(id: ContainerId): Promise<void>;
-  unfreeze(id: ContainerId): Promise<void>;
-  signal(id: ContainerId, signal: number): Promise<void>;
-  /** `timeout` null: for ever. */
-  wait(
-    id: ContainerId,
-    wanted: readonly State[],
-    timeout: number | null,
-    aborted?: AbortSignal,
-  ): Promise<ContainerStatus>;
-  usage(id: ContainerId): Promise<ResourceUsage>;
-  addresses(id: ContainerId): Promise<Addresses>;
-  cgroupItem(id: ContainerId, item: string): Promise<string>;
-  setCgroupItem(id: ContainerId, item: string, value: string): Promise<void>;
   readConfig(id: ContainerId): Promise<string>;
   /** Refuses, with ISLET_BAD_CONFIG and all faults, what could not be read again. */
   writeConfig(id: ContainerId, text: string): Promise<void>;
@@ -54,7 +40,6 @@ export interface LibraryCalls {
   lookUp(id: ContainerId, path: string, follow: boolean): Promise<FoundFile>;
   /** A stream socket joined with the console; the caller closes it. */
   console(id: ContainerId, replay: boolean): Promise<number>;
-  resizeConsole(id: ContainerId, rows: number, columns: number): Promise<void>;
   /** A tty of the container's by number, null any free one. */
   terminal(id: ContainerId, number: number | null): Promise<TakenTerminal>;
   /** Until the function that it gives back is called. `lost`: events may have been missed since the last one. */
