@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
+import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { prepareQuestions } from "../host/netns.js";
@@ -366,6 +367,9 @@ function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   return monitor;
 }
 
+/** How much of a hook's last line is told, characters. */
+const lastWords = 300;
+
 /** The error of a failed start: the lock means that the container runs; what hooks wrote last belongs to their failure. */
 function startError(program: LaunchProgram, record: Uint8Array, log: string, name: string): IsletError {
   const decoded = decodeRecord(record);
@@ -375,13 +379,10 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
   if (error.syscall === "bind" && error.errno === "EADDRINUSE") return alreadyRunning(name);
   const last = log.trim().split("\n").at(-1) ?? "";
   if (error.errno !== "STATUS" || last === "") return error;
-  return new IsletError("ISLET_HOOK_FAILED", `${error.message}: ${printable(last)}`, { at: error.at, errno: "STATUS" });
-}
-
-/** Text of others without control characters, at most a line's worth. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are just what is removed
-  return text.replace(/[\u0000-\u001f\u007f]/g, "").slice(0, 300);
+  return new IsletError("ISLET_HOOK_FAILED", `${error.message}: ${printable(last).slice(0, lastWords)}`, {
+    at: error.at,
+    errno: "STATUS",
+  });
 }
 
 function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
