@@ -3,13 +3,16 @@ import { IsletError } from "../base/errors.js";
 import { closeFd, syscall } from "../host/addon.js";
 import { ownFd, type OwnedFd } from "../host/fd.js";
 import type { AttachTarget } from "../plan/attach.js";
+import { deviceText } from "../plan/cgroup.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
+import type { HostFacts } from "../spec/host.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
 import { errnoName, strerror } from "../sys/errno.js";
 import { O_CLOEXEC, O_PATH, openFlags, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
 import { majorOf, minorOf, openHow } from "../sys/structs.js";
 import { requireSyscall, type SyscallName } from "../sys/syscalls.js";
+import { changeDevices, hasProgram } from "./device-rules.js";
 
 /** A device node put into a running container, and taken out (lxc-device(1)). No path of the guest's is followed out of its root. */
 
@@ -95,27 +98,27 @@ export function isInterface(pid: number, name: string): boolean {
 }
 
 /** Lets the payload use the device, or no longer. */
-function setAccess(meta: MonitorMeta, stats: Stats, access: "allow" | "deny"): void {
-  const target = meta.attach as AttachTarget;
+function setAccess(host: HostFacts, meta: MonitorMeta, stats: Stats, allow: boolean): void {
+  const device = {
+    type: stats.isBlockDevice() ? "b" : "c",
+    major: majorOf(stats.rdev),
+    minor: minorOf(stats.rdev),
+  } as const;
+  const rule = { allow, ...device, read: true, write: true, mknod: true, at: null };
   const outer = meta.cgroups.find((item) => item.controllers.includes("devices"))?.path;
   if (outer === undefined) {
-    throw new IsletError(
-      "ISLET_UNSUPPORTED",
-      "what devices a running container may use can be changed only with cgroup v1",
-      {
-        hint: "put lxc.cgroup2.devices.allow into its configuration and start it again",
-      },
-    );
+    if (hasProgram(meta)) changeDevices(host, meta, rule);
+    return;
   }
-  const type = stats.isBlockDevice() ? "b" : "c";
-  const rule = `${type} ${majorOf(stats.rdev)}:${minorOf(stats.rdev)} rwm`;
   // The outer one first: nothing can be allowed below that is not allowed above.
-  const below = target.legacyCgroups.filter((path) => path.startsWith(`${outer}/`));
+  const below = (meta.attach as AttachTarget).legacyCgroups.filter((path) => path.startsWith(`${outer}/`));
+  const text = deviceText(rule);
+  const file = `devices.${allow ? "allow" : "deny"}`;
   for (const path of [outer, ...below]) {
     try {
-      writeFileSync(`${path}/devices.${access}`, rule);
+      writeFileSync(`${path}/${file}`, text);
     } catch (cause) {
-      throw new IsletError("ISLET_IO", `cannot write "${rule}" to ${path}/devices.${access}`, { cause });
+      throw new IsletError("ISLET_IO", `cannot write "${text}" to ${path}/${file}`, { cause });
     }
   }
 }
@@ -127,14 +130,15 @@ function refuseUserNamespace(meta: MonitorMeta): void {
   });
 }
 
-export function addNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+export function addNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  const { arch } = host;
   refuseUserNamespace(meta);
   const stats = hostDevice(source);
   if (stats === null)
     throw new IsletError("ISLET_NOT_FOUND", `${source} is neither a device nor an interface of the host`);
   const place = placeOf(arch, pid, destination, true);
   try {
-    setAccess(meta, stats, "allow");
+    setAccess(host, meta, stats, true);
     const old = lookAt(arch, place);
     if (old !== null) {
       old[Symbol.dispose]();
@@ -159,7 +163,8 @@ export function addNode(arch: Arch, meta: MonitorMeta, pid: number, source: stri
   }
 }
 
-export function removeNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+export function removeNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  const { arch } = host;
   refuseUserNamespace(meta);
   const place = placeOf(arch, pid, destination, false);
   try {
@@ -173,7 +178,7 @@ export function removeNode(arch: Arch, meta: MonitorMeta, pid: number, source: s
       `remove ${destination} in the container`,
       "unlinkat",
     );
-    setAccess(meta, hostDevice(source) ?? inside, "deny");
+    setAccess(host, meta, hostDevice(source) ?? inside, false);
   } finally {
     place.directory[Symbol.dispose]();
   }

@@ -29,8 +29,9 @@ import {
 } from "./engine.js";
 import { environmentStrings } from "./commands.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
-import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
+import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import { addNode, isInterface, removeNode } from "./device.js";
+import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
@@ -149,7 +150,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   const engine: LocalEngine = {
     registry,
-    rediscover: () => registry.rediscover(),
+    async rediscover() {
+      await registry.rediscover();
+      sweepDevices(
+        host.runtimeDir,
+        [...registry.all()].map((monitor) => monitor.meta),
+      );
+    },
     hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
     rehearse: (spec) => {
       const wanted: StartOptions = {
@@ -281,10 +288,18 @@ export function createEngine(options: LocalOptions): LocalEngine {
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
     cgroupItem: (id, item) =>
       new Promise((resolve) => {
-        resolve(cgroupItem(host.arch, running(registry, id).meta, item));
+        resolve(cgroupItem(host, running(registry, id).meta, item));
       }),
     async setCgroupItem(id, item, value) {
       const { meta } = running(registry, id);
+      const rule = deviceRuleOf(meta, item, value);
+      if (rule !== null) {
+        await queue.run(key(id), () => {
+          changeDevices(host, running(registry, id).meta, rule);
+          return Promise.resolve();
+        });
+        return;
+      }
       const frozen = freezerSwitch(item, value);
       await (frozen === null
         ? setCgroupItem(host.arch, meta, item, value)
@@ -329,13 +344,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
       }
       const change = action === "add" ? addNode : removeNode;
       await queue.run(key(id), () => {
-        change(host.arch, monitor.meta, pid, source, destination);
+        change(host, monitor.meta, pid, source, destination);
         return Promise.resolve();
       });
       return null;
     },
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
+  registry.subscribe((event) => {
+    if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host.runtimeDir, event);
+  });
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
     void queue
