@@ -30,7 +30,7 @@ import {
 import { environmentStrings } from "./commands.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
-import { addNode, isInterface, removeNode } from "./device.js";
+import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
@@ -342,9 +342,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
           },
         };
       }
+      const { meta } = monitor;
+      if (mustBind(meta)) {
+        const plan = action === "add" ? bindNode : unbindNode;
+        const program = await queue.run(key(id), () => Promise.resolve(plan(host, meta, pid, source, destination)));
+        const { pidfd } = monitor;
+        if (pidfd === null) throw notRunning(id.name);
+        return { task: clientTask(program, [pidfd]), handedOver: () => undefined };
+      }
       const change = action === "add" ? addNode : removeNode;
       await queue.run(key(id), () => {
-        change(host, monitor.meta, pid, source, destination);
+        change(host, meta, pid, source, destination);
         return Promise.resolve();
       });
       return null;
