@@ -1,4 +1,5 @@
 import type { ContainerName } from "../base/brand.js";
+import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
@@ -85,6 +86,8 @@ export interface StartOptions {
   readonly console: "monitor";
   /** Descriptors that become the main process's 0-2 (lxc-execute with pipes); null: the console instead. They stay the caller's. */
   readonly stdio?: readonly [number | null, number | null, number | null];
+  /** Takes what the user should know although the container can be started: rules of a seccomp policy without effect. */
+  readonly warn?: (fault: Fault) => void;
 }
 
 export interface AttachOptions {

@@ -102,7 +102,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   };
 
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, startFacts(spec, host, start, pidOf));
+    planStart(spec, host, startFacts(spec, host, start, pidOf), start.warn);
 
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
@@ -111,7 +111,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       const facts = startFacts(spec, host, wanted, pidOf);
-      const program = planStart(spec, host, facts);
+      const program = planStart(spec, host, facts, wanted.warn);
       const fds: number[] = [];
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
       if (spec.init.mode === "supervised") fds.push(binaryFd());

@@ -2,7 +2,7 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
 import { autoDirectory, autoLinks } from "./auto-links.js";
 import { type Candidate, groupList, selectSteps } from "./autostart-select.js";
-import { type Call, lxcCommand, UsageError } from "./frame.js";
+import { type Call, lxcCommand, UsageError, warnOf } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { defaultStore, loadForStart } from "./load.js";
 import { groupsOf, storedConfig } from "./ls.js";
@@ -82,7 +82,7 @@ async function startOne(call: Call, id: ContainerId): Promise<void> {
     });
   }
   const spec = loaded.config.spec(id, caller, { command: null, mode: "exec" }, report.info);
-  await engine.start(spec, { caller, pidFile: null, console: "monitor" });
+  await engine.start(spec, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
 }
 
 interface Work {

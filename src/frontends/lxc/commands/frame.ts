@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
-import type { Caller, CommandSession, ContainerId, Engine } from "../../../engine/engine.js";
+import { showFault } from "../../../base/source.js";
+import type { Caller, CommandSession, ContainerId, Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
@@ -111,6 +112,13 @@ export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error
   }
   return failure.status;
 }
+
+/** What a start warns of: told, and logged as LXC logs it. */
+export const warnOf =
+  ({ report }: Pick<Call, "report">): NonNullable<StartOptions["warn"]> =>
+  (fault) => {
+    report.notice(showFault(fault));
+  };
 
 /** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
 export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
