@@ -260,6 +260,8 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /** Directories of which containers run, sorted. */
+  activeStores(): Promise<readonly string[]>;
 }
 
 export interface DeviceChange {

@@ -357,6 +357,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       });
       return null;
     },
+    activeStores: () => Promise.resolve([...new Set([...registry.all()].map(({ meta }) => meta.storePath))].sort()),
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.subscribe((event) => {
