@@ -262,6 +262,22 @@ export interface Engine {
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
   /** Directories of which containers run, sorted. */
   activeStores(): Promise<readonly string[]>;
+  /** What a running container keeps in a store at the same path as its own, with what is in these, `levels` deep. */
+  nested(id: ContainerId, levels: number): Promise<readonly NestedContainer[]>;
+}
+
+/** A container of a guest's: all of it is the guest's word. */
+export interface NestedContainer {
+  readonly name: string;
+  readonly state: "STOPPED" | "RUNNING" | "FROZEN";
+  /** As the host knows it. */
+  readonly pid: number | null;
+  /** Text of its configuration, which may include others of the guest's: of no use but to look at. */
+  readonly config: string;
+  readonly usage: ResourceUsage | null;
+  readonly interfaces: readonly InterfaceStatus[];
+  readonly addresses: Addresses;
+  readonly inside: readonly NestedContainer[];
 }
 
 export interface DeviceChange {

@@ -35,6 +35,7 @@ import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
+import { nestedContainers } from "./nested.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createChangeQueue } from "./queue.js";
@@ -356,6 +357,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
         return Promise.resolve();
       });
       return null;
+    },
+    async nested(id, levels) {
+      const monitor = started(registry, id);
+      await whenKnown(monitor);
+      return nestedContainers(host.arch, monitor, levels);
     },
     activeStores: () => Promise.resolve([...new Set([...registry.all()].map(({ meta }) => meta.storePath))].sort()),
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
