@@ -45,13 +45,14 @@ describe("lxc-ls --nesting", () => {
         return []; // no container is in this hierarchy
       }
     });
-    const listen = `require("node:net").createServer().listen("\\0" + process.argv[1])`;
+    // Node pads such names with zeros.
+    const listen = `use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, pack("S a*", AF_UNIX, "\\0$ARGV[0]")) && listen(S, 1) && sleep 1000`;
     const address = `${store.path}/inner3/command`;
     const inside = ["nsenter", `--net=/proc/${init}/ns/net`, "--"];
     const first = spawn("unshare", ["--pid", "--fork", "--kill-child", ...inside, "sleep", "1000"], {
       stdio: "ignore",
     });
-    const server = spawn("nsenter", [...inside.slice(1), process.execPath, "-e", listen, address], { stdio: "ignore" });
+    const server = spawn("nsenter", [...inside.slice(1), "perl", "-e", listen, address], { stdio: "ignore" });
     defer(async () => {
       for (const child of [first, server]) child.kill("SIGKILL");
       await waitFor("the cgroups to be removed", () => {
@@ -72,7 +73,7 @@ describe("lxc-ls --nesting", () => {
     for (const path of payloads.filter((one) => !one.includes("cpuset")))
       writeFileSync(join(path, "cgroup.procs"), String(main));
     const row = new RegExp(`^\\\\inner3 {5}RUNNING ${main} `, "m");
-    assert.match(await list(guest, "-f", "-F", "NAME,STATE,PID"), row);
+    assert.match(await list(guest, "-f", "--nesting=1", "-F", "NAME,STATE,PID"), row);
     end(main, "SIGKILL");
     await waitFor("its end", async () => /inner3 +STOPPED/.test(await list(guest, "-f", "-F", "NAME,STATE")));
   });

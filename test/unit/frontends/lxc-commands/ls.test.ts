@@ -115,6 +115,14 @@ describe("lxc-ls", () => {
     const asked: (readonly [string, number])[] = [];
     const engine: Partial<Engine> = {
       addresses: () => Promise.resolve({ ipv4: [], ipv6: [] }),
+      usage: () =>
+        Promise.resolve({
+          cpuNanoseconds: null,
+          blkioBytes: null,
+          memoryBytes: 4096n,
+          kernelMemoryBytes: null,
+          swapBytes: null,
+        }),
       nested: (id, levels) => {
         asked.push([id.name, levels]);
         return Promise.resolve(id.name === "t-b" ? [inner, { ...deepest, name: "idle" }] : []);
