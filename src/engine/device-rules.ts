@@ -82,13 +82,14 @@ export function changeDevices(host: Host, meta: MonitorMeta, rule: DeviceRule): 
     const now = inForce(host, meta, cgroup);
     const policy = withRule(now.policy, rule);
     if (JSON.stringify(policy) === JSON.stringify(now.policy)) return;
-    const old = now.program === null ? null : openProgram(arch, now.program);
     const made = loaded(arch, policy);
+    let old: OwnedFd | null = null;
     try {
-      const entries = [
-        ...(now.program === null ? [] : [{ program: now.program, policy: now.policy }]),
-        { program: made.id, policy },
-      ];
+      const entries = [{ program: made.id, policy }];
+      if (now.program !== null) {
+        old = openProgram(arch, now.program);
+        entries.unshift({ program: now.program, policy: now.policy });
+      }
       const state: State = { version: 1, cgroup: inode(cgroup), entries };
       writeWhole(stateFile(runtimeDir, meta), JSON.stringify(state), 0o600);
       const attach = bpfProgAttach({

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
 import { type Instance, instance } from "../support/instance.js";
+import { descriptorCount } from "../support/leaks.js";
 import { pureV2 } from "../support/pure-v2.js";
 import { lacks } from "../support/skip.js";
 import { busybox } from "../support/store.js";
@@ -87,6 +88,10 @@ describe("the devices of a running container on a host with cgroup v2 alone", ()
     assert.equal(await guest.ok("lxc-cgroup", "devices.list"), "a *:* rwm\n\n");
     await guest.ok("lxc-cgroup", "devices.deny", "a");
     assert.match((await guest.inside("true < /dev/null")).stderr, /not permitted|can't open/);
+    const open = descriptorCount(own.pid());
+    for (let round = 0; round < 20; round += 1)
+      await guest.ok("lxc-cgroup", round % 2 === 0 ? "devices.allow" : "devices.deny", "c 1:5 rwm");
+    await waitFor("the descriptors to be closed", () => descriptorCount(own.pid()) <= open);
     for (const rule of ["c 1:3 rwm", "c *:* m"]) await guest.ok("lxc-cgroup", "devices.allow", rule);
     assert.equal(await guest.ok("lxc-cgroup", "devices.list"), "c 1:3 rwm\nc *:* m\n\n");
     assert.equal((await guest.inside("echo x > /dev/null && echo fine; mknod /tmp/any b 7 7")).stdout, "fine\n");
