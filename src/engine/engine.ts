@@ -1,6 +1,7 @@
 import type { ContainerName } from "../base/brand.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
+import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -260,10 +261,20 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /**
+   * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
+   * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
+   */
+  lookUp(id: ContainerId, spec: ContainerSpec | null, path: string, follow: boolean): Promise<LookedUp>;
   /** Directories of which containers run, sorted. */
   activeStores(): Promise<readonly string[]>;
   /** What a running container keeps in a store at the same path as its own, with what is in these, `levels` deep. */
   nested(id: ContainerId, levels: number): Promise<readonly NestedContainer[]>;
+}
+
+export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
+  /** Ids of the container's files as the host sees them; none: they are the same. */
+  readonly idmap: readonly IdMapEntry[];
 }
 
 /** A container of a guest's: all of it is the guest's word. */

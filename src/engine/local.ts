@@ -7,6 +7,7 @@ import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
 import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
+import { planOpen } from "../plan/open.js";
 import { planUnshare } from "../plan/unshare.js";
 import { planStart } from "../plan/start.js";
 import { encodeProgram } from "../program/encode.js";
@@ -37,6 +38,7 @@ import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
 import { nestedContainers } from "./nested.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
+import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
@@ -152,6 +154,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const engine: LocalEngine = {
     registry,
     async rediscover() {
+      // Before the look around: what appears meanwhile is not missed.
+      registry.watchOthers();
       await registry.rediscover();
       sweepDevices(
         host.runtimeDir,
@@ -364,6 +368,18 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return nestedContainers(host.arch, monitor, levels);
     },
     activeStores: () => Promise.resolve([...new Set([...registry.all()].map(({ meta }) => meta.storePath))].sort()),
+    async lookUp(id, spec, path, follow) {
+      const monitor = registry.get(id);
+      if (monitor !== undefined) await whenKnown(monitor);
+      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      return {
+        task: clientTask(planOpen(path, follow, host), [root]),
+        idmap,
+        handedOver: () => {
+          closeSync(root);
+        },
+      };
+    },
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.subscribe((event) => {

@@ -103,6 +103,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     changeDevice: notCanned,
     nested: () => Promise.resolve([]),
     activeStores: () => Promise.resolve([...new Set(running.map((one) => one.storePath))]),
+    lookUp: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
