@@ -1,4 +1,4 @@
-import { fstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, fstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { run, syscall } from "../host/addon.js";
 import { ownFd, type OwnedFd } from "../host/fd.js";
@@ -8,7 +8,7 @@ import { isDeviceProgram, planDeviceLoad, planDeviceQuery, planProgramName } fro
 import { encodeProgram } from "../program/encode.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
-import { type MonitorMeta, monitorId } from "../runtime/monitors.js";
+import { type MonitorMeta, monitorDirectory, monitorId } from "../runtime/monitors.js";
 import type { DeviceRule } from "../spec/cgroup.js";
 import type { HostFacts } from "../spec/host.js";
 import type { Arch } from "../sys/arch.js";
@@ -21,8 +21,10 @@ import {
   BPF_F_REPLACE,
   BPF_PROG_ATTACH,
   BPF_PROG_GET_FD_BY_ID,
+  LOCK_EX,
   O_CLOEXEC,
   O_PATH,
+  O_RDONLY,
   openFlags,
 } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_SIZE, bpfProgAttach } from "../sys/structs.js";
@@ -76,6 +78,15 @@ export function hasProgram(meta: MonitorMeta): boolean {
 
 /** One more rule: the program with it replaces the one without, so that there is never none. The caller keeps changes of a container apart. */
 export function changeDevices(host: Host, meta: MonitorMeta, rule: DeviceRule): void {
+  const lock = lockChanges(host);
+  try {
+    replaceProgram(host, meta, rule);
+  } finally {
+    lock[Symbol.dispose]();
+  }
+}
+
+function replaceProgram(host: Host, meta: MonitorMeta, rule: DeviceRule): void {
   const { arch, runtimeDir } = host;
   const cgroup = openCgroup(arch, meta);
   try {
@@ -109,16 +120,30 @@ export function changeDevices(host: Host, meta: MonitorMeta, rule: DeviceRule): 
   }
 }
 
+/**
+ * One change at a time, whoever makes it: programs that have an engine in themselves share the runtime directory with the daemon. Nobody
+ * holds it longer than the few calls of a change; a guest cannot have it.
+ */
+function lockChanges({ arch, runtimeDir }: Host): OwnedFd {
+  const flags = O_RDONLY | O_CLOEXEC | openFlags(arch).O_DIRECTORY;
+  const fd = syscall(requireSyscall(arch, "openat"), [AT_FDCWD, cString(runtimeDir), flags, 0]);
+  if (fd < 0) throw new IsletError("ISLET_IO", `cannot open ${runtimeDir}: ${strerror(-fd)}`, { errno: errnoName(fd) });
+  syscall(requireSyscall(arch, "flock"), [fd, LOCK_EX]);
+  return ownFd(fd);
+}
+
 /** The container has stopped: its rules are those of its configuration again. */
 export function forgetDevices(runtimeDir: string, meta: Pick<MonitorMeta, "storePath" | "name">): void {
   rmSync(`${runtimeDir}/${prefix}${monitorId(meta.storePath, meta.name)}`, { force: true });
 }
 
-/** Removes what is there of containers that stopped while there was no daemon. */
-export function sweepDevices(runtimeDir: string, running: Iterable<Pick<MonitorMeta, "storePath" | "name">>): void {
-  const kept = new Set([...running].map((one) => `${prefix}${monitorId(one.storePath, one.name)}`));
-  for (const entry of readdirSync(runtimeDir))
-    if (entry.startsWith(prefix) && !kept.has(entry)) rmSync(`${runtimeDir}/${entry}`, { force: true });
+/** Removes what is there of containers that stopped while there was no daemon: those without a monitor's socket. */
+export function sweepDevices(runtimeDir: string): void {
+  for (const entry of readdirSync(runtimeDir)) {
+    if (!entry.startsWith(prefix) || existsSync(`${monitorDirectory(runtimeDir)}/${entry.slice(prefix.length)}`))
+      continue;
+    rmSync(`${runtimeDir}/${entry}`, { force: true });
+  }
 }
 
 interface InForce {

@@ -157,10 +157,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Before the look around: what appears meanwhile is not missed.
       registry.watchOthers();
       await registry.rediscover();
-      sweepDevices(
-        host.runtimeDir,
-        [...registry.all()].map((monitor) => monitor.meta),
-      );
+      sweepDevices(host.runtimeDir);
     },
     hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
     rehearse: (spec) => {

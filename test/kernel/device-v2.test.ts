@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
@@ -74,6 +75,15 @@ describe("the devices of a running container on a host with cgroup v2 alone", ()
     await waitFor("the rules to be forgotten", () => stateFiles(own).length === 0);
     await guest.ok("lxc-start");
     assert.equal(await guest.ok("lxc-cgroup", "devices.list"), `${listed}\n`);
+    // One that stops while there is no daemon.
+    await guest.ok("lxc-cgroup", "devices.allow", "c 1:7 rw");
+    const [init, daemon] = [Number((await guest.ok("lxc-info", "-pH")).trim()), pid()];
+    end(daemon, "SIGKILL");
+    end(init, "SIGKILL");
+    await waitFor("the end of the container", () => readdirSync(join(own.runtimeDir, "monitor")).length === 0);
+    assert.equal(stateFiles(own).length, 1);
+    await guest.command("lxc-info", "-s");
+    assert.deepEqual(stateFiles(own), []);
   });
 
   it("lxc-cgroup changes the rules as the files of v1 would, and refuses what is none", async (t) => {
