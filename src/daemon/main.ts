@@ -45,11 +45,12 @@ async function main(): Promise<void> {
     console.error(`another daemon serves ${path} already`);
     process.exit(1);
   }
+  const isUnderTest = process.env["ISLET_TEST"] === "1";
   const engine = createEngine({
     host,
     binary: `${packageDirectory}/build/islet`,
     keepSpare: true,
-    isUnderTest: process.env["ISLET_TEST"] === "1",
+    isUnderTest,
   });
   await engine.rediscover();
   const cgroup = createOwnCgroup(host.cgroups);
@@ -77,7 +78,7 @@ async function main(): Promise<void> {
     }, idleSeconds * 1000);
     timer.unref();
   };
-  const sessions = createSessions(engine, findCommand(), rest);
+  const sessions = createSessions(engine, findCommand(), isUnderTest, rest);
   const fd = given ?? listenUnix(host.arch, path, backlog, 0o600);
   const own = identity(path);
   const listening = acceptAll(host.arch, fd, (connection) => {
