@@ -106,7 +106,7 @@ import {
   rootfsOnHostSide,
   takeRootfs,
 } from "./rootfs.js";
-import { lockName } from "./lock.js";
+import { lockName, lockRefusal } from "./lock.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
@@ -246,7 +246,12 @@ function takeLock(context: StartContext): void {
     note: `take the lock of ${spec.name}`,
     hints: { EADDRINUSE: "the container is running already" },
   });
-  call(monitor, "listen", [fd, imm(1)], { note: "let others see the lock" });
+  call(monitor, "listen", [fd, imm(16)], { note: "let others see the lock" });
+  const refusal = lockRefusal();
+  tell(monitor, tells.refuser, "refuser", fd, "the monitor turns away LXC's tools", {
+    bytes: data(build, refusal, "{ret=-EOPNOTSUPP}"),
+    length: refusal.length,
+  });
   defer(monitor, "release the lock", "release the lock at the end", (undo) => {
     close(undo, fd, "release the lock");
   });
