@@ -28,6 +28,8 @@ static void say_hello_again(struct client *client);
 _Noreturn void client_lost(struct client *client)
 {
     tty_restore();
+    if (client->has_left)
+        _exit(0);
     say(client->tool, ": the islet daemon went away", NULL);
     _exit(1);
 }
