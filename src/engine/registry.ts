@@ -4,16 +4,22 @@ import {
   type Monitor,
   type MonitorEvents,
   type MonitorMeta,
+  type TakeMonitor,
+  findMonitor,
   findMonitors,
+  monitorDirectory,
+  monitorId,
   monitorSocketPath,
   openMonitor,
   removeDeadSocket,
+  sendSignal,
 } from "../runtime/monitors.js";
-import { isFrozen, thawForDeath } from "./freeze.js";
+import { isFrozen } from "./freeze.js";
+import { createOrphans } from "./orphan.js";
 import { exitCode } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
-import { livingStates, states } from "../spec/states.js";
+import { freezerStates, livingStates, states } from "../spec/states.js";
 
 /** The running containers, as their monitors tell them: all the daemon knows, and all of it can be found again. */
 export interface Registry {
@@ -32,8 +38,14 @@ export interface Registry {
   rediscover(): Promise<void>;
   /** Called with every event, until the function it returns is called. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
-  /** Called whenever a monitor has ended, until the function it returns is called. */
-  onGone(listener: (monitor: Monitor) => void): () => void;
+  /** Called whenever a container is gone, and all of it with its monitor, until the function it returns is called. */
+  onGone(listener: (meta: MonitorMeta) => void): () => void;
+  /** Its monitor was killed, and its guest is being ended. */
+  isOrphan(id: ContainerId): boolean;
+  /** Such guests. */
+  orphans(): Iterable<MonitorMeta>;
+  /** Kills such a guest at once. */
+  killOrphan(id: ContainerId): void;
 }
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
@@ -49,11 +61,13 @@ interface Waiter {
   readonly resolve: (status: ContainerStatus) => void;
 }
 
-export function createRegistry(arch: Arch, runtimeDir: string): Registry {
+/** `binary`: of islet. */
+export function createRegistry(arch: Arch, runtimeDir: string, binary: string): Registry {
   const monitors = new Map<string, Monitor>();
   const lastExit = new Map<string, number>();
   const waiters = new Set<Waiter>();
-  const listeners = new Set<(monitor: Monitor) => void>();
+  const orphans = createOrphans(arch, runtimeDir, binary);
+  const listeners = new Set<(meta: MonitorMeta) => void>();
   const subscribers = new Set<(event: ContainerEvent) => void>();
   /** The state that was told last. */
   const told = new WeakMap<Monitor, State>();
@@ -65,7 +79,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     return {
       storePath: id.storePath,
       name: id.name,
-      state: monitor?.state ?? "STOPPED",
+      state: monitor?.state ?? (orphans.has(id) ? "STOPPING" : "STOPPED"),
       initPid: running ? monitor.pid : null,
       exitStatus: exit === null ? null : exitCode(exit),
       startedAt: running ? Number(monitor.startedNs / 1_000_000n) : null,
@@ -75,7 +89,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
 
   /** STOPPED is also a moment of every reboot: only without a monitor has a container ended. */
   const isReached = (now: ContainerStatus, wanted: readonly State[]): boolean =>
-    wanted.includes(now.state) && (now.state !== "STOPPED" || !monitors.has(keyOf(now.storePath, now.name)));
+    wanted.includes(now.state) &&
+    (now.state !== "STOPPED" || (!monitors.has(keyOf(now.storePath, now.name)) && !orphans.has(now)));
 
   const wake = (meta: MonitorMeta): void => {
     for (const waiter of waiters) {
@@ -101,6 +116,76 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     if (state === "STOPPING" && exit !== null && livingStates.has(last))
       tell({ storePath, name, kind: "exit", waitStatus: exit });
     tell({ storePath, name, kind: "state", state });
+    // Not before whoever waits for it has been told.
+    if (state === "RUNNING" && !freezerStates.has(last)) setImmediate(note, monitor);
+  };
+
+  const note = (monitor: Monitor): void => {
+    if (!monitor.ended) orphans.record(monitor.meta);
+  };
+
+  /** Nothing of it is left. */
+  const over = (meta: MonitorMeta): void => {
+    const path = monitorSocketPath(runtimeDir, meta.storePath, meta.name);
+    removeDeadSocket(arch, path);
+    // A process that is just ending closes its descriptors one after another.
+    setTimeout(() => {
+      removeDeadSocket(arch, path);
+    }, 50).unref();
+    wake(meta);
+    for (const listener of listeners) listener(meta);
+  };
+
+  const adopt = (meta: MonitorMeta, why: "killed" | "left"): void => {
+    const { storePath, name } = meta;
+    if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPING" });
+    orphans.adopt(meta, why, () => {
+      if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPED" });
+      over(meta);
+    });
+    wake(meta);
+  };
+
+  const take: TakeMonitor = (fd, info, meta, pidfd) => {
+    const monitor = openMonitor(fd, meta, events, () => undefined);
+    const state = states[info.state] ?? "STOPPED";
+    monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
+    monitor.pid = info.pid;
+    monitor.exit = info.exit;
+    monitor.startedNs = info.startedNs;
+    told.set(monitor, monitor.state);
+    if (pidfd !== null) {
+      if (monitor.pidfd === null) monitor.pidfd = pidfd;
+      else closeFd(pidfd);
+    }
+    monitors.set(keyOf(meta.storePath, meta.name), monitor);
+    monitor.channel.send(14, new Uint8Array(0));
+    if (livingStates.has(monitor.state)) orphans.record(meta);
+  };
+
+  const drop = (monitor: Monitor): void => {
+    const key = keyOf(monitor.meta.storePath, monitor.meta.name);
+    if (monitors.get(key) !== monitor) return;
+    monitors.delete(key);
+    if (monitor.exit !== null) lastExit.set(key, monitor.exit);
+    // Only the last few matter: whoever asks does so right after the end.
+    if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
+  };
+
+  /** The connection to it has ended without its saying so: it was killed, or only the connection broke. */
+  const findAgain = async (lost: Monitor): Promise<void> => {
+    const { meta } = lost;
+    const key = keyOf(meta.storePath, meta.name);
+    await findMonitor(arch, monitorDirectory(runtimeDir), monitorId(meta.storePath, meta.name), () => true, take);
+    const found = monitors.get(key);
+    if (found === lost || found === undefined) {
+      drop(lost);
+      adopt(meta, "killed");
+    } else if (lost.doomed) {
+      // What was sent last may not have arrived.
+      found.doomed = true;
+      sendSignal(found, meta.signals.stop);
+    }
   };
 
   const events: MonitorEvents = {
@@ -115,24 +200,16 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       wake(monitor.meta);
     },
     gone: (monitor) => {
-      // A monitor that was killed: its guest is to die.
-      if (livingStates.has(told.get(monitor) ?? "STOPPED")) thawForDeath(arch, monitor.meta);
-      tellState(monitor);
-      const key = keyOf(monitor.meta.storePath, monitor.meta.name);
-      if (monitors.get(key) === monitor) {
-        monitors.delete(key);
-        if (monitor.exit !== null) lastExit.set(key, monitor.exit);
-        // Only the last few matter: whoever asks does so right after the end.
-        if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
+      const last = told.get(monitor) ?? "STOPPED";
+      if (last !== "STOPPED") {
+        monitor.state = last;
+        void findAgain(monitor);
+        return;
       }
-      const path = monitorSocketPath(runtimeDir, monitor.meta.storePath, monitor.meta.name);
-      removeDeadSocket(arch, path);
-      // A process that is just ending closes its descriptors one after another.
-      setTimeout(() => {
-        removeDeadSocket(arch, path);
-      }, 50).unref();
-      wake(monitor.meta);
-      for (const listener of listeners) listener(monitor);
+      drop(monitor);
+      if (orphans.forget(monitor.meta)) over(monitor.meta);
+      // Its clean-up has failed: the rest is done here.
+      else adopt(monitor.meta, "left");
     },
   };
 
@@ -141,6 +218,11 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     status,
     get: (id) => monitors.get(keyOf(id.storePath, id.name)),
     all: () => monitors.values(),
+    isOrphan: (id) => orphans.has(id),
+    orphans: () => orphans.all(),
+    killOrphan: (id) => {
+      orphans.kill(id);
+    },
     subscribe(listener): () => void {
       subscribers.add(listener);
       return () => subscribers.delete(listener);
@@ -184,21 +266,12 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       });
     },
     rediscover(): Promise<void> {
-      return findMonitors(arch, runtimeDir, (fd, info, meta, pidfd) => {
-        const monitor = openMonitor(fd, meta, events, () => undefined);
-        const state = states[info.state] ?? "STOPPED";
-        monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
-        monitor.pid = info.pid;
-        monitor.exit = info.exit;
-        monitor.startedNs = info.startedNs;
-        told.set(monitor, monitor.state);
-        if (pidfd !== null) {
-          if (monitor.pidfd === null) monitor.pidfd = pidfd;
-          else closeFd(pidfd);
-        }
-        monitors.set(keyOf(meta.storePath, meta.name), monitor);
-        monitor.channel.send(14, new Uint8Array(0));
-      });
+      const dead = (socketName: string): boolean => {
+        const meta = orphans.recall(socketName);
+        if (meta !== null) adopt(meta, "killed");
+        return meta !== null;
+      };
+      return findMonitors(arch, runtimeDir, dead, take);
     },
   };
 }
