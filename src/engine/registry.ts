@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerEvent, ContainerId, ContainerStatus, State } from "./engine.js";
 import { IsletError } from "../base/errors.js";
 import {
@@ -47,6 +48,10 @@ export interface Registry {
   /** Kills such a guest at once. */
   killOrphan(id: ContainerId): void;
 }
+
+/** Milliseconds between two tries to reach a monitor that does not answer but has not gone either. */
+const shortestPause = 20;
+const longestPause = 1000;
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
@@ -175,16 +180,29 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
   /** The connection to it has ended without its saying so: it was killed, or only the connection broke. */
   const findAgain = async (lost: Monitor): Promise<void> => {
     const { meta } = lost;
-    const key = keyOf(meta.storePath, meta.name);
-    await findMonitor(arch, monitorDirectory(runtimeDir), monitorId(meta.storePath, meta.name), () => true, take);
-    const found = monitors.get(key);
-    if (found === lost || found === undefined) {
-      drop(lost);
-      adopt(meta, "killed");
-    } else if (lost.doomed) {
-      // What was sent last may not have arrived.
-      found.doomed = true;
-      sendSignal(found, meta.signals.stop);
+    for (let pause = shortestPause; ; pause = Math.min(pause * 2, longestPause)) {
+      let isDead = false;
+      const dead = (): boolean => (isDead = true);
+      try {
+        await findMonitor(arch, monitorDirectory(runtimeDir), monitorId(meta.storePath, meta.name), dead, take);
+      } catch (error) {
+        console.error(error);
+      }
+      const found = monitors.get(keyOf(meta.storePath, meta.name));
+      if (isDead) {
+        drop(lost);
+        adopt(meta, "killed");
+        return;
+      }
+      if (found !== undefined && found !== lost) {
+        // What was sent last may not have arrived.
+        if (lost.doomed) {
+          found.doomed = true;
+          sendSignal(found, meta.signals.stop);
+        }
+        return;
+      }
+      await sleep(pause);
     }
   };
 
@@ -203,7 +221,9 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
       const last = told.get(monitor) ?? "STOPPED";
       if (last !== "STOPPED") {
         monitor.state = last;
-        void findAgain(monitor);
+        findAgain(monitor).catch((error: unknown) => {
+          console.error(error);
+        });
         return;
       }
       drop(monitor);
