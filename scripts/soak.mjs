@@ -223,7 +223,10 @@ const soak = async () => {
       while (!isOver()) {
         await sleep(100 + random() * 1500);
         try {
-          process.kill(Number(readFileSync(join(runtime, "daemon.pid"), "utf8")), "SIGKILL");
+          const pid = Number(readFileSync(join(runtime, "daemon.pid"), "utf8"));
+          // The file of one that is just starting is empty; 0 would be ourselves.
+          if (!(pid > 1)) continue;
+          process.kill(pid, "SIGKILL");
           add("daemons killed");
         } catch {
           // Between two daemons.

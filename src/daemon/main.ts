@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,7 +94,9 @@ async function main(): Promise<void> {
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });
-  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o644 });
+  // Whoever reads it finds a number there, always.
+  writeFileSync(`${pidFile}.new`, `${process.pid}\n`, { mode: 0o644 });
+  renameSync(`${pidFile}.new`, pidFile);
   process.on("SIGTERM", leave);
   process.on("SIGINT", leave);
   process.on("SIGHUP", () => undefined);
