@@ -6,12 +6,13 @@ import { freezeContainer, thawForDeath } from "./freeze.js";
 import type { Registry } from "./registry.js";
 import type { Arch } from "../sys/arch.js";
 
+const SIGKILL = 9;
 const SIGPWR = 30;
 const SIGRTMIN3 = 37;
 /** Milliseconds a killed container may take until its monitor has cleaned up. */
 const killTime = 30_000;
-/** Milliseconds between two thaws of what is to die: the guest may freeze itself again. */
-const thawPause = 500;
+/** Milliseconds between two kills of what is to die: the guest may freeze itself again, a kill may fail. */
+const killPause = 500;
 
 /**
  * lxc-stop(1): the halt signal and, when the time is over, the stop signal; or only the latter; or the reboot signal. A frozen container is
@@ -81,7 +82,11 @@ async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: Contai
     sendSignal(monitor, monitor.meta.signals.stop);
     // No state is told: it goes straight on to STOPPING.
     thawForDeath(arch, monitor.meta);
-    again = setInterval(thawForDeath, thawPause, arch, monitor.meta);
+    again = setInterval(() => {
+      thawForDeath(arch, monitor.meta);
+      // Other signals may be counted by whoever gets them.
+      if (monitor.meta.signals.stop === SIGKILL && !monitor.ended) sendSignal(monitor, SIGKILL);
+    }, killPause);
     await wait;
   } finally {
     clearInterval(again);

@@ -157,10 +157,11 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
     out: ended,
   });
   planStopNamespaces(context);
-  compute(monitor, slots.running, "set", imm(1), null, "the container runs");
-  tellState(monitor, "RUNNING");
   if (unifiedFd !== null) close(monitor, unifiedFd, "close the payload cgroup");
   close(monitor, slots.sync, "close the socket pair");
+  // The last that can fail: whoever is told that it runs can rely on it.
+  compute(monitor, slots.running, "set", imm(1), null, "the container runs");
+  tellState(monitor, "RUNNING");
   end(monitor, 0, "the container runs");
   return finishProgram(build);
 }

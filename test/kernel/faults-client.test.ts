@@ -157,3 +157,37 @@ test("whichever operation of lxc-unshare fails, its program is not left alone", 
     mark,
   });
 });
+
+test("whichever operation of lxc-execute's start fails, nothing is left and the error names the step", async (t) => {
+  const own = await instance(t, { env: { ISLET_TEST: "1" } });
+  busybox(own.store, "islt-fault");
+  const at = own.store.at("islt-fault");
+  const run = (env: Readonly<Record<string, string>>): Promise<CommandResult> =>
+    own.command(["lxc-execute", ...at, "--", "/bin/echo", `there ${mark}`], { env, timeout: 15_000 });
+  assert.match((await run({})).stdout, /^there/);
+  const before = await watchTraces(own, ["islt-fault"]);
+  const faults: string[] = [];
+  let failed = 0;
+  let last = 0;
+  // About as many as the start of a container with an init of its own has.
+  const count = (await own.ok(["islet", "plan", ...at])).trim().split("\n").length;
+  const step = Number(process.env["ISLET_FAULT_STEP"] ?? 4);
+  for (let index = 1; index < count && faults.length < 10; index += step) {
+    const { status, stdout, stderr } = await run({ ISLET_TEST_FAIL_OPERATION: String(index) });
+    try {
+      if (status === 0) assert.match(stdout, /^there/);
+      else if (status === 255 && stderr === "") last += 1;
+      else {
+        failed += 1;
+        assert.match(stderr, /^lxc-execute: (?:[\w-]+: )?cannot .+: EIO \(/m);
+      }
+      await before.assertGone(`after operation ${index}`);
+    } catch (error) {
+      faults.push(`operation ${index}: ${error instanceof Error ? error.message : String(error)}`.slice(0, 500));
+    }
+  }
+  t.diagnostic(`${count} operations, ${failed} of those tried end it`);
+  assert.deepEqual(faults, []);
+  assert.ok(last <= 1, "only what comes after the news that it runs has nobody to tell");
+  assert.ok(failed > count / step / 4, `${failed} of ${count}`);
+});

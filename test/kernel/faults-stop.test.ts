@@ -6,7 +6,7 @@ import { test, type TestContext } from "node:test";
 import { cleanup } from "../support/cleanup.js";
 import type { CommandResult } from "../support/command.js";
 import { cgroupMounts } from "../support/host.js";
-import { instance, traces, watchTraces, type Instance } from "../support/instance.js";
+import { instance, processesOf, traces, watchTraces, type Instance } from "../support/instance.js";
 import { lacks } from "../support/skip.js";
 import { busybox } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
@@ -42,10 +42,11 @@ async function failing(
   own: Instance,
   fault: Fault,
   run: () => Promise<CommandResult>,
+  pid: number = own.pid(),
 ): Promise<CommandResult | null> {
   const log = join(own.runtimeDir, "../strace");
   writeFileSync(log, "");
-  const words = [`-p${own.pid()}`, "-o", log, "-e", `trace=${fault.call}`];
+  const words = [`-p${pid}`, "-o", log, "-e", `trace=${fault.call}`];
   const inject = ["-e", `inject=${fault.call}:error=EIO:when=${fault.number}`];
   const tracer = spawn("strace", [...words, ...inject, ...fault.files.flatMap((file) => ["-P", file])], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -174,6 +175,20 @@ test("whichever call fails while a frozen container is killed, it dies and leave
   t.diagnostic(`${count} calls`);
   assert.ok(count > 1, `${count} calls`);
   await own.ok(["lxc-stop", ...at, "-k"]);
+});
+
+test("a monitor's kill that fails is tried again, and the container ends", async (t) => {
+  if (lacks(t, "strace")) return;
+  const own = await instance(t);
+  busybox(own.store, name, "lxc.init.cmd = /bin/sleep 3600\n");
+  const at = own.store.at(name);
+  await own.ok(["lxc-start", ...at]);
+  const monitor = Number(processesOf(own.store.path, [])[0]?.split(" ")[0]);
+  const fault = { call: "pidfd_send_signal", files: [], number: 1 };
+  const stop = (): Promise<CommandResult> => own.command(["lxc-stop", ...at, "-k"], { timeout: 10_000 });
+  const result = await failing(t, own, fault, stop, monitor);
+  assert.equal(result?.status, 0, result?.stderr);
+  assert.equal(await stateOf(own), "STOPPED");
 });
 
 test("a connection to a monitor that breaks in the middle of a stop, a freeze or a question kills nobody", async (t) => {
