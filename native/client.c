@@ -30,6 +30,8 @@ _Noreturn void client_lost(struct client *client)
     if (client->is_runner)
         _exit(0);
     tty_restore();
+    if (client->has_left)
+        _exit(0);
     say(client->tool, ": the islet daemon went away", NULL);
     _exit(1);
 }

@@ -12,6 +12,7 @@ struct client {
     const char *tool; /* the name it was called by, for messages */
     int daemon;       /* the socket; -1 once the daemon is gone */
     unsigned ttys;    /* bit n: descriptor n is a terminal */
+    int has_left;     /* the user has left a relay: there is nothing more to be told */
     int tries;        /* how often HELLO may be said again; 0 once the daemon has answered */
     int is_runner;    /* a program that uses the library is in the daemon's place */
 };

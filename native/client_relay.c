@@ -162,6 +162,7 @@ void client_relay(struct client *client, struct reader *in, uint32_t len)
 
     join(client, in, words[0], signals);
     reason = relay.left ? HUNGUP_LEFT : HUNGUP_CLOSED;
+    client->has_left = relay.left;
     is_active = 0;
     if (relay.left)
         relay_last_keys(&relay);

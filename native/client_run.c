@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -11,9 +12,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { RUN_EXIT = 1, RUN_RESULT = 2, RUN_HAND_OVER = 4 };
+enum { RUN_EXIT = 1, RUN_RESULT = 2, RUN_HAND_OVER = 4, RUN_FAULT = 16 };
 enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3, TELL_LOG = 4, TELL_DESCRIPTOR = 5 };
 enum { RESULT_ENDED = 0, RESULT_FAILED = 1 };
+enum { UNHEARD_PAUSE = 100, UNHEARD_LOOKS = 3 };
 
 struct state {
     int report; /* read end of the report pipe */
@@ -24,6 +26,8 @@ struct state {
     int has_relay, has_ignored;
     int log;      /* of the relay to come, or -1 */
     pid_t target; /* gets the signals that end, 0 none */
+    int passed;   /* the last signal that the target was sent, until it has been seen to arrive, or 0 */
+    int looks;    /* how often it was found to be still under way */
     int signals;  /* signalfd, or -1 while nothing is caught */
     sigset_t caught, before;
     struct sigaction int_before, quit_before;
@@ -33,8 +37,8 @@ static struct state state;
 static struct islp_run run;
 static int64_t slots[ISLP_MAX_SLOTS];
 
-/* What a relay or a target needs to see is blocked from then on; before that, signals do what they always do.
- * Late, because a child takes the mask along. */
+/* What a relay or a target needs to see is blocked from then on. Children take the mask along: programs clear
+ * it first of all. */
 static void catch_signals(const int *which, size_t count)
 {
     if (state.signals < 0) {
@@ -51,6 +55,13 @@ static void catch_signals(const int *which, size_t count)
     state.signals = signalfd(state.signals, &state.caught, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static void pass_on(int sig)
+{
+    kill(state.target, sig);
+    state.passed = sig;
+    state.looks = 0;
+}
+
 static void on_signals(void)
 {
     struct signalfd_siginfo info;
@@ -63,7 +74,7 @@ static void on_signals(void)
         else if (state.has_ignored && (sig == SIGINT || sig == SIGQUIT))
             continue;
         else if (state.target > 0 && sig != SIGINT && sig != SIGQUIT)
-            kill(state.target, sig);
+            pass_on(sig);
         else
             tty_die(sig);
     }
@@ -76,6 +87,64 @@ static int hand_over(int fd, uint32_t code)
     if (state.client->daemon < 0)
         return -EPIPE;
     return frame_send(state.client->daemon, FRAME_DESCRIPTOR, &part, 1, &fd, 1);
+}
+
+/* The hexadecimal number of a line of /proc/PID/status; 0 without it. */
+static uint64_t status_mask(const char *text, const char *field)
+{
+    const char *line = strstr(text, field);
+
+    return line == NULL ? 0 : strtoull(line + strlen(field), NULL, 16);
+}
+
+static int open_status(pid_t pid)
+{
+    char path[] = "/proc/0000000000/status";
+    char *digits = strchr(path, '0');
+
+    for (char *at = digits + 9; at >= digits; at--) { /* leading zeros are no number to proc(5) */
+        *at = (char)('0' + pid % 10);
+        pid /= 10;
+        if (pid == 0) {
+            memmove(digits, at, strlen(at) + 1);
+            break;
+        }
+    }
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The target does not hear what it was sent: it is frozen, stopped or stuck in the kernel. What it blocks
+ * itself, other than by the mask that it was born with, does not count. */
+static int is_unheard(void)
+{
+    char text[4096];
+    uint64_t waiting, blocked, ours, bit = (uint64_t)1 << (state.passed - 1);
+    sigset_t mask;
+    ssize_t len;
+    AUTO_FD int fd = open_status(state.target);
+
+    len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (len <= 0)
+        return 0;
+    text[len] = '\0';
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    memcpy(&ours, &mask, sizeof(ours));
+    waiting = status_mask(text, "\nSigPnd:") | status_mask(text, "\nShdPnd:");
+    blocked = status_mask(text, "\nSigBlk:");
+    return (waiting & bit) != 0 && ((blocked & bit) == 0 || blocked == ours);
+}
+
+/* The user shall not have to wait for a thaw: we end, and the signal ends the target when it can. */
+static void look_for_passed(void)
+{
+    int sig = state.passed;
+
+    if (is_unheard()) {
+        if (++state.looks >= UNHEARD_LOOKS)
+            tty_die(sig);
+    } else {
+        state.passed = 0;
+    }
 }
 
 static int tell_master(int master)
@@ -108,12 +177,9 @@ static int tell_master(int master)
 
 static int tell_target(pid_t pid)
 {
-    static const int caught[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
-
     if (pid <= 0)
         return -EINVAL;
     state.target = pid;
-    catch_signals(caught, LENGTH(caught));
     if (state.hands_over) {
         uint32_t told = (uint32_t)pid;
 
@@ -193,12 +259,16 @@ static int wait_in(struct islp_run *of, int fd)
                                   {.fd = state.signals, .events = POLLIN},
                                   {.fd = state.hands_over ? state.client->daemon : -1, .events = POLLIN}};
         nfds_t count = 3;
+        int came;
 
         if (state.has_relay) {
             relay_poll(&state.relay, ready + 3);
             count = 6;
         }
-        if (poll(ready, count, -1) < 0)
+        came = poll(ready, count, state.passed != 0 ? UNHEARD_PAUSE : -1);
+        if (came == 0)
+            look_for_passed();
+        if (came <= 0)
             continue;
         if (ready[1].fd >= 0 && ready[1].revents != 0)
             on_signals();
@@ -263,6 +333,7 @@ static void *take_image(struct client *client, struct reader *in, uint32_t len)
 
 void client_run(struct client *client, struct reader *in, uint32_t len)
 {
+    static const int passed_on[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
     struct islp_program program;
     struct islp_record record;
     uint32_t flags;
@@ -272,11 +343,16 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     int failed;
     int presets;
     void *image;
+    uint32_t fault[2] = {ISLP_NONE, EIO}; /* operation, errno */
 
-    if (len <= sizeof(flags))
+    if (len <= sizeof(flags) + sizeof(fault))
         client_garbage(client, "an empty program");
     client_take(client, in, &flags, sizeof(flags));
     len -= (uint32_t)sizeof(flags);
+    if ((flags & RUN_FAULT) != 0) {
+        client_take(client, in, fault, sizeof(fault));
+        len -= (uint32_t)sizeof(fault);
+    }
     image = take_image(client, in, len);
     if (islp_decode(image, len, &program) < 0)
         client_garbage(client, program.why != NULL ? program.why : "a program that is refused");
@@ -301,6 +377,10 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
     run.allow_clone = 1;
     run.wait_in = wait_in;
     run.tell = tell;
+    run.fail_op = fault[0];
+    run.fail_errno = (int32_t)fault[1];
+    /* From the first operation on: once a process of the program's is there, no signal may end us alone. */
+    catch_signals(passed_on, LENGTH(passed_on));
     failed = islp_exec(&run, &result, &record) < 0;
     if (!failed)
         islp_unwind(&run);

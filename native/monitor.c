@@ -37,6 +37,7 @@ enum tell_code {
     TELL_RESTART_SLOT,
     TELL_STATUS_SLOT,
     TELL_PIPE,
+    TELL_REFUSER,
 };
 
 enum outcome { OUTCOME_END, OUTCOME_FAILED, OUTCOME_RESTART };
@@ -243,7 +244,7 @@ static int tell_main(int fd)
     return 0;
 }
 
-static int tell_listener(int fd)
+static int tell_listener(int *place, int fd)
 {
     int flags = fcntl(fd, F_GETFL);
 
@@ -251,8 +252,8 @@ static int tell_listener(int fd)
         close_fd(&fd);
         return -EBADF;
     }
-    close_fd(&mon.listener);
-    mon.listener = fd;
+    close_fd(place);
+    *place = fd;
     return 0;
 }
 
@@ -287,7 +288,9 @@ static int tell_fd(uint32_t code, int64_t value)
     case TELL_TTY:
         return tty_add(fd);
     case TELL_LISTENER:
-        return tell_listener(fd);
+        return tell_listener(&mon.listener, fd);
+    case TELL_REFUSER:
+        return tell_listener(&mon.refuser, fd);
     case TELL_LOG:
         close_fd(&mon.console.log);
         mon.console.log = fd;
@@ -305,11 +308,21 @@ static int tell_slot(int *slot, int64_t value)
     return 0;
 }
 
+/* What the refuser says; its socket is told with it. */
+static int take_refusal(const void *data, uint32_t len)
+{
+    if (data == NULL || len == 0 || len > sizeof(mon.refusal))
+        return -EINVAL;
+    memcpy(mon.refusal, data, len);
+    mon.refusal_len = len;
+    return 0;
+}
+
 static int tell(struct islp_run *unused, uint32_t code, int64_t value, const void *data, uint32_t len)
 {
     (void)unused;
-    (void)data;
-    (void)len;
+    if (code == TELL_REFUSER && take_refusal(data, len) < 0)
+        return -EINVAL;
     switch (code) {
     case TELL_STATE:
         publish_state((uint32_t)value);
@@ -320,6 +333,7 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     case TELL_LISTENER:
     case TELL_LOG:
     case TELL_PIPE:
+    case TELL_REFUSER:
         return tell_fd(code, value);
     case TELL_RING:
         console_set_ring(value < 0 ? 0 : (uint64_t)value);
@@ -392,6 +406,7 @@ static void prepare(void)
 /* After a run: nothing of it stays but the ring, the connections and the socket they came through. */
 static void finish(void)
 {
+    mon_end_refuser();
     console_end();
     mon_serve(-1, 0);
     for (int i = 0; i < MON_LOGS; i++)
@@ -507,7 +522,9 @@ static void forget_descriptors(void)
         mon.peers[i].fd = mon.peers[i].kept = -1;
     for (int i = 0; i < MON_LOGS; i++)
         mon.logs[i] = -1;
-    mon.listener = mon.signals = mon.file = mon.main_fd = -1;
+    for (int i = 0; i < MON_REFUSED; i++)
+        mon.refused[i] = -1;
+    mon.listener = mon.refuser = mon.signals = mon.file = mon.main_fd = -1;
     mon.console.master = mon.console.hold = mon.console.client = mon.console.log = -1;
 }
 

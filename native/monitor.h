@@ -17,6 +17,8 @@
 #define MON_REQUEST 64    /* largest request but START */
 #define MON_PENDING 65536 /* bytes that may wait for a slow reader */
 #define MON_RING_LIMIT (4u * 1024 * 1024)
+#define MON_REFUSED 8  /* callers of the refuser that are kept at a time */
+#define MON_REFUSAL 64 /* longest answer of the refuser */
 #define MON_POLL (MON_PEERS + MON_LOGS + 8)
 
 enum mon_state { MON_STOPPED, MON_STARTING, MON_RUNNING, MON_STOPPING, MON_ABORTING };
@@ -61,6 +63,11 @@ struct tty {
 struct monitor {
     struct peer peers[MON_PEERS]; /* the first is the daemon that started us */
     int listener, signals;
+    int refuser; /* listening socket whose callers get the refusal and nothing else, or -1 */
+    int refused[MON_REFUSED];
+    int refused_next;
+    uint32_t refusal_len;
+    unsigned char refusal[MON_REFUSAL];
     int logs[MON_LOGS];
     struct console console;
     struct tty ttys[MON_TTYS];
@@ -93,6 +100,8 @@ int monitor_main(int argc, char **argv);
 /* Serve everybody until `fd` is readable, hung up or in error. 0; -ECANCELED: the start was aborted and
  * may_abort is set; -EBADF: fd is not open. With fd < 0: one round without waiting. */
 int mon_serve(int fd, int may_abort);
+/* Nobody is refused any more: the socket and those who called are let go. */
+void mon_end_refuser(void);
 /* Tell the subscribers; a peer that is too slow loses its connection, or just LOG frames. */
 void mon_publish(uint16_t type, const void *bytes, size_t len);
 /* Give slow readers up to a second for what is still to be written. */

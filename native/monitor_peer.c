@@ -270,19 +270,50 @@ static void serve_peer(struct peer *peer, short events)
         end_peer(peer);
 }
 
-static void accept_peer(void)
+static int accept_from(int *listener)
 {
-    struct ucred who;
-    socklen_t len = sizeof(who);
-    int fd = accept4(mon.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(*listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
             poll(NULL, 0, 50); /* it stays readable: do not spin */
         else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-            close_fd(&mon.listener); /* it is no listening socket */
-        return;
+            close_fd(listener); /* it is no listening socket */
     }
+    return fd;
+}
+
+/* The answer is there before the question, which is never read. The caller is let go much later: a close with
+ * unread bytes would take the answer along (ECONNRESET). */
+static void refuse(void)
+{
+    int fd = accept_from(&mon.refuser);
+    int *place = &mon.refused[mon.refused_next];
+
+    if (fd < 0)
+        return;
+    close_fd(place);
+    *place = fd;
+    mon.refused_next = (mon.refused_next + 1) % MON_REFUSED;
+    if (send(fd, mon.refusal, mon.refusal_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        close_fd(place);
+}
+
+void mon_end_refuser(void)
+{
+    close_fd(&mon.refuser);
+    for (int i = 0; i < MON_REFUSED; i++)
+        close_fd(&mon.refused[i]);
+}
+
+static void accept_peer(void)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+    int fd = accept_from(&mon.listener);
+
+    if (fd < 0)
+        return;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == 0 || who.uid == geteuid())) {
         for (int i = 1; i < MON_PEERS; i++) {
             struct peer *peer = &mon.peers[i];
@@ -356,6 +387,7 @@ int mon_serve(int fd, int may_abort)
         struct pollfd *wanted = at++;
         struct pollfd *signals = at++;
         struct pollfd *listener = at++;
+        struct pollfd *refuser = at++;
         struct pollfd *master = at++;
         struct pollfd *client = at++;
         struct pollfd *logs = at;
@@ -366,6 +398,7 @@ int mon_serve(int fd, int may_abort)
         *wanted = (struct pollfd){.fd = fd, .events = POLLIN};
         *signals = (struct pollfd){.fd = mon.signals, .events = POLLIN};
         *listener = (struct pollfd){.fd = mon.listener, .events = POLLIN};
+        *refuser = (struct pollfd){.fd = mon.refuser, .events = POLLIN};
         console_events(&mon.console, master, client);
         for (int i = 0; i < MON_LOGS; i++)
             *at++ = (struct pollfd){.fd = mon.logs[i], .events = POLLIN};
@@ -395,6 +428,8 @@ int mon_serve(int fd, int may_abort)
         }
         if (listener->fd >= 0 && listener->revents != 0)
             accept_peer();
+        if (refuser->fd >= 0 && refuser->revents != 0)
+            refuse();
         if (fd < 0)
             return 0;
         if ((wanted->revents & POLLNVAL) != 0)

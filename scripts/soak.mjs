@@ -1,5 +1,5 @@
 // `npm run soak -- [--minutes 5] [--containers 20] [--seed N] [--shared]`: the daemon is killed (SIGKILL) at random moments while workers start, stop,
-// enter, list and ask containers. Nothing may be lost: a container runs until somebody stops it, every command either does what it
+// enter, freeze, list and ask containers and sit at their consoles. Nothing may be lost: a container runs until somebody stops it, every command either does what it
 // should or says that the daemon went away, and the next one works. Exit status 0 only if that held and the machine is as it was.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -56,6 +56,7 @@ const soak = async () => {
     console.error(`soak: ${text}`);
   };
 
+  const at = (name) => ["-P", store, "-n", name];
   /** Runs a command of islet's; a command that does not end within 30 s is killed and is a problem. */
   const call = (words) =>
     new Promise((resolve) => {
@@ -74,6 +75,41 @@ const soak = async () => {
         resolve({ status, stdout, stderr, lost });
       });
     });
+  /** A user at a tty: types until the guest answers, leaves with the escape keys. The daemon's death is no reason for the session to end. */
+  const sit = (container, tty) =>
+    new Promise((resolve) => {
+      const what = `lxc-console -t ${tty}`;
+      const child = spawn(join(root, "bin/lxc-console"), [...at(container.name), "-t", String(tty)], {
+        stdio: ["pipe", "pipe", "pipe"],
+      });
+      const wanted = tty === 0 ? /^answer 42\r?$/m : /login: /;
+      let [stdout, stderr, isDone] = ["", "", false];
+      child.stderr.on("data", (data) => (stderr += data));
+      child.stdin.on("error", () => {});
+      child.stdout.on("data", (data) => {
+        stdout += data;
+        if (isDone || !wanted.test(stdout)) return;
+        isDone = true;
+        child.stdin.write("\x01q");
+      });
+      // The shell is asked for with Enter (askfirst); what is typed before anybody reads may be lost.
+      const type = () => {
+        if (!isDone) child.stdin.write(tty === 0 ? "\necho answer $((40 + 2))\n" : "\n");
+      };
+      const typing = setInterval(type, 500);
+      type();
+      const timer = setTimeout(() => {
+        problem(`${what} ${container.name}: no answer after 30 s: ${JSON.stringify(stdout.slice(-200))}${stderr}`);
+        child.kill("SIGKILL");
+      }, 30_000);
+      child.on("close", (status) => {
+        clearInterval(typing);
+        clearTimeout(timer);
+        const lost = !isDone && wentAway.test(stderr);
+        add(lost ? `${what}, daemon killed under it` : what);
+        resolve({ status, stdout, stderr, lost, isDone });
+      });
+    });
   /** The same, again and again until the daemon lives long enough to answer. */
   const answer = async (words) => {
     for (let round = 0; round < 50; round += 1) {
@@ -85,7 +121,6 @@ const soak = async () => {
   };
 
   const containers = [];
-  const at = (name) => ["-P", store, "-n", name];
   try {
     for (let index = 0; index < count; index += 1) {
       const name = `islt-soak${index}`;
@@ -95,7 +130,7 @@ const soak = async () => {
         .split("\n")
         .filter((line) => !line.startsWith("lxc.net"));
       writeFileSync(config, `${kept.join("\n")}\nlxc.net.0.type = empty\n`);
-      containers.push({ name, pid: null });
+      containers.push({ name, pid: null, isFrozen: false });
     }
 
     const end = performance.now() + Number(values.minutes) * 60_000;
@@ -106,8 +141,9 @@ const soak = async () => {
       for (let round = 0; round < 200; round += 1) {
         const { stdout } = await answer(["lxc-info", ...at(container.name), "-sH"]);
         const state = stdout.trim();
-        if (state === "RUNNING" || state === "STOPPED") {
-          container.pid = state === "RUNNING" ? await pidOf(container) : null;
+        if (state === "RUNNING" || state === "STOPPED" || state === "FROZEN") {
+          container.pid = state === "STOPPED" ? null : await pidOf(container);
+          container.isFrozen = state === "FROZEN";
           return;
         }
         await sleep(20);
@@ -130,6 +166,25 @@ const soak = async () => {
         if (result.lost) return find(container);
         if (result.status !== 0) problem(`lxc-stop ${container.name}: ${result.status}: ${result.stderr}`);
         container.pid = null;
+        container.isFrozen = false;
+      },
+      freeze: async (container) => {
+        const verb = container.isFrozen ? "lxc-unfreeze" : "lxc-freeze";
+        const result = await call([verb, ...at(container.name)]);
+        if (result.lost) return find(container);
+        if (result.status !== 0) problem(`${verb} ${container.name}: ${result.status}: ${result.stderr}`);
+        else container.isFrozen = !container.isFrozen;
+      },
+      console: async (container) => {
+        const tty = pick([0, 1]);
+        for (let round = 0; round < 20; round += 1) {
+          const { status, stdout, stderr, lost, isDone } = await sit(container, tty);
+          if (lost) continue;
+          if (status !== 0 || !isDone)
+            problem(`lxc-console -t ${tty} ${container.name}: ${status}: ${stdout.slice(-200)}${stderr}`);
+          return;
+        }
+        problem(`lxc-console ${container.name}: the daemon went away twenty times`);
       },
       attach: async (container) => {
         const result = await call(["lxc-attach", ...at(container.name), "--", "/bin/echo", "hello"]);
@@ -139,7 +194,7 @@ const soak = async () => {
       },
       check: async (container) => {
         const state = (await answer(["lxc-info", ...at(container.name), "-sH"])).stdout.trim();
-        const wanted = container.pid === null ? "STOPPED" : "RUNNING";
+        const wanted = container.pid === null ? "STOPPED" : container.isFrozen ? "FROZEN" : "RUNNING";
         if (state !== wanted) problem(`${container.name} is ${state}, not ${wanted}`);
         else if (container.pid !== null && (await pidOf(container)) !== container.pid)
           problem(`${container.name} has another init than before`);
@@ -158,7 +213,9 @@ const soak = async () => {
         const choice =
           container.pid === null
             ? ["start", "start", "check", "list"]
-            : ["stop", "attach", "attach", "check", "check", "list"];
+            : container.isFrozen
+              ? ["stop", "freeze", "freeze", "check", "check", "list"]
+              : ["stop", "freeze", "attach", "attach", "console", "console", "check", "check", "list"];
         await actions[pick(choice)](container);
       }
     };
@@ -166,7 +223,10 @@ const soak = async () => {
       while (!isOver()) {
         await sleep(100 + random() * 1500);
         try {
-          process.kill(Number(readFileSync(join(runtime, "daemon.pid"), "utf8")), "SIGKILL");
+          const pid = Number(readFileSync(join(runtime, "daemon.pid"), "utf8"));
+          // The file of one that is just starting is empty; 0 would be ourselves.
+          if (!(pid > 1)) continue;
+          process.kill(pid, "SIGKILL");
           add("daemons killed");
         } catch {
           // Between two daemons.

@@ -166,6 +166,8 @@ export async function stopDaemons(runtimeDir, seconds = 5) {
 }
 
 export function end(pid, signal) {
+  // A pid file that is just being written reads as 0, which would be everybody of our process group.
+  if (!(pid > 1)) return;
   try {
     process.kill(pid, signal);
   } catch (error) {

@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,11 +56,12 @@ async function main(): Promise<void> {
     console.error(`another daemon serves ${path} already`);
     process.exit(1);
   }
+  const isUnderTest = process.env["ISLET_TEST"] === "1";
   const engine = createEngine({
     host,
     binary: `${packageDirectory}/build/islet`,
     keepSpare: true,
-    isUnderTest: process.env["ISLET_TEST"] === "1",
+    isUnderTest,
   });
   await engine.rediscover();
   const cgroup = createOwnCgroup(host.cgroups);
@@ -78,13 +89,15 @@ async function main(): Promise<void> {
     }, idleSeconds * 1000);
     timer.unref();
   };
-  const sessions = createSessions(engine, findCommand(), documents, rest);
+  const sessions = createSessions(engine, findCommand(), documents, isUnderTest, rest);
   const fd = given ?? listenUnix(host.arch, path, backlog, 0o600);
   const own = identity(path);
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });
-  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o644 });
+  // Whoever reads it finds a number there, always.
+  writeFileSync(`${pidFile}.new`, `${process.pid}\n`, { mode: 0o644 });
+  renameSync(`${pidFile}.new`, pidFile);
   process.on("SIGTERM", leave);
   process.on("SIGINT", leave);
   process.on("SIGHUP", () => undefined);

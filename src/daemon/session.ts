@@ -11,6 +11,22 @@ const protocolVersion = 1;
 /** Clients take frames of 1 MiB; output goes in parts that leave room for its head. */
 const maxOut = 512 * 1024;
 
+/** Of RUN: docs/protocol/control.md. */
+/** In the head of a program's image: docs/protocol/program.md. */
+const operationCountAt = 16;
+const runFlags = { result: 2, fault: 16 } as const;
+
+/** What stands before the program; for a test one of its operations fails with EIO (errno(3)). */
+function runHead(task: ClientTask, fault: string | undefined): ReturnType<typeof writer> {
+  if (fault === undefined) return writer().u32(runFlags.result);
+  const count = new DataView(task.image.buffer, task.image.byteOffset).getUint32(operationCountAt, true);
+  if (!(Number(fault) < count)) throw new IsletError("ISLET_BAD_REQUEST", `the program has only ${count} operations`);
+  return writer()
+    .u32(runFlags.result | runFlags.fault)
+    .u32(Number(fault))
+    .u32(5);
+}
+
 /** How a command is found by the name the client was called by; null: there is no such command. */
 export type FindCommand = (name: string) => Promise<Command | null>;
 
@@ -21,10 +37,12 @@ export interface Sessions {
   readonly count: number;
 }
 
+/** `isUnderTest`: callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of what their client runs fails. */
 export function createSessions(
   engine: Engine,
   find: FindCommand,
   documents: LoadDocuments,
+  isUnderTest: boolean,
   idle: () => void,
 ): Sessions {
   let count = 0;
@@ -39,7 +57,7 @@ export function createSessions(
         return;
       }
       count += 1;
-      serve(fd, peer, engine, find, documents, () => {
+      serve(fd, peer, engine, find, documents, isUnderTest, () => {
         count -= 1;
         if (count === 0) idle();
       });
@@ -81,6 +99,7 @@ function serve(
   engine: Engine,
   find: FindCommand,
   documents: LoadDocuments,
+  isUnderTest: boolean,
   ended: () => void,
 ): void {
   /** The other side is a program that uses the library, no command. */
@@ -204,8 +223,8 @@ function serve(
       run(task): Promise<number> {
         return new Promise((resolve, reject) => {
           running = { resolve, reject, task };
-          const flags = 2;
-          channel.send(clientFrames.run, writer().u32(flags).raw(task.image).finish(), task.fds);
+          const fault = isUnderTest ? session.caller.environment["ISLET_TEST_FAIL_OPERATION"] : undefined;
+          channel.send(clientFrames.run, runHead(task, fault).raw(task.image).finish(), task.fds);
         });
       },
       relay(descriptor, options): Promise<"closed" | "escape"> {

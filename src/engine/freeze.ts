@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { readKernelFile } from "../host/fd.js";
@@ -18,8 +18,8 @@ interface Freezer {
   readonly word: (frozen: boolean) => string;
   /** Has all of it come about? null: there is no such cgroup any more. */
   readonly isSettled: (frozen: boolean) => boolean | null;
-  /** Has it been told to freeze, by whomever? */
-  readonly isAsked: () => boolean;
+  /** Has it been told to freeze, by whomever? null: that cannot be read. */
+  readonly isAsked: () => boolean | null;
 }
 
 type Cgroups = Pick<MonitorMeta, "cgroups" | "unified">;
@@ -41,7 +41,7 @@ function freezerOf(arch: Arch, meta: Cgroups): Freezer | null {
         const text = readKernelFile(arch, file);
         return text === null ? null : text.trim() === word(frozen);
       },
-      isAsked: () => readKernelFile(arch, `${legacy}/freezer.self_freezing`)?.trim() === "1",
+      isAsked: () => flag(readKernelFile(arch, `${legacy}/freezer.self_freezing`)),
     };
   }
   const { unified } = meta;
@@ -53,8 +53,12 @@ function freezerOf(arch: Arch, meta: Cgroups): Freezer | null {
       const text = readKernelFile(arch, `${unified}/cgroup.events`);
       return text === null ? null : text.split("\n").includes(`frozen ${frozen ? 1 : 0}`);
     },
-    isAsked: () => readKernelFile(arch, `${unified}/cgroup.freeze`)?.trim() === "1",
+    isAsked: () => flag(readKernelFile(arch, `${unified}/cgroup.freeze`)),
   };
+}
+
+function flag(text: string | null): boolean | null {
+  return text === null ? null : text.trim() === "1";
 }
 
 /** For a daemon that did not freeze it itself: monitors do not know. */
@@ -130,10 +134,10 @@ export async function freezeContainer(
     await settle(freezer, monitor, frozen);
   } catch (error) {
     if (!livingStates.has(monitor.state) || monitor.ended) throw notRunning(meta.name);
-    if (frozen) {
-      release(freezer);
-      enter("RUNNING");
-    }
+    if (frozen) release(freezer);
+    const isFrozenStill = freezer.isAsked() ?? !frozen;
+    if (isFrozenStill) enter("FROZEN");
+    else enter("RUNNING");
     throw error;
   }
   if (!frozen) enter("THAWED");
@@ -146,8 +150,14 @@ async function settle(freezer: Freezer, monitor: Monitor, frozen: boolean): Prom
   for (let pause = 1; ; pause = Math.min(pause * 2, longestPause)) {
     const settled = freezer.isSettled(frozen);
     if (settled === true) return;
-    if (settled === null || monitor.ended || !livingStates.has(monitor.state)) throw notRunning(name);
-    if (freezer.isAsked() !== frozen)
+    if (monitor.ended || !livingStates.has(monitor.state)) throw notRunning(name);
+    if (settled === null && !existsSync(freezer.file)) throw notRunning(name);
+    if (settled === null)
+      throw new IsletError(
+        "ISLET_IO",
+        `cannot read whether ${name} is ${frozen ? "frozen" : "thawed"}: ${freezer.file}`,
+      );
+    if ((freezer.isAsked() ?? frozen) !== frozen)
       throw new IsletError("ISLET_BUSY", `${name} was ${frozen ? "thawed" : "frozen"} by somebody else meanwhile`);
     if (Date.now() > until)
       throw new IsletError(
@@ -163,6 +173,7 @@ function write(file: string, text: string): void {
   try {
     writeFileSync(file, text, { flag: "r+" });
   } catch (error) {
-    throw new IsletError("ISLET_IO", `cannot write ${text} to ${file}`, { cause: error });
+    const errno = error instanceof Error && "code" in error ? String(error.code) : "EIO";
+    throw new IsletError("ISLET_IO", `cannot write ${text} to ${file}: ${errno}`, { cause: error, errno });
   }
 }

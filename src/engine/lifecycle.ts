@@ -44,7 +44,8 @@ export async function destroyContainer(
     throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
   if (existsSync(`${directory}/lxc_snapshots`)) throw new IsletError("ISLET_HAS_CLONES", `${id.name} has clones`);
   if (hasSnapshots(directory)) throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`);
-  if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
+  if (registry.get(id) !== undefined || registry.isOrphan(id))
+    throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
   if (spec !== null) {
     const environment = {
       ...caller.environment,

@@ -75,7 +75,7 @@ export interface LocalOptions {
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
-  const registry = createRegistry(host.arch, host.runtimeDir);
+  const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
   const queue = createChangeQueue();
   const key = (id: ContainerId): string => directoryOf(id);
@@ -113,6 +113,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return queue.run(key(spec), async () => {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
+      if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
       const facts = startFacts(spec, host, wanted, pidOf);
       const program = planStart(spec, host, facts, wanted.warn);
       const fds: number[] = [];
@@ -159,7 +160,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await registry.rediscover();
       sweepDevices(host.runtimeDir);
     },
-    hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
+    hasDuties: () =>
+      [...registry.all()].some((monitor) => monitor.meta.ephemeral) || [...registry.orphans()].length > 0,
     rehearse: (spec) => {
       const wanted: StartOptions = {
         caller: { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" },
@@ -196,6 +198,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       for (const monitor of registry.all()) {
         if (monitor.meta.storePath === storePath) out.push(registry.status(monitor.meta));
       }
+      for (const meta of registry.orphans()) if (meta.storePath === storePath) out.push(registry.status(meta));
       return Promise.resolve(out.sort((a, b) => (a.name < b.name ? -1 : 1)));
     },
     usage: (id) => {
@@ -382,12 +385,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
   registry.subscribe((event) => {
     if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host.runtimeDir, event);
   });
-  registry.onGone((monitor) => {
-    if (!monitor.meta.ephemeral) return;
+  registry.onGone((meta) => {
+    if (!meta.ephemeral) return;
     void queue
-      .run(key(monitor.meta), () => removeTree(directoryOf(monitor.meta)))
+      .run(key(meta), () => removeTree(directoryOf(meta)))
       .catch((error: unknown) => {
-        console.error(`cannot destroy the ephemeral container ${monitor.meta.name}`, error);
+        console.error(`cannot destroy the ephemeral container ${meta.name}`, error);
       });
   });
   return engine;
@@ -395,6 +398,19 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
 /** An image of its own, not part of a frame. */
 const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
+
+/** Milliseconds that a start waits for the end of a guest whose monitor was killed. */
+const orphanTime = 2000;
+
+async function orphanEnd(registry: Registry, id: ContainerId): Promise<void> {
+  try {
+    await registry.wait(id, ["STOPPED"], orphanTime);
+  } catch {
+    throw new IsletError("ISLET_BUSY", `${id.name} is still ending: its monitor was killed`, {
+      hint: "lxc-stop -k ends it at once",
+    });
+  }
+}
 
 function alreadyRunning(name: string): IsletError {
   return new IsletError("ISLET_RUNNING", `the container ${name} is already running`);

@@ -1,10 +1,12 @@
 import { existsSync, type FSWatcher, watch } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerEvent, ContainerId, ContainerStatus, State } from "./engine.js";
 import { IsletError } from "../base/errors.js";
 import {
   type Monitor,
   type MonitorEvents,
   type MonitorMeta,
+  type TakeMonitor,
   findMonitor,
   findMonitors,
   monitorDirectory,
@@ -12,12 +14,14 @@ import {
   monitorSocketPath,
   openMonitor,
   removeDeadSocket,
+  sendSignal,
 } from "../runtime/monitors.js";
-import { isFrozen, thawForDeath } from "./freeze.js";
-import { exitCode, monitorFrames, type MonitorInfo } from "../host/protocol.js";
+import { isFrozen } from "./freeze.js";
+import { createOrphans } from "./orphan.js";
+import { exitCode, monitorFrames } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
-import { livingStates, states } from "../spec/states.js";
+import { freezerStates, livingStates, states } from "../spec/states.js";
 
 /** The running containers, as their monitors tell them: all the daemon knows, and all of it can be found again. */
 export interface Registry {
@@ -40,9 +44,19 @@ export interface Registry {
   abandon(): void;
   /** Called with every event, until the function it returns is called. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
-  /** Called whenever a monitor has ended, until the function it returns is called. */
-  onGone(listener: (monitor: Monitor) => void): () => void;
+  /** Called whenever a container is gone, and all of it with its monitor, until the function it returns is called. */
+  onGone(listener: (meta: MonitorMeta) => void): () => void;
+  /** Its monitor was killed, and its guest is being ended. */
+  isOrphan(id: ContainerId): boolean;
+  /** Such guests. */
+  orphans(): Iterable<MonitorMeta>;
+  /** Kills such a guest at once. */
+  killOrphan(id: ContainerId): void;
 }
+
+/** Milliseconds between two tries to reach a monitor that does not answer but has not gone either. */
+const shortestPause = 20;
+const longestPause = 1000;
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
@@ -60,11 +74,13 @@ interface Waiter {
   readonly resolve: (status: ContainerStatus) => void;
 }
 
-export function createRegistry(arch: Arch, runtimeDir: string): Registry {
+/** `binary`: of islet. */
+export function createRegistry(arch: Arch, runtimeDir: string, binary: string): Registry {
   const monitors = new Map<string, Monitor>();
   const lastExit = new Map<string, number>();
   const waiters = new Set<Waiter>();
-  const listeners = new Set<(monitor: Monitor) => void>();
+  const orphans = createOrphans(arch, runtimeDir, binary);
+  const listeners = new Set<(meta: MonitorMeta) => void>();
   const subscribers = new Set<(event: ContainerEvent) => void>();
   /** The state that was told last. */
   const told = new WeakMap<Monitor, State>();
@@ -76,7 +92,7 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     return {
       storePath: id.storePath,
       name: id.name,
-      state: monitor?.state ?? "STOPPED",
+      state: monitor?.state ?? (orphans.has(id) ? "STOPPING" : "STOPPED"),
       initPid: running ? monitor.pid : null,
       exitStatus: exit === null ? null : exitCode(exit),
       startedAt: running ? Number(monitor.startedNs / 1_000_000n) : null,
@@ -86,7 +102,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
 
   /** STOPPED is also a moment of every reboot: only without a monitor has a container ended. */
   const isReached = (now: ContainerStatus, wanted: readonly State[]): boolean =>
-    wanted.includes(now.state) && (now.state !== "STOPPED" || !monitors.has(keyOf(now.storePath, now.name)));
+    wanted.includes(now.state) &&
+    (now.state !== "STOPPED" || (!monitors.has(keyOf(now.storePath, now.name)) && !orphans.has(now)));
 
   const wake = (meta: MonitorMeta): void => {
     for (const waiter of waiters) {
@@ -112,6 +129,89 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     if (state === "STOPPING" && exit !== null && livingStates.has(last))
       tell({ storePath, name, kind: "exit", waitStatus: exit });
     tell({ storePath, name, kind: "state", state });
+    // Not before whoever waits for it has been told.
+    if (state === "RUNNING" && !freezerStates.has(last)) setImmediate(note, monitor);
+  };
+
+  const note = (monitor: Monitor): void => {
+    if (!monitor.ended) orphans.record(monitor.meta);
+  };
+
+  /** Nothing of it is left. */
+  const over = (meta: MonitorMeta): void => {
+    const path = monitorSocketPath(runtimeDir, meta.storePath, meta.name);
+    removeDeadSocket(arch, path);
+    // A process that is just ending closes its descriptors one after another.
+    setTimeout(() => {
+      removeDeadSocket(arch, path);
+    }, 50).unref();
+    wake(meta);
+    for (const listener of listeners) listener(meta);
+  };
+
+  const adopt = (meta: MonitorMeta, why: "killed" | "left"): void => {
+    const { storePath, name } = meta;
+    if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPING" });
+    orphans.adopt(meta, why, () => {
+      if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPED" });
+      over(meta);
+    });
+    wake(meta);
+  };
+
+  const take: TakeMonitor = (fd, info, meta, pidfd) => {
+    const monitor = openMonitor(fd, meta, events, () => undefined);
+    const state = states[info.state] ?? "STOPPED";
+    monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
+    monitor.pid = info.pid;
+    monitor.exit = info.exit;
+    monitor.startedNs = info.startedNs;
+    told.set(monitor, monitor.state);
+    if (pidfd !== null) {
+      if (monitor.pidfd === null) monitor.pidfd = pidfd;
+      else closeFd(pidfd);
+    }
+    monitors.set(keyOf(meta.storePath, meta.name), monitor);
+    monitor.channel.send(monitorFrames.subscribe, new Uint8Array(0));
+    if (livingStates.has(monitor.state)) orphans.record(meta);
+  };
+
+  const drop = (monitor: Monitor): void => {
+    const key = keyOf(monitor.meta.storePath, monitor.meta.name);
+    if (monitors.get(key) !== monitor) return;
+    monitors.delete(key);
+    if (monitor.exit !== null) lastExit.set(key, monitor.exit);
+    // Only the last few matter: whoever asks does so right after the end.
+    if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
+  };
+
+  /** The connection to it has ended without its saying so: it was killed, or only the connection broke. */
+  const findAgain = async (lost: Monitor): Promise<void> => {
+    const { meta } = lost;
+    for (let pause = shortestPause; ; pause = Math.min(pause * 2, longestPause)) {
+      let isDead = false;
+      const dead = (): boolean => (isDead = true);
+      try {
+        await findMonitor(arch, monitorDirectory(runtimeDir), monitorId(meta.storePath, meta.name), dead, take);
+      } catch (error) {
+        console.error(error);
+      }
+      const found = monitors.get(keyOf(meta.storePath, meta.name));
+      if (isDead) {
+        drop(lost);
+        adopt(meta, "killed");
+        return;
+      }
+      if (found !== undefined && found !== lost) {
+        // What was sent last may not have arrived.
+        if (lost.doomed) {
+          found.doomed = true;
+          sendSignal(found, meta.signals.stop);
+        }
+        return;
+      }
+      await sleep(pause);
+    }
   };
 
   const events: MonitorEvents = {
@@ -126,45 +226,32 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
       wake(monitor.meta);
     },
     gone: (monitor) => {
-      // A monitor that was killed: its guest is to die.
-      if (livingStates.has(told.get(monitor) ?? "STOPPED")) thawForDeath(arch, monitor.meta);
-      tellState(monitor);
-      const key = keyOf(monitor.meta.storePath, monitor.meta.name);
-      if (monitors.get(key) === monitor) {
-        monitors.delete(key);
-        if (monitor.exit !== null) lastExit.set(key, monitor.exit);
-        // Only the last few matter: whoever asks does so right after the end.
-        if (lastExit.size > 1024) lastExit.delete(lastExit.keys().next().value ?? "");
+      const last = told.get(monitor) ?? "STOPPED";
+      if (last !== "STOPPED") {
+        monitor.state = last;
+        findAgain(monitor).catch((error: unknown) => {
+          console.error(error);
+        });
+        return;
       }
-      const path = monitorSocketPath(runtimeDir, monitor.meta.storePath, monitor.meta.name);
-      removeDeadSocket(arch, path);
-      // A process that is just ending closes its descriptors one after another.
-      setTimeout(() => {
-        removeDeadSocket(arch, path);
-      }, 50).unref();
-      wake(monitor.meta);
-      for (const listener of listeners) listener(monitor);
+      drop(monitor);
+      if (orphans.forget(monitor.meta)) over(monitor.meta);
+      // Its clean-up has failed: the rest is done here.
+      else adopt(monitor.meta, "left");
     },
   };
 
-  const found = (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null): void => {
+  /** The same of one that another engine has started: that is news. */
+  const meet: TakeMonitor = (fd, info, meta, pidfd) => {
     if (monitors.has(keyOf(meta.storePath, meta.name))) {
       closeFd(fd);
       if (pidfd !== null) closeFd(pidfd);
       return;
     }
-    const monitor = openMonitor(fd, meta, events, () => undefined);
-    const state = states[info.state] ?? "STOPPED";
-    monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
-    monitor.pid = info.pid;
-    monitor.exit = info.exit;
-    monitor.startedNs = info.startedNs;
-    if (pidfd !== null) {
-      if (monitor.pidfd === null) monitor.pidfd = pidfd;
-      else closeFd(pidfd);
-    }
-    monitors.set(keyOf(meta.storePath, meta.name), monitor);
-    monitor.channel.send(monitorFrames.subscribe, new Uint8Array(0));
+    take(fd, info, meta, pidfd);
+    const monitor = monitors.get(keyOf(meta.storePath, meta.name));
+    if (monitor === undefined) return;
+    told.set(monitor, "STOPPED");
     tellState(monitor);
     wake(meta);
   };
@@ -181,7 +268,8 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
   };
   const lookAt = (entry: string): void => {
     if (others === null || isKnown(entry) || !existsSync(`${monitorDirectory(runtimeDir)}/${entry}`)) return;
-    findMonitor(arch, runtimeDir, entry, found).catch((error: unknown) => {
+    // Whose socket it is, and when it goes, is the other's business.
+    findMonitor(arch, monitorDirectory(runtimeDir), entry, () => true, meet).catch((error: unknown) => {
       console.error(error);
     });
   };
@@ -191,6 +279,11 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     status,
     get: (id) => monitors.get(keyOf(id.storePath, id.name)),
     all: () => monitors.values(),
+    isOrphan: (id) => orphans.has(id),
+    orphans: () => orphans.all(),
+    killOrphan: (id) => {
+      orphans.kill(id);
+    },
     subscribe(listener): () => void {
       subscribers.add(listener);
       return () => subscribers.delete(listener);
@@ -233,7 +326,14 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
         }
       });
     },
-    rediscover: () => findMonitors(arch, runtimeDir, found),
+    rediscover(): Promise<void> {
+      const dead = (socketName: string): boolean => {
+        const meta = orphans.recall(socketName);
+        if (meta !== null) adopt(meta, "killed");
+        return meta !== null;
+      };
+      return findMonitors(arch, runtimeDir, dead, take);
+    },
     watchOthers(): void {
       others ??= watch(monitorDirectory(runtimeDir), { persistent: false }, (_, entry) => {
         if (entry !== null && !isKnown(entry)) setTimeout(lookAt, settleTime, entry).unref();

@@ -6,10 +6,13 @@ import { freezeContainer, thawForDeath } from "./freeze.js";
 import type { Registry } from "./registry.js";
 import type { Arch } from "../sys/arch.js";
 
+const SIGKILL = 9;
 const SIGPWR = 30;
 const SIGRTMIN3 = 37;
 /** Milliseconds a killed container may take until its monitor has cleaned up. */
 const killTime = 30_000;
+/** Milliseconds between two kills of what is to die: the guest may freeze itself again, a kill may fail. */
+const killPause = 500;
 
 /**
  * lxc-stop(1): the halt signal and, when the time is over, the stop signal; or only the latter; or the reboot signal. A frozen container is
@@ -22,6 +25,7 @@ export async function stopContainer(
   options: StopOptions,
 ): Promise<StopResult> {
   const monitor = registry.get(id);
+  if (registry.isOrphan(id)) return stopOrphan(registry, id, options);
   if (monitor === undefined || monitor.state === "STOPPED") throw notRunning(id.name);
   await whenKnown(monitor);
   if (options.kind === "kill") {
@@ -58,28 +62,47 @@ export async function stopContainer(
   return { killed: true };
 }
 
+/** It is on its way already: waited for, or killed without further ado. */
+async function stopOrphan(registry: Registry, id: ContainerId, options: StopOptions): Promise<StopResult> {
+  const wait = gone(registry, id);
+  if (options.kind === "kill") registry.killOrphan(id);
+  else if (options.timeout === 0) {
+    wait.catch(() => undefined);
+    return { killed: false };
+  }
+  await wait;
+  return { killed: options.kind === "kill" };
+}
+
 async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: ContainerId): Promise<void> {
   const wait = gone(registry, id);
   monitor.doomed = true;
+  let again: NodeJS.Timeout | undefined;
   try {
     sendSignal(monitor, monitor.meta.signals.stop);
     // No state is told: it goes straight on to STOPPING.
     thawForDeath(arch, monitor.meta);
+    again = setInterval(() => {
+      thawForDeath(arch, monitor.meta);
+      // Other signals may be counted by whoever gets them.
+      if (monitor.meta.signals.stop === SIGKILL && !monitor.ended) sendSignal(monitor, SIGKILL);
+    }, killPause);
     await wait;
   } finally {
+    clearInterval(again);
     monitor.doomed = false;
   }
 }
 
 /** Resolves when the monitor itself has ended: nothing of the container is left then. */
 function gone(registry: Registry, id: ContainerId): Promise<void> {
-  if (registry.get(id) === undefined) return Promise.resolve();
+  if (registry.get(id) === undefined && !registry.isOrphan(id)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(new IsletError("ISLET_TIMEOUT", `${id.name} did not end within ${killTime / 1000} s of being killed`));
     }, killTime);
-    const listen = registry.onGone((monitor) => {
-      if (monitor.meta.name !== id.name || monitor.meta.storePath !== id.storePath) return;
+    const listen = registry.onGone((meta) => {
+      if (meta.name !== id.name || meta.storePath !== id.storePath) return;
       clearTimeout(timer);
       listen();
       resolve();

@@ -147,12 +147,7 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
     },
     (child) => {
       load(client, pidfd, room, 4, "take its pidfd");
-      defer(client, "end the process", "end the process on failure", (undo) => {
-        call(undo, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
-          note: "kill the process",
-          on: [{ on: "any", to: "next" }],
-        });
-      });
+      endOnFailure(client, pidfd);
       planAttached(child, target, request, host, { init, sync, childSync, kinds, withTerminal, tasks });
     },
   );
@@ -165,6 +160,16 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
   wait(client, pidfd, false, { note: "wait for its end", out: status });
   end(client, status, "its status is the client's");
   return finishProgram(build);
+}
+
+/** A client that fails leaves nobody behind. */
+export function endOnFailure(client: Block, pidfd: Slot): void {
+  defer(client, "end the process", "end the process on failure", (undo) => {
+    call(undo, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
+      note: "kill the process",
+      on: [{ on: "any", to: "next" }],
+    });
+  });
 }
 
 interface Ends {
@@ -205,6 +210,8 @@ function takeTerminal(client: Block, sync: Slot, pidfd: Slot): void {
 function planAttached(child: Block, target: AttachTarget, request: AttachRequest, host: HostFacts, ends: Ends): void {
   const { build } = child;
   const labelFile = request.confine && host.lsm.apparmor && target.apparmor !== null ? slot(build, "label") : null;
+  // The client blocks what it passes on; first of all, so that it reaches the process on its way, too.
+  defaultSignals(child);
   closeNow(child, ends.sync, "close the client's end");
   if (ends.tasks.length > 0) joinTasks(child, target.legacyCgroups, ends.tasks);
   if (labelFile !== null)
@@ -282,7 +289,6 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
     call(child, "setresuid", [imm(request.uid), imm(request.uid), imm(request.uid)], {
       note: `become user ${request.uid}`,
     });
-  defaultSignals(child);
   call(child, "close_range", [imm(3), imm(0xffffffff, "~0U"), imm(4, "CLOSE_RANGE_CLOEXEC")], {
     note: "close the other descriptors on exec",
   });
@@ -383,10 +389,10 @@ export function planHostCommand(
   const room = buffer(build, 8, pidfd.name);
   const args = cloneArguments(client, BigInt(CLONE_PIDFD) | 0x20000n, signalChild, room, null);
   clone(client, "command", args, { note: `start ${argv[0] ?? ""}`, out: pid }, (child) => {
+    defaultSignals(child);
     call(child, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(9, "SIGKILL"), imm(0), imm(0), imm(0)], {
       note: "die with the client",
     });
-    defaultSignals(child);
     call(child, "mount", [nil, str(build, "/"), nil, imm(0x84000, "MS_REC|MS_SLAVE"), nil], {
       note: "keep its mounts from the host",
     });
@@ -406,6 +412,7 @@ export function planHostCommand(
     );
   });
   load(client, pidfd, room, 4, "take its pidfd");
+  endOnFailure(client, pidfd);
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
   const status = slot(build, "status");
   wait(client, pidfd, false, { note: "wait for its end", out: status });

@@ -53,6 +53,7 @@ export const tells = {
   restartSlot: 10,
   statusSlot: 11,
   hookOutput: 12,
+  refuser: 13,
 } as const;
 
 export interface ConsoleSlots {

@@ -113,7 +113,7 @@ import {
   rootfsOnHostSide,
   takeRootfs,
 } from "./rootfs.js";
-import { lockName } from "./lock.js";
+import { lockName, lockRefusal } from "./lock.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
@@ -169,10 +169,11 @@ export function planStart(
     out: ended,
   });
   planStopNamespaces(context);
-  compute(monitor, slots.running, "set", imm(1), null, "the container runs");
-  tellState(monitor, "RUNNING");
   if (unifiedFd !== null) close(monitor, unifiedFd, "close the payload cgroup");
   close(monitor, slots.sync, "close the socket pair");
+  // The last that can fail: whoever is told that it runs can rely on it.
+  compute(monitor, slots.running, "set", imm(1), null, "the container runs");
+  tellState(monitor, "RUNNING");
   end(monitor, 0, "the container runs");
   return finishProgram(build);
 }
@@ -259,7 +260,12 @@ function takeLock(context: StartContext): void {
     note: `take the lock of ${spec.name}`,
     hints: { EADDRINUSE: "the container is running already" },
   });
-  call(monitor, "listen", [fd, imm(1)], { note: "let others see the lock" });
+  call(monitor, "listen", [fd, imm(16)], { note: "let others see the lock" });
+  const refusal = lockRefusal();
+  tell(monitor, tells.refuser, "refuser", fd, "the monitor turns away LXC's tools", {
+    bytes: data(build, refusal, "{ret=-EOPNOTSUPP}"),
+    length: refusal.length,
+  });
   defer(monitor, "release the lock", "release the lock at the end", (undo) => {
     close(undo, fd, "release the lock");
   });

@@ -27,6 +27,7 @@ import type { LaunchProgram, Slot } from "../program/ops.js";
 import { EPERM } from "../sys/errno.js";
 import { CLONE_PIDFD, O_WRONLY } from "../sys/flags.js";
 import { setLink } from "../sys/netlink.js";
+import { endOnFailure } from "./attach.js";
 import { defaultSignals, signalChild } from "./hooks.js";
 import { mapText } from "./idmap.js";
 import { cloneFlag } from "./namespace.js";
@@ -78,6 +79,7 @@ export function planUnshare(wanted: UnshareRequest, host: HostFacts): LaunchProg
     planProgram(child, wanted, sync, childSync);
   });
   load(client, pidfd, room, 4, "take its pidfd");
+  if (!wanted.detach) endOnFailure(client, pidfd);
   closeNow(client, childSync, "close the child's end");
   if (!wanted.detach) {
     tell(client, tells.ignoreInterrupts, "ignore_interrupts", imm(1), "the terminal's interrupts are the program's");
@@ -134,6 +136,7 @@ function moveInterfaces(client: Block, names: readonly string[], pid: Slot): voi
 
 function planProgram(child: Block, wanted: UnshareRequest, sync: Slot, childSync: Slot): void {
   const { build } = child;
+  defaultSignals(child);
   closeNow(child, sync, "close the client's end");
   call(child, "read", [childSync, buffer(build, 8, "[go]"), imm(1)], { note: "wait for the client", full: true });
   if (wanted.namespaces.includes("mount")) {
@@ -150,7 +153,6 @@ function planProgram(child: Block, wanted: UnshareRequest, sync: Slot, childSync
   }
   if (wanted.remount) remount(child);
   if (wanted.user !== null) becomeUser(child, wanted.user);
-  defaultSignals(child);
   const { environment, argv } = wanted;
   const envp = stringArray(build, environment, `[/* ${environment.length} vars */]`);
   execProgram(child, argv[0] ?? "/bin/sh", argv, environment, envp);

@@ -371,8 +371,16 @@ export function end(block: Block, result: number | Value, note: string): void {
   append(block, "end", { note }, { args: [typeof result === "number" ? imm(result) : result] });
 }
 
-export function tell(block: Block, code: number, name: string, value: Value, note: string): void {
-  append(block, "tell", { note }, { nr: code, name: `tell_${name}`, args: [value] });
+export function tell(
+  block: Block,
+  code: number,
+  name: string,
+  value: Value,
+  note: string,
+  more: { readonly bytes: Data; readonly length: number } | null = null,
+): void {
+  const args = more === null ? [value] : [value, more.bytes, imm(more.length)];
+  append(block, "tell", { note }, { nr: code, name: `tell_${name}`, args });
 }
 
 /** A value that is an error if it lies in -4095..-1. */

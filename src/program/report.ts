@@ -42,9 +42,11 @@ export function failureError(program: LaunchProgram, record: FailureRecord, code
   });
 }
 
-/** Notes of system calls say what to do; what a program tells its runner is a statement. */
+/** Notes of system calls say what to do; what a program tells its runner, decides, computes or ends with is a statement. */
+const statements: readonly Op["code"][] = ["tell", "end", "jump", "set"];
+
 function failedStep(op: Op): string {
-  return op.code === "tell" ? `cannot take note that "${op.note}"` : `cannot ${op.note}`;
+  return statements.includes(op.code) ? `cannot take note that "${op.note}"` : `cannot ${op.note}`;
 }
 
 function calledAs(op: Op, record: FailureRecord): string {

@@ -2,10 +2,10 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import type { DevicePolicy } from "../plan/device-bpf.js";
-import { type State, states } from "../spec/states.js";
+import { type State, freezerStates, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
-import { closeFd, spawn, syscall } from "../host/addon.js";
+import { closeFd, spawn } from "../host/addon.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
 import {
@@ -18,9 +18,6 @@ import {
   monitorFrames,
   writer,
 } from "../host/protocol.js";
-
-/** On every architecture (pidfd_send_signal(2)). */
-const pidfdSendSignal = 424;
 
 const maxFrame = 8 * 1024 * 1024;
 
@@ -260,7 +257,6 @@ export function openMonitor(
       for (const unwanted of frame.fds) closeFd(unwanted);
     },
     closed: () => {
-      killOrphan(monitor);
       forgetMain(monitor);
       monitor.state = "STOPPED";
       monitor.ended = true;
@@ -297,23 +293,11 @@ export function removeDeadSocket(arch: Arch, path: string): void {
 /** States in which the main process is gone: after a reboot there is another. */
 const endings: ReadonlySet<State> = new Set<State>(["STOPPING", "STOPPED", "ABORTING", "STARTING"]);
 
-/**
- * A monitor that was killed takes its guest along by PR_SET_PDEATHSIG, but a change of AppArmor's profile at the guest's exec clears that
- * (prctl(2), AT_SECURE): then this does it.
- */
-function killOrphan(monitor: Monitor): void {
-  if (monitor.pidfd === null || endings.has(monitor.state)) return;
-  syscall(pidfdSendSignal, [monitor.pidfd, monitor.meta.signals.death, 0, 0]);
-}
-
 function forgetMain(monitor: Monitor): void {
   if (monitor.pidfd !== null) closeFd(monitor.pidfd);
   monitor.pidfd = null;
   monitor.pid = null;
 }
-
-/** What only the engine knows: to a monitor these are RUNNING. */
-const freezerStates: ReadonlySet<State> = new Set<State>(["FREEZING", "FROZEN", "THAWED"]);
 
 /** The state after a monitor's word for it. */
 function nextState(now: State, number: number): State {
@@ -331,38 +315,39 @@ function applyInfo(monitor: Monitor, info: MonitorInfo, fds: readonly number[]):
   for (const unwanted of fds.slice(1)) closeFd(unwanted);
 }
 
-/** Finds the monitors of earlier daemons: each says itself which container it has. Sockets without a monitor are removed. */
+/** Takes over a connection to a monitor, and a pidfd of its main process. */
+export type TakeMonitor = (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void;
+
+/**
+ * Finds the monitors of earlier daemons: each says itself which container it has. Sockets without a monitor are removed, unless `dead`, which
+ * gets their names, says that they are still of use.
+ */
 export async function findMonitors(
   arch: Arch,
   runtimeDir: string,
-  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
+  dead: (socketName: string) => boolean,
+  found: TakeMonitor,
 ): Promise<void> {
   const directory = monitorDirectory(runtimeDir);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  await Promise.all(readdirSync(directory).map(async (entry) => findOne(arch, `${directory}/${entry}`, found)));
+  await Promise.all(readdirSync(directory).map(async (entry) => findMonitor(arch, directory, entry, dead, found)));
 }
 
 /** Milliseconds a monitor may take to say who it is: it answers even while it starts a container. */
 const answerTime = 5000;
 
-/** The same of one socket, by its name in the directory. */
+/** One of them, by the name of its socket. */
 export async function findMonitor(
   arch: Arch,
-  runtimeDir: string,
+  directory: string,
   entry: string,
-  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
+  dead: (socketName: string) => boolean,
+  found: TakeMonitor,
 ): Promise<void> {
-  await findOne(arch, `${monitorDirectory(runtimeDir)}/${entry}`, found);
-}
-
-async function findOne(
-  arch: Arch,
-  path: string,
-  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
-): Promise<void> {
+  const path = `${directory}/${entry}`;
   const fd = connectUnix(arch, path);
   if (fd === null) {
-    rmSync(path, { force: true });
+    if (!dead(entry)) rmSync(path, { force: true });
     return;
   }
   await new Promise<void>((resolve) => {

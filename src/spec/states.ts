@@ -13,3 +13,6 @@ export type State = (typeof states)[number];
 
 /** States in which there is a main process: between them only the freezer decides. */
 export const livingStates: ReadonlySet<State> = new Set<State>(["RUNNING", "FREEZING", "FROZEN", "THAWED"]);
+
+/** What only the engine knows: to a monitor these are RUNNING. */
+export const freezerStates: ReadonlySet<State> = new Set<State>(["FREEZING", "FROZEN", "THAWED"]);

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bin } from "../support/paths.js";
 import { instance, processesOf, traces, watchTraces, type Instance } from "../support/instance.js";
 import { end } from "../support/host.js";
-import { busybox } from "../support/store.js";
+import { busybox, busyboxConfig } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
+
+const residentMiB = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0") / 1024;
 
 /** A hook that says that it has begun, and goes on when the test lets it. */
 function gate(own: Instance): {
@@ -131,6 +134,32 @@ test("twenty containers start at once, are entered a hundred times at once, and 
   );
   await Promise.all(names.map((name) => own.ok(["lxc-stop", ...own.store.at(name), "-k"])));
   await before.assertGone("after the stops");
+});
+
+test("a hundred clients start a hundred containers at once, and stop them at once; the daemon is as before", async (t) => {
+  const own = await instance(t);
+  const names = Array.from({ length: 100 }, (_, index) => `islt-h${index + 100}`);
+  // One root file system for all: they write nothing.
+  const rootfs = busybox(own.store, "islt-h0");
+  for (const name of names) {
+    mkdirSync(join(own.store.path, name));
+    const config = `${busyboxConfig(rootfs, name)}lxc.init.cmd = /bin/sleep 3600\n`;
+    writeFileSync(join(own.store.path, name, "config"), config);
+  }
+  const before = await watchTraces(own, names);
+  const memory = residentMiB(own.pid());
+  const started = await Promise.all(
+    names.map((name) => own.command(["lxc-start", ...own.store.at(name)], { timeout: 60_000 })),
+  );
+  assert.deepEqual([...new Set(started.map(({ status, stderr }) => `${status} ${stderr}`))], ["0 "]);
+  assert.equal((await own.ok(["lxc-ls", "-P", own.store.path, "-1", "--running"])).trim(), names.join("\n"));
+  assert.equal(processesOf(own.store.path, []).length, 100, "a monitor for each");
+  const stopped = await Promise.all(
+    names.map((name) => own.command(["lxc-stop", ...own.store.at(name), "-k"], { timeout: 60_000 })),
+  );
+  assert.deepEqual([...new Set(stopped.map(({ status, stderr }) => `${status} ${stderr}`))], ["0 "]);
+  await before.assertGone("after the stops");
+  assert.ok(residentMiB(own.pid()) < memory + 48, `${memory} MiB before, ${residentMiB(own.pid())} MiB after`);
 });
 
 test("start and stop in quick turns, from two sides, end in a known state", async (t) => {

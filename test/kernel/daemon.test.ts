@@ -120,34 +120,6 @@ test("a container that starts while the daemon is killed is found too, or is gon
   assert.equal(await own.ok(["lxc-info", ...at, "-sH"]), "RUNNING\n");
 });
 
-test("a monitor that is killed takes its guest along, and the next start cleans up", async (t) => {
-  const own = await instance(t);
-  busybox(own.store, "islt-d");
-  const at = own.store.at("islt-d");
-  await own.ok(["lxc-start", ...at]);
-  await own.ok(["lxc-stop", ...at, "-k"]);
-  const before = await watchTraces(own, ["islt-d"]);
-  // AppArmor's change of profile clears the guest's PR_SET_PDEATHSIG: there the daemon does it, if it lives.
-  const needsDaemon = existsSync("/sys/kernel/security/apparmor/profiles");
-  for (const alsoDaemon of needsDaemon ? [false] : [false, true]) {
-    await own.ok(["lxc-start", ...at]);
-    const guest = (await own.ok(["lxc-info", ...at, "-pH"])).trim();
-    if (alsoDaemon) await killDaemon(own);
-    end(monitorOf(own, "islt-d"), "SIGKILL");
-    await waitFor("the guest to be gone", () => !existsSync(`/proc/${guest}/exe`));
-    assert.equal(await own.ok(["lxc-info", ...at, "-sH"]), "STOPPED\n");
-    assert.deepEqual(readdirSync(join(own.runtimeDir, "monitor")), [], "its socket is removed");
-    await own.ok(["lxc-start", ...at]);
-    assert.equal(await own.ok(["lxc-attach", ...at, "--", "cat", "/proc/1/comm"]), "init\n");
-    await own.ok(["lxc-stop", ...at, "-k"]);
-    if (!alsoDaemon) await before.assertGone("after the next stop");
-  }
-  assert.deepEqual(
-    traces(own, ["islt-d"]).filter((line) => !line.startsWith("file ")),
-    [],
-  );
-});
-
 test("rubbish in the directory of monitors' sockets stands in no daemon's way", async (t) => {
   const own = await instance(t);
   busybox(own.store, "islt-d");

@@ -56,7 +56,7 @@ describe("a hostile guest", () => {
       await others(neighbour);
       assert.ok(privateKb(monitor) < 1024, `the monitor has ${privateKb(monitor)} kB`);
     }
-    await stops(guest, ["-k"], 5);
+    await stops(guest, ["-t", "1"], 8);
     await neighbour.kill();
   });
 
@@ -76,7 +76,7 @@ describe("a hostile guest", () => {
     await waitFor("the limit to be reached", () => population("forks") >= 50);
     await others(neighbour);
     assert.ok(population("forks") <= 60);
-    await stops(guest, ["-k"], 10);
+    await stops(guest, ["-t", "1"], 10);
     await bomb;
     await neighbour.kill();
   });

@@ -210,3 +210,20 @@ test("a relay outlives the daemon, and the escape key then leaves in peace", asy
   assert.ok(terminal.isCooked());
   closeFd(far);
 });
+
+test("a daemon that dies after the user has left spoils nothing: the status is 0", async (t) => {
+  const terminal = openTerminal(t);
+  const runtime = fakeDaemon(t, async (peer) => {
+    const far = await relayTo(peer, 1, 1);
+    const text = Buffer.from("login: ");
+    sys("write", far, text, text.length);
+    for (let frame = await peer.next(); frame !== null; frame = await peer.next()) if (frame.type === HUNGUP) break;
+    closeFd(far);
+    peer.close();
+  });
+  const client = startClient(runtime, { stdio: [terminal.slave, terminal.slave, "pipe"] });
+  await readFrom(terminal.master, /login: /);
+  terminal.type("\x01q");
+  const { code, stderr } = await client.ended;
+  assert.deepEqual([code, stderr], [0, ""]);
+});
