@@ -39,6 +39,7 @@ import {
   CLONE_NEWNET,
   CLONE_NEWPID,
   CLONE_PIDFD,
+  MSG_NOSIGNAL,
   O_NOCTTY,
   O_PATH,
   O_RDWR,
@@ -155,11 +156,20 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
   tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
   if (withTerminal && log !== null) tell(client, tells.log, "log", log, "the terminal's output is logged");
   if (withTerminal) takeTerminal(client, sync, pidfd);
-  call(client, "write", [sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], { note: "let it go on", full: true });
+  letGoOn(client, sync);
   const status = slot(build, "status");
   wait(client, pidfd, false, { note: "wait for its end", out: status });
   end(client, status, "its status is the client's");
   return finishProgram(build);
+}
+
+/** Whoever failed meanwhile has closed its end: that is an error (EPIPE), and its own report tells the cause; SIGPIPE would end the client. */
+export function letGoOn(client: Block, sync: Slot): void {
+  const go = data(client.build, new Uint8Array([1]), "[go]");
+  call(client, "sendto", [sync, go, imm(1), imm(MSG_NOSIGNAL, "MSG_NOSIGNAL"), nil, imm(0)], {
+    note: "let it go on",
+    full: true,
+  });
 }
 
 /** A client that fails leaves nobody behind. */

@@ -9,7 +9,6 @@ import {
   clone,
   compute,
   cwdFd,
-  data,
   end,
   finishProgram,
   format,
@@ -27,7 +26,7 @@ import type { LaunchProgram, Slot } from "../program/ops.js";
 import { EPERM } from "../sys/errno.js";
 import { CLONE_PIDFD, O_WRONLY } from "../sys/flags.js";
 import { setLink } from "../sys/netlink.js";
-import { endOnFailure } from "./attach.js";
+import { endOnFailure, letGoOn } from "./attach.js";
 import { defaultSignals, signalChild } from "./hooks.js";
 import { mapText } from "./idmap.js";
 import { cloneFlag } from "./namespace.js";
@@ -87,7 +86,7 @@ export function planUnshare(wanted: UnshareRequest, host: HostFacts): LaunchProg
   }
   writeMaps(client, wanted.idMap, pid);
   if (wanted.interfaces.length > 0) moveInterfaces(client, wanted.interfaces, pid);
-  call(client, "write", [sync, data(build, new Uint8Array([1]), "[go]"), imm(1)], { note: "let it go on", full: true });
+  letGoOn(client, sync);
   if (wanted.detach) {
     call(client, "read", [sync, buffer(build, 8, "[]"), imm(1)], { note: "wait until it has begun", waitIn: true });
     end(client, pid, "it goes on alone");

@@ -147,19 +147,25 @@ test("a hundred clients start a hundred containers at once, and stop them at onc
     writeFileSync(join(own.store.path, name, "config"), config);
   }
   const before = await watchTraces(own, names);
-  const memory = residentMiB(own.pid());
-  const started = await Promise.all(
-    names.map((name) => own.command(["lxc-start", ...own.store.at(name)], { timeout: 60_000 })),
-  );
-  assert.deepEqual([...new Set(started.map(({ status, stderr }) => `${status} ${stderr}`))], ["0 "]);
-  assert.equal((await own.ok(["lxc-ls", "-P", own.store.path, "-1", "--running"])).trim(), names.join("\n"));
-  assert.equal(processesOf(own.store.path, []).length, 100, "a monitor for each");
-  const stopped = await Promise.all(
-    names.map((name) => own.command(["lxc-stop", ...own.store.at(name), "-k"], { timeout: 60_000 })),
-  );
-  assert.deepEqual([...new Set(stopped.map(({ status, stderr }) => `${status} ${stderr}`))], ["0 "]);
-  await before.assertGone("after the stops");
-  assert.ok(residentMiB(own.pid()) < memory + 48, `${memory} MiB before, ${residentMiB(own.pid())} MiB after`);
+  const all = async (argv: readonly string[]): Promise<void> => {
+    const [command = "", ...words] = argv;
+    const results = await Promise.all(
+      names.map((name) => own.command([command, ...own.store.at(name), ...words], { timeout: 60_000 })),
+    );
+    assert.deepEqual([...new Set(results.map(({ status, stderr }) => `${status} ${stderr}`))], ["0 "]);
+  };
+  const memory: number[] = [];
+  for (let round = 0; round < 2; round += 1) {
+    await all(["lxc-start"]);
+    assert.equal((await own.ok(["lxc-ls", "-P", own.store.path, "-1", "--running"])).trim(), names.join("\n"));
+    assert.equal(processesOf(own.store.path, []).length, 100, "a monitor for each");
+    await all(["lxc-stop", "-k"]);
+    await before.assertGone("after the stops");
+    memory.push(residentMiB(own.pid()));
+  }
+  // The first round makes room that stays; the second must find it.
+  const [first = 0, second = 0] = memory;
+  assert.ok(first < 200 && second < first + 32, `${first} MiB after the first round, ${second} MiB after the second`);
 });
 
 test("start and stop in quick turns, from two sides, end in a known state", async (t) => {

@@ -180,7 +180,23 @@ test("a client that is killed: its command in the container goes on, a start is 
   await own.ok(["lxc-stop", ...at, "-k"]);
 });
 
-test("a main process that is killed stops the container: hooks run, nothing stays, lxc-start -F tells", async (t) => {
+test("a client that runs a container in the foreground takes it along", async (t) => {
+  const own = await instance(t);
+  busybox(own.store, name, "lxc.init.cmd = /bin/sleep 3600\n");
+  const at = own.store.at(name);
+  const env = { PATH: process.env["PATH"], ISLET_RUNTIME_DIR: own.runtimeDir };
+  for (const argv of [
+    ["lxc-start", ...at, "-F"],
+    ["lxc-execute", ...at, "--", "/bin/sleep", "1000"],
+  ]) {
+    const client = spawn(bin(argv[0] ?? ""), argv.slice(1), { env, stdio: "ignore" });
+    await own.ok(["lxc-wait", ...at, "-s", "RUNNING", "-t", "10"]);
+    client.kill("SIGKILL");
+    await own.ok(["lxc-wait", ...at, "-s", "STOPPED", "-t", "10"]);
+  }
+});
+
+test("a main process that is killed stops the container: hooks run, nothing stays", async (t) => {
   const own = await instance(t);
   const note = join(own.runtimeDir, "../hook-ran");
   busybox(own.store, name, `lxc.hook.post-stop = /usr/bin/touch ${note}\n`);

@@ -100,10 +100,10 @@ const ptys = (own: Instance, name: string): readonly string[] => {
 
 test("whichever operation of lxc-attach fails, nobody is left in the container and the error names the step", async (t) => {
   const own = await instance(t, { env: { ISLET_TEST: "1" } });
-  busybox(own.store, "islt-fault");
-  const at = own.store.at("islt-fault");
+  busybox(own.store, "islt-fclient");
+  const at = own.store.at("islt-fclient");
   await own.ok(["lxc-start", ...at]);
-  await failEvery(t, own, ["islt-fault"], {
+  await failEvery(t, own, ["islt-fclient"], {
     run: (_, env) => own.command(["lxc-attach", ...at, "--", "/bin/sh", "-c", `echo there # ${mark}`], { env }),
     prints: /there/,
     mark,
@@ -114,17 +114,17 @@ test("whichever operation of lxc-attach fails, nobody is left in the container a
 test("on a terminal, in a user namespace, a failing operation of lxc-attach leaves no pty either", async (t) => {
   if (lacks(t, "userns")) return;
   const own = await instance(t, { env: { ISLET_TEST: "1" } });
-  busybox(own.store, "islt-fault", "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n");
-  const at = own.store.at("islt-fault");
+  busybox(own.store, "islt-fclient", "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n");
+  const at = own.store.at("islt-fclient");
   await own.ok(["lxc-start", ...at]);
   const line = [bin("lxc-attach"), ...at, "--", "/bin/sh", "-c", `'echo there # ${mark}'`].join(" ");
-  const open = ptys(own, "islt-fault");
-  await failEvery(t, own, ["islt-fault"], {
+  const open = ptys(own, "islt-fclient");
+  await failEvery(t, own, ["islt-fclient"], {
     run: (_, env) =>
       command(["script", "-qec", line, "/dev/null"], { env: { ...env, ISLET_RUNTIME_DIR: own.runtimeDir } }),
     prints: /there/,
     mark,
-    left: () => ptys(own, "islt-fault").filter((each) => !open.includes(each)),
+    left: () => ptys(own, "islt-fclient").filter((each) => !open.includes(each)),
   });
 });
 
@@ -136,10 +136,10 @@ test("whichever operation of a template's run fails, lxc-create leaves no contai
   writeFileSync(template, "#!/bin/sh\necho made\n", { mode: 0o755 });
   await failEvery(t, own, [], {
     run: async (_, env) => {
-      const made = await own.command(["lxc-create", ...own.store.at("islt-fault"), "-t", template, "-f", config], {
+      const made = await own.command(["lxc-create", ...own.store.at("islt-fclient"), "-t", template, "-f", config], {
         env,
       });
-      if (made.status === 0) await own.ok(["lxc-destroy", ...own.store.at("islt-fault")]);
+      if (made.status === 0) await own.ok(["lxc-destroy", ...own.store.at("islt-fclient")]);
       return made;
     },
     prints: /made/,
@@ -160,12 +160,12 @@ test("whichever operation of lxc-unshare fails, its program is not left alone", 
 
 test("whichever operation of lxc-execute's start fails, nothing is left and the error names the step", async (t) => {
   const own = await instance(t, { env: { ISLET_TEST: "1" } });
-  busybox(own.store, "islt-fault");
-  const at = own.store.at("islt-fault");
+  busybox(own.store, "islt-fclient");
+  const at = own.store.at("islt-fclient");
   const run = (env: Readonly<Record<string, string>>): Promise<CommandResult> =>
     own.command(["lxc-execute", ...at, "--", "/bin/echo", `there ${mark}`], { env, timeout: 15_000 });
   assert.match((await run({})).stdout, /^there/);
-  const before = await watchTraces(own, ["islt-fault"]);
+  const before = await watchTraces(own, ["islt-fclient"]);
   const faults: string[] = [];
   let failed = 0;
   let last = 0;

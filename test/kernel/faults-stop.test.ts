@@ -13,7 +13,7 @@ import { waitFor } from "../support/wait.js";
 
 /** Freezing, thawing and stopping are steps of the daemon's: strace(1) lets each of its system calls fail in turn. */
 
-const name = "islt-fault";
+const name = "islt-fstop";
 
 const stateOf = async (own: Instance): Promise<string> =>
   (await own.ok(["lxc-info", ...own.store.at(name), "-sH"])).trim();
@@ -96,7 +96,7 @@ test("whichever call of a freeze fails, the error says which, nothing stays half
         failed += 1;
         assert.match(
           result.stderr,
-          /^lxc-freeze: islt-fault: cannot (write FROZEN|write 1|read whether) .*freez.*\n/,
+          /^lxc-freeze: islt-fstop: cannot (write FROZEN|write 1|read whether) .*freez.*\n/,
           what,
         );
         assert.equal(state, "RUNNING", what);
@@ -137,7 +137,7 @@ test("whichever call of a thaw fails, the error says which, the state is what th
         failed += 1;
         assert.match(
           result.stderr,
-          /^lxc-unfreeze: islt-fault: cannot (write THAWED|write 0|read whether) .*freez.*\n/,
+          /^lxc-unfreeze: islt-fstop: cannot (write THAWED|write 0|read whether) .*freez.*\n/,
           what,
         );
         await own.ok(["lxc-unfreeze", ...at]);
