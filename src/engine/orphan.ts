@@ -43,6 +43,8 @@ interface Orphan {
   readonly meta: MonitorMeta;
   readonly finished: () => void;
   readonly until: number;
+  /** Its control groups when it was found: others of their names are not its. */
+  readonly groups: ReadonlyMap<string, string>;
   timer: NodeJS.Timeout | null;
   isReaped: boolean;
 }
@@ -64,7 +66,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
   const keyOf = (id: Named): string => `${id.storePath}\0${id.name}`;
 
   const finish = (orphan: Orphan): void => {
-    const left = directoriesOf(orphan.meta).filter((path) => identity(path) !== null);
+    const left = groupsOf(orphan);
     say(orphan.meta, left.length === 0 ? "has ended" : `could not be cleared away: ${left.join(", ")}`);
     orphans.delete(keyOf(orphan.meta));
     rmSync(fileOf(orphan.meta), { force: true });
@@ -76,7 +78,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
     orphan.isReaped = true;
     if (orphan.timer !== null) clearTimeout(orphan.timer);
     try {
-      const { pidfd } = spawn(binary, ["islet", "reap", ...directoriesOf(orphan.meta)], [], [], { cwd: "/" });
+      const { pidfd } = spawn(binary, ["islet", "reap", ...groupsOf(orphan)], [], [], { cwd: "/" });
       reapWhenDone(pidfd, () => {
         finish(orphan);
       });
@@ -105,6 +107,12 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
         until: now() + (isKilled ? 0 : graceTime),
         timer: null,
         isReaped: false,
+        groups: new Map(
+          directoriesOf(meta).flatMap((path) => {
+            const found = identity(path);
+            return found === null ? [] : [[path, found]];
+          }),
+        ),
       };
       orphans.set(keyOf(meta), orphan);
       if (why === "left")
@@ -142,6 +150,11 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
       return null;
     },
   };
+}
+
+/** Those that are there still. Another engine may have cleared them away, and somebody made new ones. */
+function groupsOf({ groups }: Orphan): readonly string[] {
+  return [...groups].flatMap(([path, found]) => (identity(path) === found ? [path] : []));
 }
 
 function say(meta: MonitorMeta, what: string): void {

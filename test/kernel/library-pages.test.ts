@@ -30,11 +30,16 @@ function examplesOf(page: string): readonly Example[] {
   });
 }
 
-/** A mount namespace whose /var/lib/lxc is empty and nobody else's: examples use the default store. */
+/**
+ * A mount namespace whose /var/lib/lxc is empty and nobody else's, since examples use the default store; and a network namespace, since the lock
+ * of a container is its path in there.
+ */
 async function emptyStore(t: Cleaner): Promise<number> {
   mkdirSync("/var/lib/lxc", { recursive: true });
   const script = "mount -t tmpfs none /var/lib/lxc && exec sleep 86400";
-  const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], { stdio: "ignore" });
+  const holder = spawn("unshare", ["--mount", "--net", "--propagation", "private", "sh", "-c", script], {
+    stdio: "ignore",
+  });
   const { pid } = holder;
   if (pid === undefined) throw new Error("unshare did not start");
   cleanup(t)(() => {
@@ -48,7 +53,7 @@ async function emptyStore(t: Cleaner): Promise<number> {
 
 test("the examples of the pages compile, run, and print what the pages say", async (t) => {
   const mntnsPid = await emptyStore(t);
-  const own = await instance(t, { mntnsPid });
+  const own = await instance(t, { mntnsPid, netnsPid: mntnsPid });
   const directory = join(own.runtimeDir, "../examples");
   mkdirSync(join(directory, "node_modules/@types"), { recursive: true });
   symlinkSync(root, join(directory, "node_modules/islet"));
@@ -78,6 +83,7 @@ test("the examples of the pages compile, run, and print what the pages say", asy
       const inside = [
         "nsenter",
         `--mount=/proc/${mntnsPid}/ns/mnt`,
+        `--net=/proc/${mntnsPid}/ns/net`,
         process.execPath,
         join(directory, "out", `${name}.js`),
       ];
