@@ -1,5 +1,6 @@
 import type { ContainerName } from "../base/brand.js";
 import type { UnshareRequest } from "../plan/unshare.js";
+import type { HostFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -257,6 +258,32 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /** What tables and live screens show; nothing (all null) when not running. Without `activity` I/O and processes are not looked at: null. */
+  liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
+  /** This host and the daemon itself, as only the engine knows them. */
+  hostReport(): Promise<HostReport>;
+}
+
+/** Of a container's control groups; what no controller accounts is null. */
+export interface LiveUsage {
+  readonly cpuNanoseconds: bigint | null;
+  readonly memoryBytes: bigint | null;
+  /** null: no limit of its own, or not known. */
+  readonly memoryLimitBytes: bigint | null;
+  readonly readBytes: bigint | null;
+  readonly writtenBytes: bigint | null;
+  /** Processes and threads. */
+  readonly processes: bigint | null;
+}
+
+export interface HostReport {
+  readonly host: HostFacts;
+  /** islet's program, which clients and monitors are. */
+  readonly binary: string;
+  /** System calls that islet makes and this kernel does not have. */
+  readonly missingCalls: readonly string[];
+  /** Every running container of every store, with the socket of its monitor. */
+  readonly monitors: readonly { readonly storePath: string; readonly name: string; readonly socket: string }[];
 }
 
 export interface DeviceChange {

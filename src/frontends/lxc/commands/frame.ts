@@ -3,7 +3,7 @@ import type { Caller, CommandSession, ContainerId, Engine } from "../../../engin
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
-import { helpText, usageText } from "./help.js";
+import { helpText, invocation, usageText } from "./help.js";
 import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
@@ -45,6 +45,8 @@ export class UsageError extends Error {}
 export type Body = (call: Call) => Promise<number>;
 
 interface Frame {
+  /** A command of islet alone: help goes to standard output, a wrong command line gets one line. */
+  readonly isOwn?: boolean;
   /** Does something after --help was printed: template help of lxc-create. */
   readonly afterHelp?: (call: {
     readonly options: ParsedOptions;
@@ -116,7 +118,8 @@ export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error
 export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
   return withTable(table, async (session, engine) => {
     const { caller } = session;
-    const { tool } = table;
+    const isOwn = frame.isOwn === true;
+    const tool = invocation(table.tool);
     const usageProblem = (text: string): number => {
       session.write(2, `${tool}: ${text}\n`);
       return 1;
@@ -124,21 +127,26 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
 
     const parsed = parseOptions(table, session.argv.slice(1), () => posixly(caller));
     if (parsed.kind === "problem") {
-      session.write(2, `${tool}: ${parsed.text}\n${helpText(table)}`);
+      session.write(
+        2,
+        isOwn
+          ? `${tool}: ${parsed.text}; ${tool} --help lists the options\n`
+          : `${tool}: ${parsed.text}\n${helpText(table)}`,
+      );
       return 1;
     }
     const { options } = parsed;
     const asked = options.given.find(([long]) => long === "help" || long === "usage" || long === "version")?.[0];
     switch (asked) {
       case "help":
-        session.write(2, helpText(table));
+        session.write(isOwn ? 1 : 2, helpText(table));
         await frame.afterHelp?.({ options, session, engine });
         return 0;
       case "usage":
         session.write(2, usageText(table));
         return 0;
       case "version":
-        session.write(1, tool === "islet" ? `islet ${isletVersion}\n` : `${lxcVersion}\n`);
+        session.write(1, isOwn ? `islet ${isletVersion}\n` : `${lxcVersion}\n`);
         return 0;
       default:
         break;
@@ -178,7 +186,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
     } catch (error) {
       if (error instanceof UsageError) {
         if (error.message !== "") session.write(2, `${tool}: ${error.message}\n`);
-        return usageProblem("could not parse command line");
+        return isOwn ? 1 : usageProblem("could not parse command line");
       }
       return reportFailure(call, error);
     }

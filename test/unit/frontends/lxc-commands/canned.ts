@@ -6,6 +6,7 @@ import type {
   ContainerId,
   ContainerStatus,
   Engine,
+  LiveUsage,
   State,
 } from "../../../../src/engine/engine.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
@@ -51,6 +52,16 @@ export function runningContainer(name: string, state: State = "RUNNING", config 
     annotations: { "lxc.config": config },
   };
 }
+
+/** Of a container of which nothing is accounted. */
+export const noUsage: LiveUsage = {
+  cpuNanoseconds: null,
+  memoryBytes: null,
+  memoryLimitBytes: null,
+  readBytes: null,
+  writtenBytes: null,
+  processes: null,
+};
 
 function cannedEngine(canned: Canned, calls: string[]): Engine {
   const configs = canned.configs ?? {};
@@ -101,6 +112,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     detailedUsage: notCanned,
     unshare: notCanned,
     changeDevice: notCanned,
+    liveUsage: notCanned,
+    hostReport: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
