@@ -142,7 +142,11 @@ async function runTemplate(
       const { runBusyboxTemplate } = await import("./busybox-template.js");
       const uid = toHostId(map, "uid", 0);
       const gid = toHostId(map, "gid", 0);
-      await runBusyboxTemplate(parameters, session, engine, uid === null || gid === null ? null : { uid, gid });
+      const owner = uid === null || gid === null ? null : { uid, gid };
+      await call.progress.during(
+        { what: `filling the root file system of ${call.id.name}` },
+        runBusyboxTemplate(parameters, session, engine, owner),
+      );
       return;
     }
     case "script": {

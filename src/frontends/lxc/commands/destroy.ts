@@ -49,7 +49,10 @@ async function destroySpec(call: Call, id: ContainerId): Promise<ContainerSpec |
   return null;
 }
 
-async function remove(call: Call, id: ContainerId): Promise<void> {
+const remove = (call: Call, id: ContainerId): Promise<void> =>
+  call.progress.during({ what: `removing ${id.name}` }, removeOne(call, id));
+
+async function removeOne(call: Call, id: ContainerId): Promise<void> {
   const spec = await destroySpec(call, id);
   try {
     await call.engine.destroy(id, spec, call.caller);

@@ -7,6 +7,7 @@ import { helpText, invocation, usageText } from "./help.js";
 import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
+import { type Progress, withProgress } from "./progress.js";
 import { type TabledCommand, withTable } from "./tabled.js";
 
 /** Messages of a command: on standard error unless --quiet, and into the log file if one was asked for. */
@@ -32,6 +33,7 @@ export interface Call {
   /** The container paths: one, unless the table has `manyPaths`. */
   readonly stores: readonly string[];
   readonly report: Report;
+  readonly progress: Progress;
   readonly session: CommandSession;
   readonly engine: Engine;
   readonly caller: Caller;
@@ -116,7 +118,8 @@ export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error
 
 /** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
 export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
-  return withTable(table, async (session, engine) => {
+  return withTable(table, async (raw, engine) => {
+    let session = raw;
     const { caller } = session;
     const isOwn = frame.isOwn === true;
     const tool = invocation(table.tool);
@@ -166,6 +169,8 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       if (problem !== null) return usageProblem(problem);
     }
 
+    const shown = withProgress(raw, options.has("quiet"));
+    session = shown.session;
     const id: ContainerId = { storePath: storePath(options, caller), name };
     const call: Call = {
       table,
@@ -176,6 +181,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
         ? options.values("lxcpath").map((path) => resolve(caller.cwd, path))
         : [id.storePath],
       report: makeReport(tool, id, options, session),
+      progress: shown.progress,
       session,
       engine,
       caller,
