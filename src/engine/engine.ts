@@ -353,6 +353,8 @@ export interface CommandSession {
       readonly onSignal: ((signal: number) => void) | null;
       readonly endsWithInput?: boolean;
       readonly lease?: number | null;
+      /** The terminal shows its alternate screen meanwhile, without a cursor; the client sees to it that it is as before, whatever happens. */
+      readonly alternate?: boolean;
     },
   ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */
@@ -362,6 +364,8 @@ export interface CommandSession {
 }
 
 export interface ScreenEvents {
+  /** As in `relay`. */
+  readonly alternate?: boolean;
   /** What is typed; ^C and its like among it. */
   readonly input: (bytes: Uint8Array) => void;
   readonly resize: (rows: number, columns: number) => void;

@@ -77,3 +77,49 @@ describe("progress on a terminal", () => {
     await shell.shows(/^status-0\nhost>$/);
   });
 });
+
+describe("islet top on a terminal", () => {
+  it("shows who works, sorts, filters, follows the size, and leaves the terminal as it was", async (t) => {
+    const shell = await user(t, 110, 16);
+    if (shell === null) return;
+    const { started, store } = guests(t);
+    await started("top-idle", "lxc.init.cmd = /bin/sleep 1000\n");
+    await started("top-busy", "lxc.init.cmd = /bin/sh -c 'while :; do :; done'\n");
+    await shell.line("clear; before=$(stty -g); echo here-before");
+    await shell.shows(/^here-before\nhost>$/);
+    await shell.line(`islet top -d 0.5 -P ${store.path}; echo left-$?`);
+    await shell.shows(/^NAME +STATE +CPU%v .*\ntop-busy +\* running +[1-9]\d*(\.\d)? .*\ntop-idle +\* running +0\.0 /m);
+    assert.ok(!(await shell.text()).includes("here-before"));
+    await shell.shows(/containers 2 running of 2\nload .* memory \[/);
+    await shell.keys("n");
+    await shell.shows(/^NAME\^ .*\ntop-busy/m);
+    await shell.keys("r");
+    await shell.shows(/^NAMEv .*\ntop-idle/m);
+    await shell.keys("Down");
+    await shell.shows(/^> top-idle/m);
+    await shell.keys("/", "b", "u");
+    await shell.shows(/^names with: bu$/m);
+    await shell.keys("Enter");
+    await shell.shows(/NAMEv .*\n {2}top-busy .*\ncpu /);
+    await shell.resize(50, 10);
+    await shell.shows(/^NAMEv +(STATE +)?CPU% +MEMORY/m);
+    await shell.keys("?");
+    await shell.shows(/^ {2}c +sort by CPU$/m);
+    await shell.keys("q");
+    await shell.shows(/^host> islet top[^]*left-0\nhost>$/m);
+    await shell.line("clear; test $before = $(stty -g) && echo as-before");
+    await shell.shows(/^as-before\nhost>$/);
+  });
+
+  it("gives the terminal back when it is told to end", async (t) => {
+    const shell = await user(t, 90, 12);
+    if (shell === null) return;
+    const { started, store } = guests(t);
+    await started("top-term", "lxc.init.cmd = /bin/sleep 1000\n");
+    await shell.line(`(sh -c 'sleep 1.5; kill $PPID' & exec islet top -P ${store.path}); echo left-$?`);
+    await shell.shows(/^top-term /m);
+    await shell.shows(/left-143\nhost>$/);
+    await shell.line("clear; stty -a | grep -c ' echo '");
+    await shell.shows(/^1\nhost>$/);
+  });
+});

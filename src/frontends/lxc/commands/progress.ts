@@ -12,7 +12,7 @@ export interface Waiting {
   /** How much is done, 0 to 1. */
   readonly share?: number;
   /** Milliseconds until something happens, and what that is: "killed". */
-  readonly limit?: { readonly milliseconds: number; readonly then: string } | null;
+  readonly limit?: { readonly milliseconds: number; readonly what: string } | null;
 }
 
 /** The clock; tests have their own. */
@@ -46,7 +46,7 @@ export function progressSpans(about: Waiting, elapsed: number, look: Look): Span
     ...plain(harmless(about.what, look)),
     ...(share === null ? [] : [...plain(" "), ...bar(share, barWidth, look, "cyan")]),
     ...plain(` ${shortTime(elapsed / 1000)}`),
-    ...(left === null ? [] : plain(`, ${limit?.then ?? ""} in ${shortTime(Math.ceil(left / 1000))}`)),
+    ...(left === null ? [] : plain(`, ${limit?.what ?? ""} in ${shortTime(Math.ceil(left / 1000))}`)),
   ];
   // The last column stays free: some terminals go on to the next line there.
   return cutSpans(spans, Math.max(1, (look.columns ?? 80) - 1), look);

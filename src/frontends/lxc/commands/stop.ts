@@ -71,12 +71,12 @@ function waiting(name: string, { kind, timeout, noKill }: StopOptions): Waiting 
     case "reboot":
       return {
         what: `waiting for ${name} to reboot`,
-        limit: limit === null ? null : { milliseconds: limit, then: "given up" },
+        limit: limit === null ? null : { milliseconds: limit, what: "given up" },
       };
     case "clean":
       return {
         what: `waiting for ${name} to shut down`,
-        limit: limit === null ? null : { milliseconds: limit, then: noKill ? "given up" : "killed" },
+        limit: limit === null ? null : { milliseconds: limit, what: noKill ? "given up" : "killed" },
       };
     default:
       return unreachable(kind);

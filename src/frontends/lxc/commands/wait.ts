@@ -54,7 +54,7 @@ async function body(call: Call): Promise<number> {
   try {
     const what = `waiting for ${id.name} to be ${wanted.join(" or ")}`;
     await call.progress.during(
-      { what, limit: timeout === null ? null : { milliseconds: timeout, then: "given up" } },
+      { what, limit: timeout === null ? null : { milliseconds: timeout, what: "given up" } },
       Promise.race([engine.wait(id, wanted, timeout, left.signal), session.gone]),
     );
     return 0;

@@ -134,7 +134,7 @@ describe("progress", () => {
     assert.deepEqual(written, []);
   });
   it("says how long until what happens, with a bar", () => {
-    const about: Waiting = { what: "waiting for web to shut down", limit: { milliseconds: 60_000, then: "killed" } };
+    const about: Waiting = { what: "waiting for web to shut down", limit: { milliseconds: 60_000, what: "killed" } };
     assert.equal(
       render(progressSpans(about, 30_000, { ...ascii, columns: 100 }), ascii),
       "- waiting for web to shut down [#####.....] 30s, killed in 30s",

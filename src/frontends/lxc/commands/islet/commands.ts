@@ -6,5 +6,6 @@ export const isletCommands: Readonly<Record<string, CommandLoader>> = {
   help: async () => (await import("./help.js")).help,
   ls: async () => (await import("./ls.js")).ls,
   plan: async () => (await import("./plan.js")).plan,
+  top: async () => (await import("./top.js")).top,
   version: async () => (await import("./version.js")).version,
 };
