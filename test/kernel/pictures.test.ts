@@ -123,3 +123,18 @@ describe("islet top on a terminal", () => {
     await shell.shows(/^1\nhost>$/);
   });
 });
+
+describe("hints on a terminal", () => {
+  it("a name that is nearly right is told, below what LXC says; a file gets LXC's words alone", async (t) => {
+    const shell = await user(t, 200);
+    if (shell === null) return;
+    const { define, store } = guests(t);
+    define("webserver");
+    await shell.line(`clear; lxc-stop -P ${store.path} -n webserevr; echo status-$?`);
+    await shell.shows(
+      /^lxc-stop: webserevr: webserevr is not running\nlxc-stop: hint: there is no webserevr in \S+; did you mean webserver\?\nstatus-2\nhost>$/,
+    );
+    await shell.line(`clear; lxc-stop -P ${store.path} -n webserevr 2>&1 | cat; echo done`);
+    await shell.shows(/^lxc-stop: webserevr: webserevr is not running\ndone\nhost>$/);
+  });
+});

@@ -7,9 +7,10 @@ import { toHostId } from "../../../spec/idmap.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
+import { tellHint } from "./hints.js";
 import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
-import { findTemplate, type Template, templateArguments } from "./template.js";
+import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
 
 const lvm = "Options for LVM (-B lvm)";
 const rbd = "Options for Ceph RBD (-B rbd)";
@@ -175,6 +176,7 @@ async function body(call: Call): Promise<number> {
   if (templateName === null) {
     report.error("A template must be specified");
     report.error('Use "none" if you really want a container without a rootfs');
+    tellHint(call, `there are ${templateNames(call.caller).join(", ")}: lxc-create -n ${id.name} -t busybox`);
     return 1;
   }
   checkStorage(options);

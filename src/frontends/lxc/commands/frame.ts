@@ -4,6 +4,7 @@ import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
 import { helpText, invocation, usageText } from "./help.js";
+import { tellHint, tellHintFor } from "./hints.js";
 import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
@@ -25,6 +26,8 @@ export interface Report {
 /** A command line that has been understood. */
 export interface Call {
   readonly table: CommandTable;
+  /** As it is typed. */
+  readonly tool: string;
   readonly options: ParsedOptions;
   /** Without the container's name. */
   readonly operands: readonly string[];
@@ -166,7 +169,11 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       name = given ?? operands[0] ?? "";
       if (given === null) operands = operands.slice(1);
       const problem = nameProblem(name);
-      if (problem !== null) return usageProblem(problem);
+      if (problem !== null) {
+        usageProblem(problem);
+        if (name === "") tellHint({ session, options, tool }, `${tool} -n NAME; islet ls shows the names`);
+        return 1;
+      }
     }
 
     const shown = withProgress(raw, options.has("quiet"));
@@ -174,6 +181,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
     const id: ContainerId = { storePath: storePath(options, caller), name };
     const call: Call = {
       table,
+      tool,
       options,
       operands,
       id,
@@ -194,7 +202,9 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
         if (error.message !== "") session.write(2, `${tool}: ${error.message}\n`);
         return isOwn ? 1 : usageProblem("could not parse command line");
       }
-      return reportFailure(call, error);
+      const status = reportFailure(call, error);
+      await tellHintFor(call, error);
+      return status;
     }
   });
 }

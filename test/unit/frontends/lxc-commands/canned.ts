@@ -20,6 +20,8 @@ export interface Canned {
   readonly environment?: Readonly<Record<string, string>>;
   /** null: no terminal. */
   readonly columns?: number | null;
+  /** Standard error is a terminal, as well. */
+  readonly errorTerminal?: boolean;
   readonly run?: (task: ClientTask) => Promise<number>;
   readonly cwd?: string;
   readonly uid?: number;
@@ -150,7 +152,8 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
       cwd: canned.cwd ?? "/",
     },
     stdio: [50, 51, 52],
-    terminals: columns === null ? [false, false, false] : [true, true, false],
+    terminals:
+      columns === null ? [false, false, canned.errorTerminal === true] : [true, true, canned.errorTerminal === true],
     rows: columns === null ? 0 : 25,
     columns: columns ?? 0,
     write(descriptor, text) {
