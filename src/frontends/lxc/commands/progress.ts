@@ -127,9 +127,10 @@ export function withProgress(
   raw: CommandSession,
   isQuiet: boolean,
 ): { readonly progress: Progress; readonly session: CommandSession } {
+  // Most commands end here: the environment is not even looked at.
+  if (isQuiet || !raw.terminals[2]) return { progress: silent, session: raw };
   const { environment, pid } = raw.caller;
-  if (isQuiet || !raw.terminals[2] || (environment["TERM"] ?? "dumb") === "dumb")
-    return { progress: silent, session: raw };
+  if ((environment["TERM"] ?? "dumb") === "dumb") return { progress: silent, session: raw };
   const progress = createProgress(
     (text) => {
       raw.write(2, text);
