@@ -47,7 +47,8 @@ export function call(side: Side, tool: string, container: string, ...rest: reado
 
 /**
  * Makes the containers of both sides from one: Debian's busybox template fills the first rootfs, the others are copies of it with the same
- * configuration but for the paths. BASE is started and measured, BASE-stamp has the stamping init, BASE-1..N share one rootfs.
+ * configuration but for the paths. BASE is started and measured, BASE-stamp has the stamping init; BASE-1..N share one
+ * rootfs, BASE-idle-1..N as well, with an init that does nothing.
  */
 export function makeContainers(lxc: Side, islet: Side, base: string, many: number, stamp: string): void {
   const conf = join(lxc.store, "..", "bench.conf");
@@ -66,7 +67,10 @@ export function makeContainers(lxc: Side, islet: Side, base: string, many: numbe
     copyFileSync(stamp, join(own, "islt-init"));
     variant(base, own, "");
     variant(`${base}-stamp`, own, "lxc.init.cmd = /islt-init\n");
-    for (let i = 1; i <= many; i += 1) variant(`${base}-${i}`, own, "");
+    for (let i = 1; i <= many; i += 1) {
+      variant(`${base}-${i}`, own, "");
+      variant(`${base}-idle-${i}`, own, "lxc.init.cmd = /islt-init\n");
+    }
   }
 }
 

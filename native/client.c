@@ -27,6 +27,8 @@ static void say_hello_again(struct client *client);
 
 _Noreturn void client_lost(struct client *client)
 {
+    if (client->is_runner)
+        _exit(0);
     tty_restore();
     say(client->tool, ": the islet daemon went away", NULL);
     _exit(1);
@@ -160,6 +162,15 @@ void client_frame(struct client *client, struct reader *in)
     case FRAME_RELAY:
         client_relay(client, in, head.length);
         return;
+    case FRAME_SIGNAL: {
+        uint32_t late;
+
+        /* What it was for has ended meanwhile. */
+        if (!client->is_runner || head.length != sizeof(late))
+            client_garbage(client, "a frame that has no place here");
+        client_take(client, in, &late, sizeof(late));
+        return;
+    }
     default:
         client_garbage(client, "a frame of an unknown type");
     }
@@ -293,6 +304,19 @@ int client_main(const char *tool, int argc, char **argv)
     client.tries = 5;
     if (say_hello(&client) < 0)
         say_hello_again(&client);
+    for (;;)
+        client_frame(&client, &input);
+}
+
+int runner_main(void)
+{
+    static struct client client = {.tool = "islet", .daemon = 3, .is_runner = 1};
+
+    look_at_stdio(client.tool, &us);
+    if (fcntl(client.daemon, F_SETFD, FD_CLOEXEC) < 0) {
+        say("islet: runner is for islet's own use: it needs a socket on descriptor 3", NULL);
+        return 1;
+    }
     for (;;)
         client_frame(&client, &input);
 }

@@ -13,6 +13,7 @@ struct client {
     int daemon;       /* the socket; -1 once the daemon is gone */
     unsigned ttys;    /* bit n: descriptor n is a terminal */
     int tries;        /* how often HELLO may be said again; 0 once the daemon has answered */
+    int is_runner;    /* a program that uses the library is in the daemon's place */
 };
 
 /* What arrived and is not yet consumed. */
@@ -24,6 +25,9 @@ struct reader {
 };
 
 int client_main(const char *tool, int argc, char **argv);
+/* `islet runner`: runs what comes on descriptor 3, for a program that cannot be a single-threaded parent
+ * itself; ends with the socket. */
+int runner_main(void);
 
 /* client_daemon.c: a connected socket, starting the daemon if there is none; exits with a message if that
  * is impossible. */

@@ -7,14 +7,19 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 
-enum { RUN_EXIT = 1, RUN_RESULT = 2 };
-enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3, TELL_LOG = 4 };
+enum { RUN_EXIT = 1, RUN_RESULT = 2, RUN_HAND_OVER = 4 };
+enum { TELL_MASTER = 1, TELL_IGNORE = 2, TELL_TARGET = 3, TELL_LOG = 4, TELL_DESCRIPTOR = 5 };
 enum { RESULT_ENDED = 0, RESULT_FAILED = 1 };
 
 struct state {
     int report; /* read end of the report pipe */
     struct client *client;
+    struct reader *in;
+    int hands_over; /* descriptors go to whoever sent the program, and signals come from there */
     struct relay relay;
     int has_relay, has_ignored;
     int log;      /* of the relay to come, or -1 */
@@ -64,6 +69,15 @@ static void on_signals(void)
     }
 }
 
+static int hand_over(int fd, uint32_t code)
+{
+    struct iovec part = {.iov_base = &code, .iov_len = sizeof(code)};
+
+    if (state.client->daemon < 0)
+        return -EPIPE;
+    return frame_send(state.client->daemon, FRAME_DESCRIPTOR, &part, 1, &fd, 1);
+}
+
 static int tell_master(int master)
 {
     static const int caught[] = {SIGWINCH, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -72,6 +86,8 @@ static int tell_master(int master)
 
     if (flags < 0)
         return -errno;
+    if (state.hands_over)
+        return hand_over(master, TELL_MASTER);
     if (state.has_relay)
         return -EBUSY;
     fcntl(master, F_SETFL, flags | O_NONBLOCK);
@@ -98,6 +114,11 @@ static int tell_target(pid_t pid)
         return -EINVAL;
     state.target = pid;
     catch_signals(caught, LENGTH(caught));
+    if (state.hands_over) {
+        uint32_t told = (uint32_t)pid;
+
+        client_send(state.client, FRAME_STARTED, &told, sizeof(told));
+    }
     return 0;
 }
 
@@ -130,28 +151,61 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     case TELL_LOG:
         state.log = (int)value;
         return 0;
+    case TELL_DESCRIPTOR:
+        return state.hands_over ? hand_over((int)value, TELL_DESCRIPTOR) : -EINVAL;
     default:
         return -ENOSYS;
     }
+}
+
+/* Whoever sent the program sends signals for what it started. When it is gone, that gets a hang-up, as from a
+ * terminal that closes. */
+static void on_sender(void)
+{
+    struct client *client = state.client;
+    struct reader *in = state.in;
+    char byte;
+
+    if (in->at == in->end && recv(client->daemon, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        close_fd(&client->daemon);
+        if (state.target > 0)
+            kill(state.target, SIGHUP);
+        return;
+    }
+    do {
+        struct frame_head head;
+        uint32_t sig;
+
+        client_take(client, in, &head, sizeof(head));
+        if (head.type != FRAME_SIGNAL || head.length != sizeof(sig))
+            client_garbage(client, "a frame that has no place here");
+        client_take(client, in, &sig, sizeof(sig));
+        if (state.target > 0 && sig > 0 && sig < NSIG)
+            kill(state.target, (int)sig);
+    } while (in->at < in->end);
 }
 
 /* As in the monitor: waiting ends with an error when a child has reported one. */
 static int wait_in(struct islp_run *of, int fd)
 {
     for (;;) {
-        struct pollfd ready[5] = {{.fd = fd, .events = POLLIN}, {.fd = state.signals, .events = POLLIN}};
-        nfds_t count = 2;
+        struct pollfd ready[6] = {{.fd = fd, .events = POLLIN},
+                                  {.fd = state.signals, .events = POLLIN},
+                                  {.fd = state.hands_over ? state.client->daemon : -1, .events = POLLIN}};
+        nfds_t count = 3;
 
         if (state.has_relay) {
-            relay_poll(&state.relay, ready + 2);
-            count = 5;
+            relay_poll(&state.relay, ready + 3);
+            count = 6;
         }
         if (poll(ready, count, -1) < 0)
             continue;
         if (ready[1].fd >= 0 && ready[1].revents != 0)
             on_signals();
+        if (ready[2].fd >= 0 && ready[2].revents != 0)
+            on_sender();
         if (state.has_relay)
-            relay_step(&state.relay, ready + 2);
+            relay_step(&state.relay, ready + 3);
         if ((ready[0].revents & POLLNVAL) != 0)
             return -EBADF;
         if (ready[0].revents != 0) {
@@ -176,6 +230,22 @@ static void reset(void)
     }
     if (state.has_relay)
         close_fd(&state.relay.hold);
+}
+
+/* What a failed program made has been killed. A container whose process nobody takes the status of does not
+ * end, and this process may live on. */
+static void reap_remains(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000 * 1000};
+
+    for (int round = 0; round < 1000; round++) {
+        pid_t pid = waitpid(-1, NULL, WNOHANG | __WALL);
+
+        if (pid < 0 && errno != EINTR)
+            return;
+        if (pid == 0)
+            nanosleep(&moment, NULL);
+    }
 }
 
 /* The image, from the socket into memory of its own. */
@@ -220,6 +290,8 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
 
     memset(&state, 0, sizeof(state));
     state.client = client;
+    state.in = in;
+    state.hands_over = (flags & RUN_HAND_OVER) != 0;
     state.signals = -1;
     state.log = -1;
     islp_relocate(&program);
@@ -244,6 +316,7 @@ void client_run(struct client *client, struct reader *in, uint32_t len)
             unsigned char bytes[sizeof(struct islp_record)];
         } failure = {.kind = RESULT_FAILED};
 
+        reap_remains();
         record = frame_cause(report[0], &record);
         memcpy(failure.bytes, &record, sizeof(record));
         client_send(client, FRAME_RESULT, &failure, sizeof(failure));

@@ -33,6 +33,11 @@ enum client_frame {
     FRAME_WINCH,
     FRAME_SIGNAL,
     FRAME_HUNGUP,
+    FRAME_CALL,
+    FRAME_ANSWER,
+    FRAME_EVENT,
+    FRAME_DESCRIPTOR,
+    FRAME_STARTED,
 };
 
 /* Daemon and monitor. Frozen; only appended to. */

@@ -24,6 +24,8 @@ int main(int argc, char **argv)
             return reap_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "daemon") == 0)
             return daemon_main(argc);
+        if (strcmp(argv[1], "runner") == 0)
+            return runner_main();
     }
     return client_main(tool, argc, argv);
 }

@@ -21,12 +21,12 @@ export const layers = {
   image: { sees: ["base", "sys", "program", "spec", "host", "storage"] },
   runtime: { sees: ["base", "sys", "program", "spec", "plan", "host"] },
   engine: { sees: ["base", "sys", "program", "spec", "plan", "host", "storage", "network", "image", "runtime"] },
-  frontends: { sees: ["base", "spec", "engine/engine"] },
-  client: { sees: ["base", "spec", "engine/engine"] },
-  daemon: { sees: ["base", "spec", "engine/engine", "host"] },
+  frontends: { sees: ["base", "spec", "engine/engine", "engine/library"] },
+  client: { sees: ["base", "sys", "spec", "host", "engine/engine", "engine/library"] },
+  daemon: { sees: ["base", "spec", "engine/engine", "engine/library", "host"] },
 };
-/** The only file that may import everything, and the library's face, which re-exports. */
-const wirers = ["src/daemon/main.ts", "src/index.ts"];
+/** The files that wire everything: the daemon, the daemon in a program of its user, and the library's face, which re-exports. */
+const wirers = ["src/daemon/main.ts", "src/client/in-process.ts", "src/index.ts"];
 
 /** What a pure layer may not touch, beside Node's modules. */
 const impure =

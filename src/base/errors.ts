@@ -25,6 +25,8 @@ export const errorCodes = {
   ISLET_PERMISSION: "the caller may not do this",
   ISLET_UNSUPPORTED: "the host lacks what this needs",
   ISLET_IO: "reading or writing something on the host failed",
+  ISLET_NO_COMMAND: "the command is missing in the container, or cannot be executed",
+  ISLET_DISCONNECTED: "the daemon cannot be reached, or went away before it answered",
   ISLET_PROTOCOL: "a peer broke the protocol",
   ISLET_INTERNAL: "a fault in islet itself",
 } as const;

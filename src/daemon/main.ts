@@ -12,6 +12,7 @@ import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
+import type { LoadDocuments } from "./calls.js";
 import { createSessions } from "./session.js";
 
 /** The one file that wires everything: isletd. It holds nothing that it cannot find again. */
@@ -77,7 +78,7 @@ async function main(): Promise<void> {
     }, idleSeconds * 1000);
     timer.unref();
   };
-  const sessions = createSessions(engine, findCommand(), rest);
+  const sessions = createSessions(engine, findCommand(), documents, rest);
   const fd = given ?? listenUnix(host.arch, path, backlog, 0o600);
   const own = identity(path);
   const listening = acceptAll(host.arch, fd, (connection) => {
@@ -104,6 +105,9 @@ function givenListener(arch: Arch, path: string): number | null {
     return process.exit(1);
   }
 }
+
+/** Loaded when the first program asks. */
+const documents: LoadDocuments = async () => (await import("../frontends/lxc/commands/documents.js")).lxcDocuments;
 
 /** What stands at a path, to be known again; null: nothing. */
 function identity(path: string): string | null {

@@ -3,6 +3,7 @@ import type { ClientTask, Command, CommandSession, Engine } from "../engine/engi
 import { closeFd, peerCredentials } from "../host/addon.js";
 import { type Channel, openChannel } from "../host/channel.js";
 import { type Hello, clientFrames, decodeHello, reader, writer } from "../host/protocol.js";
+import { type CallConnection, type LoadDocuments, serveCalls } from "./calls.js";
 import { openScreen } from "./screen.js";
 
 const maxFrame = 8 * 1024 * 1024;
@@ -20,7 +21,12 @@ export interface Sessions {
   readonly count: number;
 }
 
-export function createSessions(engine: Engine, find: FindCommand, idle: () => void): Sessions {
+export function createSessions(
+  engine: Engine,
+  find: FindCommand,
+  documents: LoadDocuments,
+  idle: () => void,
+): Sessions {
   let count = 0;
   return {
     get count() {
@@ -33,7 +39,7 @@ export function createSessions(engine: Engine, find: FindCommand, idle: () => vo
         return;
       }
       count += 1;
-      serve(fd, peer, engine, find, () => {
+      serve(fd, peer, engine, find, documents, () => {
         count -= 1;
         if (count === 0) idle();
       });
@@ -69,7 +75,16 @@ interface Relay {
   readonly onSignal: ((signal: number) => void) | null;
 }
 
-function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended: () => void): void {
+function serve(
+  fd: number,
+  peer: Peer,
+  engine: Engine,
+  find: FindCommand,
+  documents: LoadDocuments,
+  ended: () => void,
+): void {
+  /** The other side is a program that uses the library, no command. */
+  let program: CallConnection | null = null;
   let stdio: readonly number[] = [];
   let running: Pending | null = null;
   let relay: Relay | null = null;
@@ -83,7 +98,10 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
   const channel: Channel = openChannel(fd, maxFrame, {
     frame: (frame) => {
       try {
-        handle(frame.type, frame.payload, frame.fds);
+        if (!started && program === null && frame.type === clientFrames.call)
+          program = serveCalls(channel, peer, engine, documents);
+        if (program === null) handle(frame.type, frame.payload, frame.fds);
+        else program.frame(frame);
       } catch {
         // A client that breaks the protocol is not served.
         channel.close();
@@ -91,6 +109,7 @@ function serve(fd: number, peer: Peer, engine: Engine, find: FindCommand, ended:
     },
     closed: () => {
       leave(clientGone);
+      program?.closed();
       running?.reject(clientGone);
       relay?.resolve("closed");
       running = null;

@@ -1,6 +1,7 @@
 import type { ContainerName } from "../base/brand.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
+import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -258,6 +259,11 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /**
+   * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
+   * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
+   */
+  lookUp(id: ContainerId, spec: ContainerSpec | null, path: string, follow: boolean): Promise<LookedUp>;
   /** What tables and live screens show; nothing (all null) when not running. Without `activity` I/O and processes are not looked at: null. */
   liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
   /** This host and the daemon itself, as only the engine knows them. */
@@ -284,6 +290,11 @@ export interface HostReport {
   readonly missingCalls: readonly string[];
   /** Every running container of every store, with the socket of its monitor. */
   readonly monitors: readonly { readonly storePath: string; readonly name: string; readonly socket: string }[];
+}
+
+export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
+  /** Ids of the container's files as the host sees them; none: they are the same. */
+  readonly idmap: readonly IdMapEntry[];
 }
 
 export interface DeviceChange {

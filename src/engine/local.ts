@@ -7,6 +7,7 @@ import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
 import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
+import { planOpen } from "../plan/open.js";
 import { planUnshare } from "../plan/unshare.js";
 import { planStart } from "../plan/start.js";
 import { encodeProgram } from "../program/encode.js";
@@ -35,6 +36,7 @@ import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
+import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
@@ -149,7 +151,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   const engine: LocalEngine = {
     registry,
-    rediscover: () => registry.rediscover(),
+    async rediscover() {
+      // Before the look around: what appears meanwhile is not missed.
+      registry.watchOthers();
+      await registry.rediscover();
+    },
     hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
     rehearse: (spec) => {
       const wanted: StartOptions = {
@@ -333,6 +339,18 @@ export function createEngine(options: LocalOptions): LocalEngine {
         return Promise.resolve();
       });
       return null;
+    },
+    async lookUp(id, spec, path, follow) {
+      const monitor = registry.get(id);
+      if (monitor !== undefined) await whenKnown(monitor);
+      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      return {
+        task: clientTask(planOpen(path, follow, host), [root]),
+        idmap,
+        handedOver: () => {
+          closeSync(root);
+        },
+      };
     },
     liveUsage: (id, wanted) =>
       Promise.resolve(readLiveUsage(host.arch, registry.get(id)?.meta ?? null, wanted.activity)),

@@ -1,16 +1,20 @@
+import { existsSync, type FSWatcher, watch } from "node:fs";
 import type { ContainerEvent, ContainerId, ContainerStatus, State } from "./engine.js";
 import { IsletError } from "../base/errors.js";
 import {
   type Monitor,
   type MonitorEvents,
   type MonitorMeta,
+  findMonitor,
   findMonitors,
+  monitorDirectory,
+  monitorId,
   monitorSocketPath,
   openMonitor,
   removeDeadSocket,
 } from "../runtime/monitors.js";
 import { isFrozen, thawForDeath } from "./freeze.js";
-import { exitCode } from "../host/protocol.js";
+import { exitCode, monitorFrames, type MonitorInfo } from "../host/protocol.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
 import { livingStates, states } from "../spec/states.js";
@@ -30,6 +34,10 @@ export interface Registry {
   ): Promise<ContainerStatus>;
   status(id: ContainerId): ContainerStatus;
   rediscover(): Promise<void>;
+  /** Also learns of containers that other engines of this runtime directory start, a moment later, until `abandon`. */
+  watchOthers(): void;
+  /** Lets go of all containers, which go on running. */
+  abandon(): void;
   /** Called with every event, until the function it returns is called. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
   /** Called whenever a monitor has ended, until the function it returns is called. */
@@ -38,6 +46,9 @@ export interface Registry {
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
+
+/** Milliseconds after which a socket that appeared is looked at: our own starts are known by then. */
+const settleTime = 100;
 
 function keyOf(storePath: string, name: string): string {
   return `${storePath}\0${name}`;
@@ -136,6 +147,45 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
     },
   };
 
+  const found = (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null): void => {
+    if (monitors.has(keyOf(meta.storePath, meta.name))) {
+      closeFd(fd);
+      if (pidfd !== null) closeFd(pidfd);
+      return;
+    }
+    const monitor = openMonitor(fd, meta, events, () => undefined);
+    const state = states[info.state] ?? "STOPPED";
+    monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
+    monitor.pid = info.pid;
+    monitor.exit = info.exit;
+    monitor.startedNs = info.startedNs;
+    if (pidfd !== null) {
+      if (monitor.pidfd === null) monitor.pidfd = pidfd;
+      else closeFd(pidfd);
+    }
+    monitors.set(keyOf(meta.storePath, meta.name), monitor);
+    monitor.channel.send(monitorFrames.subscribe, new Uint8Array(0));
+    tellState(monitor);
+    wake(meta);
+  };
+
+  let others: FSWatcher | null = null;
+  const ids = new WeakMap<Monitor, string>();
+  const isKnown = (entry: string): boolean => {
+    for (const monitor of monitors.values()) {
+      const id = ids.get(monitor) ?? monitorId(monitor.meta.storePath, monitor.meta.name);
+      ids.set(monitor, id);
+      if (id === entry) return true;
+    }
+    return false;
+  };
+  const lookAt = (entry: string): void => {
+    if (others === null || isKnown(entry) || !existsSync(`${monitorDirectory(runtimeDir)}/${entry}`)) return;
+    findMonitor(arch, runtimeDir, entry, found).catch((error: unknown) => {
+      console.error(error);
+    });
+  };
+
   return {
     events,
     status,
@@ -183,22 +233,21 @@ export function createRegistry(arch: Arch, runtimeDir: string): Registry {
         }
       });
     },
-    rediscover(): Promise<void> {
-      return findMonitors(arch, runtimeDir, (fd, info, meta, pidfd) => {
-        const monitor = openMonitor(fd, meta, events, () => undefined);
-        const state = states[info.state] ?? "STOPPED";
-        monitor.state = state === "RUNNING" && isFrozen(arch, meta) ? "FROZEN" : state;
-        monitor.pid = info.pid;
-        monitor.exit = info.exit;
-        monitor.startedNs = info.startedNs;
-        told.set(monitor, monitor.state);
-        if (pidfd !== null) {
-          if (monitor.pidfd === null) monitor.pidfd = pidfd;
-          else closeFd(pidfd);
-        }
-        monitors.set(keyOf(meta.storePath, meta.name), monitor);
-        monitor.channel.send(14, new Uint8Array(0));
+    rediscover: () => findMonitors(arch, runtimeDir, found),
+    watchOthers(): void {
+      others ??= watch(monitorDirectory(runtimeDir), { persistent: false }, (_, entry) => {
+        if (entry !== null && !isKnown(entry)) setTimeout(lookAt, settleTime, entry).unref();
       });
+    },
+    abandon(): void {
+      others?.close();
+      others = null;
+      for (const monitor of monitors.values()) {
+        monitor.channel.abandon();
+        if (monitor.pidfd !== null) closeFd(monitor.pidfd);
+        monitor.pidfd = null;
+      }
+      monitors.clear();
     },
   };
 }

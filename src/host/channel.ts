@@ -39,6 +39,8 @@ export interface Channel {
   /** Ends when everything queued has been sent. */
   end(): void;
   close(): void;
+  /** Closes the descriptor without a word to the handlers. */
+  abandon(): void;
   /** Takes what has arrived already, without waiting for the event loop to say so. */
   poke(): void;
   /** Bytes waiting to be sent. */
@@ -78,14 +80,18 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
   let position = 0;
   const arrivals: { readonly at: number; readonly fds: readonly number[] }[] = [];
 
-  const shut = (reason: string): void => {
-    if (!open) return;
+  const release = (): void => {
     open = false;
     watcher?.close();
     closeFd(fd);
     dropQueue();
     for (const arrival of arrivals) for (const left of arrival.fds) closeFd(left);
     arrivals.length = 0;
+  };
+
+  const shut = (reason: string): void => {
+    if (!open) return;
+    release();
     handlers.closed(reason);
   };
 
@@ -245,6 +251,9 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
     close(): void {
       shut("closed");
     },
+    abandon(): void {
+      if (open) release();
+    },
     ref(): void {
       keepsAlive = true;
       watcher?.ref();
@@ -290,7 +299,7 @@ function append(held: Uint8Array<ArrayBuffer>, more: Uint8Array): Uint8Array<Arr
 }
 
 /** fcntl(2) with F_DUPFD_CLOEXEC. */
-function duplicate(fd: number): number {
+export function duplicate(fd: number): number {
   const made = syscall(process.arch === "x64" ? 72 : 25, [fd, 1030, 3]);
   if (made < 0)
     throw new IsletError("ISLET_IO", `cannot keep descriptor ${fd} for later: ${errnoName(made)}`, {

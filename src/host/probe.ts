@@ -1,14 +1,21 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { archFromUname } from "../sys/arch.js";
+import { type Arch, archFromUname } from "../sys/arch.js";
 import type { CgroupLayout, HostFacts, LegacyHierarchy } from "../spec/host.js";
 import { arch as nodeArch } from "node:os";
 
-/** What the planner must know of this machine; read once, when the daemon starts. */
-export function probeHost(runtimeDir: string): HostFacts {
-  const arch = archFromUname(nodeArch() === "x64" ? "x86_64" : "aarch64");
+/** ISLET_UNSUPPORTED on machines that islet knows no system calls of. */
+export function hostArch(): Arch {
+  const names: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+  const arch = archFromUname(names[nodeArch()] ?? "");
   if (arch === undefined)
     throw new IsletError("ISLET_UNSUPPORTED", `islet runs on x86_64 and arm64, not on ${nodeArch()}`);
+  return arch;
+}
+
+/** What the planner must know of this machine; read once, when the daemon starts. */
+export function probeHost(runtimeDir: string): HostFacts {
+  const arch = hostArch();
   return {
     arch,
     runtimeDir,

@@ -12,6 +12,11 @@ export const clientFrames = {
   winch: 7,
   signal: 8,
   hungup: 9,
+  call: 10,
+  answer: 11,
+  event: 12,
+  descriptor: 13,
+  started: 14,
 } as const;
 
 export const monitorFrames = {

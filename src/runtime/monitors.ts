@@ -342,6 +342,16 @@ export async function findMonitors(
 /** Milliseconds a monitor may take to say who it is: it answers even while it starts a container. */
 const answerTime = 5000;
 
+/** The same of one socket, by its name in the directory. */
+export async function findMonitor(
+  arch: Arch,
+  runtimeDir: string,
+  entry: string,
+  found: (fd: number, info: MonitorInfo, meta: MonitorMeta, pidfd: number | null) => void,
+): Promise<void> {
+  await findOne(arch, `${monitorDirectory(runtimeDir)}/${entry}`, found);
+}
+
 async function findOne(
   arch: Arch,
   path: string,

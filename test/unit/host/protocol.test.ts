@@ -30,6 +30,11 @@ test("the numbers of frames are those of the page and will never change", () => 
     winch: 7,
     signal: 8,
     hungup: 9,
+    call: 10,
+    answer: 11,
+    event: 12,
+    descriptor: 13,
+    started: 14,
   });
   assert.deepEqual(Object.values(monitorFrames), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 });

@@ -78,7 +78,7 @@ const isDirectory = async (path: string): Promise<boolean> =>
 /** Does what the lxc-busybox script does with these arguments. Its help is an early end: false, nothing was made. */
 export async function runBusyboxTemplate(
   argv: readonly string[],
-  session: CommandSession,
+  session: Pick<CommandSession, "caller" | "write">,
   engine: Engine,
   owner: FillRequest["owner"],
 ): Promise<boolean> {

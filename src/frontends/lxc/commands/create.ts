@@ -129,13 +129,18 @@ const silenced = (argv: readonly string[]): readonly string[] => [
   ...argv,
 ];
 
-async function runTemplate(
-  call: Call,
+/** Who runs a template: its words go to `write`, its process is made by `run`. */
+export interface TemplateHost extends Pick<CommandSession, "caller" | "write" | "run"> {
+  readonly quiet: boolean;
+}
+
+export async function runTemplate(
+  host: TemplateHost,
+  engine: Engine,
   template: Template,
   parameters: readonly string[],
   map: readonly IdMapEntry[],
 ): Promise<void> {
-  const { session, engine, caller } = call;
   switch (template.kind) {
     case "none":
       return;
@@ -143,17 +148,13 @@ async function runTemplate(
       const { runBusyboxTemplate } = await import("./busybox-template.js");
       const uid = toHostId(map, "uid", 0);
       const gid = toHostId(map, "gid", 0);
-      const owner = uid === null || gid === null ? null : { uid, gid };
-      await call.progress.during(
-        { what: `filling the root file system of ${call.id.name}` },
-        runBusyboxTemplate(parameters, session, engine, owner),
-      );
+      await runBusyboxTemplate(parameters, host, engine, uid === null || gid === null ? null : { uid, gid });
       return;
     }
     case "script": {
       const argv = mappedCommand(map, [template.path, ...parameters]);
-      const task = await engine.hostCommand(call.options.has("quiet") ? silenced(argv) : argv, caller, {});
-      const status = await session.run(task);
+      const task = await engine.hostCommand(host.quiet ? silenced(argv) : argv, host.caller, {});
+      const status = await host.run(task);
       if (status !== 0)
         throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
       return;
@@ -164,7 +165,7 @@ async function runTemplate(
 }
 
 /** What the template appends to the config stays behind what LXC writes in front of it. */
-async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
+export async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
   if (template.kind === "none") return;
   // The directory is still marked partial: nobody reads the file in between.
   await writeFile(config, createHeader({ template: template.path, parameters }) + (await readFile(config, "utf8")));
@@ -210,7 +211,23 @@ async function body(call: Call): Promise<number> {
     rootfsPath: template.kind === "none" ? null : rootfsPath,
     populate: async (paths) => {
       try {
-        await runTemplate(call, template, templateArguments(paths, id.name, parameters), config.idmap);
+        const { session, caller } = call;
+        const host: TemplateHost = {
+          caller,
+          write: (descriptor, text) => session.write(descriptor, text),
+          run: (task) => session.run(task),
+          quiet: options.has("quiet"),
+        };
+        const filling = runTemplate(
+          host,
+          engine,
+          template,
+          templateArguments(paths, id.name, parameters),
+          config.idmap,
+        );
+        // A script has the terminal for itself.
+        const what = `filling the root file system of ${id.name}`;
+        await (template.kind === "busybox" ? call.progress.during({ what }, filling) : filling);
       } catch (error) {
         templateFailed = true;
         throw error;

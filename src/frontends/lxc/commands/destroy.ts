@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
-import type { Command, ContainerId } from "../../../engine/engine.js";
+import type { Caller, Command, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
@@ -25,25 +25,33 @@ export const destroyTable: CommandTable = {
   ],
 };
 
-/** null: the configuration is of no use, the directory goes all the same. */
-async function destroySpec(call: Call, id: ContainerId): Promise<ContainerSpec | null> {
+/**
+ * What destroy hooks and a root file system elsewhere need. null: the configuration is of no use, the directory goes all the same, and
+ * `tell` has heard so, unless the container was never whole.
+ */
+export async function destroySpec(
+  id: ContainerId,
+  caller: Caller,
+  engine: Engine,
+  tell: (notice: string) => void,
+): Promise<ContainerSpec | null> {
   let source: { readonly file: string; readonly text: string } | null;
   try {
-    source = await call.engine.readConfig(id);
+    source = await engine.readConfig(id);
   } catch (error) {
     if (error instanceof IsletError && error.code === "ISLET_PARTIAL") return null;
     throw error;
   }
   if (source === null) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
-  const loaded = loadConfig(source, call.caller);
+  const loaded = loadConfig(source, caller);
   if (loaded.kind === "loaded") {
     try {
-      return loaded.config.spec(id, call.caller, { command: null, mode: "exec" }, () => undefined);
+      return loaded.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined);
     } catch (error) {
       if (!(error instanceof IsletError)) throw error;
     }
   }
-  call.report.notice(
+  tell(
     `the configuration of ${id.name} cannot be read: its destroy hooks are not run, a root file system elsewhere stays`,
   );
   return null;
@@ -53,7 +61,7 @@ const remove = (call: Call, id: ContainerId): Promise<void> =>
   call.progress.during({ what: `removing ${id.name}` }, removeOne(call, id));
 
 async function removeOne(call: Call, id: ContainerId): Promise<void> {
-  const spec = await destroySpec(call, id);
+  const spec = await destroySpec(id, call.caller, call.engine, call.report.notice);
   try {
     await call.engine.destroy(id, spec, call.caller);
   } catch (error) {

@@ -114,6 +114,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     detailedUsage: notCanned,
     unshare: notCanned,
     changeDevice: notCanned,
+    lookUp: notCanned,
     liveUsage: notCanned,
     hostReport: notCanned,
     ...canned.engine,

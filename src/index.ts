@@ -1,0 +1,34 @@
+/** islet as a library: docs/how-to/library.md. */
+export {
+  connect,
+  type ConnectOptions,
+  type ContainerConfig,
+  type CreateOptions,
+  type Islet,
+} from "./client/connect.js";
+export type {
+  ChangingContainer,
+  ConsoleOptions,
+  Container,
+  ContainerConsole,
+  ContainerInfo,
+  FrozenContainer,
+  RunningContainer,
+  StopContainerOptions,
+  StoppedContainer,
+  WaitOptions,
+} from "./client/container.js";
+export type { EventOptions, IsletEvent } from "./client/events.js";
+export type { ContainerFiles, FileEntry, FileKind, FileStatus, WriteOptions } from "./client/files.js";
+export type {
+  CommandOptions,
+  ExecOptions,
+  ExecResult,
+  PipedProcess,
+  SpawnOptions,
+  TerminalOptions,
+  TerminalProcess,
+  TerminalSize,
+} from "./client/process.js";
+export { type ErrorCode, errorCodes, errorLines, IsletError } from "./base/errors.js";
+export type { Addresses, ResourceUsage, State } from "./engine/engine.js";
