@@ -79,10 +79,12 @@ test("on a host with cgroup v2 alone", async (t) => {
       const { stdout } = await own.command(["islet", "doctor", "-P", own.store.path]);
       assert.match(stdout, /^ {2}\S+ cgroup v2 on \/sys\/fs\/cgroup$/m);
       const offers = readFileSync(`${root}/cgroup.controllers`, "utf8").trim().split(" ");
-      for (const name of ["memory", "pids"])
+      for (const controller of ["memory", "pids"])
         assert.equal(
-          new RegExp(`the controller ${name} is missing\n.*\n.* boot with cgroup_no_v1=${name}$`, "m").test(stdout),
-          !offers.includes(name),
+          new RegExp(`the controller ${controller} is missing\n.*\n.* boot with cgroup_no_v1=${controller}$`, "m").test(
+            stdout,
+          ),
+          !offers.includes(controller),
           stdout,
         );
     },
