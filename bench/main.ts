@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { measures, type Bench } from "./measures.js";
@@ -30,8 +30,9 @@ export interface BenchResult {
 export async function bench(options: BenchOptions): Promise<BenchResult> {
   const { root, say } = options;
   const dir = mkdtempSync(join(tmpdir(), "islt-bench-"));
-  const runtimeDir = join(dir, "run");
-  mkdirSync(runtimeDir, { mode: 0o711 });
+  // Where /run is on every machine that systemd started: in memory.
+  const runtimeDir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : dir, "islt-bench-run-"));
+  chmodSync(runtimeDir, 0o711);
   process.env["ISLET_RUNTIME_DIR"] = runtimeDir;
   const lxc: Side = { name: "lxc", store: join(dir, "lxc"), tool: (name) => `/usr/bin/${name}` };
   const islet: Side = { name: "islet", store: join(dir, "islet"), tool: (name) => join(root, "bin", name) };
@@ -86,7 +87,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     for (const side of [lxc, islet]) clear(side);
     await options.stopDaemons(runtimeDir);
     sweep({ names: [base], stores: [lxc.store] });
-    rmSync(dir, { recursive: true, force: true });
+    for (const each of [runtimeDir, dir]) rmSync(each, { recursive: true, force: true });
   }
   const lxcVersion = run([lxc.tool("lxc-start"), "--version"]).stdout.trim();
   return {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { connect } from "../src/index.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import { spreadOf, type Spread } from "./stats.js";
 import type { Budget, Measured } from "./table.js";
@@ -265,6 +266,39 @@ export const measures: readonly Measure[] = [
   // The guest's own boot (busybox: a dozen processes) takes the processors from whoever starts the next one, and is the same on both sides.
   inARow("starts in a row", "", "idle-", ofLxc(0.5)),
   inARow("starts in a row", ", each guest booting", "", none),
+  {
+    name: "library start",
+    make: async (bench) => {
+      await using islet = await connect({ store: bench.islet.store });
+      const samples: number[] = [];
+      for (let i = -bench.warmup; i < bench.runs; i += 1) {
+        const stopped = await islet.get(`${bench.base}-stamp`);
+        if (stopped.state !== "STOPPED") throw new Error(`${stopped.name} is ${stopped.state}`);
+        const began = performance.now();
+        const running = await stopped.start();
+        if (i >= 0) samples.push(performance.now() - began);
+        await running.stop({ kill: true });
+      }
+      return measured("library: start", "ms", none, { samples: new Map([["islet", samples]]), faults: [] });
+    },
+  },
+  {
+    name: "library exec",
+    make: async (bench) => {
+      await using islet = await connect({ store: bench.islet.store });
+      const stopped = await islet.get(bench.base);
+      if (stopped.state !== "STOPPED") throw new Error(`${stopped.name} is ${stopped.state}`);
+      const running = await stopped.start();
+      const samples: number[] = [];
+      for (let i = -bench.warmup; i < bench.runs; i += 1) {
+        const began = performance.now();
+        await running.exec(["/bin/true"]);
+        if (i >= 0) samples.push(performance.now() - began);
+      }
+      await running.stop({ kill: true });
+      return measured("library: exec /bin/true", "ms", none, { samples: new Map([["islet", samples]]), faults: [] });
+    },
+  },
   {
     name: "lxc-create -t busybox",
     make: (bench) => {

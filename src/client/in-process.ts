@@ -11,7 +11,7 @@ export async function openInProcess(runtimeDirectory: string): Promise<LibraryCa
   mkdirSync(runtimeDirectory, { recursive: true, mode: 0o711 });
   mkdirSync(`${runtimeDirectory}/monitor`, { recursive: true, mode: 0o700 });
   chmodSync(`${runtimeDirectory}/monitor`, 0o700);
-  const engine = createEngine({ host: probeHost(runtimeDirectory), binary, keepSpare: false });
+  const engine = createEngine({ host: probeHost(runtimeDirectory), binary, keepSpare: true });
   await engine.rediscover();
   const caller: Caller = {
     uid: process.getuid?.() ?? 0,
@@ -26,7 +26,8 @@ export async function openInProcess(runtimeDirectory: string): Promise<LibraryCa
     close: async () => {
       await calls.close();
       engine.registry.abandon();
-      await engine.close();
+      // The spare monitor ends by itself when its socket closes: nobody need wait for it.
+      engine.close().catch(() => undefined);
     },
   };
 }

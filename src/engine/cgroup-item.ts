@@ -1,11 +1,16 @@
-import { constants } from "node:fs";
+import { constants, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
 import { readKernelFile } from "../host/fd.js";
 import { translatedItem, translatedSettings } from "../plan/cgroup-item.js";
+import { deviceList } from "../plan/device-bpf.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
-import type { CgroupSetting } from "../spec/cgroup.js";
+import type { CgroupSetting, DeviceRule } from "../spec/cgroup.js";
+import { type FindDevice, parseDeviceRule } from "../spec/device-rule.js";
+import type { HostFacts } from "../spec/host.js";
 import type { Arch } from "../sys/arch.js";
+import { majorOf, minorOf } from "../sys/structs.js";
+import { currentDevices, hasProgram } from "./device-rules.js";
 
 /** Files of a running container's cgroup, by the kernel's name: `memory.max`. */
 
@@ -48,9 +53,31 @@ export function freezerSwitch(item: string, value: string): boolean | null {
   return index === 1;
 }
 
+/** What writing this means for a container whose device rules are kept by a program; null: it is another file. */
+export function deviceRuleOf(meta: MonitorMeta, item: string, value: string): DeviceRule | null {
+  if ((item !== "devices.allow" && item !== "devices.deny") || !hasProgram(meta)) return null;
+  const parsed = parseDeviceRule(value.trim(), item === "devices.allow", null, findDevice);
+  if (parsed.kind === "rule") return parsed.rule;
+  throw new IsletError(
+    "ISLET_BAD_REQUEST",
+    `${item} cannot be set: ${parsed.message}`,
+    parsed.hint === undefined ? {} : { hint: parsed.hint },
+  );
+}
+
+function findDevice(path: string): ReturnType<FindDevice> {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return null;
+  if (!stats.isBlockDevice() && !stats.isCharacterDevice()) return "other";
+  return { type: stats.isBlockDevice() ? "b" : "c", major: majorOf(stats.rdev), minor: minorOf(stats.rdev) };
+}
+
 /** The text of the file, with its line ends; what the host knows by the name of the other cgroup version is translated. */
-export function cgroupItem(arch: Arch, meta: MonitorMeta, item: string): string {
+export function cgroupItem(host: HostFacts, meta: MonitorMeta, item: string): string {
   checkItem(item);
+  const { arch } = host;
+  const devices = item === "devices.list" ? currentDevices(host, meta) : null;
+  if (devices !== null) return deviceList(devices);
   const isIdle = item === "cgroup.freeze" && hasLegacyFreezer(meta);
   const text = isIdle ? null : readItem(arch, meta, item);
   if (text !== null) return text;
@@ -88,9 +115,6 @@ function refusal(item: string, value: string, errno: string): IsletError {
   if (errno !== "ENOENT") return new IsletError("ISLET_IO", `${item} cannot be set to "${value}": ${errno}`, { errno });
   return new IsletError("ISLET_IO", `${item} cannot be set: the container's cgroup has no such file`, {
     errno,
-    ...(item.startsWith("devices.")
-      ? { hint: "on cgroup v2 the devices of a running container cannot be changed" }
-      : {}),
   });
 }
 

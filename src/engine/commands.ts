@@ -14,7 +14,7 @@ export function runHostCommand(
 ): Promise<number> {
   const made = spawn(argv[0] ?? "/bin/sh", argv, environmentStrings(environment), [], { cwd: "/", setsid: true });
   return new Promise((resolve) => {
-    reapWhenDone(made.pidfd, resolve);
+    reapWhenDone(made.pidfd, resolve, true);
   });
 }
 

@@ -3,13 +3,18 @@ import { IsletError } from "../base/errors.js";
 import { closeFd, syscall } from "../host/addon.js";
 import { ownFd, type OwnedFd } from "../host/fd.js";
 import type { AttachTarget } from "../plan/attach.js";
+import { deviceText } from "../plan/cgroup.js";
+import { type NodePlace, planNodeIn, planNodeOut } from "../plan/device-bind.js";
+import type { LaunchProgram } from "../program/ops.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
+import type { HostFacts } from "../spec/host.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
 import { errnoName, strerror } from "../sys/errno.js";
 import { O_CLOEXEC, O_PATH, openFlags, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
 import { majorOf, minorOf, openHow } from "../sys/structs.js";
 import { requireSyscall, type SyscallName } from "../sys/syscalls.js";
+import { changeDevices, hasProgram } from "./device-rules.js";
 
 /** A device node put into a running container, and taken out (lxc-device(1)). No path of the guest's is followed out of its root. */
 
@@ -30,10 +35,8 @@ interface Place {
 
 /** The directory of a path inside, and the last name in it. `make`: directories that are missing are made. */
 function placeOf(arch: Arch, pid: number, path: string, make: boolean): Place {
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  const name = parts.pop();
-  if (name === undefined || name === ".." || parts.includes(".."))
-    throw new IsletError("ISLET_BAD_REQUEST", `${path} is no path for a device node`);
+  const { directory, name } = splitPlace(path);
+  const parts = directory.split("/").filter(Boolean);
   const openat = requireSyscall(arch, "openat");
   const { O_DIRECTORY } = openFlags(arch);
   const root = ownFd(
@@ -95,46 +98,122 @@ export function isInterface(pid: number, name: string): boolean {
 }
 
 /** Lets the payload use the device, or no longer. */
-function setAccess(meta: MonitorMeta, stats: Stats, access: "allow" | "deny"): void {
-  const target = meta.attach as AttachTarget;
+function setAccess(host: HostFacts, meta: MonitorMeta, stats: Stats, allow: boolean): void {
+  const device = {
+    type: stats.isBlockDevice() ? "b" : "c",
+    major: majorOf(stats.rdev),
+    minor: minorOf(stats.rdev),
+  } as const;
+  const rule = { allow, ...device, read: true, write: true, mknod: true, at: null };
   const outer = meta.cgroups.find((item) => item.controllers.includes("devices"))?.path;
   if (outer === undefined) {
-    throw new IsletError(
-      "ISLET_UNSUPPORTED",
-      "what devices a running container may use can be changed only with cgroup v1",
-      {
-        hint: "put lxc.cgroup2.devices.allow into its configuration and start it again",
-      },
-    );
+    if (hasProgram(meta)) changeDevices(host, meta, rule);
+    return;
   }
-  const type = stats.isBlockDevice() ? "b" : "c";
-  const rule = `${type} ${majorOf(stats.rdev)}:${minorOf(stats.rdev)} rwm`;
   // The outer one first: nothing can be allowed below that is not allowed above.
-  const below = target.legacyCgroups.filter((path) => path.startsWith(`${outer}/`));
+  const below = (meta.attach as AttachTarget).legacyCgroups.filter((path) => path.startsWith(`${outer}/`));
+  const text = deviceText(rule);
+  const file = `devices.${allow ? "allow" : "deny"}`;
   for (const path of [outer, ...below]) {
     try {
-      writeFileSync(`${path}/devices.${access}`, rule);
+      writeFileSync(`${path}/${file}`, text);
     } catch (cause) {
-      throw new IsletError("ISLET_IO", `cannot write "${rule}" to ${path}/devices.${access}`, { cause });
+      throw new IsletError("ISLET_IO", `cannot write "${text}" to ${path}/${file}`, { cause });
     }
   }
 }
 
-function refuseUserNamespace(meta: MonitorMeta): void {
-  if (!(meta.attach as AttachTarget).userNamespace) return;
-  throw new IsletError("ISLET_UNSUPPORTED", "device nodes have no effect in a container with an id map", {
-    hint: "bind the host's node with lxc.mount.entry",
-  });
+/** Is a node that is made in the container dead? Then it is to be bound by what `bindNode` and `unbindNode` give. */
+export function mustBind(meta: MonitorMeta): boolean {
+  return (meta.attach as AttachTarget).userNamespace;
 }
 
-export function addNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
-  refuseUserNamespace(meta);
+function splitPlace(path: string): NodePlace {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  const name = parts.pop();
+  if (name === undefined || name === ".." || parts.includes(".."))
+    throw new IsletError("ISLET_BAD_REQUEST", `${path} is no path for a device node`);
+  return { directory: parts.length === 0 ? "" : `/${parts.join("/")}`, name };
+}
+
+/** The host's id of id 0 in the user namespace of a process. */
+function rootOf(pid: number, type: "uid" | "gid"): number {
+  const entries = readFileSync(`/proc/${pid}/${type}_map`, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/ +/).map(Number));
+  return entries.find(([inside]) => inside === 0)?.[1] ?? 0;
+}
+
+/** What is at a path inside; null: nothing, or no way there. */
+function statInside(arch: Arch, pid: number, path: string): Stats | null {
+  let place: Place;
+  try {
+    place = placeOf(arch, pid, path, false);
+  } catch (error) {
+    if (error instanceof IsletError && error.errno === "ENOENT") return null;
+    throw error;
+  }
+  try {
+    const found = lookAt(arch, place);
+    const stats = found === null ? null : fstatSync(found.number);
+    found?.[Symbol.dispose]();
+    return stats;
+  } finally {
+    place.directory[Symbol.dispose]();
+  }
+}
+
+/** Permits a device to a container with an id map, and gives the program that puts its node there. */
+export function bindNode(
+  host: HostFacts,
+  meta: MonitorMeta,
+  pid: number,
+  source: string,
+  destination: string,
+): LaunchProgram {
+  const at = splitPlace(destination);
+  const stats = foundDevice(source);
+  // What is mounted on a directory is not ours to unmount.
+  if (statInside(host.arch, pid, destination)?.isDirectory() === true)
+    throw new IsletError("ISLET_BAD_REQUEST", `${destination} is a directory in the container`);
+  const owner = { uid: rootOf(pid, "uid"), gid: rootOf(pid, "gid") };
+  const program = planNodeIn({ source, mode: stats.mode, device: stats.rdev, owner }, at, host);
+  setAccess(host, meta, stats, true);
+  return program;
+}
+
+/** The same the other way. */
+export function unbindNode(
+  host: HostFacts,
+  meta: MonitorMeta,
+  pid: number,
+  source: string,
+  destination: string,
+): LaunchProgram {
+  const at = splitPlace(destination);
+  const inside = statInside(host.arch, pid, destination);
+  if (inside === null || !isDevice(inside)) throw noDevice(destination);
+  setAccess(host, meta, hostDevice(source) ?? inside, false);
+  return planNodeOut(at, host);
+}
+
+function foundDevice(source: string): Stats {
   const stats = hostDevice(source);
-  if (stats === null)
-    throw new IsletError("ISLET_NOT_FOUND", `${source} is neither a device nor an interface of the host`);
+  if (stats !== null) return stats;
+  throw new IsletError("ISLET_NOT_FOUND", `${source} is neither a device nor an interface of the host`);
+}
+
+function noDevice(destination: string): IsletError {
+  return new IsletError("ISLET_NOT_FOUND", `there is no device ${destination} in the container`);
+}
+
+export function addNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  const { arch } = host;
+  const stats = foundDevice(source);
   const place = placeOf(arch, pid, destination, true);
   try {
-    setAccess(meta, stats, "allow");
+    setAccess(host, meta, stats, true);
     const old = lookAt(arch, place);
     if (old !== null) {
       old[Symbol.dispose]();
@@ -159,21 +238,20 @@ export function addNode(arch: Arch, meta: MonitorMeta, pid: number, source: stri
   }
 }
 
-export function removeNode(arch: Arch, meta: MonitorMeta, pid: number, source: string, destination: string): void {
-  refuseUserNamespace(meta);
+export function removeNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+  const { arch } = host;
   const place = placeOf(arch, pid, destination, false);
   try {
     const node = lookAt(arch, place);
     const inside = node === null ? null : fstatSync(node.number);
     node?.[Symbol.dispose]();
-    if (inside === null || !isDevice(inside))
-      throw new IsletError("ISLET_NOT_FOUND", `there is no device ${destination} in the container`);
+    if (inside === null || !isDevice(inside)) throw noDevice(destination);
     must(
       syscall(requireSyscall(arch, "unlinkat"), [place.directory.number, cString(place.name), 0]),
       `remove ${destination} in the container`,
       "unlinkat",
     );
-    setAccess(meta, hostDevice(source) ?? inside, "deny");
+    setAccess(host, meta, hostDevice(source) ?? inside, false);
   } finally {
     place.directory[Symbol.dispose]();
   }

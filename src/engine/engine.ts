@@ -1,4 +1,5 @@
 import type { ContainerName } from "../base/brand.js";
+import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
@@ -87,6 +88,8 @@ export interface StartOptions {
   readonly console: "monitor";
   /** Descriptors that become the main process's 0-2 (lxc-execute with pipes); null: the console instead. They stay the caller's. */
   readonly stdio?: readonly [number | null, number | null, number | null];
+  /** Takes what the user should know although the container can be started: rules of a seccomp policy without effect. */
+  readonly warn?: (fault: Fault) => void;
 }
 
 export interface AttachOptions {
@@ -264,6 +267,10 @@ export interface Engine {
    * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
    */
   lookUp(id: ContainerId, spec: ContainerSpec | null, path: string, follow: boolean): Promise<LookedUp>;
+  /** Directories of which containers run, sorted. */
+  activeStores(): Promise<readonly string[]>;
+  /** What a running container keeps in a store at the same path as its own, with what is in these, `levels` deep. */
+  nested(id: ContainerId, levels: number): Promise<readonly NestedContainer[]>;
   /** What tables and live screens show; nothing (all null) when not running. Without `activity` I/O and processes are not looked at: null. */
   liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
   /** This host and the daemon itself, as only the engine knows them. */
@@ -295,6 +302,20 @@ export interface HostReport {
 export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
   /** Ids of the container's files as the host sees them; none: they are the same. */
   readonly idmap: readonly IdMapEntry[];
+}
+
+/** A container of a guest's: all of it is the guest's word. */
+export interface NestedContainer {
+  readonly name: string;
+  readonly state: "STOPPED" | "RUNNING" | "FROZEN";
+  /** As the host knows it. */
+  readonly pid: number | null;
+  /** Text of its configuration, which may include others of the guest's: of no use but to look at. */
+  readonly config: string;
+  readonly usage: ResourceUsage | null;
+  readonly interfaces: readonly InterfaceStatus[];
+  readonly addresses: Addresses;
+  readonly inside: readonly NestedContainer[];
 }
 
 export interface DeviceChange {

@@ -22,12 +22,14 @@ interface Freezer {
   readonly isAsked: () => boolean;
 }
 
+type Cgroups = Pick<MonitorMeta, "cgroups" | "unified">;
+
 /** The payload's cgroup of the v1 freezer, where that is the one in use. */
-function legacyPath(meta: MonitorMeta): string | null {
+function legacyPath(meta: Cgroups): string | null {
   return meta.cgroups.find((item) => item.controllers.includes("freezer"))?.path ?? null;
 }
 
-function freezerOf(arch: Arch, meta: MonitorMeta): Freezer | null {
+function freezerOf(arch: Arch, meta: Cgroups): Freezer | null {
   const legacy = legacyPath(meta);
   if (legacy !== null) {
     const file = `${legacy}/freezer.state`;
@@ -56,7 +58,7 @@ function freezerOf(arch: Arch, meta: MonitorMeta): Freezer | null {
 }
 
 /** For a daemon that did not freeze it itself: monitors do not know. */
-export function isFrozen(arch: Arch, meta: MonitorMeta): boolean {
+export function isFrozen(arch: Arch, meta: Cgroups): boolean {
   return freezerOf(arch, meta)?.isAsked() ?? false;
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
+import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { missingCalls } from "../host/features.js";
@@ -30,11 +31,13 @@ import {
 } from "./engine.js";
 import { environmentStrings } from "./commands.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
-import { cgroupItem, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
-import { addNode, isInterface, removeNode } from "./device.js";
+import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
+import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
+import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
+import { nestedContainers } from "./nested.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
@@ -103,7 +106,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   };
 
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, startFacts(spec, host, start, pidOf));
+    planStart(spec, host, startFacts(spec, host, start, pidOf), start.warn);
 
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
@@ -112,7 +115,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       const facts = startFacts(spec, host, wanted, pidOf);
-      const program = planStart(spec, host, facts);
+      const program = planStart(spec, host, facts, wanted.warn);
       const fds: number[] = [];
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
       if (spec.init.mode === "supervised") fds.push(binaryFd());
@@ -155,6 +158,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Before the look around: what appears meanwhile is not missed.
       registry.watchOthers();
       await registry.rediscover();
+      sweepDevices(host.runtimeDir);
     },
     hasDuties: () => [...registry.all()].some((monitor) => monitor.meta.ephemeral),
     rehearse: (spec) => {
@@ -287,10 +291,18 @@ export function createEngine(options: LocalOptions): LocalEngine {
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
     cgroupItem: (id, item) =>
       new Promise((resolve) => {
-        resolve(cgroupItem(host.arch, running(registry, id).meta, item));
+        resolve(cgroupItem(host, running(registry, id).meta, item));
       }),
     async setCgroupItem(id, item, value) {
       const { meta } = running(registry, id);
+      const rule = deviceRuleOf(meta, item, value);
+      if (rule !== null) {
+        await queue.run(key(id), () => {
+          changeDevices(host, running(registry, id).meta, rule);
+          return Promise.resolve();
+        });
+        return;
+      }
       const frozen = freezerSwitch(item, value);
       await (frozen === null
         ? setCgroupItem(host.arch, meta, item, value)
@@ -333,13 +345,27 @@ export function createEngine(options: LocalOptions): LocalEngine {
           },
         };
       }
+      const { meta } = monitor;
+      if (mustBind(meta)) {
+        const plan = action === "add" ? bindNode : unbindNode;
+        const program = await queue.run(key(id), () => Promise.resolve(plan(host, meta, pid, source, destination)));
+        const { pidfd } = monitor;
+        if (pidfd === null) throw notRunning(id.name);
+        return { task: clientTask(program, [pidfd]), handedOver: () => undefined };
+      }
       const change = action === "add" ? addNode : removeNode;
       await queue.run(key(id), () => {
-        change(host.arch, monitor.meta, pid, source, destination);
+        change(host, meta, pid, source, destination);
         return Promise.resolve();
       });
       return null;
     },
+    async nested(id, levels) {
+      const monitor = started(registry, id);
+      await whenKnown(monitor);
+      return nestedContainers(host.arch, monitor, levels);
+    },
+    activeStores: () => Promise.resolve([...new Set([...registry.all()].map(({ meta }) => meta.storePath))].sort()),
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
@@ -367,6 +393,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       }),
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
+  registry.subscribe((event) => {
+    if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host.runtimeDir, event);
+  });
   registry.onGone((monitor) => {
     if (!monitor.meta.ephemeral) return;
     void queue
@@ -398,6 +427,9 @@ function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   return monitor;
 }
 
+/** How much of a hook's last line is told, characters. */
+const lastWords = 300;
+
 /** The error of a failed start: the lock means that the container runs; what hooks wrote last belongs to their failure. */
 function startError(program: LaunchProgram, record: Uint8Array, log: string, name: string): IsletError {
   const decoded = decodeRecord(record);
@@ -407,13 +439,10 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
   if (error.syscall === "bind" && error.errno === "EADDRINUSE") return alreadyRunning(name);
   const last = log.trim().split("\n").at(-1) ?? "";
   if (error.errno !== "STATUS" || last === "") return error;
-  return new IsletError("ISLET_HOOK_FAILED", `${error.message}: ${printable(last)}`, { at: error.at, errno: "STATUS" });
-}
-
-/** Text of others without control characters, at most a line's worth. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are just what is removed
-  return text.replace(/[\u0000-\u001f\u007f]/g, "").slice(0, 300);
+  return new IsletError("ISLET_HOOK_FAILED", `${error.message}: ${printable(last).slice(0, lastWords)}`, {
+    at: error.at,
+    errno: "STATUS",
+  });
 }
 
 function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {

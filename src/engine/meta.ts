@@ -5,7 +5,7 @@ import type { MonitorMeta } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { payloadPaths } from "../plan/cgroup.js";
+import { payloadPaths, unifiedDevicePolicy } from "../plan/cgroup.js";
 import { isMapped } from "../plan/context.js";
 
 /** Of these the container has its monitor's, which need not be those of whoever attaches. */
@@ -53,6 +53,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     },
     environment,
     ephemeral: spec.lifecycle.ephemeral,
+    devices: unifiedDevicePolicy(spec, host),
   };
 }
 

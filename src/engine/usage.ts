@@ -3,10 +3,12 @@ import { readKernelFile } from "../host/fd.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
 
+type Cgroups = Pick<MonitorMeta, "cgroups" | "unified">;
+
 /** Texts of the payload cgroups' files, by controller on cgroup v1 and in the unified one; null where there is none. `meta` null: none at all. */
 function filesOf(
   arch: Arch,
-  meta: MonitorMeta | null,
+  meta: Cgroups | null,
 ): {
   readonly on: (controller: string, file: string) => string | null;
   readonly unified: (file: string) => string | null;
@@ -20,7 +22,7 @@ function filesOf(
 }
 
 /** What the payload cgroups account, on whichever version has the controller. */
-export function readUsage(arch: Arch, meta: MonitorMeta): ResourceUsage {
+export function readUsage(arch: Arch, meta: Cgroups): ResourceUsage {
   const { on, unified } = filesOf(arch, meta);
   const memory = number(on("memory", "memory.usage_in_bytes")) ?? number(unified("memory.current"));
   const memsw = number(on("memory", "memory.memsw.usage_in_bytes"));

@@ -28,11 +28,23 @@ import {
 import { cloneArguments, close, mkdirat, openat, writeText } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST, ENOENT } from "../sys/errno.js";
-import { AT_REMOVEDIR, CLONE_PIDFD, O_PATH, O_RDONLY, O_WRONLY, openFlags } from "../sys/flags.js";
+import {
+  BPF_CGROUP_DEVICE,
+  BPF_F_ALLOW_MULTI,
+  BPF_PROG_ATTACH,
+  BPF_PROG_LOAD,
+  BPF_PROG_TYPE_CGROUP_DEVICE,
+  AT_REMOVEDIR,
+  CLONE_PIDFD,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  openFlags,
+} from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
 import { type StartContext, rootOwner } from "./context.js";
 import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
-import { compileDeviceRules } from "./device-bpf.js";
+import { type DevicePolicy, compileDevicePolicy, devicePolicy } from "./device-bpf.js";
 import { defaultSignals, signalChild } from "./hooks.js";
 
 /** The directories of a container in every hierarchy. */
@@ -404,9 +416,17 @@ export function legacyDirectories(paths: CgroupPaths): readonly string[] {
   return paths.legacy.map((item) => item.inner ?? item.path);
 }
 
+/** The rules of a spec that this host keeps by a program on the unified cgroup; null: it has the devices controller of v1. */
+export function unifiedDevicePolicy(spec: ContainerSpec, host: HostFacts): DevicePolicy | null {
+  if (host.cgroups.unified === null || host.cgroups.legacy.some((item) => item.controllers.includes("devices")))
+    return null;
+  const { devicesV1, devicesV2 } = spec.cgroup;
+  return devicePolicy(pick(devicesV2, devicesV1), devicesV2.length > 0 ? "deny" : "allow");
+}
+
 /** Device rules; applied when the container's nodes have been made. */
 export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
-  const { spec, monitor } = context;
+  const { host, spec, monitor } = context;
   const hierarchy = paths.legacy.find((item) => item.hierarchy.controllers.includes("devices"));
   const rules =
     hierarchy !== undefined
@@ -425,13 +445,14 @@ export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unif
     }
     return;
   }
-  if (unifiedFd === null)
+  const policy = unifiedDevicePolicy(spec, host);
+  if (unifiedFd === null || policy === null)
     throw new IsletError(
       "ISLET_UNSUPPORTED",
       "device rules need a cgroup hierarchy with the devices controller or cgroup v2",
       { at: rules[0]?.at ?? null },
     );
-  attachDeviceProgram(context, rules, spec.cgroup.devicesV2.length > 0 ? "deny" : "allow", unifiedFd);
+  attachDeviceProgram(context, policy, unifiedFd);
 }
 
 function pick(own: readonly DeviceRule[], other: readonly DeviceRule[]): readonly DeviceRule[] {
@@ -445,30 +466,42 @@ export function deviceText(rule: DeviceRule): string {
   return `${rule.type} ${number(rule.major)}:${number(rule.minor)} ${rule.read ? "r" : ""}${rule.write ? "w" : ""}${rule.mknod ? "m" : ""}`;
 }
 
-function attachDeviceProgram(
-  context: StartContext,
-  rules: readonly DeviceRule[],
-  initial: "allow" | "deny",
-  unifiedFd: Slot,
-): void {
+function attachDeviceProgram(context: StartContext, policy: DevicePolicy, unifiedFd: Slot): void {
   const { monitor, build } = context;
-  const made = compileDeviceRules(rules, initial);
   const program = slot(build, "device.program");
-  const attr = blob(
+  loadDeviceProgram(monitor, policy, program);
+  const attach = data(
     build,
-    bpfProgLoad({ type: 15, instructions: made, name: "islet_devices", expectedAttachType: 6 }),
-    `{BPF_PROG_TYPE_CGROUP_DEVICE, ${made.length / 8} instructions}`,
+    bpfProgAttach({ type: BPF_CGROUP_DEVICE, flags: BPF_F_ALLOW_MULTI }),
+    "{BPF_CGROUP_DEVICE}",
   );
-  call(monitor, "bpf", [imm(5, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], {
-    note: "load the device rules",
-    out: program,
-  });
-  const attach = data(build, bpfProgAttach({ type: 6, flags: 2 }), "{BPF_CGROUP_DEVICE}");
   store(monitor, unifiedFd, within(attach, BPF_PROG_ATTACH_AT.target_fd, 4), 4, "name the cgroup");
   store(monitor, program, within(attach, BPF_PROG_ATTACH_AT.attach_bpf_fd, 4), 4, "name the program");
-  call(monitor, "bpf", [imm(8, "BPF_PROG_ATTACH"), attach, imm(attach.size)], {
+  call(monitor, "bpf", [imm(BPF_PROG_ATTACH, "BPF_PROG_ATTACH"), attach, imm(attach.size)], {
     note: "attach the device rules to the payload cgroup",
     hints: { EPERM: "another program on a cgroup above forbids it" },
   });
   close(monitor, program, "close the device program");
+}
+
+/** Name of all device programs of ours: bpftool shows it, and it is how they are told from a guest's own. */
+export const deviceProgramName = "islet_devices";
+
+/** `program` becomes a descriptor of the loaded program. */
+export function loadDeviceProgram(block: Block, policy: DevicePolicy, program: Slot): void {
+  const instructions = compileDevicePolicy(policy);
+  const attr = blob(
+    block.build,
+    bpfProgLoad({
+      type: BPF_PROG_TYPE_CGROUP_DEVICE,
+      instructions,
+      name: deviceProgramName,
+      expectedAttachType: BPF_CGROUP_DEVICE,
+    }),
+    `{BPF_PROG_TYPE_CGROUP_DEVICE, ${instructions.length / 8} instructions}`,
+  );
+  call(block, "bpf", [imm(BPF_PROG_LOAD, "BPF_PROG_LOAD"), attr, imm(BPF_PROG_LOAD_SIZE)], {
+    note: "load the device rules",
+    out: program,
+  });
 }

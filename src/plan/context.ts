@@ -1,3 +1,4 @@
+import type { Fault } from "../base/source.js";
 import { toHostId } from "../spec/idmap.js";
 import type { NamespaceKind } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -14,7 +15,11 @@ export interface StartContext {
   /** The monitor's section: the host's side. */
   readonly monitor: Block;
   readonly slots: StartSlots;
+  /** Takes what the user should know although the start can be made. */
+  readonly warn: Warn;
 }
+
+export type Warn = (fault: Fault) => void;
 
 export interface StartSlots {
   /** Preset: the monitor's listening socket. */

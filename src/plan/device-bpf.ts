@@ -53,37 +53,48 @@ export function accessBits(rule: Pick<DeviceRule, "read" | "write" | "mknod">): 
 }
 
 /**
- * The state the v1 controller is in after the rules were written one after the other. A rule of type `a` sets the mode and
- * forgets all exceptions. A rule against the mode adds its accesses to the exception of the same type and numbers; a rule in the mode's
- * own direction takes them away from it, and only from that one: denying c 1:3 does not narrow c 1:*.
+ * The state the v1 controller is in after the rules were written one after the other.
  *
  * `initial` is the mode before the first rule: `deny` for lxc.cgroup2 rules (LXC starts with an empty list of what is allowed),
  * `allow` for v1 rules (a new v1 group inherits the root's).
  */
 export function devicePolicy(rules: readonly DeviceRule[], initial: DeviceMode): DevicePolicy {
-  let mode = initial;
-  let exceptions: readonly DeviceException[] = [];
-  for (const { type, allow, major, minor, ...accesses } of rules) {
-    const direction = allow ? "allow" : "deny";
-    if (type === "a") {
-      mode = direction;
-      exceptions = [];
-      continue;
-    }
-    const access = accessBits(accesses);
-    const same = (other: DeviceException): boolean =>
-      other.type === type && other.major === major && other.minor === minor;
-    if (direction === mode) {
-      exceptions = exceptions
-        .map((other) => (same(other) ? { ...other, access: other.access & ~access } : other))
-        .filter((other) => other.access !== 0);
-    } else if (exceptions.some(same)) {
-      exceptions = exceptions.map((other) => (same(other) ? { ...other, access: other.access | access } : other));
-    } else if (access !== 0) {
-      exceptions = [...exceptions, { type, major, minor, access }];
-    }
-  }
-  return { mode, exceptions };
+  return rules.reduce(withRule, { mode: initial, exceptions: [] });
+}
+
+/**
+ * The state after one more rule. One of type `a` sets the mode and forgets all exceptions. A rule against the mode adds its accesses
+ * to the exception of the same type and numbers; a rule in the mode's own direction takes them away from it, and only from that one: denying
+ * c 1:3 does not narrow c 1:*.
+ */
+export function withRule(policy: DevicePolicy, rule: DeviceRule): DevicePolicy {
+  const { mode, exceptions } = policy;
+  const { type, allow, major, minor, ...accesses } = rule;
+  const direction = allow ? "allow" : "deny";
+  if (type === "a") return { mode: direction, exceptions: [] };
+  const access = accessBits(accesses);
+  const same = (other: DeviceException): boolean =>
+    other.type === type && other.major === major && other.minor === minor;
+  const changed = (bits: (before: number) => number): DevicePolicy => ({
+    mode,
+    exceptions: exceptions
+      .map((other) => (same(other) ? { ...other, access: bits(other.access) } : other))
+      .filter((other) => other.access !== 0),
+  });
+  if (direction === mode) return changed((before) => before & ~access);
+  if (exceptions.some(same)) return changed((before) => before | access);
+  return access === 0 ? policy : { mode, exceptions: [...exceptions, { type, major, minor, access }] };
+}
+
+/** What devices.list of v1 shows: `c 1:3 rwm` for each exception from denying, and one line where all is allowed but the exceptions. */
+export function deviceList(policy: DevicePolicy): string {
+  if (policy.mode === "allow") return "a *:* rwm\n";
+  const number = (value: number | null): string => (value === null ? "*" : String(value));
+  const word = (access: number): string =>
+    `${(access & BPF_DEVCG_ACC_READ) === 0 ? "" : "r"}${(access & BPF_DEVCG_ACC_WRITE) === 0 ? "" : "w"}${(access & BPF_DEVCG_ACC_MKNOD) === 0 ? "" : "m"}`;
+  return policy.exceptions
+    .map((one) => `${one.type} ${number(one.major)}:${number(one.minor)} ${word(one.access)}\n`)
+    .join("");
 }
 
 const ALL_ACCESSES = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD;

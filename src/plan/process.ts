@@ -124,6 +124,7 @@ export function planSeccomp(context: StartContext, child: Block): void {
       faults: parsed.faults,
     });
   }
+  for (const warning of parsed.policy.warnings) context.warn(warning);
   const filter = compileSeccomp(parsed.policy, context.build.arch);
   const program = blob(context.build, sockFprogWith(filter), `{${filter.length / 8} instructions of ${seccomp.file}}`);
   child.at = seccomp.at;

@@ -66,7 +66,14 @@ import {
   type ConsoleSlots,
   type InsideTerminals,
 } from "./console.js";
-import { type StartContext, containerDirectory, hasUserNamespace, rootOwner, sharesUserNamespace } from "./context.js";
+import {
+  type StartContext,
+  type Warn,
+  containerDirectory,
+  hasUserNamespace,
+  rootOwner,
+  sharesUserNamespace,
+} from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
 import { beginGuide } from "./guide.js";
@@ -114,9 +121,14 @@ import { enterTimeNamespace } from "./time.js";
 const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING: 4 } as const;
 
 /** The whole start of a container as a program: a pure function of what is wanted and what the host is. */
-export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): LaunchProgram {
+export function planStart(
+  spec: ContainerSpec,
+  host: HostFacts,
+  start: StartFacts,
+  warn: Warn = () => undefined,
+): LaunchProgram {
   refuseUnsafeNamespaces(spec);
-  const context = beginStart(spec, host, start);
+  const context = beginStart(spec, host, start, warn);
   const { monitor, slots, build } = context;
   tellState(monitor, "STARTING");
   takeLock(context);
@@ -165,7 +177,7 @@ export function planStart(spec: ContainerSpec, host: HostFacts, start: StartFact
   return finishProgram(build);
 }
 
-function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): StartContext {
+function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, warn: Warn): StartContext {
   const monitor = beginProgram(host.arch, "monitor");
   const { build } = monitor;
   const listen = presetSlot(build, "listen");
@@ -189,6 +201,7 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts): St
     start,
     build,
     monitor,
+    warn,
     slots: {
       listen,
       stdio,

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
+import type { DevicePolicy } from "../plan/device-bpf.js";
 import { type State, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
@@ -45,6 +46,8 @@ export interface MonitorMeta {
   };
   readonly environment: readonly string[];
   readonly ephemeral: boolean;
+  /** The device rules of its configuration where a program on the unified cgroup keeps them; null: v1 does. Monitors of releases before have none. */
+  readonly devices?: DevicePolicy | null;
 }
 
 /** A live container, as its monitor tells it. Changes in place as frames arrive. */

@@ -272,7 +272,8 @@ export function bpfProgAttach(attach: {
     .u32(BPF_PROG_ATTACH_AT.replace_bpf_fd, attach.replaceFd ?? 0).bytes;
 }
 
-/** union bpf_attr of BPF_PROG_QUERY: 40 bytes; prog_ids is a pointer to `capacity` u32, prog_cnt comes back filled. */
+/** union bpf_attr of BPF_PROG_QUERY: 40 bytes; prog_ids is a pointer to `capacity` u32 right behind them, prog_cnt comes back filled. */
+export const BPF_PROG_QUERY_SIZE = 40;
 export const BPF_PROG_QUERY_AT = {
   target_fd: 0,
   attach_type: 4,
@@ -286,6 +287,16 @@ export function bpfProgQuery(type: number, capacity: number): Blob {
     .u32(BPF_PROG_QUERY_AT.attach_type, type)
     .u32(BPF_PROG_QUERY_AT.prog_cnt, capacity).bytes;
   return { bytes, pointers: [{ at: BPF_PROG_QUERY_AT.prog_ids, to: 40 }] };
+}
+
+/** union bpf_attr of BPF_OBJ_GET_INFO_BY_FD, 16 bytes, and behind it room for the first 80 bytes of struct bpf_prog_info. */
+export const BPF_OBJ_INFO_AT = { bpf_fd: 0, info_len: 4, info: 8 } as const;
+export const BPF_OBJ_INFO_SIZE = 16;
+export const BPF_PROG_INFO_AT = { type: 0, id: 4, name: 64 } as const;
+export const BPF_PROG_INFO_SIZE = 80;
+export function bpfProgInfo(): Blob {
+  const bytes = pack(BPF_OBJ_INFO_SIZE + BPF_PROG_INFO_SIZE).u32(BPF_OBJ_INFO_AT.info_len, BPF_PROG_INFO_SIZE).bytes;
+  return { bytes, pointers: [{ at: BPF_OBJ_INFO_AT.info, to: BPF_OBJ_INFO_SIZE }] };
 }
 
 /** The kernel's sigset_t: 8 bytes, bit N-1 for signal N. Its size is the last argument of the rt_sig* calls. */

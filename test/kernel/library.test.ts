@@ -382,7 +382,9 @@ test("a container that was started in process outlives the program, and the daem
   const program = `
     import { connect } from ${JSON.stringify(join(root, "dist/src/index.js"))};
     const islet = await connect({ runtimeDirectory: ${JSON.stringify(own.runtimeDir)}, store: ${JSON.stringify(own.store.path)}, inProcess: true });
-    await (await islet.get("islt-web")).start();
+    const web = await (await islet.get("islt-web")).start();
+    const other = await islet.create("islt-other", { config: { "lxc.net.0.type": "empty", "lxc.hook.destroy": "/bin/sh -c 'sleep 0.2'" } });
+    await other.destroy(); // waits for the hook, and nothing else keeps the program alive
     await islet.close();`;
   const run = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
     encoding: "utf8",

@@ -384,6 +384,8 @@ describe("the main process", () => {
     it("LXC's common.seccomp loads and refuses what it should", async (t) => {
       if (lacks(t, "seccomp") || lacks(t, "lxc")) return;
       const guest = await started("common", "lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp\n");
+      await guest.kill();
+      assert.equal((await command(["lxc-start", ...guest.at])).stderr, "");
       assert.equal((await status(guest))["Seccomp"], "2");
       await guest.sh("mkdir /root/x && sleep 0.01");
       assert.notEqual((await guest.try("umount -f /mnt")).status, 0);
@@ -393,6 +395,18 @@ describe("the main process", () => {
         await define("nopolicy", "lxc.seccomp.profile = /nowhere/policy\n").refuses(),
         /\/nowhere\/policy.*config:\d+/,
       );
+    });
+    it("a rule for a call that nobody knows has no effect, which is said on stderr and in the log", async (t) => {
+      if (lacks(t, "seccomp")) return;
+      const guest = define("typo", policy("typo", "2\ndenylist\nmkdri errno 13\nmkdir errno 13\nmkdirat errno 13\n"));
+      const log = join(directory, "typo.log");
+      const text = `no system call is called mkdri: the rule has no effect (${join(directory, "typo")}:3 lxc.seccomp.profile)`;
+      const made = await command(["lxc-start", ...guest.at, "-o", log, "-l", "WARN"]);
+      assert.deepEqual([made.status, made.stdout, made.stderr], [0, "", `lxc-start: typo: ${text}\n`]);
+      assert.match(readFileSync(log, "utf8"), /^lxc-start typo \d+\.\d+ WARN .* - no system call is called mkdri/);
+      assert.match((await guest.try("mkdir /root/x")).stderr, /Permission denied/);
+      await guest.kill();
+      assert.equal((await command(["lxc-start", ...guest.at, "-q"])).stderr, "");
     });
     it("a policy with an unknown word is an error that names its line", async () => {
       const guest = define("badpolicy", policy("bad", "2\ndenylist\nmkdir explode\n"));

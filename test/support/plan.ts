@@ -39,6 +39,9 @@ export function contextOf(
     start,
     build,
     monitor,
+    warn: (fault) => {
+      throw new Error(fault.message);
+    },
     slots: {
       listen,
       stdio: null,

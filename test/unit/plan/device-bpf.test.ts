@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 
-import { accessBits, compileDeviceRules, devicePolicy, type DeviceMode } from "../../../src/plan/device-bpf.js";
+import {
+  accessBits,
+  compileDeviceRules,
+  deviceList,
+  devicePolicy,
+  type DeviceMode,
+} from "../../../src/plan/device-bpf.js";
 import type { DeviceRule } from "../../../src/spec/cgroup.js";
 import { decodeEbpf, runEbpf } from "../../../src/sys/ebpf.js";
 import * as k from "../../../src/sys/flags.js";
@@ -169,5 +175,16 @@ test("the order of rules of different devices does not matter", () => {
   assert.deepEqual(
     new Set(a.exceptions.map((one) => JSON.stringify(one))),
     new Set(b.exceptions.map((one) => JSON.stringify(one))),
+  );
+});
+
+test("devices.list shows what is excepted from denying, and one line where only some is denied", () => {
+  const list = (...rules: readonly string[]): string => deviceList(devicePolicy(rules.map(rule), "allow"));
+  assert.equal(list(), "a *:* rwm\n");
+  assert.equal(list("deny c 1:3 rwm"), "a *:* rwm\n");
+  assert.equal(list("deny a"), "");
+  assert.equal(
+    list("deny a", "allow c 1:3 rw", "allow b *:* m", "allow c 5:* rwm", "deny c 5:* w", "deny c 1:3 rw"),
+    "b *:* m\nc 5:* rm\n",
   );
 });

@@ -73,6 +73,11 @@ int main(void)
     memset(&attr, 0, sizeof attr);
     attr.query.attach_type = BPF_CGROUP_DEVICE; attr.query.prog_cnt = 4; attr.query.prog_ids = 40;
     hex("bpf_query", &attr, 40);
+    memset(&attr, 0, sizeof attr);
+    attr.info.info_len = 80; attr.info.info = 16;
+    hex("bpf_info", &attr, 16);
+    unsigned char info_at[] = { offsetof(struct bpf_prog_info, id), offsetof(struct bpf_prog_info, name), offsetof(struct bpf_prog_info, ifindex) };
+    hex("bpf_prog_info", info_at, sizeof info_at);
     struct { struct msghdr h; struct iovec v; char control[CMSG_SPACE(8)]; char data[8]; } m;
     memset(&m, 0, sizeof m);
     m.h.msg_iov = (void *)offsetof(__typeof__(m), v); m.h.msg_iovlen = 1;
@@ -137,6 +142,8 @@ const OURS: Readonly<Record<string, () => Uint8Array>> = {
   bpf_attach: () =>
     s.bpfProgAttach({ type: k.BPF_CGROUP_DEVICE, flags: k.BPF_F_ALLOW_MULTI, cgroupFd: 3, programFd: 4, replaceFd: 5 }),
   bpf_query: () => relocated(s.bpfProgQuery(k.BPF_CGROUP_DEVICE, 4)).subarray(0, 40),
+  bpf_info: () => relocated(s.bpfProgInfo()).subarray(0, s.BPF_OBJ_INFO_SIZE),
+  bpf_prog_info: () => Uint8Array.of(s.BPF_PROG_INFO_AT.id, s.BPF_PROG_INFO_AT.name, s.BPF_PROG_INFO_SIZE),
   message: () => {
     const message = s.sendMessage(new TextEncoder().encode("hi"), 2);
     const out = Buffer.from(relocated(message));

@@ -2,11 +2,11 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
 import { autoDirectory, autoLinks } from "./auto-links.js";
 import { type Candidate, groupList, selectSteps } from "./autostart-select.js";
-import { type Call, lxcCommand, UsageError } from "./frame.js";
+import { type Call, jsonText, lxcCommand, outputFormat, UsageError, warnOf } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { defaultStore, loadForStart } from "./load.js";
 import { groupsOf, storedConfig } from "./ls.js";
-import { commonGroup, commonOptions, option, rcfileOption } from "./options.js";
+import { commonGroup, commonOptions, formatOption, option, rcfileOption } from "./options.js";
 import type { Waiting } from "./progress.js";
 
 export const autostartTable: CommandTable = {
@@ -31,12 +31,14 @@ export const autostartTable: CommandTable = {
     option("help", "show this help", { short: "h", group: commonGroup }),
     ...commonOptions.map((row) => (row.long === "name" ? { ...row, help: "accepted; selects nothing" } : row)),
     rcfileOption,
+    formatOption,
   ],
   operands: "any",
   named: false,
   notes: [
     "Without `-a` and `-g` the containers that are in no group are meant; the boot service says `-g onboot,`. They are started one after the other, by `lxc.start.order` and name, and `lxc.start.delay` seconds are waited after each; what runs already is left alone. `-s` and `-k` go backwards; containers with the same `lxc.start.order` are stopped at the same time.",
     "A link in `/etc/lxc/auto` to a container's `config` (LXC 0.7 to 0.9) counts as `lxc.start.auto = 1`.",
+    "`--list --format json` prints an array of objects with the members name and delaySeconds (null where nothing is waited for).",
     "Exit status: 0; 2 when some failed; 1 when as many failed as there are containers, so 1 where there are none, as in LXC 5.0.",
   ],
 };
@@ -83,7 +85,7 @@ async function startOne(call: Call, id: ContainerId): Promise<void> {
     });
   }
   const spec = loaded.config.spec(id, caller, { command: null, mode: "exec" }, report.info);
-  await engine.start(spec, { caller, pidFile: null, console: "monitor" });
+  await engine.start(spec, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
 }
 
 interface Work {
@@ -177,6 +179,8 @@ async function carryOut(
   const { storePath } = id;
   const isConcerned = async (name: string): Promise<boolean> =>
     ((await engine.status({ storePath, name })).state !== "STOPPED") === work.onRunning;
+  const json = outputFormat(options) === "json";
+  const listed: { readonly name: string; readonly delaySeconds: number | null }[] = [];
   let failed = 0;
   let done = 0;
   const count = steps.reduce((sum, step) => sum + step.length, 0);
@@ -195,7 +199,8 @@ async function carryOut(
   const attempt = async ({ name, delay }: Candidate): Promise<void> => {
     if (gone.aborted || !(await isConcerned(name))) return;
     if (options.has("list")) {
-      session.write(1, work.delays ? `${name} ${delay}\n` : `${name}\n`);
+      listed.push({ name, delaySeconds: work.delays ? delay : null });
+      if (!json) session.write(1, work.delays ? `${name} ${delay}\n` : `${name}\n`);
       return;
     }
     try {
@@ -215,6 +220,7 @@ async function carryOut(
     }
   };
   await call.progress.during(waiting, all());
+  if (json) session.write(1, jsonText(listed));
   return failed;
 }
 
@@ -222,11 +228,13 @@ async function body(call: Call): Promise<number> {
   const { options, report, session, id } = call;
   const all = options.has("all");
   const work = workOf(call);
+  if (options.has("format") && !options.has("list")) throw new UsageError("--format is for --list");
   if (all && options.has("groups"))
     report.notice("Specifying -a (all) with -g (groups) doesn't make sense. All option overrides");
   const found = await candidates(call);
   if (found.length === 0) {
     report.notice(`there are no containers in ${id.storePath}`);
+    if (outputFormat(options) === "json") session.write(1, jsonText([]));
     return 1;
   }
   const steps = selectSteps(found, {

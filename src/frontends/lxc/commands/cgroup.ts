@@ -18,6 +18,7 @@ export const cgroupTable: CommandTable = {
   notes: [
     "A value that begins with - goes behind --. What is set lasts until the container ends.",
     "A name of the other cgroup version than the one that the host has the controller on is translated where something corresponds to it: `memory.limit_in_bytes` and `memory.max`, `cpu.shares` and `cpu.weight`, `freezer.state` and `cgroup.freeze`, and others.",
+    "`devices.allow`, `devices.deny` and `devices.list` work on cgroup v2, too, which has no such files: the container's device program is replaced by one with the rule; a path such as `/dev/fuse rw` will do there.",
     "Freezing and thawing in this way changes the container's state, as lxc-freeze does.",
     "A value is printed as the kernel gives it, and an empty line behind it, as LXC does. Exit status: 0, or 1 for failure.",
   ],

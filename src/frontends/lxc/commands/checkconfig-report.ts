@@ -59,8 +59,32 @@ const red = "\u001b[1;31m";
 const yellow = "\u001b[1;33m";
 const normal = "\u001b[0;39m";
 
+/** One thing that was looked at. */
+export interface KernelCheck {
+  readonly section: string;
+  readonly name: string;
+  /** Of the kernel's configuration; null: it is no matter of that. */
+  readonly option: string | null;
+  readonly status: "enabled" | "missing" | "required";
+  /** Of a module; null: it is none, or the kernel has no modules. */
+  readonly loaded: boolean | null;
+}
+
 /** The whole report but its first lines, which say where the configuration was found. */
-export function kernelReport(facts: KernelFacts): string {
+export const kernelReport = (facts: KernelFacts): string => checkKernel(facts).text;
+
+/** That report, and what it says in a form for programs. */
+export function checkKernel(facts: KernelFacts): { readonly text: string; readonly checks: readonly KernelCheck[] } {
+  const checks: KernelCheck[] = [];
+  let section = "";
+  const note = (
+    name: string,
+    option: string | null,
+    isOn: boolean,
+    mandatory: boolean,
+    loaded: boolean | null = null,
+  ): void =>
+    void checks.push({ section, name, option, status: isOn ? "enabled" : mandatory ? "required" : "missing", loaded });
   const enabled = enabledOptions(facts.config);
   const found = configuredVersion(facts.config);
   const { major, minor } = found ?? { major: 100, minor: 0 };
@@ -85,12 +109,20 @@ export function kernelReport(facts: KernelFacts): string {
           ? ", loaded"
           : ", not loaded";
     line(`${label}: ${verdict(isOn, details.mandatory ?? false)}${loaded}`);
+    note(label, name, isOn, details.mandatory ?? false, loaded === "" ? null : loaded === ", loaded");
   };
   const same = (name: string, module?: string): void => option(name, name, module === undefined ? {} : { module });
   /** The script sets the colour back behind the line end here. */
-  const alwaysEnabled = (label: string): void =>
-    void out.push(`${label}: ${facts.colours ? `${green}enabled\n${normal}` : "enabled\n"}`);
+  const alwaysEnabled = (label: string): void => {
+    out.push(`${label}: ${facts.colours ? `${green}enabled\n${normal}` : "enabled\n"}`);
+    note(label, null, true, false);
+  };
+  const heading = (text: string): void => {
+    section = text;
+    line(`--- ${text} ---`);
+  };
   const helper = (name: string, state: IdMapHelper): void => {
+    note(name, null, state === "setuid", false);
     if (state === "plain") line(`Warning: ${name} is not setuid-root`);
     if (state === "absent") line(`${name} is not installed`);
   };
@@ -100,7 +132,7 @@ export function kernelReport(facts: KernelFacts): string {
     line();
   }
   line();
-  line("--- Namespaces ---");
+  heading("Namespaces");
   option("Namespaces", "CONFIG_NAMESPACES", { mandatory: true });
   option("Utsname namespace", "CONFIG_UTS_NS");
   option("Ipc namespace", "CONFIG_IPC_NS", { mandatory: true });
@@ -114,9 +146,10 @@ export function kernelReport(facts: KernelFacts): string {
   if (isBefore({ major: 4, minor: 7 })) option("Multiple /dev/pts instances", "CONFIG_DEVPTS_MULTIPLE_INSTANCES");
   line();
 
-  line("--- Control groups ---");
+  heading("Control groups");
   option("Cgroups", "CONFIG_CGROUPS");
   line(`Cgroup namespace: ${verdict(facts.cgroupNamespace, false)}`);
+  note("Cgroup namespace", null, facts.cgroupNamespace, false);
   const v1 = mountPoints(facts.mounts, "cgroup");
   const v2 = mountPoints(facts.mounts, "cgroup2");
   line("Cgroup v1 mount points: ");
@@ -125,8 +158,10 @@ export function kernelReport(facts: KernelFacts): string {
   for (const point of v2) line(` - ${point}`);
   if (v2.join("\n") !== "/sys/fs/cgroup") {
     for (const controller of ["systemd", "freezer"])
-      if (!v1.some((point) => point.includes(`/${controller}`)))
+      if (!v1.some((point) => point.includes(`/${controller}`))) {
         line(`Cgroup v1 ${controller} controller: ${paint(red, "missing")}`);
+        note(`Cgroup v1 ${controller} controller`, null, false, false);
+      }
     if (facts.hasFile(`${v1[0] ?? ""}/cgroup.clone_children`)) alwaysEnabled("Cgroup v1 clone_children flag");
   }
   option("Cgroup device", "CONFIG_CGROUP_DEVICE");
@@ -137,7 +172,7 @@ export function kernelReport(facts: KernelFacts): string {
   // The script's line end hangs on the option before.
   if (!enabled.has("CONFIG_SMP") || enabled.has("CONFIG_CPUSETS")) line();
 
-  line("--- Misc ---");
+  heading("Misc");
   option("Veth pair device", "CONFIG_VETH", { module: "veth" });
   option("Macvlan", "CONFIG_MACVLAN", { module: "macvlan" });
   option("Vlan", "CONFIG_VLAN_8021Q", { module: "8021q" });
@@ -154,7 +189,7 @@ export function kernelReport(facts: KernelFacts): string {
   option("FUSE (for use with lxcfs)", "CONFIG_FUSE_FS", { module: "fuse" });
   line();
 
-  line("--- Checkpoint/Restore ---");
+  heading("Checkpoint/Restore");
   option("checkpoint restore", "CONFIG_CHECKPOINT_RESTORE");
   for (const name of ["FHANDLE", "EVENTFD", "EPOLL", "UNIX_DIAG", "INET_DIAG", "PACKET_DIAG", "NETLINK_DIAG"])
     same(`CONFIG_${name}`);
@@ -165,5 +200,5 @@ export function kernelReport(facts: KernelFacts): string {
   line("Note : Before booting a new kernel, you can check its configuration");
   line(`usage : CONFIG=/path/to/config ${facts.program}`);
   line();
-  return out.join("");
+  return { text: out.join(""), checks };
 }

@@ -2,22 +2,24 @@ import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, ty
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { Caller, Command } from "../../../engine/engine.js";
-import { type IdMapHelper, kernelReport } from "./checkconfig-report.js";
+import { checkKernel, type IdMapHelper } from "./checkconfig-report.js";
 import { fileProblem } from "./container-config.js";
+import { jsonText, takeFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
-import { lxcVersion } from "./options.js";
+import { formatOption, lxcVersion } from "./options.js";
 import { withTable } from "./tabled.js";
 
-/** For the reference page: lxc-checkconfig takes no options, its environment says what to look at. */
+/** For the reference page: lxc-checkconfig takes no options of LXC's, its environment says what to look at. */
 export const checkconfigTable: CommandTable = {
   tool: "lxc-checkconfig",
   synopsis: "",
   description: "Tells what of a kernel's configuration containers need, and what of it is missing.",
-  options: [],
+  options: [formatOption],
   operands: "any",
   named: false,
   notes: [
     "The configuration is that of the running kernel, from `/proc/config.gz`, `/boot/config-VERSION`, `/lib/modules/VERSION/build/.config` or `/lib/modules/VERSION/config`; the environment variable `CONFIG` names another file, compressed with gzip or not.",
+    "`--format json` prints an object with config, the file that was read, and checks, an array of objects with section, name, option (in the kernel's configuration, or null), status (enabled, missing, required) and loaded (of a module, else null).",
     "Colours are used on a terminal only. Exit status: 0, whatever is missing; 1 when no configuration was found.",
   ],
 };
@@ -93,7 +95,15 @@ export const checkconfig: Command = withTable(checkconfigTable, (session) => {
   const { caller } = session;
   const program = session.argv[0] ?? "lxc-checkconfig";
   const finish = (status: number): Promise<number> => Promise.resolve(status);
-  const say = (text: string): void => session.write(1, `${text}\n`);
+  const { format } = takeFormat(session.argv.slice(1));
+  if (format !== null && format !== "json" && format !== "text") {
+    session.write(2, `${program}: "${format}" is no output format; text and json are\n`);
+    return finish(1);
+  }
+  const json = format === "json";
+  const say = (text: string): void => {
+    if (!json) session.write(1, `${text}\n`);
+  };
 
   say(`LXC version ${lxcVersion}`);
   const named = environment(caller, "CONFIG", "/proc/config.gz");
@@ -132,19 +142,17 @@ export const checkconfig: Command = withTable(checkconfigTable, (session) => {
     return finish(1);
   }
   const searchPath = caller.environment["PATH"] ?? "";
-  session.write(
-    1,
-    kernelReport({
-      config,
-      cgroupNamespace: isFile("/proc/self/ns/cgroup"),
-      mounts: procText(`/proc/${caller.pid}/mounts`) ?? procText("/proc/self/mounts") ?? "",
-      hasFile: isFile,
-      modules: procText("/proc/modules"),
-      newuidmap: idMapHelper("newuidmap", searchPath, caller.cwd),
-      newgidmap: idMapHelper("newgidmap", searchPath, caller.cwd),
-      program,
-      colours: session.terminals[1],
-    }),
-  );
+  const { text, checks } = checkKernel({
+    config,
+    cgroupNamespace: isFile("/proc/self/ns/cgroup"),
+    mounts: procText(`/proc/${caller.pid}/mounts`) ?? procText("/proc/self/mounts") ?? "",
+    hasFile: isFile,
+    modules: procText("/proc/modules"),
+    newuidmap: idMapHelper("newuidmap", searchPath, caller.cwd),
+    newgidmap: idMapHelper("newgidmap", searchPath, caller.cwd),
+    program,
+    colours: session.terminals[1],
+  });
+  session.write(1, json ? jsonText({ config: path, checks }) : text);
   return finish(0);
 });

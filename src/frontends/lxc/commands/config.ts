@@ -1,7 +1,8 @@
 import type { Command } from "../../../engine/engine.js";
 import type { CommandTable } from "./getopt.js";
+import { jsonText, takeFormat } from "./frame.js";
 import { systemConfig } from "./load.js";
-import { option } from "./options.js";
+import { formatOption, option } from "./options.js";
 import { withTable } from "./tabled.js";
 
 /** For the reference page: lxc-config looks at its first word only, and has none of the common options. */
@@ -12,12 +13,14 @@ export const configTable: CommandTable = {
   options: [
     option("list", "list the names of all settings", { short: "l" }),
     option("help", "show this", { short: "h" }),
+    formatOption,
   ],
   operands: "any",
   named: false,
   notes: [
     "ITEM may be cut short: the first name of the list that begins with it is meant. A setting without a value prints `ITEM is not set.`, with status 0; an unknown one prints `Unknown configuration item: ITEM`, with status 1.",
     "Only the first word counts, and `--list` must be written `-l`: so it is in LXC.",
+    "`--format json` prints an object: of every setting, or the one asked for, its value, null without one.",
   ],
 };
 
@@ -36,7 +39,13 @@ const items = [
 const standsFor = (word: string, text: string): boolean => text.startsWith(word);
 
 export const config: Command = withTable(configTable, (session) => {
-  const [tool = "lxc-config", word] = session.argv;
+  const [tool = "lxc-config"] = session.argv;
+  const { format, rest } = takeFormat(session.argv.slice(1));
+  const [word] = rest;
+  if (format !== null && format !== "json" && format !== "text") {
+    session.write(2, `${tool}: "${format}" is no output format; text and json are\n`);
+    return Promise.resolve(1);
+  }
   const answer = (text: string, status: number): Promise<number> => {
     session.write(1, `${text}\n`);
     return Promise.resolve(status);
@@ -47,8 +56,14 @@ export const config: Command = withTable(configTable, (session) => {
       0,
     );
   }
-  if (standsFor(word, "-l")) return answer(items.join("\n"), 0);
+  const values = systemConfig(session.caller).items;
+  const answerJson = (names: readonly string[]): Promise<number> => {
+    session.write(1, jsonText(Object.fromEntries(names.map((name) => [name, values.get(name) ?? null]))));
+    return Promise.resolve(0);
+  };
+  if (standsFor(word, "-l")) return format === "json" ? answerJson(items) : answer(items.join("\n"), 0);
   const item = items.find((name) => standsFor(word, name));
   if (item === undefined) return answer(`Unknown configuration item: ${word}`, 1);
-  return answer(systemConfig(session.caller).items.get(item) ?? `${word} is not set.`, 0);
+  if (format === "json") return answerJson([item]);
+  return answer(values.get(item) ?? `${word} is not set.`, 0);
 });

@@ -14,7 +14,8 @@ export const deviceTable: CommandTable = {
   named: true,
   notes: [
     "`add`: DEVICE is a device node of the host, which is made inside (in place of what is there) and permitted, or an interface, which moves inside and is down there. `del` undoes that; for an interface NAME-INSIDE is then the name it gets on the host.",
-    "Device nodes need the devices controller of cgroup v1 and a container without id map.",
+    "In a container with an id map, where a node that is made inside could not be opened, one that belongs to the container's root is bound there.",
+    "What is permitted or not in this way lasts until the container stops or reboots.",
   ],
 };
 

@@ -2,7 +2,7 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import type { Command, CommandSession, StartOptions } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { execStatus } from "../errors.js";
-import { type Call, lxcCommand, unsignedOption, UsageError } from "./frame.js";
+import { type Call, lxcCommand, unsignedOption, UsageError, warnOf } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import type { Definition } from "./load.js";
 import { commonOptions, option, rcfileOption, shareOptions } from "./options.js";
@@ -82,7 +82,7 @@ async function body(call: Call): Promise<number> {
     const made = config.spec(call.id, call.caller, { command, mode: "supervised" }, report.info);
     const kind = isInteractive(session) && !daemon ? "pty" : "none";
     const spec: ContainerSpec = withReplay({ ...made, console: { ...made.console, kind, path: null, ttys: 0 } });
-    const startOptions: StartOptions = { caller: call.caller, pidFile: null, console: "monitor" };
+    const startOptions: StartOptions = { caller: call.caller, pidFile: null, console: "monitor", warn: warnOf(call) };
     if (!daemon) return await foreground(call, spec, startOptions);
     await engine.start(spec, startOptions);
     return 0;

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
-import type { Caller, CommandSession, ContainerId, Engine } from "../../../engine/engine.js";
+import { showFault } from "../../../base/source.js";
+import type { Caller, CommandSession, ContainerId, Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
@@ -119,6 +120,13 @@ export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error
   return failure.status;
 }
 
+/** What a start warns of: told, and logged as LXC logs it. */
+export const warnOf =
+  ({ report }: Pick<Call, "report">): NonNullable<StartOptions["warn"]> =>
+  (fault) => {
+    report.notice(showFault(fault));
+  };
+
 /** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
 export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
   return withTable(table, async (raw, engine) => {
@@ -226,7 +234,28 @@ export function outputFormat(options: ParsedOptions): OutputFormat {
   throw new UsageError(`"${text}" is no output format; text and json are`);
 }
 
-/** JSON for programs: numbers that a double cannot hold exactly become strings. */
+/** Numbers that a double cannot hold exactly become strings. */
+const exact = (_key: string, item: unknown): unknown =>
+  typeof item === "bigint" ? (item <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(item) : String(item)) : item;
+
+/** JSON for programs, indented. */
 export function jsonText(value: unknown): string {
-  return `${JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? (item <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(item) : String(item)) : item), 2)}\n`;
+  return `${JSON.stringify(value, exact, 2)}\n`;
+}
+
+/** One of many values that come one after another: a line each. */
+export function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value, exact)}\n`;
+}
+
+/** `--format` of the commands that look at their words themselves, and the other words. */
+export function takeFormat(words: readonly string[]): {
+  readonly format: string | null;
+  readonly rest: readonly string[];
+} {
+  const at = words.findIndex((word) => word === "--format" || word.startsWith("--format="));
+  const word = words[at];
+  if (word === undefined) return { format: null, rest: words };
+  if (word !== "--format") return { format: word.slice("--format=".length), rest: words.toSpliced(at, 1) };
+  return { format: words[at + 1] ?? "", rest: words.toSpliced(at, 2) };
 }

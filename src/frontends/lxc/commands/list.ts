@@ -2,21 +2,25 @@ import { IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { Command, State } from "../../../engine/engine.js";
 import { autoDirectory, autoLinks } from "./auto-links.js";
-import { type Call, lxcCommand } from "./frame.js";
+import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { defaultStore, loadConfig } from "./load.js";
-import { commonOptions } from "./options.js";
+import { commonOptions, formatOption } from "./options.js";
 
 export const listTable: CommandTable = {
   tool: "lxc-list",
   synopsis: "",
   description:
     "Lists containers by state, in the form of Debian's and Ubuntu's LXC 0.7 and 0.8. Today's command is lxc-ls.",
-  options: commonOptions.map((row) => (row.long === "name" ? { ...row, help: "accepted; selects nothing" } : row)),
+  options: [
+    ...commonOptions.map((row) => (row.long === "name" ? { ...row, help: "accepted; selects nothing" } : row)),
+    formatOption,
+  ],
   operands: "any",
   named: false,
   notes: [
     "`(auto)` stands behind those that start at boot: `lxc.start.auto = 1`, or a link in `/etc/lxc/auto`. A container whose configuration is broken is listed all the same.",
+    "`--format json` prints an array of objects with the members name, state and autostart.",
   ],
 };
 
@@ -85,7 +89,12 @@ async function body(call: Call): Promise<number> {
     })),
   );
   entries.sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)));
-  session.write(1, listText(entries));
+  session.write(
+    1,
+    outputFormat(call.options) === "json"
+      ? jsonText(entries.map(({ name, state, auto }) => ({ name, state, autostart: auto })))
+      : listText(entries),
+  );
   return 0;
 }
 

@@ -4,10 +4,12 @@ import type {
   ContainerStatus,
   Addresses,
   InterfaceStatus,
+  NestedContainer,
   ResourceUsage,
   State,
 } from "../../../engine/engine.js";
 import { IsletError } from "../../../base/errors.js";
+import { printable } from "../../../base/printable.js";
 import { showFault } from "../../../base/source.js";
 import { compileEre } from "./ere.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
@@ -33,7 +35,10 @@ export const lsTable: CommandTable = {
     option("frozen", "only frozen ones"),
     option("stopped", "only stopped ones"),
     option("defined", "only those that have a configuration"),
-    option("nesting", "accepted; containers inside containers are not listed yet", { argument: "NUM", optional: true }),
+    option("nesting", "also what running containers keep themselves, NUM levels deep (5)", {
+      argument: "NUM",
+      optional: true,
+    }),
     option("groups", "only members of all these groups, separated by commas", { short: "g", argument: "GROUPS" }),
     option("filter", "only names that match (POSIX extended, anywhere in the name)", { argument: "REGEX" }),
     ...commonOptions,
@@ -44,6 +49,7 @@ export const lsTable: CommandTable = {
   named: false,
   notes: [
     "Without -1 names are padded to the longest; programs use -1 or --format json.",
+    "With `--nesting` a container inside another is `OUTER/NAME`, in a table NAME behind a backslash. It is looked for where the outer one keeps its containers, at the same path as this host does and on its root file system; AUTOSTART, GROUPS and UNPRIVILEGED are those of its own configuration without what that includes, and PID is that of the host. All of it is the outer container's word. Those of stopped containers are not listed.",
     "`--format json` prints an array of objects with the members of all columns: name, state, pid, ramBytes, swapBytes, autostart, groups, interfaces, ipv4, ipv6, unprivileged.",
   ],
 };
@@ -61,6 +67,8 @@ export interface ListEntry {
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
   readonly unprivileged: boolean;
+  /** How deep inside another; absent: not at all. */
+  readonly level?: number;
 }
 
 const megabytes = (bytes: bigint): string => `${(Number(bytes) / 1048576).toFixed(2)}MB`;
@@ -68,7 +76,7 @@ const list = (items: readonly string[]): string => (items.length === 0 ? "-" : i
 const running = (entry: Pick<ListEntry, "state">): boolean => entry.state !== "STOPPED";
 
 const columns = {
-  NAME: (entry: ListEntry): string => entry.name,
+  NAME: ({ name, level }: ListEntry): string => (level === undefined ? name : `${"\\".padStart(level)}${name}`),
   STATE: (entry: ListEntry): string => entry.state,
   PID: (entry: ListEntry): string => (entry.pid === null ? "-" : String(entry.pid)),
   RAM: (entry: ListEntry): string => (running(entry) ? megabytes(entry.ramBytes ?? 0n) : "-"),
@@ -218,16 +226,28 @@ async function entryOf(
   };
 }
 
-/** Those of the store that the state options and the name filter leave. */
-async function candidates(call: Call): Promise<readonly ContainerStatus[]> {
-  const { engine, id, options } = call;
-  const { storePath } = id;
+type Filter = (one: Pick<ContainerStatus, "name" | "state">) => boolean;
+
+/** What the state options and the name filter leave; null: nothing can match. */
+function filterOf(call: Call): Filter | null {
+  const { options } = call;
   const pattern = options.value("filter") ?? (call.operands.length === 1 ? (call.operands[0] ?? null) : null);
   const filter = pattern === null ? null : compileEre(pattern);
   if (pattern !== null && filter === null) {
     call.report.notice(`"${pattern}" is no extended regular expression: nothing can match it`);
-    return [];
+    return null;
   }
+  return ({ name, state }) =>
+    (filter === null || filter.test(name)) &&
+    (!options.has("running") || state !== "STOPPED") &&
+    (!options.has("frozen") || options.has("active") || state === "FROZEN") &&
+    (!options.has("stopped") || state === "STOPPED");
+}
+
+/** Those of the store that the filter leaves. */
+async function candidates(call: Call, filter: Filter): Promise<readonly ContainerStatus[]> {
+  const { engine, id, options } = call;
+  const { storePath } = id;
   const onlyActive = options.has("active") || options.has("frozen");
   const [active, defined] = await Promise.all([
     engine.active(storePath),
@@ -239,12 +259,77 @@ async function candidates(call: Call): Promise<readonly ContainerStatus[]> {
   const isDefined = new Set(defined);
   for (const status of active) all.set(status.name, status);
   return [...all.values()]
-    .filter((status) => filter === null || filter.test(status.name))
+    .filter(filter)
     .filter((status) => !options.has("defined") || isDefined.has(status.name))
-    .filter((status) => !options.has("running") || running(status))
-    .filter((status) => !options.has("frozen") || options.has("active") || status.state === "FROZEN")
-    .filter((status) => !options.has("stopped") || status.state === "STOPPED")
     .sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)));
+}
+
+/** Levels by --nesting, as strtoul(3) reads them; LXC's five where it is no number. */
+function nestingLevels(call: Call): number {
+  if (!call.options.has("nesting")) return 0;
+  const text = call.options.value("nesting") ?? "";
+  return /^[0-9]{1,9}$/.test(text) ? Number(text) : 5;
+}
+
+/** What a configuration of a guest's says itself: nothing that it includes is looked for. */
+function itemsOf(config: string, key: string): readonly string[] {
+  return config.split("\n").flatMap((line) => {
+    const [name = "", ...value] = line.split("=");
+    return name.trim() === key ? [printable(value.join("=").trim())] : [];
+  });
+}
+
+function nestedEntries(
+  found: readonly NestedContainer[],
+  parent: string,
+  level: number,
+  keeps: Filter,
+  wantedGroups: readonly string[],
+  withPath: boolean,
+): readonly ListEntry[] {
+  return found.flatMap((one) => {
+    const groups = itemsOf(one.config, "lxc.group");
+    if (!keeps(one) || !wantedGroups.every((group) => groups.includes(group))) return [];
+    const name = printable(one.name);
+    const path = `${parent}/${name}`;
+    const entry: ListEntry = {
+      name: withPath ? path : name,
+      state: one.state,
+      pid: one.pid,
+      ramBytes: one.usage?.memoryBytes ?? null,
+      swapBytes: one.usage?.swapBytes ?? null,
+      autostart: itemsOf(one.config, "lxc.start.auto").at(-1) === "1",
+      groups,
+      interfaces: one.interfaces.map((nic) => printable(nic.name)).sort(),
+      ipv4: one.addresses.ipv4,
+      ipv6: one.addresses.ipv6,
+      unprivileged: ["lxc.idmap", "lxc.id_map"].some((key) => itemsOf(one.config, key).length > 0),
+      ...(withPath ? {} : { level }),
+    };
+    return [entry, ...nestedEntries(one.inside, path, level + 1, keeps, wantedGroups, withPath)];
+  });
+}
+
+/** A container that is shown, and what is inside of it. */
+async function withNested(
+  call: Call,
+  entry: ListEntry,
+  levels: number,
+  keeps: Filter,
+  wantedGroups: readonly string[],
+  withPath: boolean,
+): Promise<readonly ListEntry[]> {
+  if (levels === 0 || !running(entry)) return [entry];
+  const onlyActive = call.options.has("active") || call.options.has("frozen");
+  const keepsNested: Filter = (one) => keeps(one) && (!onlyActive || one.state !== "STOPPED");
+  try {
+    const found = await call.engine.nested({ storePath: call.id.storePath, name: entry.name }, levels);
+    return [entry, ...nestedEntries(found, entry.name, 1, keepsNested, wantedGroups, withPath)];
+  } catch (error) {
+    // It stopped, or has not begun.
+    if (error instanceof IsletError && error.code === "ISLET_NOT_RUNNING") return [entry];
+    throw error;
+  }
 }
 
 async function body(call: Call): Promise<number> {
@@ -266,8 +351,15 @@ async function body(call: Call): Promise<number> {
     .map((group) => group.trim())
     .filter((group) => group !== "");
   const needs = neededFor(shown);
-  const found = await Promise.all((await candidates(call)).map((status) => entryOf(call, status, needs, wantedGroups)));
-  const entries = found.filter((entry): entry is ListEntry => entry !== null);
+  const keeps = filterOf(call);
+  const statuses = keeps === null ? [] : await candidates(call, keeps);
+  const found = await Promise.all(statuses.map((status) => entryOf(call, status, needs, wantedGroups)));
+  const outer = found.filter((entry): entry is ListEntry => entry !== null);
+  const levels = nestingLevels(call);
+  const entries =
+    keeps === null
+      ? outer
+      : (await Promise.all(outer.map((one) => withNested(call, one, levels, keeps, wantedGroups, !fancy)))).flat();
   if (json) session.write(1, jsonText(entries));
   else if (entries.length === 0) return 0;
   else if (fancy) session.write(1, fancyTable(entries, shown));

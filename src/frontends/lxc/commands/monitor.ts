@@ -1,4 +1,5 @@
 import { IsletError } from "../../../base/errors.js";
+import { printable } from "../../../base/printable.js";
 import type { Command, ContainerEvent } from "../../../engine/engine.js";
 import { compileEre } from "./ere.js";
 import { type Call, lxcCommand } from "./frame.js";
@@ -27,10 +28,7 @@ export const monitorTable: CommandTable = {
   ],
 };
 
-/** Names of containers come from their directories: no control characters in them, but who knows what a store holds. */
-// oxlint-disable-next-line no-control-regex -- control characters are just what is removed
-const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f]/g, "?");
-
+/** Names of containers come from their directories, but who knows what a store holds. */
 export function eventLine(event: ContainerEvent): string {
   const name = printable(event.name);
   switch (event.kind) {

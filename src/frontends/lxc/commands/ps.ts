@@ -20,9 +20,10 @@ export const psTable: CommandTable = {
   ],
   operands: "any",
   named: false,
+  manyPaths: true,
   notes: [
     "The first word that is none of these options begins those of ps: `lxc-ps aux`, `lxc-ps -n web1 -- -ef`. The columns must include PID.",
-    "The column CONTAINER is empty for processes of the host and of containers in other directories than that of `--lxcpath`.",
+    "The column CONTAINER is empty for processes of the host. The containers of all directories are told, as by the lxc-ps of LXC before 1.0; with `-P`, which may be repeated, those of these directories.",
     "Exit status: that of ps.",
   ],
 };
@@ -63,9 +64,11 @@ const heading = "CONTAINER";
 const narrowest = 10;
 
 async function body(call: Call): Promise<number> {
-  const { engine, id, options, session, report } = call;
+  const { engine, options, session, report } = call;
   const names = options.values("name").flatMap((list) => list.split(",").filter((name) => name !== ""));
-  const active = (await engine.active(id.storePath)).map((status) => status.name);
+  const stores = options.has("lxcpath") ? [...new Set(call.stores)] : await engine.activeStores();
+  const statuses = await Promise.all(stores.map((store) => engine.active(store)));
+  const active = statuses.flat().map((status) => status.name);
   for (const name of names) if (!active.includes(name)) report.notice(`${name} is not running`);
   const isFiltered = options.has("lxc") || names.length > 0;
   const shown = names.length > 0 ? names : active;
@@ -88,10 +91,9 @@ async function body(call: Call): Promise<number> {
     if (end === null) return;
     const column = end;
     const pids = rows.map((line) => pidOfLine(line, column));
-    const containers = await engine.containersOf(
-      id.storePath,
-      pids.filter((pid) => pid !== null),
-    );
+    const known = pids.filter((pid) => pid !== null);
+    const found = await Promise.all(stores.map((store) => engine.containersOf(store, known)));
+    const containers = new Map(found.flatMap((one) => [...one]));
     rows.forEach((line, index) => {
       const pid = pids[index] ?? null;
       const container = pid === null ? undefined : containers.get(pid);

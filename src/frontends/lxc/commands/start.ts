@@ -5,7 +5,7 @@ import type { Command, ContainerStatus } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { startFailureLines } from "../errors.js";
 import { containerConfig, parseDefinition } from "./container-config.js";
-import { type Call, lxcCommand, UsageError } from "./frame.js";
+import { type Call, lxcCommand, UsageError, warnOf } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import type { Definition, LoadedConfig } from "./load.js";
 import { commonOptions, option, rcfileOption, shareOptions } from "./options.js";
@@ -162,6 +162,7 @@ async function body(call: Call): Promise<number> {
       caller: call.caller,
       pidFile: pidFile === null ? null : call.resolve(pidFile),
       console: "monitor",
+      warn: warnOf(call),
     });
     started = await call.progress.during({ what: `starting ${call.id.name}` }, starting);
   } catch (error) {

@@ -1,8 +1,8 @@
 import type { Command, DetailedUsage, Screen } from "../../../engine/engine.js";
-import { type Call, lxcCommand, unsignedOption } from "./frame.js";
+import { type Call, jsonLine, lxcCommand, outputFormat, unsignedOption, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { lxcBytes } from "./info.js";
-import { commonOptions, option, rcfileOption } from "./options.js";
+import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
 
 export const topTable: CommandTable = {
   tool: "lxc-top",
@@ -18,6 +18,7 @@ export const topTable: CommandTable = {
     option("reverse", "sort the other way round", { short: "r" }),
     ...commonOptions,
     rcfileOption,
+    formatOption,
   ],
   operands: "any",
   named: false,
@@ -25,6 +26,7 @@ export const topTable: CommandTable = {
   notes: [
     "Keys: `q` quits; `n`, `c`, `b`, `m`, `s`, `k` sort by that, the same once more turns the order round, as `r` does. Names ascend, everything else descends.",
     "`-P` may be repeated: the containers of all these directories are shown.",
+    "`--batch --format json` prints an object on a line of its own for each container and refresh, with the members timeMilliseconds, name, cpuNanoseconds, cpuSystemTicks, cpuUserTicks, blkioBytes, blkioReadBytes, blkioWriteBytes, blkioOperations, memoryBytes, memorySwapBytes, kernelMemoryBytes.",
     "Needs a terminal as standard input, but with `--batch`, which ends when its reader does. CPU times of the columns Sys and User have a resolution of 10 ms.",
   ],
 };
@@ -108,6 +110,10 @@ export function batchLine(row: TopRow, milliseconds: number): string {
   ].join(",")}\n`;
 }
 
+/** The same as an object on a line of its own. */
+export const batchJson = (row: TopRow, milliseconds: number): string =>
+  jsonLine({ timeMilliseconds: milliseconds, ...row });
+
 /** Bytes without a unit are padded to the width of those with one. */
 const amount = (bytes: bigint): string => (bytes > 1024n ? lxcBytes(bytes) : `${String(bytes).padStart(3)}.00   `);
 
@@ -182,10 +188,11 @@ const pause = (milliseconds: number): Promise<void> =>
   });
 
 async function batch(call: Call, stores: readonly string[], order: Order, delay: number): Promise<number> {
-  call.session.write(1, batchHeader);
+  const json = outputFormat(call.options) === "json";
+  if (!json) call.session.write(1, batchHeader);
   for (;;) {
     const rows = sortRows(await rowsOf(call, stores), order);
-    call.session.write(1, rows.map((row) => batchLine(row, Date.now())).join(""));
+    call.session.write(1, rows.map((row) => (json ? batchJson(row, Date.now()) : batchLine(row, Date.now()))).join(""));
     await Promise.race([pause(delay), call.session.gone]);
   }
 }
@@ -257,6 +264,7 @@ async function body(call: Call): Promise<number> {
   const by = sortKeys.find((key) => key === options.value("sort")?.charAt(0)) ?? "n";
   const order: Order = { by, reverse: options.has("reverse") };
   const stores = [...new Set(call.stores)];
+  if (options.has("format") && !isBatch) throw new UsageError("--format is for --batch");
   if (isBatch) return await batch(call, stores, order, delay);
   if (!session.terminals[0]) {
     call.report.bare("stdin is not a tty");

@@ -1,8 +1,8 @@
 /** lxc.cgroup.* and lxc.cgroup2.* as a spec's control group. */
 import type { Source } from "../../../base/source.js";
 import type { CgroupSetting, CgroupSpec, DeviceRule } from "../../../spec/cgroup.js";
+import { parseDeviceRule } from "../../../spec/device-rule.js";
 import { type Collector, fault } from "./collector.js";
-import { splitWords } from "./grammar.js";
 import type { Item, NamedText, Values } from "./model.js";
 
 export function cgroupSpec(values: Values, into: Collector): CgroupSpec {
@@ -57,50 +57,14 @@ function splitSettings(
   return { settings, devices };
 }
 
-/** `a`, `c MAJOR:MINOR rwm`, `b MAJOR:MINOR rwm` with `*` for any, or `/dev/path rwm`. */
 function deviceRule(text: string, allow: boolean, at: Source, into: Collector): DeviceRule | null {
-  const words = splitWords(text);
-  const [first = ""] = words;
-  if (first === "a") return { allow, type: "a", major: null, minor: null, read: true, write: true, mknod: true, at };
-  const path = first.startsWith("/");
-  const access = words[path ? 1 : 2] ?? (path ? "rwm" : "");
-  if (!/^[rwm]{1,3}$/.test(access) || words.length > (path ? 2 : 3)) {
-    fault(
-      into,
-      `"${text}" is not a device rule`,
-      at,
-      "write a, c MAJOR:MINOR rwm, b MAJOR:MINOR rwm, or /dev/NAME rwm",
-    );
-    return null;
-  }
-  const device = path ? deviceOf(first, at, into) : deviceNumbers(first, words[1] ?? "", at, text, into);
-  if (device === null) return null;
-  return { allow, ...device, read: access.includes("r"), write: access.includes("w"), mknod: access.includes("m"), at };
-}
-
-type Device = Pick<DeviceRule, "type" | "major" | "minor">;
-
-function deviceNumbers(type: string, numbers: string, at: Source, text: string, into: Collector): Device | null {
-  const match = /^([0-9]{1,8}|\*):([0-9]{1,8}|\*)$/.exec(numbers);
-  if ((type !== "b" && type !== "c") || match === null) {
-    fault(
-      into,
-      `"${text}" is not a device rule`,
-      at,
-      "write a, c MAJOR:MINOR rwm, b MAJOR:MINOR rwm, or /dev/NAME rwm",
-    );
-    return null;
-  }
-  const number = (word: string | undefined): number | null =>
-    word === undefined || word === "*" ? null : Number(word);
-  return { type, major: number(match[1]), minor: number(match[2]) };
-}
-
-function deviceOf(path: string, at: Source, into: Collector): Device | null {
-  const found = into.context.stat(path);
-  if (found === null || (found.type !== "c" && found.type !== "b")) {
-    fault(into, found === null ? `there is no device "${path}"` : `"${path}" is not a device`, at);
-    return null;
-  }
-  return { type: found.type, major: found.major, minor: found.minor };
+  const parsed = parseDeviceRule(text, allow, at, (path) => {
+    const found = into.context.stat(path);
+    if (found === null) return null;
+    const { type } = found;
+    return type === "c" || type === "b" ? { type, major: found.major, minor: found.minor } : "other";
+  });
+  if (parsed.kind === "rule") return parsed.rule;
+  fault(into, parsed.message, at, parsed.hint);
+  return null;
 }

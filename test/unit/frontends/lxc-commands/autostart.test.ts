@@ -137,6 +137,16 @@ const brief = async (words: readonly string[], canned: Canned = {}): Promise<rea
 describe("lxc-autostart", () => {
   it("lists what it would start with the delays, and starts nothing", async () => {
     assert.deepEqual(await brief(["-L"]), [0, "b 0\na 7\n", ""]);
+    const listed = async (...words: readonly string[]): Promise<unknown> =>
+      JSON.parse((await run([...words, "-L", "--format=json"])).stdout);
+    const [b, a] = [
+      { name: "b", delaySeconds: 0 },
+      { name: "a", delaySeconds: 7 },
+    ];
+    assert.deepEqual(await listed(), [b, a]);
+    assert.deepEqual(await listed("-s"), []);
+    assert.equal((await run(["-L", "--format=json"], { configs: {} })).stdout, "[]\n");
+    assert.match((await run(["--format=json"])).stderr, /--format is for --list/);
     assert.deepEqual(await brief(["-L", "-g", "onboot,"]), [0, "c 0\nb 0\na 7\n", ""]);
     assert.deepEqual(await brief(["-LaA"]), [0, "b 0\nc 0\nd 0\na 7\n", ""]);
     assert.deepEqual(await brief(["-L", "-A", "--groups=onboot", "-g", "onboot"]), [0, "c 0\n", ""]);

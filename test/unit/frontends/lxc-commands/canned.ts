@@ -114,6 +114,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     detailedUsage: notCanned,
     unshare: notCanned,
     changeDevice: notCanned,
+    nested: () => Promise.resolve([]),
+    activeStores: () => Promise.resolve([...new Set(running.map((one) => one.storePath))]),
     lookUp: notCanned,
     liveUsage: notCanned,
     hostReport: notCanned,

@@ -193,6 +193,31 @@ describe("lxc-checkconfig", () => {
       assert.match(stdout, /^Macvlan: missing$/m);
     }
   });
+  it("--format json: an object of all that was looked at, and nothing else", async () => {
+    const words = ["lxc-checkconfig", "--format", "json"];
+    const { status, stdout } = await tool(words, { plain: true, cwd: directory, environment: { CONFIG: "plain" } });
+    assert.equal(status, 0);
+    const told = JSON.parse(stdout) as { config: string; checks: readonly Readonly<Record<string, unknown>>[] };
+    assert.equal(told.config, join(directory, "plain"));
+    const check = (name: string): unknown => told.checks.find((one) => one["name"] === name);
+    assert.deepEqual(check("Macvlan"), {
+      section: "Misc",
+      name: "Macvlan",
+      option: "CONFIG_MACVLAN",
+      status: "missing",
+      loaded: null,
+    });
+    assert.deepEqual(check("File capabilities"), {
+      section: "Checkpoint/Restore",
+      name: "File capabilities",
+      option: null,
+      status: "enabled",
+      loaded: null,
+    });
+    // Each line of the report with a verdict is one of them.
+    const text = (await run({ CONFIG: "plain" })).stdout;
+    for (const [, name] of text.matchAll(/^(.+): (?:enabled|missing|required)/gm)) assert.ok(check(name ?? ""), name);
+  });
   it("uses colours on a terminal", async () => {
     const { stdout } = await run({ CONFIG: "plain" }, { columns: 80 });
     assert.ok(stdout.includes("Namespaces: \u001b[1;32menabled"));

@@ -25,6 +25,28 @@ describe("lxc-config", () => {
   it("lists the names in LXC's order", async () => {
     for (const words of [["-l"], ["-l", "more"]]) assert.deepEqual(await said(words), [0, names, ""]);
   });
+  it("--format json: an object of all settings, or of the one asked for", async () => {
+    for (const words of [
+      ["-l", "--format", "json"],
+      ["--format=json", "-l"],
+    ]) {
+      const [status, stdout] = await said(words, user);
+      assert.equal(status, 0);
+      const all = JSON.parse(stdout) as Readonly<Record<string, unknown>>;
+      assert.deepEqual(Object.keys(all), names.trim().split("\n"));
+      assert.deepEqual([all["lxc.bdev.lvm.vg"], all["lxc.cgroup.use"]], ["lxc", null]);
+    }
+    assert.deepEqual(await said(["lxc.bdev.lvm.vg", "--format=json"], user), [
+      0,
+      '{\n  "lxc.bdev.lvm.vg": "lxc"\n}\n',
+      "",
+    ]);
+    assert.deepEqual(await said(["-l", "--format=xml"]), [
+      1,
+      "",
+      'lxc-config: "xml" is no output format; text and json are\n',
+    ]);
+  });
   it("prints its usage on standard output, status 0, for help and for nothing", async () => {
     for (const words of [[], [""], ["-"], ["-h"], ["--"], ["--he"], ["--help"]])
       assert.deepEqual(await said(words), [0, usage, ""], words.join());

@@ -15,6 +15,15 @@ describe("lxc-list", () => {
       "RUNNING\n  stray\n  web (auto)\n\nFROZEN\n  cold\n\nSTOPPED\n  alpha\n  broken\n  zeta (auto)\n\n",
     );
   });
+  it("--format json: an array for programs", async () => {
+    const configs = { zeta: "lxc.start.auto = 1\n", alpha: "" };
+    const { stdout } = await tool(["lxc-list", "--format=json"], { configs, running: [runningContainer("alpha")] });
+    assert.deepEqual(JSON.parse(stdout), [
+      { name: "alpha", state: "RUNNING", autostart: false },
+      { name: "zeta", state: "STOPPED", autostart: true },
+    ]);
+    assert.equal((await tool(["lxc-list", "--format=json"])).stdout, "[]\n");
+  });
   it("prints its headings even when there is nothing", async () => {
     assert.deepEqual((await tool(["lxc-list"])).stdout, "RUNNING\n\nFROZEN\n\nSTOPPED\n\n");
   });

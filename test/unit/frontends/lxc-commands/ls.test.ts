@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Engine, NestedContainer } from "../../../../src/engine/engine.js";
 import { compileEre } from "../../../../src/frontends/lxc/commands/ere.js";
 import { nameRows } from "../../../../src/frontends/lxc/commands/ls.js";
 import { runningContainer, store, tool } from "./canned.js";
@@ -98,6 +99,78 @@ describe("lxc-ls", () => {
     assert.deepEqual([broken.status, broken.stdout], [0, ""]);
     assert.match(broken.stderr, /no extended regular expression/);
     assert.equal(compileEre("["), null);
+  });
+  describe("--nesting", () => {
+    const none = { pid: null, usage: null, interfaces: [], addresses: { ipv4: [], ipv6: [] }, inside: [] };
+    const deepest: NestedContainer = { ...none, name: "deep", state: "STOPPED", config: "lxc.include = /x\n" };
+    const inner: NestedContainer = {
+      ...none,
+      name: "inner",
+      state: "RUNNING",
+      pid: 99,
+      config: "lxc.start.auto = 0\n lxc.group=g1\nlxc.group = a\u001b[2J\nlxc.idmap = u 0 1 1\nlxc.start.auto = 1\n",
+      addresses: { ipv4: ["10.0.9.2"], ipv6: [] },
+      inside: [deepest],
+    };
+    const asked: (readonly [string, number])[] = [];
+    const engine: Partial<Engine> = {
+      addresses: () => Promise.resolve({ ipv4: [], ipv6: [] }),
+      usage: () =>
+        Promise.resolve({
+          cpuNanoseconds: null,
+          blkioBytes: null,
+          memoryBytes: 4096n,
+          kernelMemoryBytes: null,
+          swapBytes: null,
+        }),
+      nested: (id, levels) => {
+        asked.push([id.name, levels]);
+        return Promise.resolve(id.name === "t-b" ? [inner, { ...deepest, name: "idle" }] : []);
+      },
+    };
+    const list = async (...words: readonly string[]): Promise<string> =>
+      (await tool(["lxc-ls", ...words], { configs, running, engine })).stdout;
+
+    it("lists what running containers keep behind them, by path or indented", async () => {
+      assert.equal(await list("-1", "--nesting"), "b1\nfrost\nt-a\nt-b\nt-b/inner\nt-b/inner/deep\nt-b/idle\nunpriv\n");
+      assert.equal(
+        await list("-f", "--nesting=2", "--active"),
+        [
+          "NAME   STATE   AUTOSTART GROUPS   IPV4     IPV6 UNPRIVILEGED ",
+          "frost  FROZEN  0         -        -        -    false        ",
+          "t-b    RUNNING 0         live     -        -    false        ",
+          "\\inner RUNNING 1         g1, a[2J 10.0.9.2 -    true         ",
+          "",
+        ].join("\n"),
+      );
+      assert.match(await list("-f", "--nesting", "-F", "name"), /^t-b {4}\n\\inner \n \\deep \n\\idle {2}\nunpriv /m);
+    });
+    it("asks nobody without it, and five levels deep without a number", async () => {
+      asked.length = 0;
+      await list("-1");
+      await list("-1", "--nesting=0");
+      assert.deepEqual(asked, []);
+      await list("-1", "--nesting");
+      await list("-1", "--nesting=2", "^t");
+      assert.deepEqual(asked, [
+        ["frost", 5],
+        ["t-b", 5],
+        ["t-b", 2],
+      ]);
+    });
+    it("selects inside as outside, and looks into nothing that is left out", async () => {
+      assert.equal(await list("-1", "--nesting", "--filter=^t-b|inner"), "t-b\nt-b/inner\n");
+      assert.equal(await list("-1", "--nesting", "--filter=inner"), "");
+      assert.equal(await list("-1", "--nesting", "-g", "live"), "t-b\n");
+      assert.equal(await list("-1", "--nesting", "--stopped"), "b1\nt-a\nunpriv\n");
+    });
+    it("--format json names them by path", async () => {
+      const all = JSON.parse(await list("--format=json", "--nesting", "t-b|inner")) as readonly { name: string }[];
+      assert.deepEqual(
+        all.map((one) => one.name),
+        ["t-b", "t-b/inner"],
+      );
+    });
   });
   it("prints nothing when there is nothing", async () => {
     for (const form of [[], ["-1"], ["-f"]]) {

@@ -53,7 +53,7 @@ describe("lxc-monitor", () => {
   });
   it("lets no name write more than its line", () => {
     const event: ContainerEvent = { ...web, name: "a\n\u001b[2Jb", kind: "state", state: "STOPPED" };
-    assert.equal(eventLine(event), "'a??[2Jb' changed state to [STOPPED]\n");
+    assert.equal(eventLine(event), "'a[2Jb' changed state to [STOPPED]\n");
   });
   it("tells of all containers of its path, and is unsubscribed when the client has gone", async () => {
     const outcome = await told([], [running("web"), running("db", "/other"), running("db")]);

@@ -66,6 +66,31 @@ a-very-long-name    30 ?        00:00:00 init
     ]);
   });
 
+  it("tells the containers of all directories, or of those that -P names", async () => {
+    const owners: Readonly<Record<string, readonly [number, string]>> = { "/a": [20, "web1"], "/b": [30, "web2"] };
+    const engine: Partial<Engine> = {
+      ...printing(plain),
+      activeStores: () => Promise.resolve(Object.keys(owners)),
+      active: (store) => {
+        const name = owners[store]?.[1];
+        return Promise.resolve(name === undefined ? [] : [{ ...runningContainer(name), storePath: store }]);
+      },
+      containersOf: (store) => Promise.resolve(new Map(owners[store] === undefined ? [] : [owners[store]])),
+    };
+    const shown = async (...words: readonly string[]): Promise<string> => {
+      const { stdout } = await tool(["lxc-ps", ...words, "--lxc"], { run, engine, plain: true });
+      return stdout
+        .split("\n")
+        .slice(1, -1)
+        .map((line) => line.split(" ")[0])
+        .join(" ");
+    };
+    assert.equal(await shown(), "web1 web2");
+    assert.equal(await shown("-P", "/b"), "web2");
+    assert.equal(await shown("-P", "/b", "-P", "/a", "--lxcpath", "/b"), "web1 web2");
+    assert.equal(await shown("-P", "/c"), "");
+  });
+
   it("removes control characters from what processes call themselves", async () => {
     const text = "  PID CMD\n   20 a\u001b[2Jb\u009bc\u007fd\te\n";
     const { stdout } = await tool(["lxc-ps"], { running, run, engine: printing(text) });

@@ -108,6 +108,12 @@ describe("lxc-top", () => {
     assert.match(lines[1] ?? "", /^\d{13},db,12340000000,150,7,3145728,9,569344,569344,356352$/);
     assert.match(lines[2] ?? "", /^\d{13},web,/);
     assert.match(lines[3] ?? "", /^\d{13},db,/);
+    const json = await tool(["lxc-top", "-b", "-d", "0", "--format=json"], { running, engine, gone });
+    const [first = ""] = json.stdout.split("\n");
+    const { timeMilliseconds, ...counts } = JSON.parse(first) as Readonly<Record<string, unknown>>;
+    assert.equal(typeof timeMilliseconds, "number");
+    assert.deepEqual([counts["name"], counts["cpuNanoseconds"], counts["blkioOperations"]], ["db", 12340000000, 9]);
+    assert.match((await tool(["lxc-top", "--format=json"], { running, engine })).stderr, /--format is for --batch/);
     assert.equal(batchLine(topRow("x", none), 5), "5,x,0,0,0,0,0,0,0,0\n");
   });
 

@@ -1,5 +1,5 @@
 import type { Command } from "../../../../engine/engine.js";
-import { type Call, lxcCommand } from "../frame.js";
+import { type Call, lxcCommand, warnOf } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { commonOptions, option } from "../options.js";
 import { definitionsOf, startConfig } from "../start.js";
@@ -24,7 +24,7 @@ async function body(call: Call): Promise<number> {
   if (config === null) return 1;
   const command = operands.length === 0 ? null : operands;
   const spec = config.spec(call.id, caller, { command, mode: "exec" }, call.report.notice);
-  const planned = await engine.plan(spec, { caller, pidFile: null, console: "monitor" });
+  const planned = await engine.plan(spec, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
   const text = planned.text.endsWith("\n") ? planned.text : `${planned.text}\n`;
   session.write(1, call.options.has("json") ? `${JSON.stringify(planned.json, null, 2)}\n` : text);
   return 0;
