@@ -52,7 +52,7 @@ export function progressSpans(about: Waiting, elapsed: number, look: Look): Span
   return cutSpans(spans, Math.max(1, (look.columns ?? 80) - 1), look);
 }
 
-/** `write`: to the terminal. `mayDraw`: asked before the first line is drawn. */
+/** `write`: to the terminal. `mayDraw`: asked each time; who was sent to the background or stopped meanwhile leaves the terminal to others. */
 export function createProgress(
   write: (text: string) => void,
   look: Look,
@@ -65,19 +65,17 @@ export function createProgress(
     isOver ||= forGood;
     if (!isShown) return;
     isShown = false;
-    write("\r\u001b[K");
+    if (mayDraw()) write("\r\u001b[K");
   };
   return {
     hide,
     async during(about, work) {
       const began = ticker.now();
-      let isAllowed: boolean | null = null;
       const stop = ticker.every(interval, () => {
         const elapsed = ticker.now() - began;
         if (isOver || elapsed < patience) return;
-        isAllowed ??= mayDraw();
-        if (!isAllowed) return;
-        isShown = true;
+        isShown = mayDraw();
+        if (!isShown) return;
         const line = progressSpans(typeof about === "function" ? about() : about, elapsed, look);
         write(`\r${render(line, look)}\u001b[K`);
       });

@@ -126,6 +126,36 @@ describe("progress", () => {
     await done;
     assert.equal(written.length, 4);
   });
+  it("leaves the terminal alone when it is sent to the background, and comes back with it", async () => {
+    let inFront = true;
+    const written: string[] = [];
+    const time = clock();
+    const progress = createProgress(
+      (text) => void written.push(text),
+      ascii,
+      time,
+      () => inFront,
+    );
+    let end: () => void = () => undefined;
+    const done = progress.during(
+      { what: "x" },
+      new Promise<void>((resolve) => {
+        end = resolve;
+      }),
+    );
+    time.pass(1000);
+    inFront = false;
+    time.pass(60_000);
+    progress.hide(false);
+    assert.equal(written.length, 1);
+    inFront = true;
+    time.pass(200);
+    assert.equal(written.length, 2);
+    inFront = false;
+    end();
+    await done;
+    assert.equal(written.length, 2);
+  });
   it("is not drawn over what somebody else does with the terminal", async () => {
     const { time, written, end, done } = bench({ what: "x" }, false);
     time.pass(5000);
