@@ -78,6 +78,8 @@ int tty_any(unsigned ttys);
 /* Raw mode on the terminal of descriptor 0; back to what it was. Both do nothing when there is nothing to do.
  */
 void tty_raw(unsigned ttys);
+/* Until tty_restore the raw terminal shows its alternate screen. */
+void tty_alternate(void);
 void tty_restore(void);
 /* Give the master the size of the user's terminal. */
 void tty_copy_size(unsigned ttys, int master);

@@ -296,7 +296,8 @@ int daemon_connect(const char *tool)
     if (fd >= 0)
         return fd;
     if (fd == -EACCES || fd == -EPERM) {
-        say(tool, ": the islet daemon listens to root only (", paths.socket, "): ", strerror(-fd), NULL);
+        say(tool, ": the islet daemon listens to root only (", paths.socket, "): ", strerror(-fd),
+            "; use sudo", NULL);
         _exit(1);
     }
     if (fd != -ENOENT && fd != -ECONNREFUSED) {

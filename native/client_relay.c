@@ -9,7 +9,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-enum { END_ON_ESCAPE = 1, PASS_SIGNALS = 2, LEAVE_QUIETLY = 4, END_WITH_INPUT = 8, HAS_LEASE = 16 };
+enum {
+    END_ON_ESCAPE = 1,
+    PASS_SIGNALS = 2,
+    LEAVE_QUIETLY = 4,
+    END_WITH_INPUT = 8,
+    HAS_LEASE = 16,
+    ALTERNATE = 32
+};
 enum { HUNGUP_CLOSED = 0, HUNGUP_LEFT = 1 };
 
 static struct relay relay;
@@ -158,6 +165,8 @@ void client_relay(struct client *client, struct reader *in, uint32_t len)
     sigprocmask(SIG_BLOCK, &mask, &mask_before);
     signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     tty_raw(client->ttys);
+    if ((words[0] & ALTERNATE) != 0)
+        tty_alternate();
     tty_copy_size(client->ttys, peer);
 
     join(client, in, words[0], signals);

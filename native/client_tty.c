@@ -13,6 +13,7 @@
 
 static struct termios saved;
 static int is_raw;
+static int is_alternate;
 
 int tty_any(unsigned ttys)
 {
@@ -36,11 +37,27 @@ void tty_raw(unsigned ttys)
         is_raw = 1;
 }
 
+void tty_alternate(void)
+{
+    /* The alternate screen, no cursor: xterm's control sequences, which every terminal of today knows. */
+    static const char enter[] = "\033[?1049h\033[?25l\033[H";
+
+    if (!is_raw || is_alternate)
+        return;
+    is_alternate = 1;
+    write_all(1, enter, sizeof(enter) - 1);
+}
+
 void tty_restore(void)
 {
+    static const char leave[] = "\033[?25h\033[?1049l";
+
     if (!is_raw)
         return;
     is_raw = 0;
+    if (is_alternate)
+        write_all(1, leave, sizeof(leave) - 1);
+    is_alternate = 0;
     tcsetattr(0, TCSANOW, &saved);
 }
 

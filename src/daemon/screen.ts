@@ -12,7 +12,8 @@ export function openScreen(relay: CommandSession["relay"], on: ScreenEvents): Sc
   });
   // The client has left: `over` tells.
   socket.on("error", () => socket.destroy());
-  const over = relay(theirs, { escape: null, onResize: on.resize, onSignal: on.signal }).then(() => {
+  const alternate = on.alternate === true;
+  const over = relay(theirs, { escape: null, onResize: on.resize, onSignal: on.signal, alternate }).then(() => {
     socket.destroy();
   });
   closeFd(theirs);

@@ -236,7 +236,8 @@ function serve(
             (options.onSignal === null ? 0 : 2) |
             4 |
             (options.endsWithInput === true ? 8 : 0) |
-            (lease === null ? 0 : 16);
+            (lease === null ? 0 : 16) |
+            (options.alternate === true ? 32 : 0);
           channel.send(
             clientFrames.relay,
             writer()

@@ -1,6 +1,7 @@
 import type { ContainerName } from "../base/brand.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
+import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
@@ -270,6 +271,32 @@ export interface Engine {
   activeStores(): Promise<readonly string[]>;
   /** What a running container keeps in a store at the same path as its own, with what is in these, `levels` deep. */
   nested(id: ContainerId, levels: number): Promise<readonly NestedContainer[]>;
+  /** What tables and live screens show; nothing (all null) when not running. Without `activity` I/O and processes are not looked at: null. */
+  liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
+  /** This host and the daemon itself, as only the engine knows them. */
+  hostReport(): Promise<HostReport>;
+}
+
+/** Of a container's control groups; what no controller accounts is null. */
+export interface LiveUsage {
+  readonly cpuNanoseconds: bigint | null;
+  readonly memoryBytes: bigint | null;
+  /** null: no limit of its own, or not known. */
+  readonly memoryLimitBytes: bigint | null;
+  readonly readBytes: bigint | null;
+  readonly writtenBytes: bigint | null;
+  /** Processes and threads. */
+  readonly processes: bigint | null;
+}
+
+export interface HostReport {
+  readonly host: HostFacts;
+  /** islet's program, which clients and monitors are. */
+  readonly binary: string;
+  /** System calls that islet makes and this kernel does not have. */
+  readonly missingCalls: readonly string[];
+  /** Every running container of every store, with the socket of its monitor. */
+  readonly monitors: readonly { readonly storePath: string; readonly name: string; readonly socket: string }[];
 }
 
 export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
@@ -358,6 +385,8 @@ export interface CommandSession {
       readonly onSignal: ((signal: number) => void) | null;
       readonly endsWithInput?: boolean;
       readonly lease?: number | null;
+      /** The terminal shows its alternate screen meanwhile, without a cursor; the client sees to it that it is as before, whatever happens. */
+      readonly alternate?: boolean;
     },
   ): Promise<"closed" | "escape">;
   /** Rejects when the client goes away: long operations race against it. */
@@ -367,6 +396,8 @@ export interface CommandSession {
 }
 
 export interface ScreenEvents {
+  /** As in `relay`. */
+  readonly alternate?: boolean;
   /** What is typed; ^C and its like among it. */
   readonly input: (bytes: Uint8Array) => void;
   readonly resize: (rows: number, columns: number) => void;

@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
+import { missingCalls } from "../host/features.js";
 import { prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
@@ -14,7 +15,7 @@ import { encodeProgram } from "../program/encode.js";
 import { explainProgram, programJson } from "../program/explain.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
-import { createMonitorPool, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
+import { createMonitorPool, monitorSocketPath, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
 import type { HostFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -46,7 +47,7 @@ import { definedNames, directoryOf, checkName, readConfigText, removeTree, write
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
-import { readDetailedUsage, readUsage } from "./usage.js";
+import { readDetailedUsage, readLiveUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
   /** Finds the containers that run already. */
@@ -380,6 +381,19 @@ export function createEngine(options: LocalOptions): LocalEngine {
         },
       };
     },
+    liveUsage: (id, wanted) =>
+      Promise.resolve(readLiveUsage(host.arch, registry.get(id)?.meta ?? null, wanted.activity)),
+    hostReport: () =>
+      Promise.resolve({
+        host,
+        binary: options.binary,
+        missingCalls: missingCalls(host.arch),
+        monitors: [...registry.all()].map(({ meta: { storePath, name } }) => ({
+          storePath,
+          name,
+          socket: monitorSocketPath(host.runtimeDir, storePath, name),
+        })),
+      }),
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.subscribe((event) => {

@@ -1,4 +1,4 @@
-import type { DetailedUsage, ResourceUsage } from "./engine.js";
+import type { DetailedUsage, LiveUsage, ResourceUsage } from "./engine.js";
 import { readKernelFile } from "../host/fd.js";
 import type { MonitorMeta } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
@@ -62,6 +62,25 @@ export function readDetailedUsage(arch: Arch, meta: MonitorMeta | null): Detaile
     kernelMemoryBytes: basic?.kernelMemoryBytes ?? null,
   };
 }
+
+/** The columns of islet ls and islet top: as few files as that takes. `meta` null: a container that does not run. */
+export function readLiveUsage(arch: Arch, meta: MonitorMeta | null, activity: boolean): LiveUsage {
+  const { on, unified } = filesOf(arch, meta);
+  const limit = number(on("memory", "memory.limit_in_bytes")) ?? number(unified("memory.max"));
+  const bytes = activity ? on("blkio", "blkio.throttle.io_service_bytes") : null;
+  const io = activity && bytes === null ? unified("io.stat") : null;
+  return {
+    cpuNanoseconds: number(on("cpuacct", "cpuacct.usage")) ?? cpuOfUnified(unified("cpu.stat")),
+    memoryBytes: number(on("memory", "memory.usage_in_bytes")) ?? number(unified("memory.current")),
+    memoryLimitBytes: limit === null || limit >= noLimit ? null : limit,
+    readBytes: bytes === null ? sum(io, /\brbytes=(\d+)/g) : sum(bytes, / Read (\d+)/g),
+    writtenBytes: bytes === null ? sum(io, /\bwbytes=(\d+)/g) : sum(bytes, / Write (\d+)/g),
+    processes: activity ? (number(on("pids", "pids.current")) ?? number(unified("pids.current"))) : null,
+  };
+}
+
+/** cgroup v1 says "no limit" with the largest number of whole pages. */
+const noLimit = 1n << 62n;
 
 /** Microseconds as USER_HZ ticks. */
 function ticks(microseconds: bigint | null): bigint | null {

@@ -42,6 +42,29 @@ test("on a host with cgroup v2 alone", async (t) => {
     await sh("rmdir /sys/fs/cgroup/inner");
   });
 
+  await t.test(
+    "islet ls tells what the kernel accounts there, islet doctor which controllers are elsewhere",
+    async () => {
+      const [row] = JSON.parse(await own.ok(["islet", "ls", "-P", own.store.path, "--format", "json"])) as readonly {
+        readonly cpuNanoseconds: number | null;
+        readonly memoryBytes: number | null;
+      }[];
+      assert.ok(typeof row?.cpuNanoseconds === "number" && row.cpuNanoseconds > 0);
+      assert.equal(row.memoryBytes !== null, existsSync(`${payload()}/memory.current`));
+      const { stdout } = await own.command(["islet", "doctor", "-P", own.store.path]);
+      assert.match(stdout, /^ {2}\S+ cgroup v2 on \/sys\/fs\/cgroup$/m);
+      const offers = readFileSync(`${root}/cgroup.controllers`, "utf8").trim().split(" ");
+      for (const controller of ["memory", "pids"])
+        assert.equal(
+          new RegExp(`the controller ${controller} is missing\n.*\n.* boot with cgroup_no_v1=${controller}$`, "m").test(
+            stdout,
+          ),
+          !offers.includes(controller),
+          stdout,
+        );
+    },
+  );
+
   await t.test("attached processes are in the payload cgroup", async () => {
     assert.match(await sh("cat /proc/self/cgroup"), /^0::\/$/m);
   });

@@ -23,7 +23,12 @@ export interface Screen {
 /** The shell's prompt. */
 export const prompt = "host> ";
 
-export async function screen(t: Cleaner, columns: number, rows: number): Promise<Screen> {
+export async function screen(
+  t: Cleaner,
+  columns: number,
+  rows: number,
+  variables: readonly string[] = [],
+): Promise<Screen> {
   const socket = `islt-${randomBytes(4).toString("hex")}`;
   const tmux = (...words: readonly string[]): Promise<string> =>
     ok(["tmux", "-L", socket, "-f", "/dev/null", ...words]);
@@ -35,6 +40,7 @@ export async function screen(t: Cleaner, columns: number, rows: number): Promise
     "HOME=/",
     `PS1=${prompt}`,
     `ISLET_RUNTIME_DIR=${runtimeDir}`,
+    ...variables,
   ];
   cleanup(t)(async () => void (await command(["tmux", "-L", socket, "kill-server"])));
   await tmux("new-session", "-d", "-x", String(columns), "-y", String(rows), ...env, "/bin/sh");

@@ -191,6 +191,33 @@ test("a pty with a lease gets the terminal's size, outlives hang-ups, and ends w
   assert.ok(terminal.isCooked());
 });
 
+test("a relay with an alternate screen leaves the terminal as it was, also when the daemon is gone or ends the client", async (t) => {
+  for (const how of ["the peer closes", "the daemon goes", "EXIT"] as const) {
+    const terminal = openTerminal(t);
+    const runtime = fakeDaemon(t, async (peer) => {
+      const far = await relayTo(peer, 32 | 4, 0);
+      const text = Buffer.from("picture");
+      sys("write", far, text, text.length);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (how === "EXIT") peer.send(EXIT, u32(0));
+      if (how === "the daemon goes") peer.close();
+      closeFd(far);
+      if (how === "the peer closes") {
+        await peer.next();
+        peer.send(EXIT, u32(0));
+      }
+    });
+    const client = startClient(runtime, { stdio: [terminal.slave, terminal.slave, terminal.slave] });
+    await readFrom(
+      terminal.master,
+      // oxlint-disable-next-line no-control-regex -- just what terminals obey
+      /^\u001b\[\?1049h\u001b\[\?25l\u001b\[Hpicture\u001b\[\?25h\u001b\[\?1049l/,
+    );
+    await client.ended;
+    assert.ok(terminal.isCooked(), how);
+  }
+});
+
 test("a relay outlives the daemon, and the escape key then leaves in peace", async (t) => {
   const terminal = openTerminal(t);
   let far = -1;

@@ -149,5 +149,8 @@ test("a user who may not reach the daemon gets one clear line", async (t) => {
   let stderr = "";
   child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
   assert.equal(await new Promise((resolve) => child.on("close", resolve)), 1);
-  assert.match(stderr, /^lxc-info: the islet daemon listens to root only \(.*\/socket\): Permission denied\n$/);
+  assert.match(
+    stderr,
+    /^lxc-info: the islet daemon listens to root only \(.*\/socket\): Permission denied; use sudo\n$/,
+  );
 });

@@ -7,6 +7,7 @@ import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { defaultStore, loadForStart } from "./load.js";
 import { groupsOf, storedConfig } from "./ls.js";
 import { commonGroup, commonOptions, formatOption, option, rcfileOption } from "./options.js";
+import type { Waiting } from "./progress.js";
 
 export const autostartTable: CommandTable = {
   tool: "lxc-autostart",
@@ -90,6 +91,8 @@ async function startOne(call: Call, id: ContainerId): Promise<void> {
 interface Work {
   /** What failed, in LXC's words. */
   readonly failure: string;
+  /** What is going on, for the one who waits: "starting". */
+  readonly doing: string;
   /** It is done to containers that run, not to those that do not. */
   readonly onRunning: boolean;
   /** Containers of one step at the same time. */
@@ -105,6 +108,7 @@ function workOf(call: Call): Work {
   if (options.has("shutdown")) {
     return {
       failure: "Error shutting down container",
+      doing: "shutting down",
       onRunning: true,
       together: true,
       delays: false,
@@ -118,6 +122,7 @@ function workOf(call: Call): Work {
   if (options.has("kill")) {
     return {
       failure: "Error killing container",
+      doing: "killing",
       onRunning: true,
       together: true,
       delays: false,
@@ -127,6 +132,7 @@ function workOf(call: Call): Work {
   if (options.has("reboot")) {
     return {
       failure: "Error rebooting container",
+      doing: "rebooting",
       onRunning: true,
       together: false,
       delays: true,
@@ -135,6 +141,7 @@ function workOf(call: Call): Work {
   }
   return {
     failure: "Error starting container",
+    doing: "starting",
     onRunning: false,
     together: false,
     delays: true,
@@ -175,8 +182,21 @@ async function carryOut(
   const json = outputFormat(options) === "json";
   const listed: { readonly name: string; readonly delaySeconds: number | null }[] = [];
   let failed = 0;
+  let done = 0;
+  const count = steps.reduce((sum, step) => sum + step.length, 0);
+  const inWork = new Set<string>();
+  const waiting = (): Waiting => ({
+    what: `${done} of ${count}: ${work.doing} ${[...inWork].join(", ")}`,
+    share: done / count,
+  });
 
-  const one = async ({ name, delay }: Candidate): Promise<void> => {
+  const one = async (candidate: Candidate): Promise<void> => {
+    inWork.add(candidate.name);
+    await attempt(candidate);
+    inWork.delete(candidate.name);
+    done += 1;
+  };
+  const attempt = async ({ name, delay }: Candidate): Promise<void> => {
     if (gone.aborted || !(await isConcerned(name))) return;
     if (options.has("list")) {
       listed.push({ name, delaySeconds: work.delays ? delay : null });
@@ -193,10 +213,13 @@ async function carryOut(
       report.error(`${work.failure}: ${name}`);
     }
   };
-  for (const step of steps) {
-    if (work.together && !options.has("list")) await Promise.all(step.map(one));
-    else for (const candidate of step) await one(candidate);
-  }
+  const all = async (): Promise<void> => {
+    for (const step of steps) {
+      if (work.together && !options.has("list")) await Promise.all(step.map(one));
+      else for (const candidate of step) await one(candidate);
+    }
+  };
+  await call.progress.during(waiting, all());
   if (json) session.write(1, jsonText(listed));
   return failed;
 }

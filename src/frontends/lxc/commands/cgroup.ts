@@ -3,6 +3,7 @@ import type { Command } from "../../../engine/engine.js";
 import { type Call, lxcCommand, reportFailure, UsageError } from "./frame.js";
 import { rcfileIsGood } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
+import { tellHintFor } from "./hints.js";
 import { commonOptions, rcfileOption } from "./options.js";
 
 export const cgroupTable: CommandTable = {
@@ -41,6 +42,7 @@ async function body(call: Call): Promise<number> {
           : `Failed to assign '${value}' value to '${item}' for '${id.name}'`,
       );
     }
+    await tellHintFor(call, error);
     return status;
   }
 }

@@ -36,12 +36,16 @@ export function configuredVersion(config: string): KernelVersion | null {
   return { major: major ?? 0, minor: (major === 2 ? patch : minor) ?? 0 };
 }
 
-/** Names of options that are built in or built as modules. */
-export function enabledOptions(config: string): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const match of config.matchAll(/^\s*(CONFIG_\w+)=[ym]\s*$/gm)) names.add(match[1] ?? "");
-  return names;
+/** Options that are built in (y) or built as modules (m). */
+export function optionValues(config: string): ReadonlyMap<string, "y" | "m"> {
+  const values = new Map<string, "y" | "m">();
+  for (const [, name = "", value] of config.matchAll(/^\s*(CONFIG_\w+)=([ym])\s*$/gm))
+    values.set(name, value === "m" ? "m" : "y");
+  return values;
 }
+
+/** Names of options that are built in or built as modules. */
+export const enabledOptions = (config: string): ReadonlySet<string> => new Set(optionValues(config).keys());
 
 const mountPoints = (mounts: string, type: string): readonly string[] =>
   mounts

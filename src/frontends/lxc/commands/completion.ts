@@ -15,7 +15,7 @@ function kindOf(row: OptionRow, table: CommandTable): string {
   if (argument === "DIR" || (argument === "PATH" && /path|rootfs/.test(row.long))) return "directory";
   if (argument === "TEMPLATE") return "template";
   if (row.long === "logpriority") return "words:TRACE DEBUG INFO NOTICE WARN ERROR CRIT ALERT FATAL";
-  if (row.long === "format") return "words:text json";
+  if (row.words !== undefined) return `words:${row.words.join(" ")}`;
   return "none";
 }
 

@@ -7,9 +7,10 @@ import { toHostId } from "../../../spec/idmap.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
+import { tellHint } from "./hints.js";
 import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
-import { findTemplate, type Template, templateArguments } from "./template.js";
+import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
 
 const lvm = "Options for LVM (-B lvm)";
 const rbd = "Options for Ceph RBD (-B rbd)";
@@ -176,6 +177,7 @@ async function body(call: Call): Promise<number> {
   if (templateName === null) {
     report.error("A template must be specified");
     report.error('Use "none" if you really want a container without a rootfs');
+    tellHint(call, `there are ${templateNames(call.caller).join(", ")}: lxc-create -n ${id.name} -t busybox`);
     return 1;
   }
   checkStorage(options);
@@ -216,7 +218,16 @@ async function body(call: Call): Promise<number> {
           run: (task) => session.run(task),
           quiet: options.has("quiet"),
         };
-        await runTemplate(host, engine, template, templateArguments(paths, id.name, parameters), config.idmap);
+        const filling = runTemplate(
+          host,
+          engine,
+          template,
+          templateArguments(paths, id.name, parameters),
+          config.idmap,
+        );
+        // A script has the terminal for itself.
+        const what = `filling the root file system of ${id.name}`;
+        await (template.kind === "busybox" ? call.progress.during({ what }, filling) : filling);
       } catch (error) {
         templateFailed = true;
         throw error;

@@ -57,7 +57,10 @@ export async function destroySpec(
   return null;
 }
 
-async function remove(call: Call, id: ContainerId): Promise<void> {
+const remove = (call: Call, id: ContainerId): Promise<void> =>
+  call.progress.during({ what: `removing ${id.name}` }, removeOne(call, id));
+
+async function removeOne(call: Call, id: ContainerId): Promise<void> {
   const spec = await destroySpec(id, call.caller, call.engine, call.report.notice);
   try {
     await call.engine.destroy(id, spec, call.caller);

@@ -4,10 +4,12 @@ import type { Caller, CommandSession, ContainerId, Engine, StartOptions } from "
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
-import { helpText, usageText } from "./help.js";
+import { helpText, invocation, usageText } from "./help.js";
+import { tellHint, tellHintFor } from "./hints.js";
 import { defaultStore } from "./load.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
+import { type Progress, withProgress } from "./progress.js";
 import { type TabledCommand, withTable } from "./tabled.js";
 
 /** Messages of a command: on standard error unless --quiet, and into the log file if one was asked for. */
@@ -25,6 +27,8 @@ export interface Report {
 /** A command line that has been understood. */
 export interface Call {
   readonly table: CommandTable;
+  /** As it is typed. */
+  readonly tool: string;
   readonly options: ParsedOptions;
   /** Without the container's name. */
   readonly operands: readonly string[];
@@ -33,6 +37,7 @@ export interface Call {
   /** The container paths: one, unless the table has `manyPaths`. */
   readonly stores: readonly string[];
   readonly report: Report;
+  readonly progress: Progress;
   readonly session: CommandSession;
   readonly engine: Engine;
   readonly caller: Caller;
@@ -46,6 +51,8 @@ export class UsageError extends Error {}
 export type Body = (call: Call) => Promise<number>;
 
 interface Frame {
+  /** A command of islet alone: help goes to standard output, a wrong command line gets one line. */
+  readonly isOwn?: boolean;
   /** Does something after --help was printed: template help of lxc-create. */
   readonly afterHelp?: (call: {
     readonly options: ParsedOptions;
@@ -122,9 +129,11 @@ export const warnOf =
 
 /** Makes a command of a table and what it does: options, help, name, container path, logging and the words for errors. */
 export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): TabledCommand {
-  return withTable(table, async (session, engine) => {
+  return withTable(table, async (raw, engine) => {
+    let session = raw;
     const { caller } = session;
-    const { tool } = table;
+    const isOwn = frame.isOwn === true;
+    const tool = invocation(table.tool);
     const usageProblem = (text: string): number => {
       session.write(2, `${tool}: ${text}\n`);
       return 1;
@@ -132,21 +141,26 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
 
     const parsed = parseOptions(table, session.argv.slice(1), () => posixly(caller));
     if (parsed.kind === "problem") {
-      session.write(2, `${tool}: ${parsed.text}\n${helpText(table)}`);
+      session.write(
+        2,
+        isOwn
+          ? `${tool}: ${parsed.text}; ${tool} --help lists the options\n`
+          : `${tool}: ${parsed.text}\n${helpText(table)}`,
+      );
       return 1;
     }
     const { options } = parsed;
     const asked = options.given.find(([long]) => long === "help" || long === "usage" || long === "version")?.[0];
     switch (asked) {
       case "help":
-        session.write(2, helpText(table));
+        session.write(isOwn ? 1 : 2, helpText(table));
         await frame.afterHelp?.({ options, session, engine });
         return 0;
       case "usage":
         session.write(2, usageText(table));
         return 0;
       case "version":
-        session.write(1, tool === "islet" ? `islet ${isletVersion}\n` : `${lxcVersion}\n`);
+        session.write(1, isOwn ? `islet ${isletVersion}\n` : `${lxcVersion}\n`);
         return 0;
       default:
         break;
@@ -163,12 +177,19 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       name = given ?? operands[0] ?? "";
       if (given === null) operands = operands.slice(1);
       const problem = nameProblem(name);
-      if (problem !== null) return usageProblem(problem);
+      if (problem !== null) {
+        usageProblem(problem);
+        if (name === "") tellHint({ session, options, tool }, `${tool} -n NAME; islet ls shows the names`);
+        return 1;
+      }
     }
 
+    const shown = withProgress(raw, options.has("quiet"));
+    session = shown.session;
     const id: ContainerId = { storePath: storePath(options, caller), name };
     const call: Call = {
       table,
+      tool,
       options,
       operands,
       id,
@@ -176,6 +197,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
         ? options.values("lxcpath").map((path) => resolve(caller.cwd, path))
         : [id.storePath],
       report: makeReport(tool, id, options, session),
+      progress: shown.progress,
       session,
       engine,
       caller,
@@ -186,9 +208,11 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
     } catch (error) {
       if (error instanceof UsageError) {
         if (error.message !== "") session.write(2, `${tool}: ${error.message}\n`);
-        return usageProblem("could not parse command line");
+        return isOwn ? 1 : usageProblem("could not parse command line");
       }
-      return reportFailure(call, error);
+      const status = reportFailure(call, error);
+      await tellHintFor(call, error);
+      return status;
     }
   });
 }

@@ -39,7 +39,8 @@ export async function rcfileIsGood(call: Call): Promise<boolean> {
 
 async function freezeBody(call: Call): Promise<number> {
   if (!(await rcfileIsGood(call))) return 1;
-  await Promise.race([call.engine.freeze(call.id), call.session.gone]);
+  const freezing = Promise.race([call.engine.freeze(call.id), call.session.gone]);
+  await call.progress.during({ what: `freezing ${call.id.name}` }, freezing);
   return 0;
 }
 

@@ -13,6 +13,8 @@ export interface OptionRow {
   readonly argument: string | null;
   /** The argument may be left out; it must then be glued: -eCAP, --nesting=2. */
   readonly optional?: boolean;
+  /** The values that there are, for completion. */
+  readonly words?: readonly string[];
   readonly help: string;
   /** Heading it stands under in --help. */
   readonly group: string;

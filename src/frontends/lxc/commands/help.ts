@@ -1,6 +1,9 @@
 import type { CommandTable, OptionRow } from "./getopt.js";
 import { commonGroup, mainGroup } from "./options.js";
 
+/** What is typed: islet-ls is `islet ls`. */
+export const invocation = (tool: string): string => tool.replace(/^islet-/, "islet ");
+
 const shortForms = (row: OptionRow): string => row.short.map((letter) => `-${letter}`).join(", ");
 
 export function longForm(row: OptionRow): string {
@@ -44,7 +47,7 @@ export function groups(table: CommandTable): ReadonlyMap<string, readonly Option
 
 /** The text of --help. */
 export function helpText(table: CommandTable): string {
-  const lines = [`Usage: ${table.tool} ${table.synopsis}`, "", table.description, ""];
+  const lines = [`Usage: ${invocation(table.tool)} ${table.synopsis}`, "", table.description, ""];
   for (const [heading, rows] of groups(table)) {
     lines.push(`${heading} :`, ...rows.flatMap(helpLines), "");
   }
@@ -54,7 +57,7 @@ export function helpText(table: CommandTable): string {
 
 /** The text of --usage, laid out as LXC does: four options a line, names of arguments made from those of the options. */
 export function usageText(table: CommandTable): string {
-  let text = `Usage: ${table.tool} `;
+  let text = `Usage: ${invocation(table.tool)} `;
   let count = 0;
   for (const row of table.options) {
     const upper = row.long.toUpperCase();
@@ -73,12 +76,12 @@ const cell = (text: string): string => text.replaceAll("|", "\\|");
 /** The reference page of a command (docs/reference/commands/TOOL.md). */
 export function referencePage(table: CommandTable): string {
   const lines = [
-    `# ${table.tool}`,
+    `# ${invocation(table.tool)}`,
     "",
     "<!-- made from the option table of the command; do not edit: UPDATE=1 in the test suite rewrites it -->",
     "",
     "```",
-    ...table.synopsis.split("\n").map((line) => `${table.tool} ${line}`.trimEnd()),
+    ...table.synopsis.split("\n").map((line) => `${invocation(table.tool)} ${line}`.trimEnd()),
     "```",
     "",
     table.description,

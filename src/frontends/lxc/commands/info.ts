@@ -3,7 +3,8 @@ import { IsletError } from "../../../base/errors.js";
 import { containerConfig } from "./container-config.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
-import type { LoadedConfig } from "./load.js";
+import { tellHint } from "./hints.js";
+import { type LoadedConfig, nearestKey } from "./load.js";
 import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
 
 export const infoTable: CommandTable = {
@@ -190,6 +191,10 @@ async function body(call: Call): Promise<number> {
   const { out, invalid } = infoText(info, selection);
   session.write(1, format === "json" ? jsonText(infoJson(info, selection)) : out);
   for (const text of invalid) call.report.bare(text);
+  for (const [key, value] of info.values) {
+    const near = value === null ? nearestKey(key) : null;
+    if (near !== null) tellHint(call, `did you mean ${near}?`);
+  }
   return 0;
 }
 

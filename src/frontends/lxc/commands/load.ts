@@ -24,6 +24,7 @@ import {
 } from "../config/config.js";
 import { configAnnotation } from "../config/load.js";
 
+export { nearestKey } from "../config/table.js";
 export { createHeader } from "../config/config.js";
 
 /** The system configuration that holds for a caller: root's, or the one in the user's home. */

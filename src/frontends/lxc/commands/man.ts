@@ -1,6 +1,6 @@
 import { bold, escape, heading, inline, italic, line, page, tagged, title, usage } from "../roff.js";
 import type { CommandTable, OptionRow } from "./getopt.js";
-import { groups, visibleShorts } from "./help.js";
+import { groups, invocation, visibleShorts } from "./help.js";
 import { isletVersion } from "./options.js";
 
 /** The man pages of commands: section 1, one for each table, and islet(1), which lists them. */
@@ -47,7 +47,7 @@ export function commandManPage(table: CommandTable, names: readonly string[]): s
       .split("\n")
       .flatMap((text, index) => [
         ...(index === 0 ? [] : [".br"]),
-        line(bold(table.tool), text === "" ? "" : " ", usage(text)),
+        line(bold(invocation(table.tool)), text === "" ? "" : " ", usage(text)),
       ]),
     heading("Description"),
     inline(table.description),
@@ -93,12 +93,10 @@ export function isletManPage(tables: readonly CommandTable[]): string {
     ),
     heading("Commands"),
     ...tables.flatMap((table) => tagged(reference(table.tool, 1), `${inline(capital(purpose(table.description)))}.`)),
-    ...tagged(line(bold("islet version")), "Print the version."),
     ...tagged(
       line(bold("islet daemon")),
       inline("Be the daemon, in the foreground, with the socket that a service manager has given: sd_listen_fds(3)."),
     ),
-    ...tagged(line(bold("islet help")), "List the commands."),
     heading("Environment"),
     ...tagged(
       bold("ISLET_RUNTIME_DIR"),

@@ -11,6 +11,7 @@ interface RowDetails {
   readonly short?: string;
   readonly argument?: string;
   readonly optional?: boolean;
+  readonly words?: readonly string[];
   readonly group?: string;
 }
 
@@ -20,6 +21,7 @@ export function option(long: string, help: string, details: RowDetails = {}): Op
     short: (details.short ?? "").split(""),
     argument: details.argument ?? null,
     ...(details.optional === true ? { optional: true } : {}),
+    ...(details.words === undefined ? {} : { words: details.words }),
     help,
     group: details.group ?? mainGroup,
   };
@@ -52,7 +54,10 @@ export const rcfileOption: OptionRow = option("rcfile", "read the configuration 
 });
 
 /** --format: islet's own, so that programs need not parse tables. */
-export const formatOption: OptionRow = option("format", "text (default) or json", { argument: "FORMAT" });
+export const formatOption: OptionRow = option("format", "text (default) or json", {
+  argument: "FORMAT",
+  words: ["text", "json"],
+});
 
 /** Namespaces of others that a start can join. */
 export const shareOptions: readonly OptionRow[] = [

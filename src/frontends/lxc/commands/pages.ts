@@ -2,7 +2,7 @@ import { commands } from "../index.js";
 import { commandCompletion, isletCompletion } from "./completion.js";
 import type { CommandTable } from "./getopt.js";
 import { referencePage } from "./help.js";
-import { planTable } from "./islet.js";
+import { isletCommands } from "./islet/commands.js";
 import { aliasManPage, commandManPage, isletManPage } from "./man.js";
 import { tableOf } from "./tabled.js";
 
@@ -23,7 +23,16 @@ const registered: readonly NamedTable[] = (
   )
 ).flat();
 
-const allTables: readonly CommandTable[] = [...new Set([...registered.map(({ table }) => table), planTable])];
+const own: readonly CommandTable[] = (
+  await Promise.all(
+    Object.values(isletCommands).map(async (load) => {
+      const table = tableOf(await load());
+      return table === null ? [] : [table];
+    }),
+  )
+).flat();
+
+const allTables: readonly CommandTable[] = [...new Set([...registered.map(({ table }) => table), ...own])];
 
 const hasCommonOptions = (table: CommandTable): boolean => table.options.some((row) => row.long === "usage");
 

@@ -158,12 +158,13 @@ async function body(call: Call): Promise<number> {
     const command = operands.length === 0 ? null : operands;
     const planned = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
     spec = daemon ? planned : withReplay(planned);
-    started = await engine.start(spec, {
+    const starting = engine.start(spec, {
       caller: call.caller,
       pidFile: pidFile === null ? null : call.resolve(pidFile),
       console: "monitor",
       warn: warnOf(call),
     });
+    started = await call.progress.during({ what: `starting ${call.id.name}` }, starting);
   } catch (error) {
     if (error instanceof IsletError && error.code === "ISLET_RUNNING") throw error;
     for (const text of errorLines(error)) report.error(text);

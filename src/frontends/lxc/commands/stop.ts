@@ -1,8 +1,10 @@
 import { IsletError } from "../../../base/errors.js";
+import { unreachable } from "../../../base/never.js";
 import type { Command, StopOptions } from "../../../engine/engine.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
+import type { Waiting } from "./progress.js";
 
 export const stopTable: CommandTable = {
   tool: "lxc-stop",
@@ -61,12 +63,33 @@ export function stopOptions(options: ParsedOptions): StopOptions {
   };
 }
 
+function waiting(name: string, { kind, timeout, noKill }: StopOptions): Waiting {
+  const limit = timeout === null || timeout === 0 ? null : timeout;
+  switch (kind) {
+    case "kill":
+      return { what: `killing ${name}` };
+    case "reboot":
+      return {
+        what: `waiting for ${name} to reboot`,
+        limit: limit === null ? null : { milliseconds: limit, what: "given up" },
+      };
+    case "clean":
+      return {
+        what: `waiting for ${name} to shut down`,
+        limit: limit === null ? null : { milliseconds: limit, what: noKill ? "given up" : "killed" },
+      };
+    default:
+      return unreachable(kind);
+  }
+}
+
 async function body(call: Call): Promise<number> {
   const { engine, id, report } = call;
   const wanted = stopOptions(call.options);
   if ((await engine.status(id)).state === "STOPPED")
     throw new IsletError("ISLET_NOT_RUNNING", `${id.name} is not running`);
-  const result = await Promise.race([engine.stop(id, wanted), call.session.gone]);
+  const stopping = Promise.race([engine.stop(id, wanted), call.session.gone]);
+  const result = await call.progress.during(waiting(id.name, wanted), stopping);
   if (result.killed && wanted.kind === "clean" && wanted.timeout !== null) {
     report.notice(`did not shut down within ${wanted.timeout / 1000} seconds and was killed`);
   }

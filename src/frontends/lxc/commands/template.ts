@@ -1,6 +1,7 @@
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
+import { likelySlips, nearest } from "../../../base/nearest.js";
 import type { Caller } from "../../../engine/engine.js";
 
 /** Where LXC's packages put templates. */
@@ -18,6 +19,25 @@ function isProgram(path: string): boolean {
     return statSync(path).isFile();
   } catch {
     return false;
+  }
+}
+
+/** What `-t` takes, sorted. */
+export function templateNames(caller: Caller): readonly string[] {
+  const own = caller.environment["LXC_TEMPLATE_PATH"];
+  const found = [systemTemplates, ...(own?.startsWith("/") === true ? [own] : [])].flatMap((directory) =>
+    filesIn(directory).flatMap((file) =>
+      /^lxc-[\w.+-]+$/.test(file) && isProgram(join(directory, file)) ? [file.slice(4)] : [],
+    ),
+  );
+  return [...new Set(["busybox", "none", ...found])].sort();
+}
+
+function filesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }
 
@@ -44,8 +64,13 @@ export function findTemplate(name: string, caller: Caller): Template {
   const path = join(systemTemplates, file);
   if (name === "busybox") return { kind: "busybox", path };
   if (!name.includes("/") && isProgram(path)) return { kind: "script", path };
+  const known = templateNames(caller);
+  const near = nearest(name, known, likelySlips(name));
   throw new IsletError("ISLET_BAD_REQUEST", `bad template: ${name}`, {
-    hint: `there is no ${path}; templates other than busybox come with the package lxc-templates`,
+    hint:
+      near === null
+        ? `there is no ${path}; there are ${known.join(", ")}; more come with the package lxc-templates`
+        : `did you mean ${near}? there is no ${path}`,
   });
 }
 

@@ -52,7 +52,11 @@ async function body(call: Call): Promise<number> {
   if (!(await rcfileIsGood(call))) return 1;
   const left = new AbortController();
   try {
-    await Promise.race([engine.wait(id, wanted, timeout, left.signal), session.gone]);
+    const what = `waiting for ${id.name} to be ${wanted.join(" or ")}`;
+    await call.progress.during(
+      { what, limit: timeout === null ? null : { milliseconds: timeout, what: "given up" } },
+      Promise.race([engine.wait(id, wanted, timeout, left.signal), session.gone]),
+    );
     return 0;
   } catch (error) {
     if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT") throw error;

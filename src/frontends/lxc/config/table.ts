@@ -1,4 +1,5 @@
 /** The key table as a whole: one row per key of LXC 5.0.2 and 7.0. */
+import { nearest } from "../../../base/nearest.js";
 import { cgroupRows } from "./keys-cgroup.js";
 import { lifecycleRows } from "./keys-lifecycle.js";
 import { mountRows } from "./keys-mount.js";
@@ -57,29 +58,6 @@ export function findKey(key: string): FoundKey | null {
 
 /** The known key that is spelled most alike, for the hint; null where none comes near. */
 export function nearestKey(key: string): string | null {
-  let best: string | null = null;
   // One slip in four letters is a slip, more is another word.
-  let distance = 1 + Math.max(1, Math.min(2, Math.floor((key.length - 4) / 4)));
-  for (const name of exact.keys()) {
-    const found = Math.abs(name.length - key.length) < distance ? editDistance(name, key) : distance;
-    if (found < distance) {
-      best = name;
-      distance = found;
-    }
-  }
-  return best;
-}
-
-/** Levenshtein's. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a.charAt(i - 1) === b.charAt(j - 1) ? 0 : 1;
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + same));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+  return nearest(key, exact.keys(), Math.max(1, Math.min(2, Math.floor((key.length - 4) / 4))));
 }

@@ -6,6 +6,7 @@ import type {
   ContainerId,
   ContainerStatus,
   Engine,
+  LiveUsage,
   State,
 } from "../../../../src/engine/engine.js";
 import { commands } from "../../../../src/frontends/lxc/index.js";
@@ -19,6 +20,8 @@ export interface Canned {
   readonly environment?: Readonly<Record<string, string>>;
   /** null: no terminal. */
   readonly columns?: number | null;
+  /** Standard error is a terminal, as well. */
+  readonly errorTerminal?: boolean;
   readonly run?: (task: ClientTask) => Promise<number>;
   readonly cwd?: string;
   readonly uid?: number;
@@ -51,6 +54,16 @@ export function runningContainer(name: string, state: State = "RUNNING", config 
     annotations: { "lxc.config": config },
   };
 }
+
+/** Of a container of which nothing is accounted. */
+export const noUsage: LiveUsage = {
+  cpuNanoseconds: null,
+  memoryBytes: null,
+  memoryLimitBytes: null,
+  readBytes: null,
+  writtenBytes: null,
+  processes: null,
+};
 
 function cannedEngine(canned: Canned, calls: string[]): Engine {
   const configs = canned.configs ?? {};
@@ -104,6 +117,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     nested: () => Promise.resolve([]),
     activeStores: () => Promise.resolve([...new Set(running.map((one) => one.storePath))]),
     lookUp: notCanned,
+    liveUsage: notCanned,
+    hostReport: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {
@@ -140,7 +155,8 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
       cwd: canned.cwd ?? "/",
     },
     stdio: [50, 51, 52],
-    terminals: columns === null ? [false, false, false] : [true, true, false],
+    terminals:
+      columns === null ? [false, false, canned.errorTerminal === true] : [true, true, canned.errorTerminal === true],
     rows: columns === null ? 0 : 25,
     columns: columns ?? 0,
     write(descriptor, text) {

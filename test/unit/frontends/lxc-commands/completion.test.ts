@@ -158,6 +158,10 @@ describe("completion", () => {
     assert.deepEqual(offered(["islet", "lxc-stop", "--name", "=", "web2"]), ["web2"]);
     assert.deepEqual(offered(["islet", "plan", "--js"]), ["--json"]);
     assert.deepEqual(offered(["islet", "nonsense", ""]), []);
+    assert.deepEqual(offered(["islet", "ls", "--form"]), ["--format"]);
+    assert.deepEqual(offered(["islet", "ls", "--format", ""]), ["table", "json", "names"]);
+    assert.deepEqual(offered(["islet", "lxc-ls", "--format", ""]), ["text", "json"]);
+    assert.deepEqual(offered(["islet", "help", "doc"]), ["doctor"]);
     assert.deepEqual(offered(["islet", "../../x", ""]), []);
   });
   it("works from a link to the file, where bash-completion looks for it", () => {

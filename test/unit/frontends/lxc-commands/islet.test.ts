@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { IsletError } from "../../../../src/base/errors.js";
 import { execStatus, toFailure } from "../../../../src/frontends/lxc/errors.js";
 import { logLine, logTime, parsePriority } from "../../../../src/frontends/lxc/commands/log.js";
-import { tool } from "./canned.js";
+import { noUsage, runningContainer, tool } from "./canned.js";
 
 const configs = { web: "lxc.uts.name = web\nlxc.rootfs.path = dir:/canned/web/rootfs\n" };
 
@@ -19,14 +19,45 @@ describe("islet", () => {
     assert.equal((await tool(["islet", "version"])).stdout, "islet 0.1.0\n");
     const help = await tool(["islet", "help"]);
     assert.deepEqual([help.status, help.stderr], [0, ""]);
-    assert.match(help.stdout, /^ {2}attach .*\bcreate\b.*\bstop\b/m);
+    assert.match(help.stdout, /^ {2}ls +Shows the containers/m);
+    assert.match(help.stdout, /^ {2}attach .*\bcreate\b/m);
+    for (const line of help.stdout.split("\n").slice(10)) assert.ok(line.length <= 100, line);
     assert.equal((await tool(["islet"])).status, 1);
   });
-  it("names a command that it does not have", async () => {
-    for (const verb of ["nosuch", "constructor", "islet"]) {
-      const { status, stderr } = await tool(["islet", verb]);
-      assert.deepEqual([status, stderr], [1, `islet: there is no command "${verb}"; islet help lists them\n`]);
+  it("names a command that it does not have, and the one that was meant", async () => {
+    for (const [verb, near] of [
+      ["xyzzy", ""],
+      ["constructor", ""],
+      ["lss", "did you mean ls? "],
+      ["strat", "did you mean start? "],
+    ]) {
+      const { status, stderr } = await tool(["islet", verb ?? ""]);
+      assert.deepEqual([status, stderr], [1, `islet: there is no command "${verb}"; ${near}islet help lists them\n`]);
     }
+  });
+  it("shows the options of a command on standard output, its own ones as they are typed", async () => {
+    for (const argv of [
+      ["islet", "ls", "--help"],
+      ["islet", "help", "ls"],
+    ]) {
+      const { status, stdout, stderr } = await tool(argv);
+      assert.deepEqual([status, stderr], [0, ""]);
+      assert.match(stdout, /^Usage: islet ls \[--running/);
+    }
+    assert.match((await tool(["islet", "help", "stop"])).stdout, /^Usage: lxc-stop /);
+    assert.equal((await tool(["islet", "help", "nosuch"])).status, 1);
+  });
+  it("has a verb of its own and LXC's beside it", async () => {
+    const running = [runningContainer("web")];
+    const engine = { liveUsage: () => Promise.resolve(noUsage) };
+    assert.match((await tool(["islet", "ls"], { running, engine })).stdout, /^NAME +STATE/);
+    assert.equal((await tool(["islet", "lxc-ls", "-1"], { running })).stdout, "web\n");
+  });
+  it("a wrong option of its own commands gets one line", async () => {
+    assert.equal(
+      (await tool(["islet", "ls", "--bogus"])).stderr,
+      "islet ls: unrecognized option '--bogus'; islet ls --help lists the options\n",
+    );
   });
   it("shows the program of a start, as text or JSON", async () => {
     const engine = { plan: () => Promise.resolve({ text: "clone3()", json: { ops: [1] } }) };
