@@ -189,12 +189,13 @@ async function entryOf(
   call: Call,
   status: ContainerStatus,
   needs: Needs,
-  wantedGroups: readonly string[],
+  wantedGroups: readonly string[] | null,
 ): Promise<ListEntry | null> {
   const config = await configOf(call, status);
   if (config === "broken") return null;
   const groups = groupsOf(config);
-  if (!wantedGroups.every((group) => groups.includes(group))) return null;
+  if (wantedGroups !== null && (groups.length === 0 || !wantedGroups.every((group) => groups.includes(group))))
+    return null;
   const isRunning = status.state !== "STOPPED";
   const none: Addresses = { ipv4: [], ipv6: [] };
   const [interfaces, addresses, usage]: [readonly InterfaceStatus[], Addresses, ResourceUsage | null] =
@@ -261,10 +262,13 @@ async function body(call: Call): Promise<number> {
     }
     shown = parsed.columns;
   }
-  const wantedGroups = (options.value("groups") ?? "")
-    .split(",")
-    .map((group) => group.trim())
-    .filter((group) => group !== "");
+  // An empty -g leaves those that are in some group.
+  const wantedGroups =
+    options
+      .value("groups")
+      ?.split(",")
+      .map((group) => group.trim())
+      .filter((group) => group !== "") ?? null;
   const needs = neededFor(shown);
   const found = await Promise.all((await candidates(call)).map((status) => entryOf(call, status, needs, wantedGroups)));
   const entries = found.filter((entry): entry is ListEntry => entry !== null);

@@ -63,7 +63,7 @@ export async function startConfig(call: Call, definitions: readonly Definition[]
   const loaded = await containerConfig(call, { kind: "start", definitions });
   switch (loaded.kind) {
     case "failed":
-      if (!call.options.has("rcfile")) call.report.error("Failed to create lxc_container");
+      if (loaded.at === "file" && !call.options.has("rcfile")) call.report.error("Failed to create lxc_container");
       return null;
     case "absent":
       if ((await engine.status(id)).state !== "STOPPED") {

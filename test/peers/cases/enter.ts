@@ -1,0 +1,270 @@
+import { type Case, cases } from "./case.js";
+
+/** lxc-attach, lxc-execute, lxc-console, lxc-cgroup, lxc-device, lxc-unshare, lxc-usernsexec. */
+
+const sorted = "sh -c 'env | sort'";
+
+const attach: readonly Case[] = [
+  ...cases(["lxc-attach islt-web", "lxc-attach -n islt-web -- true", "lxc-attach -q -n islt-web -- true"]),
+  ...cases(
+    [
+      "lxc-attach -n islt-web -- true",
+      "lxc-attach islt-web true",
+      "lxc-attach islt-web -- sh -c 'exit 7'",
+      "lxc-attach islt-web -- sh -c 'kill -9 $$'",
+      "lxc-attach islt-web -- sh -c 'kill -TERM $$'",
+      "lxc-attach islt-web -- none",
+      "lxc-attach islt-web -- /bin/none",
+      "lxc-attach islt-web -- /etc/passwd",
+      "lxc-attach islt-web -- /etc",
+      "lxc-attach -q islt-web -- none",
+      "lxc-attach -n islt-web -- cat",
+      "lxc-attach -n islt-web -- sh -c 'echo out; echo err >&2'",
+      "lxc-attach -n islt-web",
+      "lxc-attach -n islt-web -- pwd",
+      "cd /tmp; lxc-attach -n islt-web -- pwd",
+      `lxc-attach -n islt-web -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env --keep-var A -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env --keep-var PATH -- ${sorted}`,
+      `lxc-attach -n islt-web --keep-env -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env -v B=2 --set-var C=3 -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env -v B -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env -v =x -- ${sorted}`,
+      `lxc-attach -n islt-web --clear-env -v container=other -- ${sorted}`,
+      "lxc-attach -n islt-web -u 7 -- id -u",
+      "lxc-attach -n islt-web -u 7 -g 8 -- id",
+      "lxc-attach -n islt-web -g 8 -- id",
+      "lxc-attach -n islt-web -u x -- id",
+      "lxc-attach -n islt-web -u -1 -- id",
+      "lxc-attach -n islt-web -u '' -- id",
+      "lxc-attach -n islt-web -a i686 -- uname -m",
+      "lxc-attach -n islt-web -a bogus -- uname -m",
+      "lxc-attach -n islt-web -e -- grep CapBnd /proc/self/status",
+      "lxc-attach -n islt-web -- grep CapBnd /proc/self/status",
+      "lxc-attach -n islt-web -eCAP -- grep CapBnd /proc/self/status",
+      "lxc-attach -n islt-web -e'CAP|LSM' -- grep CapBnd /proc/self/status",
+      "lxc-attach -n islt-web -eBOGUS -- true",
+      "lxc-attach -n islt-web -e CAP -- true",
+      "lxc-attach -n islt-web -s UTSNAME -- hostname",
+      "lxc-attach -n islt-web -s 'MOUNT|PID' -- readlink /proc/self",
+      "lxc-attach -n islt-web -s 'NETWORK|UTSNAME' -- sh -c 'hostname; ls /sys/class/net | head -n 1'",
+      "lxc-attach -n islt-web -s 'PID|NETWORK' -R -- sh -c 'ls /sys/class/net; cat /proc/1/comm'",
+      "lxc-attach -n islt-web -s BOGUS -- true",
+      "lxc-attach -n islt-web -s '' -- true",
+      "lxc-attach -n islt-web -s mount -- true",
+      "lxc-attach -n islt-web -c ctx -- true",
+      "lxc-attach -n islt-web -e -c ctx -- true",
+      "lxc-attach -n islt-web -L pty.log -- true",
+      "lxc-attach -n islt-web -L /nowhere/log -- true",
+      "lxc-attach -n islt-web -f one.conf -- sh -c 'echo $ONE'",
+      "lxc-attach -n islt-web -o log -l INFO -- true",
+      "lxc-attach islt-web ls -d /bin",
+      "lxc-attach -n islt-web ls -d /bin",
+      "lxc-attach -n islt-web echo -q hi",
+      "POSIXLY_CORRECT=1 lxc-attach -n islt-web echo -q hi",
+      "lxc-attach -n islt-web -- hostname",
+      "lxc-attach -n islt-web -- sh -c 'cat /proc/self/cgroup | grep -c /'",
+      "lxc-attach -n islt-web -- sh -c 'echo $$ > /dev/null; ls -l /proc/self/fd | wc -l'",
+      "lxc-attach -n islt-web -- sh -c 'sleep 1 & echo started' | cat",
+    ],
+    { given: "running", env: { A: "1" }, input: "echo from stdin\n", files: { "one.conf": "lxc.environment = ONE=1\n" } },
+  ),
+  { run: "lxc-attach -n islt-web -- tty", given: "running", types: [] },
+  { run: "lxc-attach -n islt-web -- sh -c 'echo $TERM; stty size; exit 3'", given: "running", types: [] },
+  { run: "lxc-attach -n islt-web -L pty.log -- echo logged", given: "running", types: [], show: ["pty.log"] },
+  { run: "lxc-attach -n islt-web -- cat", given: "running", types: [[/^$/, "text\n"], [/text\s+text/, "\u0004"]] },
+  { run: "lxc-attach -n islt-web -- sleep 20", given: "running", types: [[/^$/, "\u0003"]] },
+  { run: "lxc-attach -n islt-web -- true", given: "frozen", limit: 1.5 },
+];
+
+const execute: readonly Case[] = [
+  ...cases(
+    [
+      "lxc-execute -n islt-web -- true",
+      "lxc-execute islt-web true",
+      "lxc-execute islt-web -- sh -c 'exit 7'",
+      "lxc-execute islt-web -- sh -c 'kill -9 $$'",
+      "lxc-execute islt-web -- sh -c 'echo out; echo err >&2'",
+      "lxc-execute islt-web -- cat",
+      "lxc-execute islt-web -- none",
+      "lxc-execute islt-web -- /etc/passwd",
+      "lxc-execute -q islt-web -- none",
+      "lxc-execute islt-web",
+      "lxc-execute -n islt-web -u 7 -g 8 -- id",
+      "lxc-execute -n islt-web -u x -- id",
+      "lxc-execute -n islt-web -s lxc.uts.name=other -- hostname",
+      "lxc-execute -n islt-web -s lxc.bogus=1 -- hostname",
+      "lxc-execute -n islt-web -s nonsense -- hostname",
+      "lxc-execute -n islt-web -d -- sleep 20",
+      "lxc-execute -n islt-web -d -- none",
+      "lxc-execute -n islt-none -f exec.conf -- true",
+      "lxc-execute -n islt-web --share-net=1 -- true",
+      "lxc-execute -n islt-web --share-net=islt-none -- true",
+      "lxc-execute -n islt-web -- sh -c 'tr \"\\0\" \" \" < /proc/1/cmdline; echo; env | sort'",
+      "lxc-execute -n islt-web -- pwd",
+    ],
+    { input: "from stdin\n", files: { "exec.conf": "lxc.rootfs.path = dir:/nowhere\n" } },
+  ),
+  ...cases(["lxc-execute -n islt-web -- true"], { given: "running" }),
+  ...cases(["lxc-execute -n islt-other", "lxc-execute -n islt-other -- echo other"], {
+    containers: { "islt-other": "@base\nlxc.execute.cmd = /bin/echo configured\n" },
+  }),
+  { run: "lxc-execute -n islt-web -- tty", types: [] },
+];
+
+const tty = "@base\nlxc.tty.max = 2\nlxc.init.cmd = /sbin/getty\n";
+const withTty = "lxc-start -n islt-tty; sleep 0.2; ";
+
+const console: readonly Case[] = [
+  ...cases(["lxc-console islt-web", "lxc-console -n islt-web -t 1", "lxc-console -n islt-web -t x", "lxc-console -n islt-web -t -1", "lxc-console -n islt-web -e x"]),
+  ...cases(
+    [
+      "lxc-console -n islt-web -t 9",
+      "lxc-console -n islt-web -t 99999999999",
+      "lxc-console -n islt-web < /dev/null",
+      "lxc-console -n islt-web -e ab",
+      "lxc-console -n islt-web -e ''",
+      "lxc-console -n islt-web -t x",
+    ],
+    { given: "running" },
+  ),
+  { run: "lxc-console -n islt-web", given: "running", types: [[/itself/, "\u0001q"]] },
+  { run: "lxc-console -n islt-web -t 1 -e ^b", given: "running", types: [[/itself/, "\u0002q"]] },
+  { run: "lxc-console -n islt-web -t 0 -e x", given: "running", types: [[/itself/, "xq"]] },
+  { run: `${withTty}lxc-console -n islt-tty -t 1`, containers: { "islt-tty": tty }, types: [[/prompt/, "text\n"], [/got text/, "\u0001q"]] },
+  { run: `${withTty}lxc-console -n islt-tty -t 1`, containers: { "islt-tty": tty }, types: [[/prompt/, "a\u0001b\n"], [/got/, "\u0001q"]] },
+  { run: `${withTty}(sleep 1; lxc-stop -kn islt-tty) & lxc-console -n islt-tty -t 2`, containers: { "islt-tty": tty }, types: [] },
+  { run: "lxc-console -n islt-web", given: "frozen", types: [[/itself/, "\u0001q"]] },
+];
+
+const cgroup: readonly Case[] = [
+  ...cases(["lxc-cgroup islt-web cpu.shares", "lxc-cgroup -n islt-web cpu.shares 100", "lxc-cgroup -n islt-web"]),
+  ...(["running", "frozen"] as const).flatMap((given) =>
+    cases(
+      [
+        "lxc-cgroup -n islt-web cpu.shares",
+        "lxc-cgroup islt-web cpu.shares 512; lxc-cgroup islt-web cpu.shares; lxc-cgroup islt-web cpu.shares 1024",
+        "lxc-cgroup -n islt-web memory.limit_in_bytes 300000000; lxc-cgroup -n islt-web memory.limit_in_bytes",
+        "lxc-cgroup -n islt-web memory.limit_in_bytes -1",
+        "lxc-cgroup -n islt-web devices.list",
+        "lxc-cgroup -n islt-web devices.deny 'c 1:5 rwm'; lxc-cgroup -n islt-web devices.allow 'c 1:5 rwm'",
+        "lxc-cgroup -n islt-web devices.deny bogus",
+        "lxc-cgroup -n islt-web cpuset.cpus",
+        "lxc-cgroup -n islt-web cpuset.cpus 99",
+        "lxc-cgroup -n islt-web cpuset.cpus ''",
+        "lxc-cgroup -n islt-web pids.max",
+        "lxc-cgroup -n islt-web freezer.state",
+        "lxc-cgroup -n islt-web bogus.key",
+        "lxc-cgroup -n islt-web cpu.bogus",
+        "lxc-cgroup -n islt-web cpu.bogus 1",
+        "lxc-cgroup -n islt-web cpu.shares x",
+        "lxc-cgroup -n islt-web cpu/shares",
+        "lxc-cgroup -n islt-web ../cpu.shares",
+        "lxc-cgroup -n islt-web cpu.shares 512 more",
+        "lxc-cgroup -q -n islt-web bogus.key",
+        "lxc-cgroup -n islt-web",
+        "lxc-cgroup -n islt-web ''",
+        "lxc-cgroup -n islt-web tasks | sed s/[0-9]*/#/",
+      ],
+      { given },
+    ),
+  ),
+];
+
+const look = "lxc-attach -n islt-web -- sh -c 'ls -l /dev/fuse /dev/islt 2>&1 | cut -c 1-10'";
+
+/** Where the host's own /proc/1 is closed to root, LXC says so by the way. */
+const hostProc = /^.*(Failed to open "\/proc\/1\/ns\/net"|Failed to enter netns of container)\n/gm;
+
+const device: readonly Case[] = [
+  ...cases(["lxc-device islt-web add /dev/fuse", "lxc-device -n islt-web -- add /dev/fuse"]),
+  ...cases(
+    [
+      `lxc-device -n islt-web -- add /dev/fuse; ${look}; lxc-device -n islt-web -- del /dev/fuse; ${look}`,
+      `lxc-device -n islt-web add /dev/fuse /dev/islt; ${look}; lxc-device -n islt-web -- del /dev/fuse /dev/islt; ${look}`,
+      "lxc-device -n islt-web",
+      "lxc-device -n islt-web -- add",
+      "lxc-device -n islt-web -- del",
+      "lxc-device -n islt-web -- bogus /dev/fuse",
+      "lxc-device -n islt-web -- add /dev/nosuch",
+      "lxc-device -n islt-web -- del /dev/nosuch",
+      "lxc-device -n islt-web -- add /etc/passwd",
+      "lxc-device -n islt-web -- add nosuch0",
+      "lxc-device -n islt-web -- del nosuch0",
+      "lxc-device -n islt-web -- add /dev/fuse one two",
+      "lxc-device -q -n islt-web -- add /dev/nosuch",
+      "lxc-device -n islt-web -- del /dev/fuse",
+    ],
+    { given: "running", drop: hostProc },
+  ),
+];
+
+const unshare: readonly Case[] = cases(
+  [
+  "lxc-unshare -s IPC -- true",
+  "lxc-unshare -s UTSNAME -H islt-host -- hostname",
+  "lxc-unshare -s 'PID|MOUNT' -- sh -c 'echo $$'",
+  "lxc-unshare -s NETWORK -- sh -c 'grep -c : /proc/net/dev'",
+  "lxc-unshare -s IPC -- sh -c 'exit 3'",
+  "lxc-unshare -s IPC -- sh -c 'kill -9 $$'",
+  "lxc-unshare -s IPC -- /bin/none",
+  "lxc-unshare -s IPC -d -- true",
+  "lxc-unshare -s IPC",
+  "lxc-unshare -- true",
+  "lxc-unshare",
+  "lxc-unshare -s BOGUS -- true",
+  "lxc-unshare -s '' -- true",
+  "lxc-unshare -s IPC -H host -- true",
+  "lxc-unshare -s IPC -i lo -- true",
+  "lxc-unshare -s IPC -M -- true",
+  "lxc-unshare -s IPC -u nosuch -- true",
+  "lxc-unshare -s USER -u 0 -- id -u",
+  "lxc-unshare -s 'USER|PID' -- id -u",
+  "lxc-unshare -s NETWORK -i nosuch0 -- true",
+  "lxc-unshare -s IPC sh -c 'echo words'",
+  "lxc-unshare -s 'MOUNT|PID' -M -- sh -c 'ls -d /proc/[0-9]* | wc -l'",
+], { mask: /(?<=wait for '|container )\d+/g });
+
+/** What /etc/subuid and /etc/subgid allow is the case's matter, not the host's. */
+const ranges = (allowed: string, words: string): Case => ({
+  run: `unshare -m --propagation private sh -c 'mount --bind ranges /etc/subuid && mount --bind ranges /etc/subgid && exec "$@"' sh lxc-usernsexec ${words}`,
+  files: { ranges: allowed },
+  mask: /(?<=newuidmap )\d+|^[^\n]*newgidmap[^\n]*\n/gm,
+});
+
+const usernsexec: readonly Case[] = [
+  ...[
+    "-m b:0:0:1 -- id -u",
+    "-m u:0:100000:10 -m g:0:100000:10 -- id -u",
+    "-m b:0:100000:10 -- cat /proc/self/uid_map",
+    "-m b:0:100000:10 -- sh -c 'exit 5'",
+    "-m b:0:100000:10 -- sh -c 'kill -9 $$'",
+    "-m b:0:100000:10 -- /bin/none",
+    "-s -m b:0:100000:10 -- id -u",
+    "-m b:0:100000:10 -- sh -c 'echo words'",
+    "-m b:0:100000:10 -- cat",
+  ].map((words) => ({ ...ranges("root:100000:65536\n", words), input: "from stdin\n" })),
+  ...["-m b:0:100000:10 -- id -u", "-m b:0:0:1 -- id -u"].map((words) => ranges("", words)),
+  ...cases([
+    "lxc-usernsexec -m x:0:100000:10 -- true",
+    "lxc-usernsexec -m b:0:100000 -- true",
+    "lxc-usernsexec -m b:0:x:10 -- true",
+    "lxc-usernsexec -m '' -- true",
+    "lxc-usernsexec -h",
+    "lxc-usernsexec --help",
+    "lxc-usernsexec -Z",
+    "lxc-usernsexec -m",
+    "lxc-usernsexec -m b:0:0:1 sh -c 'echo words'",
+  ]),
+];
+
+export const enterCases: readonly Case[] = [
+  ...attach,
+  ...execute,
+  ...console,
+  ...cgroup,
+  ...device,
+  ...unshare,
+  ...usernsexec,
+];
