@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
+import { pathAndAncestors } from "../base/paths.js";
 import { nameProblem } from "../spec/name.js";
 import { syscall } from "../host/addon.js";
 import { F_OFD_SETLK } from "../sys/flags.js";
@@ -145,6 +146,18 @@ export function writeWhole(path: string, text: string, mode: number): void {
   }
 }
 
+/** Makes a directory and those above it, mode 0755; what is there already stays as it is. */
+export function makeDirectories(path: string): void {
+  for (const each of pathAndAncestors(path)) {
+    if (existsSync(each)) continue;
+    try {
+      mkdirSync(each, { mode: 0o755 });
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error;
+    }
+  }
+}
+
 /** What a fresh file system has by itself does not count. */
 const contents = (directory: string): readonly string[] =>
   readdirSync(directory).filter((name) => name !== "lost+found");
@@ -167,7 +180,7 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
   const partial = `${directory}/partial`;
   let isOurs = true;
   try {
-    mkdirSync(id.storePath, { recursive: true, mode: 0o755 });
+    makeDirectories(id.storePath);
     mkdirSync(directory, { mode: 0o770 });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw ioError(`make ${directory}`, error);

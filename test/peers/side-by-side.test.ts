@@ -11,8 +11,7 @@ import { makeCases } from "./cases/make.js";
 import { type Aspect, differences } from "./differences.js";
 
 /** LXC puts the words of errno before a message, if it has one: they are no part of what it says. */
-const withoutErrno = (line: string): string =>
-  line.replace(/^((?:lxc-\S+: )?(?:\S+: )?)[A-Z][A-Za-z ()/]+ - /, "$1");
+const withoutErrno = (line: string): string => line.replace(/^((?:lxc-\S+: )?(?:\S+: )?)[A-Z][A-Za-z ()/]+ - /, "$1");
 
 /** Every line of LXC's is in one of islet's, in the same order. */
 function saysMore(theirs: string, ours: string): boolean {
@@ -82,7 +81,7 @@ const lanes: readonly (readonly [marks: readonly [string, string], cases: readon
 
 describe("islet does what Debian's LXC does", { concurrency: lanes.length }, () => {
   for (const [marks, cases] of lanes) {
-    describe(`lane ${marks.join("")}`, () => {
+    describe(`lane ${marks.join("")}`, { concurrency: 1 }, () => {
       const both = sides({ after }, marks);
       for (const one of cases) {
         it(`${one.run} (${one.given ?? "stopped"})`, async (t) => {
@@ -97,7 +96,8 @@ describe("islet does what Debian's LXC does", { concurrency: lanes.length }, () 
 
 it("every known difference shows in some case, and here they are", (t) => {
   if (lacks(t, "lxc")) return;
-  for (const { id, commands } of differences) t.diagnostic(`${id}: ${commands.join(" ")}: ${seen.get(id) ?? "nowhere"}`);
+  for (const { id, commands } of differences)
+    t.diagnostic(`${id}: ${commands.join(" ")}: ${seen.get(id) ?? "nowhere"}`);
   t.diagnostic(`${compared} cases compared, ${differences.length} known differences`);
   assert.deepEqual(
     differences.filter(({ id }) => !seen.has(id)).map(({ id }) => id),

@@ -83,7 +83,16 @@ function environmentOf(side: Side, extra: Readonly<Record<string, string>> = {})
   return { PATH: side.path, HOME: "/root", LANG: "C", TERM: "linux", ISLET_RUNTIME_DIR: runtimeDir, ...extra };
 }
 
-const signals: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13, SIGTERM: 15 };
+const signals: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
 
 /** A shell line in a session of its own, which is killed as a whole when the time is over. */
 async function shell(side: Side, line: string, one: Pick<Case, "input" | "env" | "limit"> = {}): Promise<Ran> {
@@ -126,8 +135,10 @@ const own = (side: Side, text: string): string => text.replaceAll("islt-", `islt
 
 /** `-P STORE` behind the name of every command, and the side's own names. */
 function withStore(side: Side, line: string): string {
-  return own(side, line).replace(/(^|[\s;&|(`])(lxc-[a-z-]+)(?=\s|$|;|\))/g, (all: string, before: string, tool: string) =>
-    pathless.has(tool) || tool === "lxc-unshare" ? all : `${before}${tool} -P ${side.store}`,
+  return own(side, line).replace(
+    /(^|[\s;&|(`])(lxc-[a-z-]+)(?=\s|$|;|\))/g,
+    (all: string, before: string, tool: string) =>
+      pathless.has(tool) || tool === "lxc-unshare" ? all : `${before}${tool} -P ${side.store}`,
   );
 }
 
@@ -188,7 +199,10 @@ async function bring(side: Side, situation: Situation): Promise<void> {
     const done = await shell(side, withStore(side, `${step} -n ${side.main}`));
     if (done.status !== 0 && attempt > 2) throw new Error(`${step}: ${done.stderr}`);
   }
-  if (side.state !== wanted && situation !== "stopped") side.pids.add(await info(side, side.main, "p"));
+  if (side.state !== wanted && situation !== "stopped") {
+    const pid = await info(side, side.main, "p");
+    if (/^\d+$/.test(pid)) side.pids.add(pid);
+  }
   side.state = wanted;
 }
 
@@ -218,7 +232,9 @@ async function afterwards(side: Side, one: Case): Promise<string> {
   const config = join(side.store, side.main, "config");
   const text = existsSync(config) ? readFileSync(config, "utf8") : "it has no config\n";
   const changed = text === mainConfig(side) ? "" : text;
-  const names = readdirSync(side.store).filter((name) => name !== "lxc-monitord.log").sort();
+  const names = readdirSync(side.store)
+    .filter((name) => name !== "lxc-monitord.log")
+    .sort();
   const fileText = (name: string): string => {
     const path = join(side.work, name);
     return existsSync(path) ? readFileSync(path, "utf8") : "(there is no such file)\n";
@@ -242,7 +258,11 @@ async function oneSide(side: Side, one: Case): Promise<Seen> {
 
 async function typed(side: Side, line: string, one: Case, types: Typed): Promise<Ran> {
   const limit = (one.limit ?? 5) * 1000;
-  const seen = await underTerminal(["/bin/sh", "-c", line], types, { cwd: side.work, env: environmentOf(side, one.env), limit });
+  const seen = await underTerminal(["/bin/sh", "-c", line], types, {
+    cwd: side.work,
+    env: environmentOf(side, one.env),
+    limit,
+  });
   return { stdout: seen.screen, stderr: "", status: seen.status };
 }
 
@@ -273,7 +293,7 @@ export function sides(t: Cleaner, marks: readonly [string, string]): Sides {
     for (const each of processes().values()) {
       if (/lxc-monitord /.test(each.command) && each.command.includes(work)) end(each.pid, "SIGKILL");
     }
-    sweepLxc(before, { names: [...names], stores: [theirs.store] });
+    sweepLxc(before, { names: [...names], stores: [theirs.work] });
     rmSync(work, { recursive: true, force: true });
   });
   return {

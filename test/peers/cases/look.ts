@@ -52,7 +52,10 @@ const info: readonly Case[] = [
       "lxc-info -n islt-auto -c lxc.tty.max -c lxc.pty.max -c lxc.tty.dir -c lxc.signal.halt -c lxc.signal.stop",
       "lxc-info -n islt-auto -c lxc.init.cmd -c lxc.init.uid -c lxc.environment -c lxc.arch -c lxc.ephemeral",
       "lxc-info -n islt-auto -c lxc.apparmor.profile -c lxc.log.level -c lxc.log.file -c lxc.hook.start -c lxc.hook",
-      "lxc-info -n islt-auto -c lxc.console.path -c lxc.console.logfile -c lxc.autodev -c lxc.rootfs.mount -c lxc.prlimit",
+      [
+        "lxc-info -n islt-auto -c lxc.console.path -c lxc.console.logfile -c lxc.autodev -c lxc.rootfs.mount -c lxc.prlimit",
+        "rootfs-mount",
+      ],
     ],
     { containers: many },
   ),
@@ -86,8 +89,8 @@ const ls: readonly Case[] = [
     [
       "lxc-ls -1 '^islt-[a-n]'",
       "lxc-ls -1 --filter 'map|net'",
-      "lxc-ls -1 --filter '('",
-      "lxc-ls -1 --filter '[z'",
+      ["lxc-ls -1 --filter '('", "says-why"],
+      ["lxc-ls -1 --filter '[z'", "says-why"],
       "lxc-ls -1 one two",
       "lxc-ls -1 -g g1,g2",
       "lxc-ls -1 -g g1,g3",
@@ -106,9 +109,14 @@ const ls: readonly Case[] = [
     ],
     { containers: many },
   ),
-  ...cases(["lxc-ls -1", "lxc-ls -f", "lxc-ls -q -1"], { containers: { "islt-bad": "lxc.bogus = 1\n" } }),
-  ...cases(["lxc-ls --nesting", "lxc-ls -1 --nesting", "lxc-ls -f --nesting=2"], { given: "running", containers: many }),
-  ...cases(["lxc-ls --nesting"], { given: "frozen", limit: 1 }),
+  ...cases([["lxc-ls -1", "says-why"], ["lxc-ls -f", "says-why"], "lxc-ls -q -1"], {
+    containers: { "islt-bad": "lxc.bogus = 1\n" },
+  }),
+  ...cases(["lxc-ls --nesting", "lxc-ls -1 --nesting", "lxc-ls -f --nesting=2"], {
+    given: "running",
+    containers: many,
+  }),
+  ...cases([["lxc-ls --nesting", "ls-nesting-frozen"]], { given: "frozen", limit: 1 }),
   { run: "lxc-ls", types: [], containers: many },
   { run: "lxc-ls -f", types: [], containers: many },
 ];
@@ -117,37 +125,47 @@ const wait: readonly Case[] = [
   ...cases([
     "lxc-wait -n islt-web -s STOPPED",
     "lxc-wait islt-web -s 'RUNNING|STOPPED'",
-    "lxc-wait -n islt-web -s RUNNING -t 1",
-    "lxc-wait -n islt-web -s RUNNING -t 0",
+    ["lxc-wait -n islt-web -s RUNNING -t 1", "says-why"],
+    ["lxc-wait -n islt-web -s RUNNING -t 0", "says-why"],
     "lxc-wait -n islt-none -s STOPPED",
-    "lxc-wait -n islt-none -s RUNNING -t 1",
+    ["lxc-wait -n islt-none -s RUNNING -t 1", "says-why"],
     "lxc-wait -n islt-web -s BOGUS",
     "lxc-wait -n islt-web -s 'RUNNING|BOGUS'",
     "lxc-wait -n islt-web -s running",
     "lxc-wait -n islt-web",
-    "lxc-wait -n islt-web -s STOPPED -t x",
-    "lxc-wait -n islt-web -s STOPPED -t 1x",
-    "lxc-wait -n islt-web -s STOPPED -t ''",
+    ["lxc-wait -n islt-web -s STOPPED -t x", "wait-number"],
+    ["lxc-wait -n islt-web -s STOPPED -t 1x", "wait-number"],
+    ["lxc-wait -n islt-web -s STOPPED -t ''", "wait-number"],
     "lxc-wait -n islt-web -s STOPPED more",
     "(sleep 0.4; lxc-start -n islt-web) & lxc-wait -n islt-web -s RUNNING -t 5; s=$?; wait; exit $s",
   ]),
   ...cases(
     [
       "lxc-wait -n islt-web -s RUNNING",
-      "lxc-wait -n islt-web -s STOPPED -t 1",
+      ["lxc-wait -n islt-web -s STOPPED -t 1", "says-why"],
       "lxc-wait -n islt-web -s STOPPED -t 1 -q",
-      "lxc-wait -n islt-web -s THAWED -t 1",
+      ["lxc-wait -n islt-web -s THAWED -t 1", "says-why"],
       "(sleep 0.3; lxc-stop -k -n islt-web) & lxc-wait -n islt-web -s STOPPED -t 5; s=$?; wait; exit $s",
       "(sleep 0.3; lxc-freeze -n islt-web) & lxc-wait -n islt-web -s FROZEN -t 5; s=$?; wait; exit $s",
       "(sleep 0.3; lxc-freeze -n islt-web) & lxc-wait -n islt-web -s 'FROZEN|STOPPED' -t 5; s=$?; wait; exit $s",
     ],
     { given: "running" },
   ),
-  ...cases(["lxc-wait -n islt-web -s STOPPED -t 0", "lxc-wait -n islt-web -s STOPPED -t 0.5", "lxc-wait -n islt-web -s ''", "lxc-wait -n islt-web -s '|'"], {
-    given: "running",
-    limit: 1,
+  ...cases(
+    [
+      ["lxc-wait -n islt-web -s STOPPED -t 0", "wait-forever"],
+      ["lxc-wait -n islt-web -s STOPPED -t 0.5", "wait-forever"],
+      ["lxc-wait -n islt-web -s ''", "wait-forever"],
+      ["lxc-wait -n islt-web -s '|'", "wait-forever"],
+    ],
+    {
+      given: "running",
+      limit: 1,
+    },
+  ),
+  ...cases(["lxc-wait -n islt-web -s FROZEN", ["lxc-wait -n islt-web -s RUNNING -t 1", "says-why"]], {
+    given: "frozen",
   }),
-  ...cases(["lxc-wait -n islt-web -s FROZEN", "lxc-wait -n islt-web -s RUNNING -t 1"], { given: "frozen" }),
 ];
 
 /** The monitor runs while the other commands are carried out; then it is ended, and its status and what it said are shown. */
@@ -160,20 +178,31 @@ const watched = (monitor: string, meanwhile: string, rest: Omit<Case, "run"> = {
 const monitor: readonly Case[] = [
   watched("lxc-monitor", "{ lxc-start -n islt-web; lxc-stop -k -n islt-web; }"),
   watched("lxc-monitor -n islt-web", "lxc-stop -n islt-web", { given: "running" }),
-  watched("lxc-monitor -n 'islt-.*'", "{ lxc-freeze -n islt-web; lxc-unfreeze -n islt-web; }", { given: "running" }),
+  watched("lxc-monitor -n 'islt-.*'", "{ lxc-freeze -n islt-web; lxc-unfreeze -n islt-web; }", {
+    given: "running",
+    differs: ["monitor-once"],
+  }),
   watched("lxc-monitor -n islt-none", "lxc-stop -k -n islt-web", { given: "running" }),
   watched("lxc-monitor -n islt", "lxc-stop -k -n islt-web", { given: "running" }),
   watched("lxc-monitor -n islt-web", "lxc-stop -r -n islt-web", { given: "running" }),
-  watched("lxc-monitor -n islt-web", "lxc-stop -n islt-web -t 1", { given: "frozen" }),
-  watched("lxc-monitor -P elsewhere", "lxc-stop -k -n islt-web", { given: "running" }),
-  ...cases(["lxc-monitor -n '('", "lxc-monitor -Q"]),
+  watched("lxc-monitor -n islt-web", "lxc-stop -n islt-web -t 1", { given: "frozen", differs: ["stop-thaws"] }),
+  watched("lxc-monitor -P $PWD/elsewhere", "lxc-stop -k -n islt-web", { given: "running" }),
+  ...cases([["lxc-monitor -n '('", "says-why"], "lxc-monitor -Q"]),
 ];
 
 const top: readonly Case[] = [
-  ...cases(["lxc-top", "lxc-top -d x", "lxc-top -s z", "lxc-top -d", "lxc-top more"], { given: "running" }),
-  ...cases(["timeout 1 lxc-top -b -d 3"], { given: "running", mask: /\b\d+\b/g }),
+  ...cases(["lxc-top", ["lxc-top -d x", "says-why"], "lxc-top -s z", ["lxc-top -d", "help"], "lxc-top more"], {
+    given: "running",
+  }),
+  ...cases([["timeout 1 lxc-top -b -d 3", "top-batch"]], { given: "running", mask: /\b\d+\b/g }),
   { run: "lxc-top -d 1", given: "running", types: [[/TOTAL/, "q"]], mask: /\d+(\.\d+)?( \w?B)?/g },
-  { run: "timeout 1.5 lxc-top -b -d 1 | head -n 2", given: "running", types: [], mask: /\b\d+\b/g },
+  {
+    run: "timeout 1.5 lxc-top -b -d 1 | head -n 2",
+    given: "running",
+    types: [],
+    mask: /\b\d+\b/g,
+    differs: ["top-batch"],
+  },
 ];
 
 export const lookCases: readonly Case[] = [...info, ...ls, ...wait, ...monitor, ...top];

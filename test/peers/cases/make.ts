@@ -5,7 +5,8 @@ import { type Case, cases } from "./case.js";
 const files = {
   "first.conf": "lxc.net.0.type = empty\nlxc.uts.name = first\n",
   "bad.conf": "lxc.net.0.type = empty\nlxc.bogus = 1\n",
-  template: '#!/bin/sh\nfor word; do case $word in --rootfs=*) mkdir -p "${word#--rootfs=}/etc";; esac; done\necho template "$#"\n',
+  template:
+    '#!/bin/sh\nfor word; do case $word in --rootfs=*) mkdir -p "${word#--rootfs=}/etc";; esac; done\necho template "$#"\n',
   failing: "#!/bin/sh\necho it fails >&2\nexit 4\n",
 };
 const config = "s=$?; cat store/islt-new/config 2>&1; exit $s";
@@ -18,28 +19,32 @@ const create: readonly Case[] = [
       `lxc-create -n islt-new -t none -f first.conf; ${config}`,
       `lxc-create -n islt-new -t busybox -f first.conf; ${config}`,
       `lxc-create -n islt-new -t busybox -f /dev/null -- --help`,
-      `lxc-create -n islt-new -t busybox -f /dev/null -- --bogus`,
+      [`lxc-create -n islt-new -t busybox -f /dev/null -- --bogus`, "own-words"],
       `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf; ${config}`,
       `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf -- one two; ${config}`,
       `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf -q; ${config}`,
       `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf --dir $PWD/root; ${config}`,
       `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf -B dir; ${config}`,
-      `chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf -B best; ${config}`,
-      "chmod +x failing; lxc-create -n islt-new -t $PWD/failing -f first.conf",
+      [`chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf -B best; ${config}`, "create-best"],
+      ["chmod +x failing; lxc-create -n islt-new -t $PWD/failing -f first.conf", "says-why"],
       "chmod +x failing; lxc-create -q -n islt-new -t $PWD/failing -f first.conf",
-      "chmod +x template; lxc-create -t $PWD/template -h",
-      "chmod +x template; lxc-create -h -t $PWD/template",
-      "lxc-create -n islt-new -t $PWD/missing -f first.conf",
-      "lxc-create -n islt-new -t ./template -f first.conf",
-      "lxc-create -n islt-new -t nosuch -f first.conf",
+      ["chmod +x template; lxc-create -t $PWD/template -h", "help"],
+      ["chmod +x template; lxc-create -h -t $PWD/template", "create-help"],
+      ["lxc-create -n islt-new -t $PWD/missing -f first.conf", "says-why"],
+      ["lxc-create -n islt-new -t ./template -f first.conf", "says-why"],
+      ["lxc-create -n islt-new -t nosuch -f first.conf", "says-why"],
       "lxc-create -n islt-web -t none",
       "lxc-create -n islt-web",
-      `lxc-create -n islt-new -t none -f missing.conf; ${config}`,
-      `lxc-create -n islt-new -t none -f bad.conf; ${config}`,
-      `lxc-create -n islt-new -t none -f .; ${config}`,
+      [`lxc-create -n islt-new -t none -f missing.conf; ${config}`, "create-config"],
+      [`lxc-create -n islt-new -t none -f bad.conf; ${config}`, "create-config"],
+      [`lxc-create -n islt-new -t none -f .; ${config}`, "create-config"],
       "lxc-create -n islt-new -t none -B nosuch",
       "lxc-create -n islt-new -t none -B none -f first.conf",
       "lxc-create -n islt-new -t none --dir relative",
+      [
+        "chmod +x template; lxc-create -n islt-new -t $PWD/template -f first.conf --dir /proc/nowhere/x",
+        "create-rootfs",
+      ],
       "lxc-create -n islt-new -t none --lvname x",
       "lxc-create -n islt-new -t none --vgname x -B dir",
       "lxc-create -n islt-new -t none --thinpool x",
@@ -48,11 +53,17 @@ const create: readonly Case[] = [
       "lxc-create -n islt-new -t none --zfsroot x",
       "lxc-create -n islt-new -t none --fstype ext4",
       "lxc-create -n islt-new -t none --fssize 1G",
-      "lxc-create -n islt-new -t none -B lvm --fssize x",
-      "lxc-create -n islt-new -t none -B loop --fssize 10Q",
+      ["lxc-create -n islt-new -t none -B lvm --fssize x", "create-storage"],
+      ["lxc-create -n islt-new -t none -B loop --fssize 10Q", "create-storage"],
       "mkdir store/islt-new; lxc-create -n islt-new -t none -f first.conf; ls store/islt-new",
-      "mkdir -p store/islt-new/mine; lxc-create -n islt-new -t none -f first.conf; ls store/islt-new",
-      "mkdir -p store/islt-new/mine; chmod +x failing; lxc-create -n islt-new -t $PWD/failing -f first.conf; ls store/islt-new",
+      [
+        "mkdir -p store/islt-new/mine; lxc-create -n islt-new -t none -f first.conf; ls store/islt-new",
+        "create-directory",
+      ],
+      [
+        "mkdir -p store/islt-new/mine; chmod +x failing; lxc-create -n islt-new -t $PWD/failing -f first.conf; ls store/islt-new",
+        "create-directory",
+      ],
       "lxc-create -n islt-new -t none -f first.conf -- some words",
       "lxc-create -n islt-new -t none -f first.conf more",
     ],
@@ -62,46 +73,104 @@ const create: readonly Case[] = [
 ];
 
 const destroy: readonly Case[] = [
-  ...cases(["lxc-destroy islt-web", "lxc-destroy -n islt-web -f", "lxc-destroy -n islt-web -s", "lxc-destroy -n islt-web more"]),
-  ...cases(["lxc-destroy islt-web", "lxc-destroy -q islt-web", "lxc-destroy -n islt-web -f", "lxc-destroy -n islt-web -s", "lxc-destroy -n islt-web -fs"], {
-    given: "running",
-  }),
+  ...cases([
+    "lxc-destroy islt-web",
+    "lxc-destroy -n islt-web -f",
+    "lxc-destroy -n islt-web -s",
+    "lxc-destroy -n islt-web more",
+  ]),
+  ...cases(
+    [
+      "lxc-destroy islt-web",
+      "lxc-destroy -q islt-web",
+      "lxc-destroy -n islt-web -f",
+      "lxc-destroy -n islt-web -s",
+      "lxc-destroy -n islt-web -fs",
+    ],
+    {
+      given: "running",
+    },
+  ),
   ...cases(["lxc-destroy islt-web", "lxc-destroy -n islt-web --force"], { given: "frozen" }),
-  ...cases(["lxc-destroy -n islt-old", "lxc-destroy -f islt-old"], { containers: { "islt-old": "lxc.ephemeral = 1\nlxc.net.0.type = empty\n" } }),
-  ...cases(["lxc-destroy -n islt-old"], { containers: { "islt-old": "lxc.hook.destroy = /bin/false\nlxc.net.0.type = empty\n" } }),
-  ...cases(["lxc-destroy -n islt-old", "lxc-destroy -n islt-old -s"], { containers: { "islt-old": "lxc.rootfs.path = dir:/nowhere/rootfs\n" } }),
-  ...cases(["mkdir store/islt-old/snaps; lxc-destroy -n islt-old", "mkdir -p store/islt-old/snaps/snap0; lxc-destroy -n islt-old",
-    "mkdir -p store/islt-old/snaps/snap0; echo > store/islt-old/snaps/snap0/config; lxc-destroy -n islt-old; lxc-destroy -s -n islt-old"], {
-    containers: { "islt-old": "lxc.net.0.type = empty\n" },
+  ...cases(["lxc-destroy -n islt-old", "lxc-destroy -f islt-old"], {
+    differs: ["destroy-ephemeral"],
+    containers: { "islt-old": "lxc.ephemeral = 1\nlxc.net.0.type = empty\n" },
   }),
-  ...cases(["echo 1 > store/islt-old/lxc_snapshots; lxc-destroy -n islt-old", "lxc-destroy -n islt-old; lxc-destroy -n islt-old"], {
-    containers: { "islt-old": "lxc.net.0.type = empty\n" },
+  ...cases([["lxc-destroy -n islt-old", "own-words"]], {
+    containers: { "islt-old": "lxc.hook.destroy = /bin/false\nlxc.net.0.type = empty\n" },
   }),
+  ...cases(["lxc-destroy -n islt-old", "lxc-destroy -n islt-old -s"], {
+    containers: { "islt-old": "lxc.rootfs.path = dir:/proc/nowhere/rootfs\n" },
+  }),
+  ...cases(
+    [
+      "mkdir store/islt-old/snaps; lxc-destroy -n islt-old",
+      ["mkdir -p store/islt-old/snaps/snap0; lxc-destroy -n islt-old", "says-why"],
+      [
+        "mkdir -p store/islt-old/snaps/snap0; echo > store/islt-old/snaps/snap0/config; lxc-destroy -n islt-old; lxc-destroy -s -n islt-old",
+        "says-why",
+      ],
+    ],
+    {
+      containers: { "islt-old": "lxc.net.0.type = empty\n" },
+    },
+  ),
+  ...cases(
+    [
+      ["echo 1 > store/islt-old/lxc_snapshots; lxc-destroy -n islt-old", "says-why"],
+      "lxc-destroy -n islt-old; lxc-destroy -n islt-old",
+    ],
+    {
+      containers: { "islt-old": "lxc.net.0.type = empty\n" },
+    },
+  ),
   ...cases(["mkdir store/islt-dir; lxc-destroy -n islt-dir"]),
 ];
 
 const scripts: readonly Case[] = [
-  ...["lxc.default_config", "lxc.lxcpath", "lxc.bdev.lvm.vg", "lxc.bdev.zfs.root", "lxc.cgroup.use", "lxc.cgroup.pattern", "lxc.b", "lxc", "lxc.bogus", '""', "-", "-l", "-lx", "-h", "--help", "--version", "", "-l more", "lxc.lxcpath more"].map(
-    (words): Case => ({ run: `lxc-config ${words}`.trimEnd() }),
-  ),
+  ...[
+    "lxc.default_config",
+    "lxc.lxcpath",
+    "lxc.bdev.lvm.vg",
+    "lxc.bdev.zfs.root",
+    "lxc.cgroup.use",
+    "lxc.cgroup.pattern",
+    "lxc.b",
+    "lxc",
+    "lxc.bogus",
+    '""',
+    "-",
+    "-l",
+    "-lx",
+    "-h",
+    "--help",
+    "--version",
+    "",
+    "-l more",
+    "lxc.lxcpath more",
+  ].map((words): Case => ({ run: `lxc-config ${words}`.trimEnd() })),
   ...cases(["lxc-checkconfig", "lxc-checkconfig --help", "lxc-checkconfig more"]),
-  { run: "lxc-checkconfig", env: { CONFIG: "kernel" }, files: { kernel: "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_NAMESPACES=y\n" } },
-  { run: "lxc-checkconfig", env: { CONFIG: "/nowhere" } },
+  {
+    run: "lxc-checkconfig",
+    env: { CONFIG: "kernel" },
+    files: { kernel: "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_NAMESPACES=y\n" },
+  },
+  { run: "lxc-checkconfig", env: { CONFIG: "/proc/nowhere" } },
   ...cases(
     [
       "lxc-update-config -c old; ls",
       "lxc-update-config --config old; ls",
       "lxc-update-config -c new; ls",
-      "lxc-update-config -c old; lxc-update-config -c old; ls; cat old.backup",
-      "lxc-update-config -c missing",
-      "lxc-update-config -c .",
-      "lxc-update-config -c",
+      ["lxc-update-config -c old; lxc-update-config -c old; ls; cat old.backup", "update-config-backup"],
+      ["lxc-update-config -c missing", "own-words"],
+      ["lxc-update-config -c .", "own-words"],
+      ["lxc-update-config -c", "own-words"],
       "lxc-update-config",
       "lxc-update-config -h",
       "lxc-update-config --help",
-      "lxc-update-config --bogus",
-      "lxc-update-config old",
-      "lxc-update-config -c mixed; cat mixed",
+      ["lxc-update-config --bogus", "own-words"],
+      ["lxc-update-config old", "own-words"],
+      ["lxc-update-config -c mixed; cat mixed", "update-config-mends"],
     ],
     {
       files: {
