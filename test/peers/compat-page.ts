@@ -31,8 +31,8 @@ numbers of the containers' first processes are given one name; LXC's \`../src/lx
 so are the amounts in "CPU use", "Memory use" and in lxc-ls's columns of megabytes, and the second carriage return that LXC leaves at the end
 of a line on a terminal. A few cases hide a number of their own (a process number, a time), which stands with the case.
 
-Where it says "the cause is told as well", all of LXC's lines are there, in their order, each by itself or as part of a line of islet's; the
-words of errno that LXC sometimes puts before a message are no part of it.
+Where "the same messages" are said to be there, each line of LXC's is one of islet's or part of one, in the same order; the words of errno that LXC
+sometimes puts before a message are no part of it.
 `;
 
 const tail = `## Commands without a counterpart

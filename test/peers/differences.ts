@@ -30,7 +30,7 @@ export const differences: readonly Difference[] = [
     shows: ["stderr"],
     when: "something fails and LXC tells which of its parts gave up (`expected sequence number 7`, `Failed to serve state clients`, `getopt: ...`, `cp: ...`)",
     lxc: "several lines about its own insides",
-    islet: "one line about the cause; what LXC says last, in general words, is there as well",
+    islet: "one line about the cause, before what LXC says in general words",
     why: "Those lines change with every release of LXC, and name nothing that the user wrote.",
   },
   {

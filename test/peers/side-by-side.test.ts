@@ -8,6 +8,8 @@ import { enterCases } from "./cases/enter.js";
 import { lifeCases } from "./cases/life.js";
 import { lookCases } from "./cases/look.js";
 import { makeCases } from "./cases/make.js";
+import { scriptCases } from "./cases/scripts.js";
+import { toolCases } from "./cases/tools.js";
 import { type Aspect, differences } from "./differences.js";
 
 /** LXC puts the words of errno before a message, if it has one: they are no part of what it says. */
@@ -71,7 +73,7 @@ function check(one: Case, theirs: Seen, ours: Seen): void {
 const lanes: readonly (readonly [marks: readonly [string, string], cases: readonly Case[]])[] = [
   [
     ["a", "b"],
-    [...lookCases, ...makeCases],
+    [...lookCases, ...makeCases, ...scriptCases, ...toolCases],
   ],
   [
     ["c", "d"],

@@ -1,9 +1,18 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Case, Situation } from "../peers/cases/case.js";
 import { cleanup, type Cleaner } from "./cleanup.js";
-import { end, picture, processes, sweepLxc } from "./host.js";
+import { cgroupMounts, end, picture, processes, sweepLxc } from "./host.js";
 import { root, runtimeDir, testDir } from "./paths.js";
 import { busyboxConfig, busyboxRootfs } from "./store.js";
 import { type Typed, underTerminal } from "./typed.js";
@@ -208,26 +217,51 @@ async function bring(side: Side, situation: Situation): Promise<void> {
 
 /** Everything in the store that is not the main container goes. */
 async function tidy(side: Side): Promise<void> {
-  for (const name of readdirSync(side.store)) {
-    if (name === side.main) continue;
-    const path = join(side.store, name);
-    if (monitors(side, name).length > 0) await shell(side, withStore(side, `lxc-stop -k -n ${name}`));
-    for (const pid of monitors(side, name)) end(pid, "SIGKILL");
-    rmSync(path, { recursive: true, force: true });
-  }
+  const others = readdirSync(side.store).filter((name) => name !== side.main);
+  if (others.length > 0) await killAll(side, side.main);
+  for (const name of others) rmSync(join(side.store, name), { recursive: true, force: true });
+  rmSync(join(side.store, side.main, `${side.main}.log`), { force: true });
   for (const name of readdirSync(side.work)) {
     if (name !== "store" && name !== "image") rmSync(join(side.work, name), { recursive: true, force: true });
   }
 }
 
-function monitors(side: Side, name: string): readonly number[] {
-  return [...processes().values()]
-    .filter((each) => `${each.command} `.startsWith(`[lxc monitor] ${side.store} ${name} `.trimEnd()))
-    .map((each) => each.pid);
+/** Monitors of containers in the side's store, by name. */
+function monitors(side: Side): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    let title = "";
+    try {
+      title = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ").trim();
+    } catch {
+      continue; // it has ended meanwhile
+    }
+    const start = `[lxc monitor] ${side.store} `;
+    if (title.startsWith(start)) found.set(title.slice(start.length), Number(pid));
+  }
+  return found;
 }
 
+/** Kills what runs in the store, but for one name. */
+async function killAll(side: Side, except: string): Promise<void> {
+  for (const name of monitors(side).keys()) {
+    if (name !== except) await shell(side, withStore(side, `lxc-stop -k -n ${name}`));
+  }
+  for (const [name, pid] of monitors(side)) if (name !== except) end(pid, "SIGKILL");
+}
+
+/** Where a case's own shell puts the state it leaves the container in: one process less to start. */
+const stateFile = ".state";
+
+/** The line in a shell of its own, then the look at the container. */
+const observed = (side: Side, line: string): string =>
+  `( ${line}\n)\nstatus=$?\n${withStore(side, `lxc-info -n ${side.main} -sH`)} > ${stateFile} 2> /dev/null\nexit $status`;
+
 async function afterwards(side: Side, one: Case): Promise<string> {
-  const state = await info(side, side.main, "s");
+  const file = join(side.work, stateFile);
+  const noted = existsSync(file) ? readFileSync(file, "utf8").trim() : null;
+  const isPassing = noted === null || !/^(STOPPED|RUNNING|FROZEN)?$/.test(noted);
+  const state = isPassing ? await info(side, side.main, "s") : noted;
   side.state = state === "" ? null : state;
   const config = join(side.store, side.main, "config");
   const text = existsSync(config) ? readFileSync(config, "utf8") : "it has no config\n";
@@ -246,7 +280,7 @@ async function afterwards(side: Side, one: Case): Promise<string> {
 async function oneSide(side: Side, one: Case): Promise<Seen> {
   for (const [name, text] of Object.entries(one.files ?? {})) writeFileSync(join(side.work, name), text);
   for (const [name, config] of Object.entries(one.containers ?? {})) furnish(side, own(side, name), config);
-  const line = withStore(side, one.run);
+  const line = observed(side, withStore(side, one.run));
   const ran: Ran = one.types === undefined ? await shell(side, line, one) : await typed(side, line, one, one.types);
   const after = await afterwards(side, one);
   await tidy(side);
@@ -266,6 +300,25 @@ async function typed(side: Side, line: string, one: Case, types: Typed): Promise
   return { stdout: seen.screen, stderr: "", status: seen.status };
 }
 
+/** The cgroups of containers whose monitor had to be killed. What is in use stays, and the runner's look at the host tells. */
+function removePayloads(beginnings: readonly string[]): void {
+  const remove = (path: string): void => {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) remove(join(path, entry.name));
+    }
+    try {
+      rmdirSync(path);
+    } catch {
+      // in use
+    }
+  };
+  for (const mount of cgroupMounts()) {
+    for (const entry of readdirSync(mount)) {
+      if (beginnings.some((each) => entry.startsWith(`lxc.payload.${each}`))) remove(join(mount, entry));
+    }
+  }
+}
+
 /** Debian's LXC on one side, islet on the other. At the end nothing of either is left, however the test ends. `marks`: a letter for each. */
 export function sides(t: Cleaner, marks: readonly [string, string]): Sides {
   const work = mkdtempSync(join(testDir, "islt-sides-"));
@@ -282,18 +335,14 @@ export function sides(t: Cleaner, marks: readonly [string, string]): Sides {
   const theirs = make("peer", marks[0], system);
   const ours = make("ours", marks[1], `${root}/bin:${system}`);
   cleanup(t)(async () => {
-    const names = new Set<string>([theirs.main, ours.main]);
-    for (const side of [theirs, ours]) {
-      for (const name of readdirSync(side.store)) names.add(name);
-      await tidy(side);
-      await shell(side, withStore(side, `lxc-stop -k -n ${side.main}`));
-      for (const pid of monitors(side, side.main)) end(pid, "SIGKILL");
-    }
+    for (const side of [theirs, ours]) await killAll(side, "");
     // Its own: it ends by itself only after half a minute.
     for (const each of processes().values()) {
       if (/lxc-monitord /.test(each.command) && each.command.includes(work)) end(each.pid, "SIGKILL");
     }
-    sweepLxc(before, { names: [...names], stores: [theirs.work] });
+    const names = marks.map((mark) => `islt${mark}`);
+    sweepLxc(before, { names, stores: [theirs.work] });
+    removePayloads(names);
     rmSync(work, { recursive: true, force: true });
   });
   return {

@@ -59,6 +59,15 @@ const info: readonly Case[] = [
     ],
     { containers: many },
   ),
+  ...cases(
+    [
+      "lxc-info -n islt-net -sH",
+      "lxc-info -n islt-net -pHiS",
+      "lxc-info -n islt-net -Hsc lxc.uts.name",
+      "lxc-ls -1 -g g1,g2 -f",
+    ],
+    { containers: many },
+  ),
   ...cases(["lxc-info -n islt-web --rcfile=one.conf -c lxc.uts.name", "lxc-info -n islt-none --rcfile=one.conf"], {
     files: { "one.conf": "lxc.uts.name = one\n" },
   }),

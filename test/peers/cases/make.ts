@@ -1,6 +1,6 @@
 import { type Case, cases } from "./case.js";
 
-/** lxc-create, lxc-destroy and the tools that make no use of a container. */
+/** lxc-create and lxc-destroy. */
 
 const files = {
   "first.conf": "lxc.net.0.type = empty\nlxc.uts.name = first\n",
@@ -127,60 +127,4 @@ const destroy: readonly Case[] = [
   ...cases(["mkdir store/islt-dir; lxc-destroy -n islt-dir"]),
 ];
 
-const scripts: readonly Case[] = [
-  ...[
-    "lxc.default_config",
-    "lxc.lxcpath",
-    "lxc.bdev.lvm.vg",
-    "lxc.bdev.zfs.root",
-    "lxc.cgroup.use",
-    "lxc.cgroup.pattern",
-    "lxc.b",
-    "lxc",
-    "lxc.bogus",
-    '""',
-    "-",
-    "-l",
-    "-lx",
-    "-h",
-    "--help",
-    "--version",
-    "",
-    "-l more",
-    "lxc.lxcpath more",
-  ].map((words): Case => ({ run: `lxc-config ${words}`.trimEnd() })),
-  ...cases(["lxc-checkconfig", "lxc-checkconfig --help", "lxc-checkconfig more"]),
-  {
-    run: "lxc-checkconfig",
-    env: { CONFIG: "kernel" },
-    files: { kernel: "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_NAMESPACES=y\n" },
-  },
-  { run: "lxc-checkconfig", env: { CONFIG: "/proc/nowhere" } },
-  ...cases(
-    [
-      "lxc-update-config -c old; ls",
-      "lxc-update-config --config old; ls",
-      "lxc-update-config -c new; ls",
-      ["lxc-update-config -c old; lxc-update-config -c old; ls; cat old.backup", "update-config-backup"],
-      ["lxc-update-config -c missing", "own-words"],
-      ["lxc-update-config -c .", "own-words"],
-      ["lxc-update-config -c", "own-words"],
-      "lxc-update-config",
-      "lxc-update-config -h",
-      "lxc-update-config --help",
-      ["lxc-update-config --bogus", "own-words"],
-      ["lxc-update-config old", "own-words"],
-      ["lxc-update-config -c mixed; cat mixed", "update-config-mends"],
-    ],
-    {
-      files: {
-        old: "lxc.rootfs = /srv/web\nlxc.utsname = web\nlxc.network.type = veth\nlxc.network.link = br0\n",
-        new: "lxc.uts.name = web\n",
-        mixed: "lxc.utsname = lxc.utsname\n# lxc.utsname = x\nlxc.tty = 4\nlxc.network.ipv4 = 10.0.0.1\n",
-      },
-      show: ["old", "old.backup"],
-    },
-  ),
-];
-
-export const makeCases: readonly Case[] = [...create, ...destroy, ...scripts];
+export const makeCases: readonly Case[] = [...create, ...destroy];

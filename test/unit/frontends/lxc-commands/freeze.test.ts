@@ -36,7 +36,6 @@ describe("lxc-freeze", () => {
 
 describe("--rcfile", () => {
   it("is looked at before anything is done, by every command that has it", async () => {
-    const configs = { web: "lxc.uts.name = web\n" };
     for (const words of [["lxc-stop", "-k"], ["lxc-destroy"], ["lxc-console"], ["lxc-device", "--", "add", "/dev/x"]]) {
       const [name = "", ...rest] = words;
       const argv = [name, "-n", "web", "--rcfile", "/nonexistent", ...rest];
