@@ -102,6 +102,17 @@ function variants(tools: Readonly<Record<string, string>>, list: readonly Varian
 export const commonCases: readonly Case[] = [
   ...variants({ ...named, ...others }, everywhere),
   ...variants(named, withName),
+  // Accepted, and without a meaning there.
+  ...cases(
+    [
+      "lxc-ls -1 --rcfile bad.conf",
+      "lxc-autostart -L --rcfile bad.conf",
+      "lxc-unshare -s IPC --rcfile bad.conf -- true",
+      "lxc-unshare -s IPC -n islt-web -- true",
+      "lxc-top -n islt-web --rcfile bad.conf -r",
+    ],
+    { files },
+  ),
   ...cases([["lxc-unshare -l LOUD -s IPC -- true", "says-why"], "lxc-ls -l LOUD", "lxc-autostart -L -l LOUD"]),
   ...cases([
     "lxc-info -n islt-web -o deep/log; ls deep; stat -c '%a %s' deep/log",
@@ -111,5 +122,9 @@ export const commonCases: readonly Case[] = [
     "lxc-stop -n islt-web -k -o none",
     "lxc-info -n islt-web -o /proc/nowhere/log",
     "lxc-info -n islt-web -o .",
+    "lxc-ls -1 -o log; stat -c '%a %s' log",
+    "lxc-autostart -L -o log; stat -c '%a %s' log",
+    "lxc-unshare -s IPC -o log -- true; stat -c '%a %s' log",
+    "lxc-top -o none -l ERROR",
   ]),
 ];

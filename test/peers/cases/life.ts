@@ -87,6 +87,23 @@ const start: readonly Case[] = [
   },
 ];
 
+const shared = (options: string): string =>
+  `lxc-start -n islt-other ${options}; for c in islt-web islt-other; do lxc-attach -n $c -- sh -c 'for n in net ipc uts; do readlink /proc/self/ns/$n; done'; done | sort | uniq | wc -l`;
+
+/** Namespaces of the running container. */
+const share: readonly Case[] = cases(
+  [
+    shared("-d"),
+    shared("--share-net=islt-web"),
+    shared("--share-ipc islt-web"),
+    shared("--share-uts islt-web --share-net islt-web --share-ipc islt-web"),
+    "lxc-start -n islt-other --share-pid islt-web -- /bin/sleep 5; lxc-attach -n islt-other -- sh -c 'ps | grep -c [s]leep'",
+    "lxc-execute -n islt-other --share-net islt-web --share-ipc islt-web --share-uts islt-web -- hostname",
+    "lxc-execute -n islt-other --share-pid islt-web -- sh -c 'echo $$ | grep -c 1'",
+  ],
+  { given: "running", containers: { "islt-other": "@base\n" } },
+);
+
 const stop: readonly Case[] = [
   ...cases([
     "lxc-stop islt-web",
@@ -218,4 +235,4 @@ const autostart: readonly Case[] = [
   ...cases(["mkdir elsewhere; lxc-autostart -P elsewhere"]),
 ];
 
-export const lifeCases: readonly Case[] = [...start, ...stop, ...freeze, ...autostart];
+export const lifeCases: readonly Case[] = [...start, ...share, ...stop, ...freeze, ...autostart];

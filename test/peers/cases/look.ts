@@ -195,6 +195,9 @@ const monitor: readonly Case[] = [
   watched("lxc-monitor -n islt", "lxc-stop -k -n islt-web", { given: "running" }),
   watched("lxc-monitor -n islt-web", "lxc-stop -r -n islt-web", { given: "running" }),
   watched("lxc-monitor -n islt-web", "lxc-stop -n islt-web -t 1", { given: "frozen", differs: ["stop-thaws"] }),
+  watched("lxc-monitor -n islt-web -o log -l ERROR --rcfile=missing.conf", "lxc-stop -k -n islt-web", {
+    given: "running",
+  }),
   watched("lxc-monitor -P $PWD/elsewhere", "lxc-stop -k -n islt-web", { given: "running" }),
   ...cases([["lxc-monitor -n '('", "says-why"], "lxc-monitor -Q"]),
 ];
