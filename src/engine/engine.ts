@@ -85,6 +85,11 @@ export interface StartOptions {
   readonly console: "monitor";
   /** Descriptors that become the main process's 0-2 (lxc-execute with pipes); null: the console instead. They stay the caller's. */
   readonly stdio?: readonly [number | null, number | null, number | null];
+  /**
+   * Gets a stream socket that is joined with the console from its first byte on, as `console` gives one that is joined later: what a command
+   * prints that ends at once is not lost. Called when the container runs, or has ended already; the socket is then the caller's to close.
+   */
+  readonly join?: (descriptor: number) => void;
 }
 
 export interface AttachOptions {
