@@ -130,7 +130,7 @@ export const differences: readonly Difference[] = [
     when: "a container is frozen or thawed, on cgroup v1",
     lxc: "`FROZEN` and `THAWED` twice: one from the command, one from the monitor",
     islet: "once",
-    why: "One change is one event; LXC on cgroup v2 tells it once, too.",
+    why: "One change is one event.",
   },
   {
     id: "monitor-quit",
@@ -292,7 +292,7 @@ export const differences: readonly Difference[] = [
     when: "there is no COMMAND and no lxc.execute.cmd",
     lxc: "crashes (139)",
     islet: "`Missing command to execute!`, status 1",
-    why: "As LXC 6 does.",
+    why: "A crash tells nothing.",
   },
   {
     id: "define-form",

@@ -86,7 +86,7 @@ export async function shell(side: Side, line: string, one: Pick<Case, "input" | 
           child.stderr.destroy();
         }, 100);
       },
-      (one.limit ?? 5) * 1000,
+      (one.limit ?? 10) * 1000,
     );
     child.on("error", reject);
     child.on("close", (code, signal) => {

@@ -153,7 +153,7 @@ async function oneSide(side: Side, one: Case): Promise<Seen> {
 }
 
 async function typed(side: Side, line: string, one: Case, types: Typed): Promise<Ran> {
-  const limit = (one.limit ?? 5) * 1000;
+  const limit = (one.limit ?? 10) * 1000;
   const seen = await underTerminal(["/bin/sh", "-c", line], types, {
     cwd: side.work,
     env: environmentOf(side, one.env),

@@ -20,7 +20,7 @@ export interface Case {
   /** Under a terminal: as soon as the screen matches, the text is typed. Both outputs count as standard output. */
   readonly types?: readonly (readonly [when: RegExp, text: string])[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Seconds after which a command counts as one that does not return; default 5. */
+  /** Seconds after which a command counts as one that does not return; default 10. */
   readonly limit?: number;
   /** What differs from run to run and says nothing; it becomes `#`. */
   readonly mask?: RegExp;

@@ -57,6 +57,8 @@ const attach: readonly Case[] = [
       ["lxc-attach -n islt-web -s BOGUS -- true", "says-why"],
       ["lxc-attach -n islt-web -s '' -- true", "own-words"],
       ["lxc-attach -n islt-web -s mount -- true", "attach-namespaces"],
+      "lxc-attach -n islt-web -s mnt -- true",
+      "lxc-attach -n islt-web -s 'pid|mnt' -- true",
       "lxc-attach -n islt-web -c ctx -- true",
       "lxc-attach -n islt-web -e -c ctx -- true",
       "lxc-attach -n islt-web -L pty.log -- true",
@@ -91,7 +93,7 @@ const attach: readonly Case[] = [
     ],
   },
   { run: "lxc-attach -n islt-web -- sleep 20", given: "running", types: [[/^$/, "\u0003"]] },
-  { run: "lxc-attach -n islt-web -- true", given: "frozen", limit: 1.5 },
+  { run: "lxc-attach -n islt-web -- true", given: "frozen", limit: 2 },
 ];
 
 const execute: readonly Case[] = [

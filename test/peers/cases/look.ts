@@ -125,7 +125,7 @@ const ls: readonly Case[] = [
     given: "running",
     containers: many,
   }),
-  ...cases([["lxc-ls --nesting", "ls-nesting-frozen"]], { given: "frozen", limit: 1 }),
+  ...cases([["lxc-ls --nesting", "ls-nesting-frozen"]], { given: "frozen", limit: 2 }),
   { run: "lxc-ls", types: [], containers: many },
   { run: "lxc-ls -f", types: [], containers: many },
 ];
@@ -169,7 +169,7 @@ const wait: readonly Case[] = [
     ],
     {
       given: "running",
-      limit: 1,
+      limit: 2,
     },
   ),
   ...cases(["lxc-wait -n islt-web -s FROZEN", ["lxc-wait -n islt-web -s RUNNING -t 1", "says-why"]], {
