@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { filesBelow, main, root } from "./lib/common.mjs";
 
-const compiled = (path) => import(join(root, "dist/src", path));
+const compiled = (path, folder = "src") => import(join(root, "dist", folder, path));
 
 async function errorsPage() {
   const { errorCodes } = await compiled("base/errors.js");
@@ -46,7 +46,9 @@ async function pages() {
   const { isletVersion } = await compiled("frontends/lxc/commands/options.js");
   const { configPage } = await compiled("frontends/lxc/config/page.js");
   const { configManPage } = await compiled("frontends/lxc/config/man.js");
+  const { compatPage } = await compiled("peers/compat-page.js", "test");
   return [
+    { path: "docs/compat/lxc.md", text: compatPage() },
     { path: "docs/reference/errors.md", text: await errorsPage() },
     { path: "docs/reference/lxc-config.md", text: configPage() },
     ...commandPages(),

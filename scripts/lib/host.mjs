@@ -176,8 +176,8 @@ export function end(pid, signal) {
 }
 
 /**
- * Removes what Debian's lxc leaves behind by itself: the empty cgroup of each monitor (v1), the pivot cgroup, lock files, and
- * /run/lxc where it was not there before. `names`: beginnings of the containers' names; `stores`: their store directories. What is in use stays.
+ * Removes what Debian's lxc leaves behind by itself: the empty cgroup of each monitor (v1), the pivot cgroup, lock files,
+ * lxc-monitord's fifo, and /run/lxc where it was not there before. `names`: beginnings of the containers' names; `stores`: their store directories. What is in use stays.
  */
 export function sweepLxc(before, { names, stores }) {
   const quietly = (path) => {
@@ -194,11 +194,13 @@ export function sweepLxc(before, { names, stores }) {
       if (monitor || pivot) quietly(join(mount, name));
     }
   }
-  for (const store of stores) {
-    rmSync(join("/run/lxc/lock", store), { recursive: true, force: true });
-    for (let dir = dirname(join("/run/lxc/lock", store)); dir !== "/run"; dir = dirname(dir)) {
-      if (before.run.includes(dir)) break;
-      quietly(dir);
+  for (const above of ["/run/lxc/lock", "/run/lxc"]) {
+    for (const path of stores.map((store) => join(above, store))) {
+      rmSync(path, { recursive: true, force: true });
+      for (let dir = dirname(path); dir !== "/run"; dir = dirname(dir)) {
+        if (before.run.includes(dir)) break;
+        quietly(dir);
+      }
     }
   }
 }

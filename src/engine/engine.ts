@@ -90,6 +90,11 @@ export interface StartOptions {
   readonly stdio?: readonly [number | null, number | null, number | null];
   /** Takes what the user should know although the container can be started: rules of a seccomp policy without effect. */
   readonly warn?: (fault: Fault) => void;
+  /**
+   * Gets a stream socket that is joined with the console from its first byte on, as `console` gives one that is joined later: what a command
+   * prints that ends at once is not lost. Called when the container runs, or has ended already; the socket is then the caller's to close.
+   */
+  readonly join?: (descriptor: number) => void;
 }
 
 export interface AttachOptions {

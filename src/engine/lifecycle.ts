@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
 import { runHook } from "./commands.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
 import type { Registry } from "./registry.js";
-import { beginConstruction, configFileOf, directoryOf, ioError, removeTree } from "./store.js";
+import { beginConstruction, configFileOf, directoryOf, ioError, makeDirectories, removeTree } from "./store.js";
 
 /** Makes the container's directory and config, lets the front end fill it, and leaves all of it or nothing. */
 export async function createContainer(
@@ -21,7 +21,7 @@ export async function createContainer(
   const madeRootfs = options.rootfs && !existsSync(rootfs);
   try {
     writeFileSync(config, options.config, { mode: 0o640, flag: "wx" });
-    if (options.rootfs) mkdirSync(rootfs, { recursive: true, mode: 0o755 });
+    if (options.rootfs) makeDirectories(rootfs);
     await options.populate({ directory: construction.directory, config, rootfs });
     construction.finish();
   } catch (error) {

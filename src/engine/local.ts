@@ -122,6 +122,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (spec.init.mode === "supervised") fds.push(binaryFd());
       const elsewhere = openCallerNamespaces(facts);
       fds.push(...elsewhere);
+      const [near, far] = wanted.join === undefined ? [null, null] : socketPair(host.arch);
       const result = await pool
         .launch(
           {
@@ -130,9 +131,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
             image: (allocate) => encodeProgram(program, allocate, "without notes"),
             fds,
             failOperation: wanted.failOperation ?? failOperationOf(wanted),
+            joined: far,
           },
           registry.events,
         )
+        .catch((error: unknown) => {
+          // Nothing was handed over.
+          for (const fd of [near, far]) if (fd !== null) closeFd(fd);
+          throw error;
+        })
         .finally(() => {
           for (const fd of elsewhere) closeFd(fd);
         });
@@ -140,7 +147,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pool.prepare();
       });
       // It has been in the registry since its first sign of life, and may have left it again: a short command ends before we come here.
-      if (result.kind === "running") return registry.status(spec);
+      if (result.kind === "running") {
+        if (near !== null) wanted.join?.(near);
+        return registry.status(spec);
+      }
+      if (near !== null) closeFd(near);
       if (result.kind === "died")
         throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
       throw startError(program, result.record, result.log, spec.name);

@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -15,6 +16,7 @@ import {
 } from "node:fs";
 import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
+import { pathAndAncestors } from "../base/paths.js";
 import { nameProblem } from "../spec/name.js";
 import { syscall } from "../host/addon.js";
 import { F_OFD_SETLK } from "../sys/flags.js";
@@ -144,6 +146,27 @@ export function writeWhole(path: string, text: string, mode: number): void {
   }
 }
 
+/** Makes a directory and those above it, mode 0755; what is there already stays as it is. */
+export function makeDirectories(path: string): void {
+  for (const each of pathAndAncestors(path)) {
+    if (existsSync(each)) continue;
+    try {
+      mkdirSync(each, { mode: 0o755 });
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error;
+    }
+  }
+}
+
+/** What a fresh file system has by itself does not count. */
+const contents = (directory: string): readonly string[] =>
+  readdirSync(directory).filter((name) => name !== "lost+found");
+
+/** A directory that somebody made for the container, or mounted there: it may be used, and stays if nothing comes of it. */
+function isEmptyDirectory(path: string): boolean {
+  return lstatSync(path).isDirectory() && contents(path).length === 0;
+}
+
 /** A container's directory while it is made; `finish` completes it, `abandon` removes everything. */
 export interface Construction {
   readonly directory: string;
@@ -155,21 +178,29 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
   checkName(id.name);
   const directory = directoryOf(id);
   const partial = `${directory}/partial`;
+  let isOurs = true;
   try {
-    mkdirSync(id.storePath, { recursive: true, mode: 0o755 });
+    makeDirectories(id.storePath);
     mkdirSync(directory, { mode: 0o770 });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw ioError(`make ${directory}`, error);
     if (existsSync(configFileOf(id))) throw new IsletError("ISLET_EXISTS", `the container ${id.name} exists already`);
-    throw new IsletError("ISLET_EXISTS", `${directory} exists already and is not a container`, {
-      hint: "remove it or choose another name",
-    });
+    if (!isEmptyDirectory(directory)) {
+      throw new IsletError("ISLET_EXISTS", `${directory} exists already and is not a container`, {
+        hint: "empty it or choose another name",
+      });
+    }
+    isOurs = false;
   }
   let fd: number;
   try {
     fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
-    rmdirSync(directory);
+    if (isOurs) rmdirSync(directory);
+    // Two found the same empty directory.
+    else if (isErrno(error, "EEXIST")) {
+      throw new IsletError("ISLET_EXISTS", `the container ${id.name} exists already`);
+    }
     throw ioError(`make ${partial}`, error);
   }
   lockWhole(arch, fd);
@@ -180,7 +211,8 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
       closeSync(fd);
     },
     async abandon(): Promise<void> {
-      await removeTree(directory);
+      if (isOurs) await removeTree(directory);
+      else for (const name of contents(directory)) await removeTree(`${directory}/${name}`);
       closeSync(fd);
     },
   };

@@ -92,6 +92,8 @@ export interface Launch {
   /** Preset descriptors behind the listening socket; stay the caller's. */
   readonly fds: readonly number[];
   readonly failOperation: number | null;
+  /** Joined with the console before anything runs; the monitor's from then on. null: nobody is. */
+  readonly joined: number | null;
 }
 
 export type LaunchResult =
@@ -192,6 +194,9 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
           },
         );
         monitor.channel.sendFrame(frame, [listening, ...launch.fds]);
+        // It is read when the monitor serves for the first time; what was printed before is in the ring buffer.
+        if (launch.joined !== null)
+          monitor.channel.send(monitorFrames.console, writer().u32(1).finish(), [launch.joined], true);
         closeFd(listening);
       });
     },

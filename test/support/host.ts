@@ -25,6 +25,7 @@ export interface HostPicture {
 
 interface HostModule {
   readonly picture: () => HostPicture;
+  readonly processes: () => ReadonlyMap<string, HostProcess>;
   readonly differences: (
     before: HostPicture,
     after: HostPicture,
@@ -32,6 +33,7 @@ interface HostModule {
   ) => readonly string[];
   readonly daemonsOf: (runtimeDir: string) => readonly HostProcess[];
   readonly stopDaemons: (runtimeDir: string, seconds?: number) => Promise<void>;
+  /** A negative number: the process group. */
   readonly end: (pid: number, signal: NodeJS.Signals) => void;
   readonly cgroupMounts: () => readonly string[];
   readonly sweepLxc: (
@@ -44,6 +46,7 @@ interface HostModule {
 const host = (await import(pathToFileURL(join(root, "scripts/lib/host.mjs")).href)) as HostModule;
 
 export const end: HostModule["end"] = host.end;
+export const processes: HostModule["processes"] = host.processes;
 export const picture: HostModule["picture"] = host.picture;
 export const differences: HostModule["differences"] = host.differences;
 export const daemonsOf: HostModule["daemonsOf"] = host.daemonsOf;

@@ -130,6 +130,12 @@ const rows: readonly Row[] = [
     status: 1,
   },
   {
+    tool: "lxc-destroy",
+    codes: ["ISLET_HOOK_FAILED", "ISLET_IO", "ISLET_BUSY"],
+    lines: ({ name }) => [`Destroying ${name} failed`],
+    status: 1,
+  },
+  {
     tool: "lxc-cgroup",
     codes: ["ISLET_NOT_RUNNING", "ISLET_NOT_FOUND"],
     lines: ({ store, name }) => [`'${store}:${name}' is not running`],

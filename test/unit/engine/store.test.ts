@@ -112,6 +112,26 @@ test("a directory that is no container is not taken over, and not removed", (t) 
   assert.ok(existsSync(join(path, "web/precious")));
 });
 
+test("an empty directory is used, and is there again if nothing comes of it", async (t) => {
+  const { path, id } = storeOf(t);
+  mkdirSync(join(path, "web/lost+found"), { recursive: true });
+  const first = beginConstruction(currentArch, id("web"));
+  writeFileSync(join(path, "web/config"), "");
+  assert.throws(() => beginConstruction(currentArch, id("web")), code("ISLET_EXISTS"));
+  await first.abandon();
+  assert.deepEqual(readdirSync(join(path, "web")), ["lost+found"]);
+  const second = beginConstruction(currentArch, id("web"));
+  second.finish();
+  assert.deepEqual(readdirSync(join(path, "web")), ["lost+found"]);
+});
+
+test("a store that cannot be made is an error at once", () => {
+  assert.throws(
+    () => beginConstruction(currentArch, { storePath: "/proc/nowhere/deep", name: "web" }),
+    code("ISLET_IO"),
+  );
+});
+
 test("names that would leave the store are refused before anything is touched", async (t) => {
   const { path, id } = storeOf(t);
   for (const name of ["", ".", "..", "a/b", "../x", "x\ny", "n".repeat(201)]) {

@@ -67,8 +67,11 @@ const words = (list: string): readonly string[] =>
     .map((word) => word.trim())
     .filter((word) => word !== "");
 
+/** At least one: none at all would run the command among the host's processes, with all privileges. */
 export function parseNamespaces(list: string): readonly NamespaceKind[] {
-  return words(list).map((word) => {
+  const names = words(list);
+  if (names.length === 0) throw new UsageError(`"${list}" names no namespace`);
+  return names.map((word) => {
     const kind =
       word === word.toUpperCase() || word === word.toLowerCase() ? namespaceNames[word.toUpperCase()] : undefined;
     if (kind === undefined) throw new UsageError(`"${word}" is no namespace`);

@@ -2,6 +2,7 @@ import { fstatSync } from "node:fs";
 import { IsletError } from "../../../base/errors.js";
 import type { Command, TakenTerminal } from "../../../engine/engine.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
+import { rcfileIsGood } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 
@@ -84,6 +85,7 @@ async function body(call: Call): Promise<number> {
   const { engine, id, options, report, session } = call;
   const wanted = parseTty(options.value("tty"));
   const escape = parseEscape(options.value("escape") ?? "^a");
+  if (!(await rcfileIsGood(call))) return 1;
   if ((await engine.status(id)).state === "STOPPED")
     throw new IsletError("ISLET_NOT_RUNNING", `${id.name} is not running`);
   const terminal = await engine.takeTerminal(id, wanted);

@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { type Fault, showFault } from "../../../base/source.js";
-import { type Call, UsageError } from "./frame.js";
+import type { Call } from "./frame.js";
 import {
   type ConfigSource,
   type Definition,
@@ -14,8 +14,8 @@ export type ContainerConfig =
   | { readonly kind: "loaded"; readonly config: LoadedConfig }
   /** Neither a config file nor --rcfile. */
   | { readonly kind: "absent" }
-  /** The user has been told. */
-  | { readonly kind: "failed" };
+  /** The user has been told; `at`: what is at fault. */
+  | { readonly kind: "failed"; readonly at: "file" | "command line" };
 
 const errnoTexts: Readonly<Record<string, string>> = {
   ENOENT: "No such file or directory",
@@ -48,14 +48,19 @@ export function readUserFile(call: Pick<Call, "report" | "caller" | "resolve">, 
   return source;
 }
 
-/** The faults themselves, then LXC's line about the first of them. */
-export function reportFaults(call: Pick<Call, "report">, source: ConfigSource, faults: readonly Fault[]): void {
+/** The faults themselves, then LXC's line about the first of them. `path`: the file as the user named it. */
+export function reportFaults(
+  call: Pick<Call, "report">,
+  source: ConfigSource,
+  faults: readonly Fault[],
+  path: string = source.file,
+): void {
   for (const fault of faults) call.report.error(showFault(fault));
   const at =
     faults.find((fault) => fault.at !== null && fault.at.line > 0 && fault.at.file === source.file)?.at ?? null;
   if (at === null) return;
   const line = source.text.split(/\r\n|\r|\n/)[at.line - 1] ?? "";
-  call.report.error(`Failed to parse config file "${source.file}" at line "${line}"`);
+  call.report.error(`Failed to parse config file "${path}" at line "${line}"`);
 }
 
 /**
@@ -72,7 +77,7 @@ export async function containerConfig(
     if (rcfile === null) call.report.bare(`Failed to load config for ${call.id.name}`);
     else if (call.table.tool === "lxc-info") call.report.bare("Failed to load rcfile");
     else call.report.error("Failed to load rcfile");
-    return { kind: "failed" };
+    return { kind: "failed", at: "file" };
   };
   if (source === null) return rcfile === null ? { kind: "absent" } : failed();
   const own = rcfile === null ? { engine: call.engine, id: call.id } : null;
@@ -84,9 +89,9 @@ export async function containerConfig(
     case "loaded":
       return { kind: "loaded", config: result.config };
     case "faulty": {
-      reportFaults(call, source, result.faults);
+      reportFaults(call, source, result.faults, rcfile ?? source.file);
       // What the command line sets wrongly is no fault of the file.
-      if (result.faults.every((fault) => fault.at?.file === commandLine)) throw new UsageError("");
+      if (result.faults.every((fault) => fault.at?.file === commandLine)) return { kind: "failed", at: "command line" };
       return failed();
     }
     default: {

@@ -88,7 +88,7 @@ function initial(call: Call): InitialConfig | null {
     case "loaded":
       return result.initial;
     case "faulty":
-      reportFaults(call, source, result.faults);
+      reportFaults(call, source, result.faults, given ?? source.file);
       return null;
     default:
       return unreachable(result);
@@ -238,7 +238,8 @@ async function body(call: Call): Promise<number> {
   try {
     await Promise.race([engine.create(id, create), call.session.gone]);
   } catch (error) {
-    if (error instanceof IsletError && error.code === "ISLET_EXISTS") throw error;
+    // A directory in the way, which is no container, has a cause to tell.
+    if (error instanceof IsletError && error.code === "ISLET_EXISTS" && error.hint === undefined) throw error;
     for (const text of errorLines(error)) report.error(text);
     if (templateFailed) report.error("Failed to create container from template");
     return failed();

@@ -4,6 +4,7 @@ import { IsletError } from "../../../base/errors.js";
 import type { Caller, Command, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Call, lxcCommand } from "./frame.js";
+import { rcfileIsGood } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
 import { loadConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
@@ -94,6 +95,7 @@ async function dependents(id: ContainerId): Promise<readonly ContainerId[]> {
 
 async function body(call: Call): Promise<number> {
   const { engine, id } = call;
+  if (!(await rcfileIsGood(call))) return 1;
   if (call.options.has("snapshots")) {
     if ((await engine.status(id)).state !== "STOPPED" && !call.options.has("force"))
       throw new IsletError("ISLET_RUNNING", `${id.name} is running`);

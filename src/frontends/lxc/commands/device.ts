@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { errorLines } from "../../../base/errors.js";
 import type { Command } from "../../../engine/engine.js";
 import { type Call, lxcCommand } from "./frame.js";
+import { rcfileIsGood } from "./freeze.js";
 import type { CommandTable } from "./getopt.js";
 import { commonOptions, rcfileOption } from "./options.js";
 
@@ -26,6 +27,7 @@ async function body(call: Call): Promise<number> {
     return 1;
   };
   if (caller.uid !== 0) return refuse("lxc-device must be run as root");
+  if (!(await rcfileIsGood(call))) return 1;
   if ((await engine.status(id)).state === "STOPPED") return refuse(`Container ${id.name} is not running`);
   const [word = "", device, inside] = operands;
   if (device === undefined) return refuse("Error: no command given (Please see --help output)");

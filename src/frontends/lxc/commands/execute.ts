@@ -47,9 +47,17 @@ function stdioOf(session: CommandSession): NonNullable<StartOptions["stdio"]> {
 /** Runs it in the foreground; resolves with the command's status once the name is free again. */
 async function foreground(call: Call, spec: ContainerSpec, options: StartOptions): Promise<number> {
   const { engine, id, session } = call;
-  const { ended } = await engine.execute(spec, { ...options, stdio: stdioOf(session) });
+  let joined: number | null = null;
+  const join = (descriptor: number): void => {
+    joined = descriptor;
+  };
+  const { ended } = await engine.execute(spec, {
+    ...options,
+    stdio: stdioOf(session),
+    ...(isInteractive(session) ? { join } : {}),
+  });
   const finished = async (): Promise<number> => {
-    if (isInteractive(session)) await relayConsole(call).catch(ignoreEnded);
+    if (isInteractive(session)) await relayConsole(call, joined).catch(ignoreEnded);
     const status = await ended;
     await engine.wait(id, ["STOPPED"], cleanupTime).catch(() => undefined);
     return status;

@@ -1,8 +1,11 @@
-import { isAbsolute, resolve } from "node:path";
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { pathAndAncestors } from "../../../base/paths.js";
 import { showFault } from "../../../base/source.js";
 import type { Caller, CommandSession, ContainerId, Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
+import { fileProblem } from "./container-config.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
 import { helpText, invocation, usageText } from "./help.js";
 import { tellHint, tellHintFor } from "./hints.js";
@@ -110,6 +113,27 @@ function makeReport(tool: string, id: ContainerId, options: ParsedOptions, sessi
   };
 }
 
+/** The file of -o is there as soon as the command runs, its directory is made; otherwise what LXC says then, for the path as it was given. */
+function prepareLog(file: string): ((given: string) => readonly string[]) | null {
+  try {
+    for (const each of pathAndAncestors(dirname(file))) if (!existsSync(each)) mkdirSync(each);
+  } catch (error) {
+    const why = fileProblem(error);
+    return (given) => [
+      `${why} - Failed to create directory "${given}"`,
+      `${why} - Failed to create dir for log file "${given}"`,
+      `${why} - Failed to enable logfile`,
+    ];
+  }
+  try {
+    closeSync(openSync(file, "a", 0o640));
+    return null;
+  } catch (error) {
+    const why = fileProblem(error);
+    return (given) => [`${why} - Failed to open log file "${given}"`, `${why} - Failed to enable logfile`];
+  }
+}
+
 /** Prints an engine's error in LXC's words; the result is the exit status. */
 export function reportFailure(call: Pick<Call, "table" | "id" | "report">, error: unknown): number {
   const failure = toFailure(error, { tool: call.table.tool, name: call.id.name, store: call.id.storePath });
@@ -187,6 +211,17 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
     const shown = withProgress(raw, options.has("quiet"));
     session = shown.session;
     const id: ContainerId = { storePath: storePath(options, caller), name };
+    const report = makeReport(tool, id, options, session);
+    const log = options.value("logfile");
+    if (log !== null && log !== "none") {
+      const problem = prepareLog(resolve(caller.cwd, log));
+      if (problem !== null) {
+        if (!options.has("quiet"))
+          for (const text of problem(log))
+            session.write(2, `${tool}: ${id.name === "" ? "" : `${id.name}: `}${text}\n`);
+        return 1;
+      }
+    }
     const call: Call = {
       table,
       tool,
@@ -196,7 +231,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
       stores: options.has("lxcpath")
         ? options.values("lxcpath").map((path) => resolve(caller.cwd, path))
         : [id.storePath],
-      report: makeReport(tool, id, options, session),
+      report,
       progress: shown.progress,
       session,
       engine,

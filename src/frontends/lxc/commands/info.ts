@@ -186,7 +186,8 @@ async function body(call: Call): Promise<number> {
     addresses: [...addresses.ipv4, ...addresses.ipv6],
     usage,
     links,
-    values: keys.map((key) => [key, config?.item(key) ?? null]),
+    // LXC knows the keys of a nic, not the nic itself.
+    values: keys.map((key) => [key, /^lxc\.net\.\d+$/.test(key) ? null : (config?.item(key) ?? null)]),
   };
   const { out, invalid } = infoText(info, selection);
   session.write(1, format === "json" ? jsonText(infoJson(info, selection)) : out);

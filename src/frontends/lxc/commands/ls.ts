@@ -156,6 +156,11 @@ function neededFor(shown: readonly Column[]): Needs {
   };
 }
 
+/** `wanted` null: all will do; empty: it must be in some. */
+function isInGroups(groups: readonly string[], wanted: readonly string[] | null): boolean {
+  return wanted === null || (groups.length > 0 && wanted.every((group) => groups.includes(group)));
+}
+
 export const groupsOf = (config: LoadedConfig | null): readonly string[] =>
   (config?.item("lxc.group") ?? "").split("\n").filter((group) => group !== "");
 
@@ -197,12 +202,12 @@ async function entryOf(
   call: Call,
   status: ContainerStatus,
   needs: Needs,
-  wantedGroups: readonly string[],
+  wantedGroups: readonly string[] | null,
 ): Promise<ListEntry | null> {
   const config = await configOf(call, status);
   if (config === "broken") return null;
   const groups = groupsOf(config);
-  if (!wantedGroups.every((group) => groups.includes(group))) return null;
+  if (!isInGroups(groups, wantedGroups)) return null;
   const isRunning = status.state !== "STOPPED";
   const none: Addresses = { ipv4: [], ipv6: [] };
   const [interfaces, addresses, usage]: [readonly InterfaceStatus[], Addresses, ResourceUsage | null] =
@@ -289,7 +294,7 @@ function nestedEntries(
 ): readonly ListEntry[] {
   return found.flatMap((one) => {
     const groups = itemsOf(one.config, "lxc.group");
-    if (!keeps(one) || !wantedGroups.every((group) => groups.includes(group))) return [];
+    if (!keeps(one) || !isInGroups(groups, wantedGroups)) return [];
     const name = printable(one.name);
     const path = `${parent}/${name}`;
     const entry: ListEntry = {
@@ -316,7 +321,7 @@ async function withNested(
   entry: ListEntry,
   levels: number,
   keeps: Filter,
-  wantedGroups: readonly string[],
+  wantedGroups: readonly string[] | null,
   withPath: boolean,
 ): Promise<readonly ListEntry[]> {
   if (levels === 0 || !running(entry)) return [entry];
@@ -346,10 +351,13 @@ async function body(call: Call): Promise<number> {
     }
     shown = parsed.columns;
   }
-  const wantedGroups = (options.value("groups") ?? "")
-    .split(",")
-    .map((group) => group.trim())
-    .filter((group) => group !== "");
+  // An empty -g leaves those that are in some group.
+  const wantedGroups =
+    options
+      .value("groups")
+      ?.split(",")
+      .map((group) => group.trim())
+      .filter((group) => group !== "") ?? null;
   const needs = neededFor(shown);
   const keeps = filterOf(call);
   const statuses = keeps === null ? [] : await candidates(call, keeps);

@@ -63,7 +63,7 @@ export async function startConfig(call: Call, definitions: readonly Definition[]
   const loaded = await containerConfig(call, { kind: "start", definitions });
   switch (loaded.kind) {
     case "failed":
-      if (!call.options.has("rcfile")) call.report.error("Failed to create lxc_container");
+      if (loaded.at === "file" && !call.options.has("rcfile")) call.report.error("Failed to create lxc_container");
       return null;
     case "absent":
       if ((await engine.status(id)).state !== "STOPPED") {
@@ -93,10 +93,10 @@ export function ignoreEnded(error: unknown): void {
   if (!(error instanceof IsletError && error.code === "ISLET_NOT_RUNNING")) throw error;
 }
 
-/** Joins the client with the console until either side closes; the signals it gets go to init. */
-export async function relayConsole(call: Call): Promise<void> {
+/** Joins the client with the console until either side closes; the signals it gets go to init. `joined`: a socket that is joined already. */
+export async function relayConsole(call: Call, joined: number | null): Promise<void> {
   const { engine, id, session } = call;
-  const descriptor = await engine.console(id, { replay: true });
+  const descriptor = joined ?? (await engine.console(id, { replay: true }));
   try {
     if (session.rows > 0) await engine.resizeConsole(id, session.rows, session.columns);
     await session.relay(descriptor, {
@@ -113,12 +113,20 @@ export async function relayConsole(call: Call): Promise<void> {
  * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
  * when somebody else took the console over (lxc-console -t 0), we only wait.
  */
-async function foreground(call: Call, spec: ContainerSpec, started: ContainerStatus): Promise<void> {
+async function foreground(
+  call: Call,
+  spec: ContainerSpec,
+  started: ContainerStatus,
+  joined: number | null,
+): Promise<void> {
   const { engine, id, session } = call;
   let current = started;
+  let first = joined;
   const ended = async (): Promise<void> => {
     for (;;) {
-      await relayConsole(call);
+      const socket = first;
+      first = null;
+      await relayConsole(call, socket);
       const now = await engine.status(id);
       if (now.state === "STOPPED") return;
       if (now.initPid === null || now.initPid === current.initPid) {
@@ -154,6 +162,10 @@ async function body(call: Call): Promise<number> {
 
   let spec: ContainerSpec;
   let started: ContainerStatus;
+  let joined: number | null = null;
+  const join = (descriptor: number): void => {
+    joined = descriptor;
+  };
   try {
     const command = operands.length === 0 ? null : operands;
     const planned = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
@@ -163,6 +175,7 @@ async function body(call: Call): Promise<number> {
       pidFile: pidFile === null ? null : call.resolve(pidFile),
       console: "monitor",
       warn: warnOf(call),
+      ...(daemon ? {} : { join }),
     });
     started = await call.progress.during({ what: `starting ${call.id.name}` }, starting);
   } catch (error) {
@@ -172,7 +185,7 @@ async function body(call: Call): Promise<number> {
     return 1;
   }
   report.info(`started with init process ${started.initPid ?? 0}`);
-  if (!daemon) await foreground(call, spec, started);
+  if (!daemon) await foreground(call, spec, started, joined);
   return 0;
 }
 

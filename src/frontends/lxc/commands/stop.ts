@@ -2,6 +2,7 @@ import { IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { Command, StopOptions } from "../../../engine/engine.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
+import { rcfileIsGood } from "./freeze.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 import type { Waiting } from "./progress.js";
@@ -86,6 +87,7 @@ function waiting(name: string, { kind, timeout, noKill }: StopOptions): Waiting 
 async function body(call: Call): Promise<number> {
   const { engine, id, report } = call;
   const wanted = stopOptions(call.options);
+  if (!(await rcfileIsGood(call))) return 1;
   if ((await engine.status(id)).state === "STOPPED")
     throw new IsletError("ISLET_NOT_RUNNING", `${id.name} is not running`);
   const stopping = Promise.race([engine.stop(id, wanted), call.session.gone]);

@@ -1,6 +1,5 @@
 import { errorLines } from "../../../base/errors.js";
 import type { Command } from "../../../engine/engine.js";
-import type { NamespaceKind } from "../../../spec/namespace.js";
 import { execStatus } from "../errors.js";
 import { parseNamespaces } from "./attach.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
@@ -37,12 +36,6 @@ export const unshareTable: CommandTable = {
   ],
 };
 
-function namespacesOf(list: string): readonly NamespaceKind[] {
-  const kinds = parseNamespaces(list);
-  if (kinds.length === 0) throw new UsageError(`"${list}" names no namespace`);
-  return [...new Set(kinds)];
-}
-
 /** Exit status and pid of what the engine's `unshare` ran, by the task's result. */
 const resultOf = (result: number): { readonly status: number; readonly pid: number } => ({
   status: result >>> 22,
@@ -52,7 +45,8 @@ const resultOf = (result: number): { readonly status: number; readonly pid: numb
 async function body(call: Call): Promise<number> {
   const { caller, engine, operands, options, report, session } = call;
   const list = options.value("namespaces");
-  const namespaces = list === null ? null : namespacesOf(list);
+  // LXC does not tell an empty list from none.
+  const namespaces = list === null || list === "" ? null : [...new Set(parseNamespaces(list))];
   const name = options.value("user");
   const uid = name === null ? null : findUser(name);
   if (name !== null && uid === null) throw new UsageError(`there is no user ${name}`);

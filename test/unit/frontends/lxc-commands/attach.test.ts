@@ -45,7 +45,7 @@ describe("lxc-attach", () => {
     assert.deepEqual([options.uid, options.gid], [1000, 1001]);
   });
   it("says what it cannot parse, then what LXC says", async () => {
-    for (const args of [["-u", "x"], ["-s", "FOO"], ["-eFOO"], ["-a", "foo"]]) {
+    for (const args of [["-u", "x"], ["-s", "FOO"], ["-s", ""], ["-eFOO"], ["-a", "foo"]]) {
       const { status, stderr, calls } = await tool(["lxc-attach", "web", ...args, "--", "true"]);
       assert.equal(status, 1);
       assert.match(stderr, /^lxc-attach: .*\nlxc-attach: could not parse command line\n$/i, args.join(" "));

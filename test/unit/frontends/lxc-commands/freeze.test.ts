@@ -34,6 +34,18 @@ describe("lxc-freeze", () => {
   });
 });
 
+describe("--rcfile", () => {
+  it("is looked at before anything is done, by every command that has it", async () => {
+    for (const words of [["lxc-stop", "-k"], ["lxc-destroy"], ["lxc-console"], ["lxc-device", "--", "add", "/dev/x"]]) {
+      const [name = "", ...rest] = words;
+      const argv = [name, "-n", "web", "--rcfile", "/nonexistent", ...rest];
+      const { status, stderr, calls } = await tool(argv, { configs, running: [runningContainer("web")] });
+      assert.deepEqual([status, calls], [1, []], name);
+      assert.match(stderr, /Failed to open file "\/nonexistent"\n.*Failed to load rcfile\n$/, name);
+    }
+  });
+});
+
 describe("lxc-unfreeze", () => {
   it("thaws silently what runs", async () => {
     const running = [runningContainer("web", "FROZEN")];

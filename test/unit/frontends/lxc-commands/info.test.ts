@@ -82,6 +82,9 @@ describe("lxc-info", () => {
     assert.equal(stdout, "lxc.uts.name = web\nlxc.cap.drop = sys_module\nmac_admin\n\nlxc.cgroup.cpu =\n");
     assert.deepEqual([status, stderr], [0, "lxc.bogus invalid\n"]);
     assert.equal((await tool(["lxc-info", "web", "-Hc", "lxc.uts.name"], { configs })).stdout, "web\n");
+    const nic = { web: "lxc.net.0.type = empty\n" };
+    const { stderr: none } = await tool(["lxc-info", "web", "-c", "lxc.net.0"], { configs: nic });
+    assert.equal(none, "lxc.net.0 invalid\n");
   });
   it("says which container does not exist", async () => {
     const { status, stderr } = await tool(["lxc-info", "nosuch"]);

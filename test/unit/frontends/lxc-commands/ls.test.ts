@@ -91,6 +91,8 @@ describe("lxc-ls", () => {
   it("selects by groups, of which a container must have all", async () => {
     assert.equal((await tool(["lxc-ls", "-1", "-g", "g1,g2"], { configs })).stdout, "t-a\n");
     assert.equal((await tool(["lxc-ls", "-1", "-g", "g1,g3"], { configs })).stdout, "");
+    // An empty list leaves those that are in any group at all.
+    assert.equal((await tool(["lxc-ls", "-1", "-g", ""], { configs })).stdout, "t-a\n");
   });
   it("selects by an expression, as option or operand", async () => {
     assert.equal((await tool(["lxc-ls", "-1", "--filter=^t"], { configs })).stdout, "t-a\n");

@@ -50,10 +50,14 @@ describe("lxc-start", () => {
     assert.equal(options.pidFile, "/run/pid");
   });
   it("refuses a -s that is no setting or a bad one", async () => {
-    for (const define of ["foo", "lxc.tty.max=a", "lxc.bogus=1"]) {
+    for (const [define, last] of [
+      ["foo", /\nlxc-start: could not parse command line\n$/],
+      ["lxc.tty.max=a", /^lxc-start: web: "a" is not a whole number .*\n$/],
+      ["lxc.bogus=1", /^lxc-start: web: Unsupported config key "lxc.bogus" .*\n$/],
+    ] as const) {
       const { status, stderr, calls } = await tool(["lxc-start", "web", "-s", define], { configs });
       assert.equal(status, 1);
-      assert.match(stderr, /could not parse command line\n$/, define);
+      assert.match(stderr, last, define);
       assert.ok(!calls.includes("start"));
     }
   });
@@ -155,6 +159,22 @@ describe("logging", () => {
       /^lxc-start nosuch \d{14}\.\d{3} ERROR    lxc_start - [^ ]+:[^ ]+:\d+ - No container config specified\n$/,
     );
     assert.notEqual(stderr, "");
+  });
+  it("makes the file and its directory although there is nothing to write", async (t) => {
+    const file = join(directory(t), "deep/er/log");
+    const { status } = await tool(["lxc-info", "web", "-o", file], { configs });
+    assert.deepEqual([status, readFileSync(file, "utf8")], [0, ""]);
+  });
+  it("does nothing without the log that was asked for", async () => {
+    const none = await tool(["lxc-start", "web", "-o", "/proc/nowhere/log"], { configs, engine: starting([]) });
+    assert.deepEqual([none.status, none.calls], [1, []]);
+    assert.match(none.stderr, /No such file or directory - Failed to create dir for log file "\/proc\/nowhere\/log"\n/);
+    const directoryItself = await tool(["lxc-start", "web", "-o", "."], { configs, cwd: "/" });
+    assert.equal(
+      directoryItself.stderr,
+      'lxc-start: web: Is a directory - Failed to open log file "."\nlxc-start: web: Is a directory - Failed to enable logfile\n',
+    );
+    assert.deepEqual(await tool(["lxc-start", "web", "-q", "-o", "/"], { configs }), { ...none, stderr: "" });
   });
   it("writes nothing on standard error with -q", async () => {
     assert.deepEqual(await tool(["lxc-start", "nosuch", "-q"]), {

@@ -62,6 +62,7 @@ describe("lxc-unshare", () => {
     for (const [words, text] of [
       [[], "A command to execute in the new namespace is required"],
       [["x"], "A namespace to execute command is required"],
+      [["-s", "", "x"], "A namespace to execute command is required"],
       [["-s", "IPC", "-i", "e0", "x"], "-i <interfacename> needs -s NETWORK option"],
       [["-s", "IPC", "-H", "h", "x"], "-H <hostname> needs -s UTSNAME option"],
       [["-s", "IPC", "-M", "x"], "-M needs -s MOUNT option"],
@@ -71,7 +72,7 @@ describe("lxc-unshare", () => {
     }
     for (const words of [
       ["-s", "BOGUS", "x"],
-      ["-s", "", "x"],
+      ["-s", "|", "x"],
       ["-s", "IPC", "-u", "no-such-user", "x"],
     ]) {
       const { status, stderr } = await run(["lxc-unshare", ...words]);

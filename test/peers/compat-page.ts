@@ -1,0 +1,86 @@
+import { type Difference, differences } from "./differences.js";
+
+/** docs/compat/lxc.md: what is compared and how, by hand; every difference, from the data that the comparison checks. */
+
+const head = `# islet and LXC
+
+<!-- Made by \`node scripts/docs.mjs\` from test/peers/compat-page.ts and test/peers/differences.ts; change it there. -->
+
+The \`lxc-*\` commands of islet stand in for those of LXC: scripts, habits, containers and their configurations go on as they are. What that
+means is measured against **LXC 5.0.2 as Debian 12 has it**. \`test/peers/side-by-side.test.ts\` runs some thousand command lines twice, once
+with Debian's tools and once with islet's, each on a store of its own with equal containers: stopped, running and frozen, plain use of every
+option and the ways in which it goes wrong. Standard output, standard error, exit status, and what is there afterwards (the container's
+state, its configuration, the store, the files written) have to be the same. A difference that is not listed here fails the test, and so does
+one that is listed and does not show any more.
+
+## The principle
+
+What can be observed counts: names, files, output, exit statuses. A script that works with LXC works with islet. Where LXC is silent, loses
+data, hangs or says that something was done which was not, islet
+
+- adds the missing line on standard error, where nobody parses, and
+- does the safe thing, with an exit status that says so.
+
+Standard output and exit status of what succeeds are LXC's, byte for byte, but for the rows below. For programs there is \`--format json\`
+beside the tables.
+
+## How the comparison reads
+
+The outputs are made comparable in these ways only: the working directories, the names of the containers (each side has its own) and the process
+numbers of the containers' first processes are given one name; LXC's \`../src/lxc/FILE.c: FUNCTION: LINE\` in front of a message is dropped;
+so are the amounts in "CPU use", "Memory use" and in lxc-ls's columns of megabytes, and the second carriage return that LXC leaves at the end
+of a line on a terminal. A few cases hide a number of their own (a process number, a time), which stands with the case.
+
+Where "the same messages" are said to be there, each line of LXC's is one of islet's or part of one, in the same order; the words of errno that LXC
+sometimes puts before a message are no part of it.
+`;
+
+const tail = `## Commands without a counterpart
+
+Debian's LXC has no more \`lxc-kill\`, \`lxc-list\`, \`lxc-netstat\`, \`lxc-ps\`, \`lxc-shutdown\` and \`lxc-version\`, which LXC 0.7 to 0.9
+had. islet has them as the documentation of those releases describes them; there is nothing to compare them with.
+
+## What no comparison shows
+
+| where | LXC | islet |
+|---|---|---|
+| lxc-autostart \`-s\`, \`-k\` | stops one container after the other | stops containers of the same \`lxc.start.order\` at the same time |
+| lxc-device | follows links in the container's /dev as it finds them | follows none: a guest cannot lead it elsewhere. A container with an id map is refused, for device nodes have no effect in it |
+| lxc-checkconfig | looks for the kernel's configuration in /proc and /boot | in /lib/modules, too |
+
+## Not there yet
+
+- \`lxc-copy\`, \`lxc-clone\`, \`lxc-start-ephemeral\`, \`lxc-snapshot\`, \`lxc-checkpoint\`, \`lxc-restart\`, \`lxc-backup\`, \`lxc-restore\`,
+  \`lxc-setcap\`, \`lxc-setuid\`, \`lxc-unpriv-start\` and \`lxc-unpriv-attach\`: the names are there and say so.
+- Storage other than a directory: \`lxc-create -B\`, and a start with \`lxc.rootfs.path = overlay:...\`, \`loop:...\`, \`lvm:...\` and the like.
+- \`lxc.net.N.veth.mode = router\`, \`lxc.net.N.veth.vlan.id\` and \`lxc.net.N.veth.vlan.tagged.id\`: read and shown, refused at the start.
+
+## Configurations
+
+islet reads what LXC 0.7 to 7.0 wrote; [the reference](../reference/lxc-config.md) has every key with the releases that know it, and ends
+with what is done differently. Known limits:
+
+- A key that no release has, and a value that cannot be, make the whole file unusable, as with LXC; all faults are told at once, each with
+  file and line.
+- A cgroup setting whose controller the host does not have is an error at the start that names the line, since nobody would keep the limit.
+- Settings of cgroup v1 are translated on a host that has the controller on v2, and the other way round, where a translation exists; otherwise
+  it is an error that says so.
+`;
+
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
+function table(rows: readonly Difference[]): string {
+  const lines = rows.map(({ when, lxc, islet, why }) => `| ${[when, lxc, islet, why].map(cell).join(" | ")} |`);
+  return ["| when | LXC | islet | why |", "|---|---|---|---|", ...lines, ""].join("\n");
+}
+
+/** The page: differences of all commands first, then command by command. One that several commands have stands with each. */
+export function compatPage(): string {
+  const commands = [...new Set(differences.flatMap((each) => each.commands))].filter((name) => name !== "*").sort();
+  const everywhere = differences.filter((each) => each.commands.includes("*"));
+  const sections = commands.map((name) => {
+    const rows = differences.filter((each) => each.commands.includes(name));
+    return `### lxc-${name}\n\n${table(rows)}`;
+  });
+  return [head, "## All commands\n", table(everywhere), "## Command by command\n", ...sections, tail].join("\n");
+}
