@@ -289,7 +289,7 @@ function nestedEntries(
   parent: string,
   level: number,
   keeps: Filter,
-  wantedGroups: readonly string[],
+  wantedGroups: readonly string[] | null,
   withPath: boolean,
 ): readonly ListEntry[] {
   return found.flatMap((one) => {
