@@ -184,11 +184,11 @@ test("a monitor tells its subscribers no more than they read, and a console that
   const ended = (child: ChildProcess): Promise<number | null> => new Promise((resolve) => child.on("exit", resolve));
   // One of them gets it, the other is told that it is in use.
   const consoles = [sit(), sit()];
+  const gone = Promise.all(consoles.map(ended));
   for (let round = 0; round < 5; round += 1) {
     await answers(own, at);
     assert.ok(residentKb(pid) - memory < room, `${memory} kB before, ${residentKb(pid)} kB now`);
   }
-  const gone = Promise.all(consoles.map(ended));
   for (const each of consoles) each.kill("SIGKILL");
   await gone;
   // The next user of the console gets it as soon as the daemon has let go of it, too, and sees the flood.
