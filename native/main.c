@@ -4,6 +4,7 @@
 #include "client.h"
 #include "init.h"
 #include "monitor.h"
+#include "nursery.h"
 #include "reap.h"
 
 int main(int argc, char **argv)
@@ -18,6 +19,8 @@ int main(int argc, char **argv)
     if (strcmp(tool, "islet") == 0 && argc > 1) {
         if (strcmp(argv[1], "monitor") == 0)
             return monitor_main(argc, argv);
+        if (strcmp(argv[1], "nursery") == 0)
+            return nursery_main(argc, argv);
         if (strcmp(argv[1], "init") == 0)
             return init_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "reap") == 0)

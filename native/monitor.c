@@ -225,6 +225,9 @@ static void publish_state(uint32_t state)
     uint32_t words[2] = {state, mon.status};
 
     mon.state = state;
+    /* Whoever hears that it runs wants to know who does. */
+    if (state == MON_RUNNING)
+        mon_publish_info();
     mon_publish(FRAME_STATE, words, sizeof(words));
 }
 

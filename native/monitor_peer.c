@@ -122,6 +122,15 @@ static int reply_info(struct peer *peer)
     return error;
 }
 
+void mon_publish_info(void)
+{
+    for (struct peer *peer = mon.peers; peer < mon.peers + MON_PEERS; peer++) {
+        if (peer->fd >= 0 && peer->is_subscribed && peer->out.end == peer->out.at)
+            if (reply_info(peer) < 0)
+                end_peer(peer);
+    }
+}
+
 enum { CONSOLE_REPLAY = 1, CONSOLE_IF_FREE = 2 };
 
 /* CONSOLE: takes the descriptor unless the console is asked for only if it is free, and it is not. */

@@ -37,13 +37,29 @@ export function createOwnCgroup(layout: CgroupLayout): OwnCgroup {
       for (const place of entered) {
         try {
           writeFileSync(`${place.mount}${place.own}/cgroup.procs`, String(process.pid));
-          rmdirSync(`${place.mount}/${directoryName}`);
+          removeEmptied(`${place.mount}/${directoryName}`);
         } catch {
           // Monitors or another daemon are still in it.
         }
       }
     },
   };
+}
+
+/** Milliseconds that a process which has just ended may still count as a member. */
+const lastMoments = 20;
+
+/** Removes a cgroup unless somebody is in it. */
+function removeEmptied(path: string): void {
+  for (let left = lastMoments; ; left -= 1) {
+    try {
+      rmdirSync(path);
+      return;
+    } catch (error) {
+      if (left === 0 || readTrimmed(`${path}/cgroup.procs`) !== "") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
 
 function inheritCpuset(mount: string, path: string): void {

@@ -1,7 +1,7 @@
 import { existsSync, fstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { run, syscall } from "../host/addon.js";
-import { ownFd, type OwnedFd } from "../host/fd.js";
+import { ownFd, type OwnedFd, removeFile } from "../host/fd.js";
 import type { AttachTarget } from "../plan/attach.js";
 import { type DeviceException, type DevicePolicy, withRule } from "../plan/device-bpf.js";
 import { isDeviceProgram, planDeviceLoad, planDeviceQuery, planProgramName } from "../plan/device-live.js";
@@ -133,8 +133,13 @@ function lockChanges({ arch, runtimeDir }: Host): OwnedFd {
 }
 
 /** The container has stopped: its rules are those of its configuration again. */
-export function forgetDevices(runtimeDir: string, meta: Pick<MonitorMeta, "storePath" | "name">): void {
-  rmSync(`${runtimeDir}/${prefix}${monitorId(meta.storePath, meta.name)}`, { force: true });
+export function forgetDevices(
+  { arch, runtimeDir, cgroups }: Pick<HostFacts, "arch" | "runtimeDir" | "cgroups">,
+  meta: Pick<MonitorMeta, "storePath" | "name">,
+): void {
+  // Where v1 keeps the rules there is no such file.
+  if (cgroups.legacy.some(({ controllers }) => controllers.includes("devices"))) return;
+  removeFile(arch, `${runtimeDir}/${prefix}${monitorId(meta.storePath, meta.name)}`);
 }
 
 /** Removes what is there of containers that stopped while there was no daemon: those without a monitor's socket. */

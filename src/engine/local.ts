@@ -408,7 +408,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.subscribe((event) => {
-    if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host.runtimeDir, event);
+    if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host, event);
   });
   registry.onGone((meta) => {
     if (!meta.ephemeral) return;

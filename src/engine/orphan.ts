@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { spawn } from "../host/addon.js";
-import { readKernelFile } from "../host/fd.js";
+import { readKernelFile, removeFile } from "../host/fd.js";
 import { reapWhenDone } from "../host/reap.js";
 import { type MonitorMeta, decodeMeta, monitorId } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
@@ -69,7 +69,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
     const left = groupsOf(orphan);
     say(orphan.meta, left.length === 0 ? "has ended" : `could not be cleared away: ${left.join(", ")}`);
     orphans.delete(keyOf(orphan.meta));
-    rmSync(fileOf(orphan.meta), { force: true });
+    removeFile(arch, fileOf(orphan.meta));
     orphan.finished();
   };
 
@@ -137,7 +137,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
     },
     forget(meta): boolean {
       if (orphans.has(keyOf(meta))) return true;
-      rmSync(fileOf(meta), { force: true });
+      removeFile(arch, fileOf(meta));
       return directoriesOf(meta).every((path) => identity(path) === null);
     },
     recall(socketName): MonitorMeta | null {
@@ -146,7 +146,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
       if (noted === null) return null;
       const [first = ""] = directoriesOf(noted.meta);
       if (noted.cgroup !== null && noted.cgroup === identity(first)) return noted.meta;
-      rmSync(path, { force: true });
+      removeFile(arch, path);
       return null;
     },
   };

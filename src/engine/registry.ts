@@ -58,6 +58,9 @@ export interface Registry {
 const shortestPause = 20;
 const longestPause = 1000;
 
+/** Milliseconds after which it is written down where a guest lives: what ends at once never needs that. */
+const noteDelay = 500;
+
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
 
@@ -129,12 +132,12 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     if (state === "STOPPING" && exit !== null && livingStates.has(last))
       tell({ storePath, name, kind: "exit", waitStatus: exit });
     tell({ storePath, name, kind: "state", state });
-    // Not before whoever waits for it has been told.
-    if (state === "RUNNING" && !freezerStates.has(last)) setImmediate(note, monitor);
+    // Not while others may be waiting to be started.
+    if (state === "RUNNING" && !freezerStates.has(last)) setTimeout(note, noteDelay, monitor).unref();
   };
 
   const note = (monitor: Monitor): void => {
-    if (!monitor.ended) orphans.record(monitor.meta);
+    if (!monitor.ended && livingStates.has(monitor.state)) orphans.record(monitor.meta);
   };
 
   /** Nothing of it is left. */

@@ -1,5 +1,6 @@
 import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
+import { cString } from "../sys/bytes.js";
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
@@ -41,4 +42,9 @@ export function readKernelFile(arch: Arch, path: string): string | null {
     closeFd(fd);
     return got < 0 ? null : text;
   }
+}
+
+/** unlink(2), which need not find anything. */
+export function removeFile(arch: Arch, path: string): void {
+  syscall(requireSyscall(arch, "unlinkat"), [AT_FDCWD, cString(path), 0]);
 }

@@ -1,11 +1,14 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import type { DevicePolicy } from "../plan/device-bpf.js";
 import { type State, freezerStates, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
-import { closeFd, spawn } from "../host/addon.js";
+import { closeFd, sendMessage, spawn, syscall, watch } from "../host/addon.js";
+import { removeFile } from "../host/fd.js";
+import { errnoName } from "../sys/errno.js";
+import { requireSyscall } from "../sys/syscalls.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix, listenUnix, socketPair } from "../host/socket.js";
 import {
@@ -111,15 +114,17 @@ export interface MonitorPool {
 }
 
 export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string, keepSpare: boolean): MonitorPool {
-  let spare: { readonly fd: number; readonly ended: Promise<void> } | null = null;
+  let nursery: { readonly fd: number; readonly ended: Promise<void> } | null = null;
+  let spare: number | null = null;
   let closed = false;
 
-  const make = (): { readonly fd: number; readonly ended: Promise<void> } => {
+  /** `islet nursery`, which makes monitors by fork(2): posix_spawn(3) of one would hold the event loop up for milliseconds at every start. */
+  const open = (): { readonly fd: number; readonly ended: Promise<void> } => {
     const [ours, theirs] = socketPair(arch);
     try {
       const made = spawn(
         binary,
-        ["islet", "monitor"],
+        ["islet", "nursery"],
         ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         [[3, theirs]],
         { cwd: "/", setsid: true },
@@ -138,21 +143,44 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
     }
   };
 
+  const make = (): number => {
+    const [ours, theirs] = socketPair(arch);
+    try {
+      nursery ??= open();
+      if (sendMessage(nursery.fd, new Uint8Array(1), [theirs]) !== 1) {
+        // It was killed.
+        closeFd(nursery.fd);
+        nursery = null;
+        nursery = open();
+        const sent = sendMessage(nursery.fd, new Uint8Array(1), [theirs]);
+        if (sent !== 1) throw new IsletError("ISLET_IO", `cannot make a monitor: ${errnoName(sent)}`);
+      }
+      return ours;
+    } catch (error) {
+      closeFd(ours);
+      throw error;
+    } finally {
+      closeFd(theirs);
+    }
+  };
+
   return {
     prepare(): void {
       if (keepSpare && spare === null && !closed) spare = make();
     },
-    close(): Promise<void> {
+    async close(): Promise<void> {
       closed = true;
-      const last = spare;
+      const last = nursery;
+      nursery = null;
+      if (spare !== null) await endOf(arch, spare);
       spare = null;
-      if (last === null) return Promise.resolve();
+      if (last === null) return;
       closeFd(last.fd);
-      return last.ended;
+      await last.ended;
     },
     launch(launch, events): Promise<LaunchResult> {
       const frame = startFrame(launch);
-      const { fd } = spare ?? make();
+      const fd = spare ?? make();
       spare = null;
       const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
       let listening: number;
@@ -162,46 +190,71 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
         closeFd(fd);
         throw error;
       }
-      return new Promise((resolve) => {
-        let settled = false;
-        let failure: Uint8Array | null = null;
-        const monitor = openMonitor(
-          fd,
-          launch.meta,
-          {
-            changed: (changed) => {
-              if (!settled && changed.state === "RUNNING") {
-                settled = true;
-                resolve({ kind: "running", monitor: changed });
-              }
-              events.changed(changed);
-            },
-            gone: (ended) => {
-              if (!settled) {
-                settled = true;
-                resolve(
-                  failure === null
-                    ? { kind: "died", log: ended.log }
-                    : { kind: "failed", record: failure, log: ended.log },
-                );
-              }
-              events.gone(ended);
-            },
-          },
-          (record) => {
-            // It has undone everything and is about to end: whoever is told of the failure finds nothing left.
-            failure = record;
-          },
-        );
-        monitor.channel.sendFrame(frame, [listening, ...launch.fds]);
-        // It is read when the monitor serves for the first time; what was printed before is in the ring buffer.
-        if (launch.joined !== null)
-          monitor.channel.send(monitorFrames.console, writer().u32(1).finish(), [launch.joined], true);
-        closeFd(listening);
-      });
+      const { monitor, result } = awaitStart(fd, launch.meta, events);
+      monitor.channel.sendFrame(frame, [listening, ...launch.fds]);
+      // It is read when the monitor serves for the first time; what was printed before is in the ring buffer.
+      if (launch.joined !== null)
+        monitor.channel.send(monitorFrames.console, writer().u32(1).finish(), [launch.joined], true);
+      closeFd(listening);
+      return result;
     },
   };
 }
+
+/**
+ * The monitor of a start, and how that ends. A function of its own: what it hands out lives as long as the container, and with it everything
+ * around it, which must not be the program.
+ */
+function awaitStart(
+  fd: number,
+  meta: MonitorMeta,
+  events: MonitorEvents,
+): { readonly monitor: Monitor; readonly result: Promise<LaunchResult> } {
+  let settle: ((result: LaunchResult) => void) | null = null;
+  let failure: Uint8Array | null = null;
+  const result = new Promise<LaunchResult>((resolve) => {
+    settle = resolve;
+  });
+  const end = (how: LaunchResult): void => {
+    settle?.(how);
+    settle = null;
+  };
+  const monitor = openMonitor(
+    fd,
+    meta,
+    {
+      changed: (changed) => {
+        if (changed.state === "RUNNING") end({ kind: "running", monitor: changed });
+        events.changed(changed);
+      },
+      gone: (ended) => {
+        end(failure === null ? { kind: "died", log: ended.log } : { kind: "failed", record: failure, log: ended.log });
+        events.gone(ended);
+      },
+    },
+    (record) => {
+      // It has undone everything and is about to end: whoever is told of the failure finds nothing left.
+      failure = record;
+    },
+  );
+  return { monitor, result };
+}
+
+/** Tells a spare that it will not be needed, and waits until it has ended; closes the socket. */
+function endOf(arch: Arch, fd: number): Promise<void> {
+  syscall(requireSyscall(arch, "shutdown"), [fd, shutWrite]);
+  return new Promise((resolve) => {
+    const watcher = watch(fd, "in", () => {
+      watcher.close();
+      closeFd(fd);
+      resolve();
+    });
+    watcher.unref();
+  });
+}
+
+/** shutdown(2) SHUT_WR. */
+const shutWrite = 1;
 
 /** What a monitor takes (FRAME_LIMIT in native/frames.h), bytes. */
 const maxStart = 1024 * 1024;
@@ -242,7 +295,9 @@ export function openMonitor(
           if (exit !== null) monitor.exit = exit;
           if (endings.has(monitor.state)) forgetMain(monitor);
           events.changed(monitor);
-          if (monitor.state === "RUNNING") channel.send(monitorFrames.askInfo, new Uint8Array(0));
+          // Monitors of releases before do not say by themselves who runs.
+          if (monitor.state === "RUNNING" && monitor.pid === null)
+            channel.send(monitorFrames.askInfo, new Uint8Array(0));
           break;
         }
         case monitorFrames.info:
@@ -289,7 +344,7 @@ export function openMonitor(
 export function removeDeadSocket(arch: Arch, path: string): void {
   const fd = connectUnix(arch, path);
   if (fd === null) {
-    rmSync(path, { force: true });
+    removeFile(arch, path);
     return;
   }
   closeFd(fd);
@@ -352,7 +407,7 @@ export async function findMonitor(
   const path = `${directory}/${entry}`;
   const fd = connectUnix(arch, path);
   if (fd === null) {
-    if (!dead(entry)) rmSync(path, { force: true });
+    if (!dead(entry)) removeFile(arch, path);
     return;
   }
   await new Promise<void>((resolve) => {

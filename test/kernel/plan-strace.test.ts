@@ -197,10 +197,12 @@ const flags = (text: string): string =>
 async function spareMonitor(): Promise<number> {
   await ok(["islet", "version"]);
   const daemon = daemonPid();
+  const parentOf = (pid: string): string => /\) \S (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "";
   const isSpare = (pid: string): boolean => {
     try {
-      const parent = /\) \S (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
-      return Number(parent) === daemon && readFileSync(`/proc/${pid}/cmdline`, "utf8") === "islet\0monitor\0";
+      // The daemon's nursery has made it.
+      const isMonitor = readFileSync(`/proc/${pid}/cmdline`, "utf8") === "islet\0monitor\0";
+      return isMonitor && Number(parentOf(parentOf(pid))) === daemon;
     } catch {
       return false; // it has ended
     }
