@@ -104,7 +104,7 @@ int mon_serve(int fd, int may_abort);
 void mon_end_refuser(void);
 /* Tell the subscribers; a peer that is too slow loses its connection, or just LOG frames. */
 void mon_publish(uint16_t type, const void *bytes, size_t len);
-/* INFO for every subscriber that has taken all before it. */
+/* INFO, unless it is large, for every subscriber that has taken all before it. */
 void mon_publish_info(void);
 /* Give slow readers up to a second for what is still to be written. */
 void mon_flush(void);

@@ -124,6 +124,9 @@ static int reply_info(struct peer *peer)
 
 void mon_publish_info(void)
 {
+    /* What must not stand in the way of the states behind it: whoever needs that one asks for it. */
+    if (mon.meta_len > MON_PENDING / 4)
+        return;
     for (struct peer *peer = mon.peers; peer < mon.peers + MON_PEERS; peer++) {
         if (peer->fd >= 0 && peer->is_subscribed && peer->out.end == peer->out.at)
             if (reply_info(peer) < 0)
