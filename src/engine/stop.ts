@@ -35,7 +35,7 @@ export async function stopContainer(
   if (monitor.state === "FROZEN") await freezeContainer(arch, monitor, false, registry.events.changed);
   if (options.kind === "reboot") {
     const again = options.timeout === 0 ? null : registry.wait(id, ["STARTING", "STOPPED"], options.timeout);
-    sendSignal(monitor, monitor.meta.signals.reboot);
+    ask(monitor, monitor.meta.signals.reboot);
     if (again === null) return { killed: false };
     const reached = await again;
     if (reached.state === "STARTING") await registry.wait(id, ["RUNNING", "STOPPED"], options.timeout);
@@ -44,7 +44,7 @@ export async function stopContainer(
     return { killed: false };
   }
   const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
-  sendSignal(monitor, monitor.meta.signals.halt ?? haltSignal(monitor));
+  ask(monitor, monitor.meta.signals.halt ?? haltSignal(monitor));
   if (stopped === null) return { killed: false };
   try {
     await stopped;
@@ -60,6 +60,29 @@ export async function stopContainer(
   }
   await kill(arch, registry, monitor, id);
   return { killed: true };
+}
+
+/** Milliseconds of a guest's life in which its init may not yet listen. */
+const youth = 5000;
+/** Milliseconds after which it is told once more. */
+const repeats: readonly number[] = [300, 1000, 2500, 5000];
+
+/**
+ * Sends init a signal that it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a
+ * wish that comes while the guest begins is said again until something happens; but not to an init that has shown that it listens.
+ */
+function ask(monitor: Monitor, signal: number): void {
+  sendSignal(monitor, signal);
+  const { pid } = monitor;
+  const age =
+    Number(readFileSync("/proc/uptime", "utf8").split(" ", 1)[0]) * 1000 - Number(monitor.startedNs / 1_000_000n);
+  if (age > youth) return;
+  for (const delay of repeats) {
+    setTimeout(() => {
+      if (monitor.ended || monitor.pid !== pid || monitor.state !== "RUNNING") return;
+      if (!hasSignal(pid, "Cgt", signal) && !hasSignal(pid, "Blk", signal)) sendSignal(monitor, signal);
+    }, delay).unref();
+  }
 }
 
 /** It is on its way already: waited for, or killed without further ado. */
@@ -112,12 +135,16 @@ function gone(registry: Registry, id: ContainerId): Promise<void> {
 
 /** What init understands: systemd blocks SIGRTMIN+3 because it waits for it; others get SIGPWR (lxc.signal.halt). */
 function haltSignal(monitor: Monitor): number {
-  if (monitor.pid === null) return SIGPWR;
+  return hasSignal(monitor.pid, "Blk", SIGRTMIN3) ? SIGRTMIN3 : SIGPWR;
+}
+
+/** Is the signal in a mask of proc(5), SigBlk or SigCgt? */
+function hasSignal(pid: number | null, mask: "Blk" | "Cgt", signal: number): boolean {
+  if (pid === null) return false;
   try {
-    const match = /^SigBlk:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${monitor.pid}/status`, "utf8"));
-    const mask = BigInt(`0x${match?.[1] ?? "0"}`);
-    return ((mask >> BigInt(SIGRTMIN3 - 1)) & 1n) === 1n ? SIGRTMIN3 : SIGPWR;
+    const match = new RegExp(`^Sig${mask}:\\s*([0-9a-f]+)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+    return ((BigInt(`0x${match?.[1] ?? "0"}`) >> BigInt(signal - 1)) & 1n) === 1n;
   } catch {
-    return SIGPWR;
+    return false;
   }
 }

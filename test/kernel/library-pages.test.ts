@@ -92,5 +92,9 @@ test("the examples of the pages compile, run, and print what the pages say", asy
       if (output === null) assert.equal(run.stderr, "");
       else assert.equal(run.stdout.trim(), output.trim());
     });
+    // An example that fails leaves its container running.
+    const left = await own.ok(["lxc-ls", "-P", "/var/lib/lxc", "-1", "--active"]);
+    for (const box of left.split("\n").filter(Boolean))
+      await own.ok(["lxc-stop", "-P", "/var/lib/lxc", "-n", box, "-k"]);
   }
 });

@@ -44,11 +44,11 @@ export const differences: readonly Difference[] = [
   },
   {
     id: "own-options",
-    commands: ["create", "info", "ls"],
+    commands: ["autostart", "create", "info", "ls", "top"],
     shows: ["more"],
     when: "`--usage`",
     lxc: "its options",
-    islet: "one more: `--format` (info, ls), `--rbduser` (create, of a later LXC)",
+    islet: "one more: `--format` (autostart, info, ls, top), `--rbduser` (create, of a later LXC)",
     why: "`--format json` spares programs the parsing of tables.",
   },
   {

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Case } from "../peers/cases/case.js";
 import { end } from "./host.js";
@@ -60,6 +60,16 @@ const signals: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 
+/** The child and all that it has started. */
+export function endGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
 /** A shell line in a session of its own, which is killed as a whole when the time is over. */
 export async function shell(side: Side, line: string, one: Pick<Case, "input" | "env" | "limit"> = {}): Promise<Ran> {
   const child = spawn("/bin/sh", ["-c", line], {
@@ -79,7 +89,7 @@ export async function shell(side: Side, line: string, one: Pick<Case, "input" | 
     const timer = setTimeout(
       () => {
         late = true;
-        end(-(child.pid ?? 0), "SIGKILL");
+        endGroup(child);
         // Whoever kept the pipes open would hold up "close" for ever.
         setTimeout(() => {
           child.stdout.destroy();

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openTerminal, readAvailable } from "./client.js";
-import { end } from "./host.js";
+import { endGroup } from "./side.js";
 
 export type Typed = readonly (readonly [when: RegExp, text: string])[];
 
@@ -39,7 +39,7 @@ export async function underTerminal(
     }
     screen += readAvailable(terminal.master);
     if (ended === undefined) {
-      end(-(child.pid ?? 0), "SIGKILL");
+      endGroup(child);
       return { screen, status: null };
     }
     return { screen, status: ended };

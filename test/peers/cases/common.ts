@@ -41,7 +41,16 @@ interface Variant {
 const everywhere: readonly Variant[] = [
   ...["--help", "-h", "-?"].map((words) => ({ words, differs: { "*": "help" } })),
   ...["--bogus", "-Z", "-P", "--quiet=1"].map((words) => ({ words, differs: { "*": "help" } })),
-  { words: "--usage", differs: { create: "own-options", info: "own-options", ls: "own-options" } },
+  {
+    words: "--usage",
+    differs: {
+      create: "own-options",
+      info: "own-options",
+      ls: "own-options",
+      autostart: "own-options",
+      top: "own-options",
+    },
+  },
   { words: "--version" },
   // A second -P, since there is one already.
   { words: "-P /proc/nowhere%", differs: { monitor: "monitor-quit" } },
