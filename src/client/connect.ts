@@ -1,6 +1,6 @@
-import { clock } from "./clock.js";
 import { IsletError } from "../base/errors.js";
 import type { ContainerId } from "../engine/engine.js";
+import { bootTime } from "../host/clock.js";
 import type { CreateRequest, LibraryCalls } from "../engine/library.js";
 import {
   type Container,
@@ -94,7 +94,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Islet> {
     await calls.close();
     throw error;
   }
-  const handles = createHandles(calls, clock);
+  const handles = createHandles(calls, bootTime);
   const idOf = (name: string): ContainerId => ({ storePath: store, name });
 
   const remove = async (id: ContainerId): Promise<void> => {

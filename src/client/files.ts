@@ -6,7 +6,7 @@ import { IsletError } from "../base/errors.js";
 import type { ContainerId } from "../engine/engine.js";
 import type { LibraryCalls } from "../engine/library.js";
 import { closeFd } from "../host/addon.js";
-import { type IdMapEntry, toHostId } from "../spec/idmap.js";
+import { type IdMapEntry, toHostId, toInsideId } from "../spec/idmap.js";
 import { runTask } from "./runner.js";
 
 /**
@@ -99,13 +99,6 @@ function kindOf(of: Pick<Stats, "isFile" | "isDirectory" | "isSymbolicLink" | "i
   if (of.isSymbolicLink()) return "link";
   if (of.isFIFO()) return "pipe";
   return of.isSocket() ? "socket" : "device";
-}
-
-function insideId(map: readonly IdMapEntry[], type: "uid" | "gid", id: number): number | null {
-  const own = map.filter((entry) => entry.type === type);
-  if (own.length === 0) return id;
-  const entry = own.find(({ outside, count }) => id >= outside && id < outside + count);
-  return entry === undefined ? null : entry.inside + (id - entry.outside);
 }
 
 /** The host's ids for ids of the container. */
@@ -253,8 +246,8 @@ export function containerFiles(calls: LibraryCalls, id: ContainerId): ContainerF
           kind: kindOf(stats),
           size: stats.size,
           mode: stats.mode & 0o7777,
-          uid: insideId(idmap, "uid", stats.uid),
-          gid: insideId(idmap, "gid", stats.gid),
+          uid: toInsideId(idmap, "uid", stats.uid),
+          gid: toInsideId(idmap, "gid", stats.gid),
           modified: stats.mtime,
         }),
       ),

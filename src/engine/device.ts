@@ -1,6 +1,8 @@
 import { chmodSync, existsSync, fstatSync, readFileSync, statSync, writeFileSync, type Stats } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { closeFd, syscall } from "../host/addon.js";
+import { toHostId } from "../spec/idmap.js";
+import { readIdMap } from "../host/idmap.js";
 import { ownFd, type OwnedFd } from "../host/fd.js";
 import type { AttachTarget } from "../plan/attach.js";
 import { deviceText } from "../plan/cgroup.js";
@@ -136,15 +138,6 @@ function splitPlace(path: string): NodePlace {
   return { directory: parts.length === 0 ? "" : `/${parts.join("/")}`, name };
 }
 
-/** The host's id of id 0 in the user namespace of a process. */
-function rootOf(pid: number, type: "uid" | "gid"): number {
-  const entries = readFileSync(`/proc/${pid}/${type}_map`, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => line.trim().split(/ +/).map(Number));
-  return entries.find(([inside]) => inside === 0)?.[1] ?? 0;
-}
-
 /** What is at a path inside; null: nothing, or no way there. */
 function statInside(arch: Arch, pid: number, path: string): Stats | null {
   let place: Place;
@@ -177,7 +170,8 @@ export function bindNode(
   // What is mounted on a directory is not ours to unmount.
   if (statInside(host.arch, pid, destination)?.isDirectory() === true)
     throw new IsletError("ISLET_BAD_REQUEST", `${destination} is a directory in the container`);
-  const owner = { uid: rootOf(pid, "uid"), gid: rootOf(pid, "gid") };
+  const map = readIdMap(pid);
+  const owner = { uid: toHostId(map, "uid", 0) ?? 0, gid: toHostId(map, "gid", 0) ?? 0 };
   const program = planNodeIn({ source, mode: stats.mode, device: stats.rdev, owner }, at, host);
   setAccess(host, meta, stats, true);
   return program;

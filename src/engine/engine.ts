@@ -1,3 +1,4 @@
+import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
@@ -17,6 +18,11 @@ export { states, type State } from "../spec/states.js";
 export interface ContainerId {
   readonly storePath: string;
   readonly name: string;
+}
+
+/** Nothing of that name is defined there. */
+export function noSuchContainer({ storePath, name }: ContainerId): IsletError {
+  return new IsletError("ISLET_NOT_FOUND", `there is no container ${name} in ${storePath}`);
 }
 
 /** What is known of a container at this moment, from memory: no system call per container. */

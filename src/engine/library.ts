@@ -1,6 +1,6 @@
-import { IsletError } from "../base/errors.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import { noSuchContainer } from "./engine.js";
 import type {
   AttachOptions,
   Caller,
@@ -115,8 +115,7 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
     },
     async status(id) {
       const status = await engine.status(id);
-      if (status.state === "STOPPED" && (await engine.readConfig(id)) === null)
-        throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+      if (status.state === "STOPPED" && (await engine.readConfig(id)) === null) throw noSuchContainer(id);
       return status;
     },
     create: (id, request, run) =>
@@ -137,14 +136,12 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
     setCgroupItem: (id, item, value) => engine.setCgroupItem(id, item, value),
     async readConfig(id) {
       const config = await engine.readConfig(id);
-      if (config === null)
-        throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+      if (config === null) throw noSuchContainer(id);
       return config.text;
     },
     async writeConfig(id, text) {
       const config = await engine.readConfig(id);
-      if (config === null)
-        throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+      if (config === null) throw noSuchContainer(id);
       documents.check(config.file, text, caller);
       await engine.writeConfig(id, text);
     },

@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
 import { runHook } from "./commands.js";
+import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
 import type { Registry } from "./registry.js";
 import { beginConstruction, configFileOf, directoryOf, ioError, makeDirectories, removeTree } from "./store.js";
@@ -40,8 +41,7 @@ export async function destroyContainer(
   caller: Caller,
 ): Promise<void> {
   const directory = directoryOf(id);
-  if (!existsSync(configFileOf(id)))
-    throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+  if (!existsSync(configFileOf(id))) throw noSuchContainer(id);
   if (existsSync(`${directory}/lxc_snapshots`)) throw new IsletError("ISLET_HAS_CLONES", `${id.name} has clones`);
   if (hasSnapshots(directory)) throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`);
   if (registry.get(id) !== undefined || registry.isOrphan(id))

@@ -37,7 +37,6 @@ import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { describeMonitor } from "./meta.js";
-import { nestedContainers } from "./nested.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
@@ -377,6 +376,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async nested(id, levels) {
       const monitor = started(registry, id);
       await whenKnown(monitor);
+      const { nestedContainers } = await import("./nested.js");
       return nestedContainers(host.arch, monitor, levels);
     },
     activeStores: () => Promise.resolve([...new Set([...registry.all()].map(({ meta }) => meta.storePath))].sort()),

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
+import { bootTime } from "../host/clock.js";
 import { type Monitor, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import type { ContainerId, StopOptions, StopResult } from "./engine.js";
 import { freezeContainer, thawForDeath } from "./freeze.js";
@@ -74,8 +75,7 @@ const repeats: readonly number[] = [300, 1000, 2500, 5000];
 function ask(monitor: Monitor, signal: number): void {
   sendSignal(monitor, signal);
   const { pid } = monitor;
-  const age =
-    Number(readFileSync("/proc/uptime", "utf8").split(" ", 1)[0]) * 1000 - Number(monitor.startedNs / 1_000_000n);
+  const age = bootTime() - Number(monitor.startedNs / 1_000_000n);
   if (age > youth) return;
   for (const delay of repeats) {
     setTimeout(() => {

@@ -30,6 +30,7 @@ import {
   wait,
   within,
 } from "../program/assembler.js";
+import { clientTells } from "./client-tells.js";
 import { cloneArguments, close, closeNow, flagsOf, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
@@ -95,9 +96,6 @@ export interface AttachRequest {
   readonly withLog: boolean;
 }
 
-/** Codes of TELL that the client understands. */
-const tells = { relay: 1, ignoreInterrupts: 2, forwardSignals: 3, log: 4 } as const;
-
 /** statfs(2) f_type of devpts. */
 const devptsMagic = 0x1cd1;
 
@@ -153,8 +151,8 @@ export function planAttach(target: AttachTarget, request: AttachRequest, host: H
     },
   );
   close(client, childSync, "close the child's end");
-  tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
-  if (withTerminal && log !== null) tell(client, tells.log, "log", log, "the terminal's output is logged");
+  tell(client, clientTells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
+  if (withTerminal && log !== null) tell(client, clientTells.log, "log", log, "the terminal's output is logged");
   if (withTerminal) takeTerminal(client, sync, pidfd);
   letGoOn(client, sync);
   const status = slot(build, "status");
@@ -209,12 +207,12 @@ function takeTerminal(client: Block, sync: Slot, pidfd: Slot): void {
   call(client, "pidfd_getfd", [pidfd, theirs, imm(0)], { note: "take over the terminal", out: master });
   tell(
     client,
-    tells.ignoreInterrupts,
+    clientTells.ignoreInterrupts,
     "ignore_interrupts",
     imm(1),
     "the terminal's interrupts go to the process inside",
   );
-  tell(client, tells.relay, "relay", master, "the client relays the terminal");
+  tell(client, clientTells.relay, "relay", master, "the client relays the terminal");
 }
 
 function planAttached(child: Block, target: AttachTarget, request: AttachRequest, host: HostFacts, ends: Ends): void {
@@ -423,7 +421,7 @@ export function planHostCommand(
   });
   load(client, pidfd, room, 4, "take its pidfd");
   endOnFailure(client, pidfd);
-  tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
+  tell(client, clientTells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
   const status = slot(build, "status");
   wait(client, pidfd, false, { note: "wait for its end", out: status });
   end(client, status, "its status is the client's");

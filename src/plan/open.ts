@@ -15,14 +15,12 @@ import {
   tell,
   within,
 } from "../program/assembler.js";
+import { clientTells } from "./client-tells.js";
 import { openat2 } from "../program/calls.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { EOPNOTSUPP } from "../sys/errno.js";
 import type { HostFacts } from "../spec/host.js";
 import { O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openFlags } from "../sys/flags.js";
-
-/** Code of TELL: a descriptor for whoever sent the program (docs/protocol/control.md). */
-const tellDescriptor = 5;
 
 /** statfs(2) f_type of FUSE. */
 const fuseMagic = 0x65735546;
@@ -50,7 +48,7 @@ export function planOpen(path: string, follow: boolean, host: HostFacts): Launch
     note: `${path} is on a FUSE file system, which a process of the container may serve; use exec`,
   });
   place(client, good);
-  tell(client, tellDescriptor, "descriptor", found, "hand it over");
+  tell(client, clientTells.descriptor, "descriptor", found, "hand it over");
   end(client, 0, "it was found");
   return finishProgram(client.build);
 }

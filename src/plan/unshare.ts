@@ -21,6 +21,7 @@ import {
   tell,
   wait,
 } from "../program/assembler.js";
+import { clientTells } from "./client-tells.js";
 import { cloneArguments, close, closeNow, openat, pair, writeText } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { EPERM } from "../sys/errno.js";
@@ -51,9 +52,6 @@ export interface UnshareRequest {
   readonly detach: boolean;
 }
 
-/** Codes of TELL that the client understands. */
-const tells = { ignoreInterrupts: 2, forwardSignals: 3 } as const;
-
 /** Bits of the result that are the pid: pids are below 2^22 (PID_MAX_LIMIT); the exit status is above them. */
 export const unsharePidBits = 22;
 
@@ -81,8 +79,14 @@ export function planUnshare(wanted: UnshareRequest, host: HostFacts): LaunchProg
   if (!wanted.detach) endOnFailure(client, pidfd);
   closeNow(client, childSync, "close the child's end");
   if (!wanted.detach) {
-    tell(client, tells.ignoreInterrupts, "ignore_interrupts", imm(1), "the terminal's interrupts are the program's");
-    tell(client, tells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
+    tell(
+      client,
+      clientTells.ignoreInterrupts,
+      "ignore_interrupts",
+      imm(1),
+      "the terminal's interrupts are the program's",
+    );
+    tell(client, clientTells.forwardSignals, "forward_signals", pid, "signals of the client go to it");
   }
   writeMaps(client, wanted.idMap, pid);
   if (wanted.interfaces.length > 0) moveInterfaces(client, wanted.interfaces, pid);

@@ -21,3 +21,11 @@ export function toHostId(map: readonly IdMapEntry[], type: "uid" | "gid", id: nu
   }
   return null;
 }
+
+/** The id inside that a host id stands for, or null where none does; without a map of that type ids are the same. */
+export function toInsideId(map: readonly IdMapEntry[], type: "uid" | "gid", id: number): number | null {
+  const own = map.filter((entry) => entry.type === type);
+  if (own.length === 0) return id;
+  const entry = own.find(({ outside, count }) => id >= outside && id < outside + count);
+  return entry === undefined ? null : entry.inside + (id - entry.outside);
+}

@@ -1,4 +1,5 @@
 import { errorLines, IsletError } from "../../../base/errors.js";
+import { noSuchContainer } from "../../../engine/engine.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
 import { autoDirectory, autoLinks } from "./auto-links.js";
 import { type Candidate, groupList, selectSteps } from "./autostart-select.js";
@@ -77,7 +78,7 @@ async function candidates(call: Call): Promise<readonly Candidate[]> {
 async function startOne(call: Call, id: ContainerId): Promise<void> {
   const { engine, caller, report } = call;
   const source = await engine.readConfig(id);
-  if (source === null) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+  if (source === null) throw noSuchContainer(id);
   const loaded = await loadForStart(source, caller, [], { engine, id });
   if (loaded.kind === "faulty") {
     throw new IsletError("ISLET_BAD_CONFIG", `the configuration ${source.file} cannot be used`, {

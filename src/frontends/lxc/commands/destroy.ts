@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
+import { noSuchContainer } from "../../../engine/engine.js";
 import type { Caller, Command, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Call, lxcCommand } from "./frame.js";
@@ -43,7 +44,7 @@ export async function destroySpec(
     if (error instanceof IsletError && error.code === "ISLET_PARTIAL") return null;
     throw error;
   }
-  if (source === null) throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+  if (source === null) throw noSuchContainer(id);
   const loaded = loadConfig(source, caller);
   if (loaded.kind === "loaded") {
     try {

@@ -1,4 +1,5 @@
 import { IsletError } from "../../../base/errors.js";
+import { noSuchContainer } from "../../../engine/engine.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { Documents } from "../../../engine/library.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -11,13 +12,9 @@ function refused(file: string, { faults }: Faulty): IsletError {
   return new IsletError("ISLET_BAD_CONFIG", `the configuration ${file} cannot be used`, { faults });
 }
 
-function notFound(id: ContainerId): IsletError {
-  return new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
-}
-
 async function spec(id: ContainerId, caller: Caller, engine: Engine): Promise<ContainerSpec> {
   const source = await engine.readConfig(id);
-  if (source === null) throw notFound(id);
+  if (source === null) throw noSuchContainer(id);
   const result = await loadForStart(source, caller, [], { engine, id });
   if (result.kind === "faulty") throw refused(source.file, result);
   return result.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined);

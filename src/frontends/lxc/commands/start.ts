@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
+import { noSuchContainer } from "../../../engine/engine.js";
 import type { Command, ContainerStatus } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { startFailureLines } from "../errors.js";
@@ -69,7 +70,7 @@ export async function startConfig(call: Call, definitions: readonly Definition[]
       if ((await engine.status(id)).state !== "STOPPED") {
         throw new IsletError("ISLET_RUNNING", `the container ${id.name} is running`);
       }
-      throw new IsletError("ISLET_NOT_FOUND", `there is no container ${id.name} in ${id.storePath}`);
+      throw noSuchContainer(id);
     case "loaded":
       return loaded.config;
     default:
