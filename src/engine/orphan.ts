@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { spawn } from "../host/addon.js";
+import { closeFd, spawn } from "../host/addon.js";
 import { readKernelFile, removeFile } from "../host/fd.js";
 import { reapWhenDone } from "../host/reap.js";
-import { type MonitorMeta, decodeMeta, monitorId } from "../runtime/monitors.js";
+import { connectUnix } from "../host/socket.js";
+import { type MonitorMeta, decodeMeta, monitorId, monitorSocketPath } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
 import { thawForDeath } from "./freeze.js";
 
@@ -114,6 +115,13 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
           }),
         ),
       };
+      // Another engine may have started it again meanwhile, before the groups were looked at: whoever answers by now lives in them.
+      const answering = connectUnix(arch, monitorSocketPath(runtimeDir, meta.storePath, meta.name));
+      if (answering !== null) {
+        closeFd(answering);
+        finished();
+        return;
+      }
       orphans.set(keyOf(meta), orphan);
       if (why === "left")
         console.error(`${meta.storePath}/${meta.name}: its monitor could not remove the control groups`);

@@ -87,15 +87,18 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
   const subscribers = new Set<(event: ContainerEvent) => void>();
   /** The state that was told last. */
   const told = new WeakMap<Monitor, State>();
+  /** Their STOPPED has not been passed on: whoever hears of it may start, change or destroy the container, so the monitor must have ended. */
+  const ending = new WeakSet<Monitor>();
 
   const status = (id: ContainerId): ContainerStatus => {
     const monitor = monitors.get(keyOf(id.storePath, id.name));
     const exit = monitor?.exit ?? lastExit.get(keyOf(id.storePath, id.name)) ?? null;
     const running = monitor !== undefined && monitor.state !== "STOPPED";
+    const isEnding = monitor === undefined ? orphans.has(id) : monitor.state === "STOPPED";
     return {
       storePath: id.storePath,
       name: id.name,
-      state: monitor?.state ?? (orphans.has(id) ? "STOPPING" : "STOPPED"),
+      state: isEnding ? "STOPPING" : (monitor?.state ?? "STOPPED"),
       initPid: running ? monitor.pid : null,
       exitStatus: exit === null ? null : exitCode(exit),
       startedAt: running ? Number(monitor.startedNs / 1_000_000n) : null,
@@ -103,16 +106,11 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     };
   };
 
-  /** STOPPED is also a moment of every reboot: only without a monitor has a container ended. */
-  const isReached = (now: ContainerStatus, wanted: readonly State[]): boolean =>
-    wanted.includes(now.state) &&
-    (now.state !== "STOPPED" || (!monitors.has(keyOf(now.storePath, now.name)) && !orphans.has(now)));
-
   const wake = (meta: MonitorMeta): void => {
     for (const waiter of waiters) {
       if (waiter.id.name !== meta.name || waiter.id.storePath !== meta.storePath) continue;
       const now = status(waiter.id);
-      if (isReached(now, waiter.wanted)) {
+      if (waiter.wanted.includes(now.state)) {
         waiters.delete(waiter);
         waiter.resolve(now);
       }
@@ -131,9 +129,17 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     told.set(monitor, state);
     if (state === "STOPPING" && exit !== null && livingStates.has(last))
       tell({ storePath, name, kind: "exit", waitStatus: exit });
-    tell({ storePath, name, kind: "state", state });
+    tellEnd(monitor);
+    // It may be a moment of a reboot.
+    if (state === "STOPPED") ending.add(monitor);
+    else tell({ storePath, name, kind: "state", state });
     // Not while others may be waiting to be started.
     if (state === "RUNNING" && !freezerStates.has(last)) setTimeout(note, noteDelay, monitor).unref();
+  };
+
+  const tellEnd = (monitor: Monitor): void => {
+    const { storePath, name } = monitor.meta;
+    if (ending.delete(monitor)) tell({ storePath, name, kind: "state", state: "STOPPED" });
   };
 
   const note = (monitor: Monitor): void => {
@@ -148,15 +154,17 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     setTimeout(() => {
       removeDeadSocket(arch, path);
     }, 50).unref();
+    // While it was known, nobody looked at what else appeared under its name.
+    setTimeout(lookAt, settleTime, monitorId(meta.storePath, meta.name)).unref();
     wake(meta);
     for (const listener of listeners) listener(meta);
   };
 
-  const adopt = (meta: MonitorMeta, why: "killed" | "left"): void => {
+  const adoptKilled = (meta: MonitorMeta): void => {
     const { storePath, name } = meta;
-    if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPING" });
-    orphans.adopt(meta, why, () => {
-      if (why === "killed") tell({ storePath, name, kind: "state", state: "STOPPED" });
+    tell({ storePath, name, kind: "state", state: "STOPPING" });
+    orphans.adopt(meta, "killed", () => {
+      tell({ storePath, name, kind: "state", state: "STOPPED" });
       over(meta);
     });
     wake(meta);
@@ -202,7 +210,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
       const found = monitors.get(keyOf(meta.storePath, meta.name));
       if (isDead) {
         drop(lost);
-        adopt(meta, "killed");
+        adoptKilled(meta);
         return;
       }
       if (found !== undefined && found !== lost) {
@@ -219,13 +227,13 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
 
   const events: MonitorEvents = {
     changed: (monitor) => {
-      tellState(monitor);
       // Known from its first sign of life: what is starting can be seen, and stopped.
       const key = keyOf(monitor.meta.storePath, monitor.meta.name);
       if (!monitor.ended && monitors.get(key) !== monitor) {
         monitors.set(key, monitor);
         lastExit.delete(key);
       }
+      tellState(monitor);
       wake(monitor.meta);
     },
     gone: (monitor) => {
@@ -238,9 +246,13 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
         return;
       }
       drop(monitor);
-      if (orphans.forget(monitor.meta)) over(monitor.meta);
+      const finished = (): void => {
+        tellEnd(monitor);
+        over(monitor.meta);
+      };
+      if (orphans.forget(monitor.meta)) finished();
       // Its clean-up has failed: the rest is done here.
-      else adopt(monitor.meta, "left");
+      else orphans.adopt(monitor.meta, "left", finished);
     },
   };
 
@@ -297,7 +309,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     },
     wait(id, wanted, timeout, aborted): Promise<ContainerStatus> {
       const now = status(id);
-      if (isReached(now, wanted)) return Promise.resolve(now);
+      if (wanted.includes(now.state)) return Promise.resolve(now);
       return new Promise((resolve, reject) => {
         let timer: NodeJS.Timeout | null = null;
         const waiter: Waiter = {
@@ -332,7 +344,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     rediscover(): Promise<void> {
       const dead = (socketName: string): boolean => {
         const meta = orphans.recall(socketName);
-        if (meta !== null) adopt(meta, "killed");
+        if (meta !== null) adoptKilled(meta);
         return meta !== null;
       };
       return findMonitors(arch, runtimeDir, dead, take);

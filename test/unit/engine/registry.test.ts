@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -8,7 +8,13 @@ import type { ContainerId } from "../../../src/engine/engine.js";
 import { islet } from "../../support/client.js";
 import { createRegistry, type Registry } from "../../../src/engine/registry.js";
 import { monitorFrames, writer } from "../../../src/host/protocol.js";
-import { monitorDirectory, openMonitor, type Monitor, type MonitorMeta } from "../../../src/runtime/monitors.js";
+import {
+  monitorDirectory,
+  monitorSocketPath,
+  openMonitor,
+  type Monitor,
+  type MonitorMeta,
+} from "../../../src/runtime/monitors.js";
 import { listenUnix, socketPair, u32, wire, type Wire } from "../../support/frames.js";
 import { currentArch } from "../../support/image.js";
 import { waitFor } from "../../support/wait.js";
@@ -37,11 +43,12 @@ function monitorOf(
   t: TestContext,
   registry: Registry,
   name: string,
+  meta: MonitorMeta = metaOf(name),
 ): { readonly peer: Wire; readonly monitor: Monitor } {
   const [raw, fd] = socketPair();
   const peer = wire(raw);
   t.after(() => peer.close());
-  const monitor = openMonitor(fd, metaOf(name), registry.events, () => undefined);
+  const monitor = openMonitor(fd, meta, registry.events, () => undefined);
   t.after(() => monitor.channel.close());
   return { peer, monitor };
 }
@@ -108,6 +115,51 @@ test("waiting ends with the first of the states that is reached, or in time", as
   peer.send(monitorFrames.state, u32(6, 0xffffffff));
   assert.equal((await frozen).state, "FROZEN");
   await assert.rejects(other, /other did not become RUNNING/);
+});
+
+test("stopped is only what can be started again: not before the monitor has ended", async (t) => {
+  const registry = createRegistry(currentArch, directory(t), islet);
+  const { peer } = monitorOf(t, registry, "web");
+  const told: string[] = [];
+  registry.subscribe((event) => {
+    if (event.kind === "state")
+      told.push(`${event.state}, ${registry.get(id("web")) === undefined ? "gone" : "there"}`);
+  });
+  for (const state of [2, 3, 0]) peer.send(monitorFrames.state, u32(state, 0));
+  await waitFor("the monitor's last word", () => registry.get(id("web"))?.state === "STOPPED");
+  assert.equal(registry.status(id("web")).state, "STOPPING");
+  assert.deepEqual(told, ["RUNNING, there", "STOPPING, there"]);
+  peer.close();
+  await registry.wait(id("web"), ["STOPPED"], 5000);
+  assert.deepEqual(told, ["RUNNING, there", "STOPPING, there", "STOPPED, gone"]);
+});
+
+test("control groups are left to whoever has started the container again meanwhile", async (t) => {
+  const runtime = directory(t);
+  const reaped = join(runtime, "reaped");
+  const reaper = join(runtime, "reaper");
+  writeFileSync(reaper, `#!/bin/sh\nshift; echo "$@" >> ${reaped}\n`, { mode: 0o755 });
+  const registry = createRegistry(currentArch, runtime, reaper);
+  const ends = async (name: string, group: string): Promise<void> => {
+    mkdirSync(group);
+    const { peer } = monitorOf(t, registry, name, {
+      ...metaOf(name),
+      cgroups: [{ controllers: ["freezer"], path: group }],
+    });
+    for (const state of [2, 3, 0]) peer.send(monitorFrames.state, u32(state, 0));
+    await waitFor("the monitor", () => registry.get(id(name)) !== undefined);
+    peer.close();
+    await registry.wait(id(name), ["STOPPED"], 5000);
+  };
+  const peers: Wire[] = [];
+  const stop = listenUnix(monitorSocketPath(runtime, store, "again"), (peer) => peers.push(peer));
+  t.after(() => {
+    stop();
+    for (const peer of peers) peer.close();
+  });
+  await ends("again", join(runtime, "group-of-again"));
+  await ends("left", join(runtime, "group-of-left"));
+  assert.equal(readFileSync(reaped, "utf8"), `${join(runtime, "group-of-left")}\n`);
 });
 
 test("a new daemon finds the monitors by their sockets, and removes sockets that nobody answers", async (t) => {
