@@ -4,10 +4,11 @@
 // five ttys, the host's libraries bound, shm and mqueue, four capabilities dropped, a cgroup in every
 // hierarchy.
 //
-//   floor NAME ROOTFS [INIT]
-//
-// Prints the nanoseconds from its first instruction to the exec of INIT (default /sbin/init), kills the
-// container and removes its cgroups.
+//   floor NAME ROOTFS [INIT]     prints the nanoseconds from its first instruction to the exec of INIT
+//   (default
+//                                /sbin/init), kills the container and removes its cgroups
+//   floor -s NAME ROOTFS INIT    the same, but ends with the exec and leaves the container running
+//   floor -k NAME                kills such a container and removes its cgroups
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -263,10 +264,50 @@ static void child(const char *name, const char *rootfs, const char *init, int co
     die(init);
 }
 
+static void remove_cgroups(void)
+{
+    for (int i = 0; i < cgroup_count; i++)
+        rmdir(cgroup_dirs[i]);
+}
+
+// The first process of what `floor -s` has left: the lowest pid, for a guest that starts nothing.
+static int end_left(const char *name)
+{
+    struct timespec moment = {.tv_nsec = 1000000};
+    char path[512];
+    long pid;
+
+    find_cgroups(name);
+    if (cgroup_count == 0)
+        return 1;
+    snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup_dirs[0]);
+    for (int round = 0; round < 1000; round++) {
+        FILE *procs = fopen(path, "re");
+
+        if (procs == NULL)
+            return 0;
+        if (fscanf(procs, "%ld", &pid) == 1)
+            kill((pid_t)pid, SIGKILL);
+        fclose(procs);
+        remove_cgroups();
+        nanosleep(&moment, NULL);
+    }
+    fprintf(stderr, "floor: %s does not end\n", name);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
+    int is_left = argc > 1 && strcmp(argv[1], "-s") == 0;
+
+    if (argc == 3 && strcmp(argv[1], "-k") == 0)
+        return end_left(argv[2]);
+    if (is_left) {
+        argv++;
+        argc--;
+    }
     if (argc < 3) {
-        fprintf(stderr, "usage: floor NAME ROOTFS [INIT]\n");
+        fprintf(stderr, "usage: floor [-s] NAME ROOTFS [INIT]\n       floor -k NAME\n");
         return 2;
     }
     const char *init = argc > 3 ? argv[3] : "/sbin/init";
@@ -303,6 +344,8 @@ int main(int argc, char **argv)
     while (read(executed[0], &byte, 1) < 0 && errno == EINTR)
         continue;
     int64_t ended = now();
+    if (is_left)
+        return 0;
 
     // The stamp, if the init writes one, comes a moment after the exec.
     struct timespec moment = {.tv_nsec = 20000000};
@@ -312,8 +355,7 @@ int main(int argc, char **argv)
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
         waitpid((pid_t)pid, &status, 0);
     }
-    for (int i = 0; i < cgroup_count; i++)
-        rmdir(cgroup_dirs[i]);
+    remove_cgroups();
     if (early && WIFEXITED(status) && WEXITSTATUS(status) == 1)
         return 1;
     printf("%lld\n", (long long)(ended - began));
