@@ -58,8 +58,10 @@ export interface Registry {
 const shortestPause = 20;
 const longestPause = 1000;
 
-/** Milliseconds after which it is written down where a guest lives: what ends at once never needs that. */
+/** Milliseconds without a start after which it is written down where guests live: what ends at once never needs that. */
 const noteDelay = 500;
+/** Milliseconds that starts one after another may put it off. */
+const longestNoteDelay = 5000;
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
 const longestTimer = 0x7fff_ffff;
@@ -133,8 +135,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     // It may be a moment of a reboot.
     if (state === "STOPPED") ending.add(monitor);
     else tell({ storePath, name, kind: "state", state });
-    // Not while others may be waiting to be started.
-    if (state === "RUNNING" && !freezerStates.has(last)) setTimeout(note, noteDelay, monitor).unref();
+    if (state === "RUNNING" && !freezerStates.has(last)) noteLater(monitor);
   };
 
   const tellEnd = (monitor: Monitor): void => {
@@ -142,8 +143,24 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
     if (ending.delete(monitor)) tell({ storePath, name, kind: "state", state: "STOPPED" });
   };
 
-  const note = (monitor: Monitor): void => {
+  const unnoted = new Set<Monitor>();
+  let noteTimer: NodeJS.Timeout | null = null;
+  let unnotedSince = 0;
+  /** Not while others are waiting to be started. */
+  const noteLater = (monitor: Monitor): void => {
+    unnoted.add(monitor);
+    if (noteTimer === null) unnotedSince = performance.now();
+    else if (performance.now() - unnotedSince > longestNoteDelay) return;
+    else clearTimeout(noteTimer);
+    noteTimer = setTimeout(noteNext, noteDelay).unref();
+  };
+  const noteNext = (): void => {
+    const [monitor] = unnoted;
+    noteTimer = null;
+    if (monitor === undefined) return;
+    unnoted.delete(monitor);
     if (!monitor.ended && livingStates.has(monitor.state)) orphans.record(monitor.meta);
+    if (unnoted.size > 0) noteTimer = setTimeout(noteNext, 1).unref();
   };
 
   /** Nothing of it is left. */
@@ -363,6 +380,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
         monitor.pidfd = null;
       }
       monitors.clear();
+      unnoted.clear();
     },
   };
 }

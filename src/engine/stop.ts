@@ -59,7 +59,10 @@ export async function stopContainer(
     }
     if (options.noKill) throw error;
   }
-  await kill(arch, registry, monitor, id);
+  // The connection that the wish went over may have broken since.
+  const last = registry.get(id);
+  if (last !== undefined) await kill(arch, registry, last, id);
+  else await gone(registry, id);
   return { killed: true };
 }
 

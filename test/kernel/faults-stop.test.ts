@@ -177,6 +177,59 @@ test("whichever call fails while a frozen container is killed, it dies and leave
   await own.ok(["lxc-stop", ...at, "-k"]);
 });
 
+test("whichever call of daemon or monitor fails in a clean stop, the container ends and leaves nothing", async (t) => {
+  if (lacks(t, "strace")) return;
+  const own = await instance(t);
+  busybox(own.store, name, `lxc.init.cmd = /bin/sh -c "trap 'exit 3' USR1; while :; do sleep 0.05; done"\n`);
+  const at = own.store.at(name);
+  const monitor = (): number => Number(processesOf(own.store.path, [])[0]?.split(" ")[0]);
+  const running = async (): Promise<void> => {
+    await own.ok(["lxc-start", ...at]);
+    const init = (await own.ok(["lxc-info", ...at, "-pH"])).trim();
+    await waitFor("init to listen", () =>
+      /^SigCgt:\t[0-9a-f]*[2367abef][0-9a-f]{2}$/m.test(readFileSync(`/proc/${init}/status`, "utf8")),
+    );
+  };
+  await running();
+  // The daemon's first words to its log cost it a descriptor for good.
+  process.kill(monitor(), "SIGKILL");
+  await waitFor("the end", async () => (await stateOf(own)) === "STOPPED");
+  const before = await watchTraces(own, [name]);
+  // What init was told by a call that failed it never heard: it is killed when its time is over.
+  const stop = (): Promise<CommandResult> => own.command(["lxc-stop", ...at, "-t", "1"], { timeout: 10_000 });
+  const counts: Record<string, number> = {};
+  for (const [who, pid, calls] of [
+    ["daemon", () => own.pid(), ["sendmsg", "recvmsg", "openat"]],
+    ["monitor", monitor, ["sendmsg", "recvmsg", "poll", "pidfd_send_signal", "waitid", "read", "write", "unlinkat"]],
+  ] as const) {
+    for (const call of calls) {
+      const what = `${who}'s ${call}`;
+      counts[what] = 0;
+      for (let number = 1; number <= 30; number += 1) {
+        await running();
+        const result = await failing(t, own, { call, files: [], number }, stop, pid());
+        if ((await stateOf(own)) !== "STOPPED") {
+          assert.notEqual(result?.status, 0, `${what} ${number}: it says that it has stopped`);
+          assert.match(result?.stderr ?? "", /^lxc-stop: \S/, `${what} ${number}`);
+          // Only the way to the client broke: it may end by itself at this moment.
+          await own.command(["lxc-stop", ...at, "-k"], { timeout: 10_000 });
+          assert.equal(await stateOf(own), "STOPPED", `${what} ${number}`);
+        }
+        await before.assertGone(`after ${what} ${number}`);
+        if (result === null) break;
+        counts[what] += 1;
+      }
+    }
+  }
+  t.diagnostic(
+    Object.entries(counts)
+      .map(([what, count]) => `${what} ${count}`)
+      .join(", "),
+  );
+  for (const what of ["daemon's sendmsg", "monitor's pidfd_send_signal", "monitor's sendmsg", "monitor's unlinkat"])
+    assert.ok((counts[what] ?? 0) > 0, `no ${what} was made`);
+});
+
 test("a monitor's kill that fails is tried again, and the container ends", async (t) => {
   if (lacks(t, "strace")) return;
   const own = await instance(t);
