@@ -2,6 +2,7 @@ import type { AbsPath, ContainerName } from "../base/brand.js";
 import type { Sourced } from "../base/source.js";
 import type { CgroupSpec } from "./cgroup.js";
 import type { ConsoleSpec } from "./console.js";
+import type { GuestSpec } from "./guest.js";
 import type { HookSpec } from "./hooks.js";
 import type { IdMapEntry } from "./idmap.js";
 import type { InitSpec, ProcessSpec } from "./process.js";
@@ -34,6 +35,7 @@ export interface ContainerSpec {
   readonly network: NetworkSpec;
   readonly hooks: HookSpec;
   readonly lifecycle: LifecycleSpec;
+  readonly guest: GuestSpec;
   /** Key and value pairs a front end keeps for itself (never read by the engine). */
   readonly annotations: Readonly<Record<string, string>>;
 }

@@ -33,6 +33,7 @@ export function fromSpec(spec: ContainerSpec): string {
   if (spec.hooks.version === 1) out.text("lxc.hook.version", "1");
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
+  if (spec.guest.profile !== "lxc") out.text("islet.guest", spec.guest.profile);
   return out.toString();
 }
 

@@ -28,9 +28,9 @@ export function splitLines(text: string): readonly RawLine[] {
 export type ParsedLine =
   | { readonly kind: "blank" }
   | { readonly kind: "comment" }
-  /** Not ours: LXC accepts and ignores what does not begin with `lxc.`. */
+  /** Not ours: LXC accepts and ignores what does not begin with `lxc.`, islet what does not begin with `islet.` either. */
   | { readonly kind: "foreign" }
-  /** Begins with `lxc.` and has no `=`. */
+  /** Begins with `lxc.` or `islet.` and has no `=`. */
   | { readonly kind: "broken" }
   | { readonly kind: "setting"; readonly key: string; readonly value: string };
 
@@ -52,7 +52,7 @@ export function parseLine(line: string): ParsedLine {
   const text = trimBlanks(line);
   if (text === "") return { kind: "blank" };
   if (text.startsWith("#")) return { kind: "comment" };
-  if (!text.startsWith("lxc.")) return { kind: "foreign" };
+  if (!text.startsWith("lxc.") && !text.startsWith("islet.")) return { kind: "foreign" };
   const equals = text.indexOf("=");
   if (equals < 0) return { kind: "broken" };
   return {

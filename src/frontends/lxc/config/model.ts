@@ -1,6 +1,7 @@
 import type { Fault, Source } from "../../../base/source.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import type { AutoMounts } from "../../../spec/mount.js";
+import type { GuestProfile } from "../../../spec/guest.js";
 import type { HookKind } from "../../../spec/hooks.js";
 import type { ConfigDocument } from "./document.js";
 
@@ -190,6 +191,8 @@ export interface Draft {
 
   hooks: Record<HookKind, Item<string>[]>;
   hookVersion: Item<0 | 1> | null;
+
+  guestProfile: Item<GuestProfile> | null;
 }
 
 /** The same when parsing is over. */
@@ -214,6 +217,7 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
+    guestProfile: null,
   };
 }
 

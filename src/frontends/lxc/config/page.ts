@@ -29,7 +29,7 @@ A container's configuration is the file \`config\` in its directory, in the form
 
 - A line is \`key = value\`. Lines end at a line feed or a carriage return. There are no continued lines.
 - \`#\` as the first character of a line makes it a comment; behind a value it is part of the value.
-- Lines that do not begin with \`lxc.\` are ignored.
+- Lines that begin with neither \`lxc.\` nor \`islet.\` are ignored. LXC's own tools ignore the lines with \`islet.\`, too.
 - Blanks around key and value are dropped, and then one pair of quotes around the value.
 - The last line of a key with a single value wins; lines of a list add up.
 - \`key =\` puts the default back, and empties a list.

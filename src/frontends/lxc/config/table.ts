@@ -1,6 +1,7 @@
 /** The key table as a whole: one row per key of LXC 5.0.2 and 7.0. */
 import { nearest } from "../../../base/nearest.js";
 import { cgroupRows } from "./keys-cgroup.js";
+import { isletRows } from "./keys-islet.js";
 import { lifecycleRows } from "./keys-lifecycle.js";
 import { mountRows } from "./keys-mount.js";
 import { netRows } from "./keys-net.js";
@@ -18,6 +19,7 @@ export const chapters: readonly { readonly title: string; readonly rows: readonl
   { title: "Isolation and security", rows: securityRows },
   { title: "Control groups", rows: cgroupRows },
   { title: "Network", rows: netRows },
+  { title: "islet's own keys", rows: isletRows },
 ];
 
 /** lxc.include is the reader's own business: it is expanded where it stands. */

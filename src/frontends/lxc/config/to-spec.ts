@@ -5,6 +5,7 @@ import { asContainerName, nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Collector, fault, type SpecContext } from "./collector.js";
 import type { Notice, ParsedConfig } from "./model.js";
+import { applyProfile } from "./profiles.js";
 import { cgroupSpec } from "./spec-cgroup.js";
 import { mountSpec, rootfsSpec } from "./spec-mounts.js";
 import { networkSpec } from "./spec-network.js";
@@ -48,9 +49,10 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
+    guest: { profile: values.guestProfile?.value ?? "lxc" },
     annotations: {},
   };
   return into.faults.length > 0
     ? { kind: "faults", faults: into.faults, notices: into.notices }
-    : { kind: "spec", spec, notices: into.notices };
+    : { kind: "spec", spec: applyProfile(spec, values), notices: into.notices };
 }

@@ -8,6 +8,7 @@ import { get, parse, parseFine } from "./helper.js";
 const samples: Readonly<Record<string, readonly [value: string, shown: string, cleared: string]>> = {
   "lxc.uts.name": ["web1", "web1", ""],
   "lxc.arch": ["amd64", "x86_64", ""],
+  "islet.guest": ["lxd", "lxd", "lxc"],
   "lxc.ephemeral": ["1", "1", "0"],
   "lxc.init.cmd": ['/sbin/init --x "a b"', '/sbin/init --x "a b"', ""],
   "lxc.init.cwd": ["//tmp//./x/../y/", "/tmp/x/../y", ""],
@@ -155,7 +156,7 @@ for (const [sub, [type, value, shown, cleared]] of Object.entries(nicSamples)) {
 }
 
 test("the table has the keys of LXC 7.0 and those of 5.0.2", () => {
-  const rows = chapters.flatMap((chapter) => chapter.rows);
+  const rows = chapters.flatMap((chapter) => chapter.rows).filter((row) => row.key.startsWith("lxc."));
   const settable = rows.filter((row) => row.kind !== "group" && row.key !== "lxc.net.").length;
   // 84 settable keys of 7.0 less lxc.include, which the reader has, and lxc.cgroup.* of 5.0.2.
   assert.equal(settable, 84 - 1 + 1);

@@ -1,0 +1,18 @@
+/** What a profile adds to a container's description: never to what its configuration says itself. */
+import type { GuestProfile } from "../../../spec/guest.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import type { Values } from "./model.js";
+import { lxdProfile } from "./profile-lxd.js";
+import { systemdProfile } from "./profile-systemd.js";
+
+type Profile = (spec: ContainerSpec, values: Values) => ContainerSpec;
+
+const profiles: Readonly<Record<GuestProfile, Profile>> = {
+  lxc: (spec) => spec,
+  lxd: lxdProfile,
+  systemd: systemdProfile,
+};
+
+export function applyProfile(spec: ContainerSpec, values: Values): ContainerSpec {
+  return profiles[spec.guest.profile](spec, values);
+}
