@@ -143,7 +143,9 @@ function stage(directory) {
     .stdout.split("\0")
     .filter((path) => path !== "" && existsSync(join(root, path)));
   const packed = join(directory, "islet.tar");
-  must("tar", ["-cf", packed, "--null", "-T", "-", "bin", "dist", "build", "node_modules"], { input: `${list.join("\0")}\0` });
+  must("tar", ["-cf", packed, "--null", "-T", "-", "bin", "dist", "build", "node_modules"], {
+    input: `${list.join("\0")}\0`,
+  });
 }
 
 await main(async () => {
