@@ -36,6 +36,7 @@ import {
   MS_REC,
   MS_RELATIME,
   MS_REMOUNT,
+  MS_SLAVE,
   MS_STRICTATIME,
   MS_SYNCHRONOUS,
   MS_UNBINDABLE,
@@ -377,6 +378,10 @@ function planBind(
       note: `take ${entry.source} as a mount`,
       on: entry.optional ? [{ on: "any", to: absent }] : [],
       hints,
+    });
+    // Taken among the host's own mounts it is a peer of what it is a copy of, where the host shares its mounts.
+    mountSetattr(outer, tree, "", { propagation: MS_SLAVE }, true, {
+      note: `keep mounts below ${entry.source} from reaching the host`,
     });
     idmapBind(places, outer, entry, tree, what);
     compute(outer, present, "set", imm(1), null, `${entry.source} is there`);

@@ -48,6 +48,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
   const path = rootfsDirectory(rootfs);
   block.at = rootfs.at;
   openTree(block, cwdFd, path, true, tree, { note: `take the root file system ${path}`, hints });
+  if (rootfsOnHostSide(context)) keepFromHost(block, tree, "the root file system");
   if (rootfs.idmap !== "as-is") {
     const given = { note: `map the ids of the root file system`, hints: idmapHints };
     if (rootfs.idmap === "container" && userns !== null) mountSetattr(block, tree, "", { userns }, false, given);
@@ -104,6 +105,16 @@ export function attachRootfs(context: StartContext, child: Block, tree: Slot, pl
 export function isolateMounts(child: Block): void {
   mountSetattr(child, cwdFd, "/", { propagation: MS_SLAVE }, true, {
     note: "keep mounts of the container from reaching the host",
+  });
+}
+
+/**
+ * A copy that was taken in the host's own mount namespace is a peer of what it is a copy of, where the host shares its mounts: what the container
+ * mounts there would appear on the host, and pivot_root(2) takes no root that is shared.
+ */
+export function keepFromHost(block: Block, tree: Slot, what: string): void {
+  mountSetattr(block, tree, "", { propagation: MS_SLAVE }, true, {
+    note: `keep mounts below ${what} from reaching the host`,
   });
 }
 
