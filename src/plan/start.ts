@@ -84,6 +84,8 @@ import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
 import {
+  awaitLateNetwork,
+  beginLateNetwork,
   cloneFlag,
   enter,
   enterCallers,
@@ -155,6 +157,7 @@ export function planStart(
   const child = cloneChild(context, paths, unifiedFd, console);
   planRlimits(context);
   planProcFiles(context);
+  awaitLateNetwork(context);
   planHostNics(context);
   receiveMasters(context, child.terminals.masters);
   applyDeviceRules(context, paths, unifiedFd);
@@ -477,6 +480,7 @@ function planChild(
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
+    beginLateNetwork(context, child);
   }
   dieWithMonitor(child, spec.lifecycle.monitorDeathSignal, []);
   if (spec.process.newSessionKeyring) {
