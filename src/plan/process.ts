@@ -230,7 +230,21 @@ export function planExec(context: StartContext, child: Block): void {
     });
     return;
   }
-  execProgram(child, program, command, environment, envp);
+  execProgram(child, program, command, environment, envp, initHints(context, program));
+}
+
+/** What is wrong with the main program, where, and what to do about it. */
+function initHints(context: StartContext, program: string): Readonly<Record<string, string>> {
+  const { source } = context.spec.rootfs;
+  const where = source.kind === "dir" && program.startsWith("/") ? `${source.path}${program}` : program;
+  const other = "or name another program with lxc.init.cmd";
+  return {
+    ENOENT: `${where}, or the interpreter that it names, does not exist in the container: install an init there, ${other}`,
+    EACCES: `${where} is not executable: make it so with chmod 755, ${other}`,
+    ENOEXEC: `${where} is not a program of this machine's architecture: use an image for this machine, ${other}`,
+    ELOOP: `the symbolic links at ${where} lead in a circle: put them right, ${other}`,
+    ENOTDIR: `a part of the path of ${where} is not a directory`,
+  };
 }
 
 const execHints: Readonly<Record<string, string>> = {
@@ -247,11 +261,12 @@ export function execProgram(
   argv: readonly string[],
   environment: readonly string[],
   envp: ReturnType<typeof stringArray>,
+  hints: Readonly<Record<string, string>> = execHints,
 ): void {
   const { build } = child;
   const args = stringArray(build, argv);
   if (program.includes("/")) {
-    call(child, "execve", [str(build, program), args, envp], { note: `execute ${program}`, hints: execHints });
+    call(child, "execve", [str(build, program), args, envp], { note: `execute ${program}`, hints });
     return;
   }
   const path = environment.findLast((entry) => entry.startsWith("PATH="))?.slice(5) ?? defaultPath;
@@ -267,7 +282,7 @@ export function execProgram(
             { on: ENOTDIR, to: "next" },
             { on: EACCES, to: "next" },
           ],
-      hints: execHints,
+      hints,
     });
   });
 }
