@@ -3,6 +3,7 @@
  *
  *   handler   acts in handlers: SIGPWR powers off, SIGINT restarts (what sysvinit and the like do)
  *   blocked   blocks SIGRTMIN+3 and SIGINT and takes them from a signalfd (what systemd does)
+ *   deaf      does nothing about either
  *   off, halt, reboot, exit   ends so at once
  *
  * Every signal that it gets is a line of /signals. Statically linked: images have no libraries. */
@@ -25,6 +26,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* glibc's SIGRTMIN+3, which is what systemd means: musl's SIGRTMIN is another. */
+#define HALT_SIGNAL 37
 
 struct kernel_sigaction {
     void (*handler)(int);
@@ -112,10 +116,14 @@ static void log_signal(int number)
     close(fd);
 }
 
+static int is_deaf;
+
 static void obey(int number)
 {
     log_signal(number);
-    if (number == SIGPWR || number == SIGRTMIN + 3)
+    if (is_deaf)
+        return;
+    if (number == SIGPWR || number == HALT_SIGNAL)
         reboot(RB_POWER_OFF);
     if (number == SIGINT)
         reboot(RB_AUTOBOOT);
@@ -125,8 +133,9 @@ static void live(const char *mode)
 {
     sigset_t set;
     sigemptyset(&set);
+    is_deaf = strcmp(mode, "deaf") == 0;
     if (strcmp(mode, "blocked") == 0) {
-        sigaddset(&set, SIGRTMIN + 3);
+        sigaddset(&set, HALT_SIGNAL);
         sigaddset(&set, SIGPWR);
         sigaddset(&set, SIGINT);
         sigprocmask(SIG_BLOCK, &set, NULL);
@@ -134,7 +143,7 @@ static void live(const char *mode)
         struct sigaction act = {.sa_handler = obey};
         sigaction(SIGPWR, &act, NULL);
         sigaction(SIGINT, &act, NULL);
-        sigaction(SIGRTMIN + 3, &act, NULL);
+        sigaction(HALT_SIGNAL, &act, NULL);
     }
     int fd = signalfd(-1, &set, SFD_CLOEXEC);
     for (;;) {

@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installInit, shiftOwners } from "../support/guest-init.js";
+import { busybox, type Store } from "../support/store.js";
 import type { Guest, Guests } from "./guest.js";
 
 /** Guests of the profile lxd in the three kinds that there are. */
@@ -26,10 +27,9 @@ export interface LxdOptions {
   readonly image?: (rootfs: string) => void;
 }
 
-/** Nothing but the profile and the kind stands in its configuration. */
-export function lxdGuest(from: Guests, kind: LxdKind, name: string, options: LxdOptions = {}): Guest {
-  const guest = from.define(name);
-  const { rootfs } = guest;
+/** Makes a container in a store; nothing but the profile and the kind stands in its configuration. Gives back its root file system's directory. */
+export function lxdContainer(store: Store, kind: LxdKind, name: string, options: LxdOptions = {}): string {
+  const rootfs = busybox(store, name);
   const mode = options.mode === undefined ? "handler" : options.mode;
   if (mode !== null) {
     installInit(rootfs);
@@ -39,8 +39,15 @@ export function lxdGuest(from: Guests, kind: LxdKind, name: string, options: Lxd
   options.image?.(rootfs);
   if (kind === "shifted") shiftOwners(rootfs, 100_000);
   writeFileSync(
-    join(guest.directory, "config"),
+    join(store.path, name, "config"),
     `lxc.rootfs.path = dir:${rootfs}\nislet.guest = lxd\n${kindConfig[kind]}${options.config ?? ""}`,
   );
+  return rootfs;
+}
+
+export function lxdGuest(from: Guests, kind: LxdKind, name: string, options: LxdOptions = {}): Guest {
+  const guest = from.define(name);
+  rmSync(guest.rootfs, { recursive: true });
+  lxdContainer(from.store, kind, name, options);
   return guest;
 }
