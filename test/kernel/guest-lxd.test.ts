@@ -3,8 +3,10 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
+import { command, type CommandResult } from "../support/command.js";
 import { type Report, reportOf } from "../support/guest-init.js";
 import { lacks } from "../support/skip.js";
+import { waitFor } from "../support/wait.js";
 import { type Guest, guests, mountsInside, type SeenMount, statusOf } from "./guest.js";
 import { type LxdKind, lxdGuest, lxdKinds } from "./guest-lxd.js";
 
@@ -121,6 +123,17 @@ point("D7", "log is a socket that a syslog daemon replaces: busybox's syslogd an
   await seen.guest.sh(
     "syslogd -O /root/messages; for n in 1 2 3 4 5; do logger -p user.info islt-hello; grep -q islt-hello /root/messages && exit; sleep 0.2; done; exit 1",
   );
+});
+
+point("D7", "what util-linux's logger writes reaches the daemon", async (seen) => {
+  const socket = `/proc/${await seen.guest.pid()}/root/dev/log`;
+  const log = (): Promise<CommandResult> => command(["logger", "--socket", socket, "--udp", "islt-from-logger"]);
+  if ((await command(["logger", "--version"])).status !== 0) return;
+  await seen.guest.sh("killall syslogd; rm -f /root/messages; syslogd -O /root/messages");
+  await waitFor("the message to arrive", async () => {
+    await log();
+    return (await seen.guest.try("grep -q islt-from-logger /root/messages")).status === 0;
+  });
 });
 
 for (const [id, path, numbers] of [
