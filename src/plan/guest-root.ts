@@ -13,6 +13,7 @@ import {
 } from "../sys/flags.js";
 import type { StartContext } from "./context.js";
 import { rootfsMountPath, signalChild } from "./hooks.js";
+import { attributesOf } from "./mount.js";
 import { isolateMounts } from "./rootfs.js";
 
 /**
@@ -21,7 +22,8 @@ import { isolateMounts } from "./rootfs.js";
  * process makes that copy. It shares its descriptors with the monitor, whose `tree` is the locked one afterwards.
  */
 export function lockRoot(context: StartContext, monitor: Block, userns: Slot, tree: Slot): void {
-  if (!context.spec.guest.lockedRoot) return;
+  const { guest, rootfs } = context.spec;
+  if (!guest.lockedRoot || attributesOf(rootfs.options.flags) === 0) return;
   const { build } = context;
   const room = buffer(build, 8, "locker.pidfd");
   const pidfd = slot(build, "locker.pidfd");

@@ -30,7 +30,8 @@ export type Feature =
   | "strace"
   | "lxc"
   | "newuidmap"
-  | "tmux";
+  | "tmux"
+  | "fuse and tun";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -66,6 +67,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
   newuidmap: { has: () => existsSync("/usr/bin/newuidmap"), lacking: "newuidmap is not installed (package uidmap)" },
+  "fuse and tun": {
+    has: () => ["/dev/fuse", "/dev/net/tun"].every((path) => existsSync(path)),
+    lacking: "the host has no /dev/fuse or no /dev/net/tun",
+  },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
 };
 

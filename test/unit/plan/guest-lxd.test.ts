@@ -44,6 +44,8 @@ describe("the plan of a guest of the profile lxd", () => {
       planOf(config, hostFacts("v2")).filter((operation) => operation.process === "locker").length;
     assert.equal(locker(lxd), 0);
     assert.ok(locker(mapped) > 0);
+    // Nothing to lock.
+    assert.equal(locker(`${mapped}\nlxc.rootfs.options = dev`), 0);
     assert.equal(locker("lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536"), 0);
   });
 

@@ -1,9 +1,9 @@
 /** LXD's container environment ("Container runtime environment" of its documentation). docs/guests/lxd.md goes through it point by point. */
-import { capabilityNumber } from "../../../sys/capability.js";
+import { capabilityNumber } from "../../../spec/capability.js";
 import type { DeviceRule } from "../../../spec/cgroup.js";
 import type { GuestSpec } from "../../../spec/guest.js";
-import { MS_NODEV } from "../../../sys/flags.js";
 import type { DeviceNode } from "../../../spec/mount.js";
+import { parseMountOptions } from "../../../spec/mount-options.js";
 import type { NicSpec } from "../../../spec/nic.js";
 import type { RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
@@ -111,8 +111,9 @@ export function lxdProfile(spec: ContainerSpec, values: Values): ContainerSpec {
 /** Nodes that came with an image open nothing in an id-mapped guest, which could not have made them: unless the configuration says dev. */
 function withoutDevices(rootfs: RootfsSpec): RootfsSpec {
   const { options } = rootfs;
-  if ((options.clear & MS_NODEV) !== 0) return rootfs;
-  return { ...rootfs, options: { ...options, flags: options.flags | MS_NODEV } };
+  const nodev = parseMountOptions(["nodev"]).flags;
+  if ((options.clear & nodev) !== 0) return rootfs;
+  return { ...rootfs, options: { ...options, flags: options.flags | nodev } };
 }
 
 function security(spec: SecuritySpec, values: Values, isMapped: boolean): SecuritySpec {
