@@ -233,7 +233,7 @@ function inodeOf(child: Block, root: Slot, path: string, name: string, stat: Dat
   const on = goOn(absent, "any");
   openat2(child, root, path, O_PATH, insideRoot, fd, { note, on });
   const mask = imm(STATX_INO, () => "STATX_INO");
-  const flags = imm(AT_EMPTY_PATH, "AT_EMPTY_PATH");
+  const flags = imm(AT_EMPTY_PATH, "AT_STATX_SYNC_AS_STAT|AT_EMPTY_PATH");
   call(child, "statx", [fd, str(build, ""), flags, mask, stat], { note, on });
   load(child, out, within(stat, statxInoAt, 8, "stx_ino"), 8, `take the inode of /${path}`);
   close(child, fd, `close /${path}`);

@@ -187,7 +187,7 @@ const usualSignals: readonly (readonly [number, string])[] = [
 /** All but SIGKILL and SIGSTOP, which nobody can ignore (signal(7)). */
 const allSignals: readonly (readonly [number, string])[] = Array.from({ length: 64 }, (_, index) => index + 1)
   .filter((number) => number !== 9 && number !== 19)
-  .map((number) => [number, signalName(number)]);
+  .map((number) => [number, number < 32 ? signalName(number) : `signal ${number}`]);
 
 /** Default signals, working directory, then the main program itself. */
 export function planExec(context: StartContext, child: Block): void {
