@@ -69,7 +69,7 @@ export function populateDev(context: StartContext, child: Block, dev: Slot): voi
 }
 
 /** mknod where that is permitted, else the host's node bound onto a file (user namespaces may not make nodes). */
-function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNode): void {
+export function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNode): void {
   const bindOnly = hasUserNamespace(context) || context.host.inUserNamespace;
   const made = label(`${node.name} made`);
   const bind = label(`bind ${node.name}`);

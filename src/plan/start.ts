@@ -76,11 +76,16 @@ import {
 } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
+import { populateGuestDev, takeDevices } from "./guest-dev.js";
+import { lockRoot } from "./guest-root.js";
+import { planKernelDirectories } from "./guest-sys.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
 import {
+  awaitLateNetwork,
+  beginLateNetwork,
   cloneFlag,
   enter,
   enterCallers,
@@ -152,6 +157,7 @@ export function planStart(
   const child = cloneChild(context, paths, unifiedFd, console);
   planRlimits(context);
   planProcFiles(context);
+  awaitLateNetwork(context);
   planHostNics(context);
   receiveMasters(context, child.terminals.masters);
   applyDeviceRules(context, paths, unifiedFd);
@@ -474,6 +480,7 @@ function planChild(
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
+    beginLateNetwork(context, child);
   }
   dieWithMonitor(child, spec.lifecycle.monitorDeathSignal, []);
   if (spec.process.newSessionKeyring) {
@@ -557,6 +564,7 @@ function planFilesystem(
     format(monitor, path, "/proc/%/ns/user", [slots.pid], "write the path of the user namespace");
     openat(monitor, cwdFd, path, O_RDONLY, userns, { note: "open the container's user namespace" });
     takeRootfs(context, monitor, userns, ours);
+    lockRoot(context, monitor, userns, ours);
     passAlways(
       monitor,
       child,
@@ -568,10 +576,12 @@ function planFilesystem(
       "the root file system",
     );
   } else takeRootfs(context, child, null, root);
+  const devices = takeDevices(context, child, sockets, rootPlace);
   attachRootfs(context, child, root, rootPlace);
   setUmask(child, 0);
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);
+  planKernelDirectories(context, child, root);
   const kept: KeptMount[] = [];
   const places: EntryPlaces = {
     keep: (mount) => {
@@ -595,6 +605,7 @@ function planFilesystem(
   runHostHooks(context, child, "mount", []);
   if (spec.mounts.dev.populate) runHostHooks(context, child, "autodev", []);
   populateDev(context, child, dev);
+  populateGuestDev(context, child, root, dev, devices);
   planDevpts(context, child, dev, pts);
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);

@@ -10,6 +10,8 @@ export interface HostFacts {
   readonly cgroups: CgroupLayout;
   /** Namespace kinds that the kernel has. */
   readonly namespaces: readonly string[];
+  /** Each user namespace may have a binfmt_misc of its own (Linux 6.7). */
+  readonly binfmtNamespaces: boolean;
   readonly lsm: { readonly apparmor: boolean; readonly selinux: boolean };
   /** The daemon itself is in a user namespace: no mknod, no device controller. */
   readonly inUserNamespace: boolean;

@@ -34,7 +34,17 @@ const homes: Readonly<Record<string, HostKind>> = {
 };
 
 /** Those that are planned for every kind of host. */
-const everywhere = ["cgroup1-limits", "cgroup2-limits", "devices-2013", "devices-v2", "minimal", "mount-auto", "userns"];
+const everywhere = [
+  "cgroup1-limits",
+  "cgroup2-limits",
+  "devices-2013",
+  "devices-v2",
+  "guest-lxd",
+  "guest-lxd-mapped",
+  "minimal",
+  "mount-auto",
+  "userns",
+];
 
 const files: ConfigFiles = {
   read: (path) => (path.startsWith("/golden/") ? hostFiles.read(path.replace("/golden", `${directory}/files`)) : null),

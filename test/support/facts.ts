@@ -44,6 +44,7 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     lastCapability: 40,
     cgroups: layouts[kind],
     namespaces: ["cgroup", "ipc", "mount", "net", "pid", "time", "user", "uts"],
+    binfmtNamespaces: true,
     lsm: { apparmor: false, selinux: false },
     inUserNamespace: false,
     openFilesHard: 524288,

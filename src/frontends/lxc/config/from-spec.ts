@@ -1,4 +1,5 @@
 /** Any spec as lxc.container.conf: what another front end described, shown in LXC's words. */
+import { lxdPolicyName } from "./profile-lxd.js";
 import { archNames } from "../../../spec/personality.js";
 import { capabilityName } from "../../../spec/capability.js";
 import { showMountOptions } from "../../../spec/mount-options.js";
@@ -137,7 +138,7 @@ function fromSecurity(security: SecuritySpec, out: Writer): void {
   if (capabilities.kind === "keep") out.text("lxc.cap.keep", names === "" ? "none" : names);
   else if (names !== "") out.text("lxc.cap.drop", names);
   out.flag("lxc.no_new_privs", security.noNewPrivileges, false);
-  if (seccomp !== null) {
+  if (seccomp !== null && seccomp.file !== lxdPolicyName) {
     out.text("lxc.seccomp.profile", seccomp.file);
     out.flag("lxc.seccomp.allow_nesting", seccomp.allowNesting, false);
     out.text("lxc.seccomp.notify.proxy", seccomp.notifyProxy === null ? null : `unix:${seccomp.notifyProxy}`);

@@ -1,6 +1,7 @@
 /** A parsed configuration as a ContainerSpec, with LXC's defaults filled in. Starts nothing and changes nothing. */
 import type { AbsPath, ContainerName } from "../../../base/brand.js";
 import type { Fault } from "../../../base/source.js";
+import { plainGuest } from "../../../spec/guest.js";
 import { asContainerName, nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Collector, fault, type SpecContext } from "./collector.js";
@@ -49,7 +50,7 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
-    guest: { profile: values.guestProfile?.value ?? "lxc" },
+    guest: { ...plainGuest, profile: values.guestProfile?.value ?? "lxc" },
     annotations: {},
   };
   return into.faults.length > 0
