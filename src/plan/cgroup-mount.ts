@@ -62,7 +62,7 @@ function planCgroupMounts(
     hints: { ENOENT: "sysfs is not mounted in the container; add sys to lxc.mount.auto" },
   });
   const pureUnified = context.host.cgroups.legacy.length === 0;
-  if (wanted.scope === "v2" || pureUnified) {
+  if (wanted.scope === "v2" || pureUnified || (wanted.scope === "newest" && paths.unified !== null)) {
     if (paths.unified !== null)
       mountOne(
         context,
