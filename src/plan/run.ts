@@ -1,4 +1,4 @@
-import { type Block, call, data, goOn, imm, jump, label, nil, octal, place, slot, str } from "../program/assembler.js";
+import { type Block, call, data, goOn, imm, jump, label, octal, place, slot, str } from "../program/assembler.js";
 import {
   close,
   closeNow,
@@ -150,7 +150,7 @@ function planNotify(context: StartContext, child: Block, host: Slot): Slot {
   // There is no bind(2) relative to a descriptor.
   call(child, "fchdir", [host], { note });
   call(child, "bind", [socket, address, imm(address.size)], { note });
-  call(child, "fchmodat", [host, str(build, "notify"), octal(0o600), nil], { note });
+  call(child, "fchmodat", [host, str(build, "notify"), octal(0o600)], { note });
   call(child, "chdir", [str(build, "/")], { note: "change to /" });
   return socket;
 }
