@@ -6,7 +6,7 @@ export function parseOsRelease(text: string): ReadonlyMap<string, string> {
     if (match?.[1] === undefined) continue;
     const value = unquote(match[2] ?? "");
     // Control characters have no business in an environment.
-    if (value !== null && !/[\0-\x1f\x7f]/.test(value)) out.set(match[1], value);
+    if (value !== null && [...value].every((char) => char >= " " && char !== "\x7f")) out.set(match[1], value);
   }
   return out;
 }

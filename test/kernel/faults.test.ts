@@ -137,3 +137,21 @@ test("in a shared user namespace a failing guide leaves nothing either", async (
       (process === "guide" || note.includes("guide")) && !arithmetic.includes(operation),
   );
 });
+
+test("what a guest with systemd finds is undone when a part of it fails", async (t) => {
+  if (lacks(t, "userns")) return;
+  const own = await instance(t, { env: { ISLET_TEST: "1" } });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.mount.auto =
+lxc.tty.max = 2
+islet.guest = systemd
+islet.credential.word = secret
+`,
+  );
+  const ours = /\/run|credential|notify|senders|init says|time zone|the pty|cgroup hierarchy|audit|device rules/;
+  await failEvery(t, own, "islt-fault", ({ note, operation }) => ours.test(note) && !arithmetic.includes(operation));
+});
