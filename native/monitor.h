@@ -86,7 +86,7 @@ struct monitor {
     int is_aborted;
     int main_fd; /* pidfd of the main process, -1 none */
     int32_t main_pid;
-    int is_ready; /* it has said READY=1 */
+    int is_ready;           /* it has said READY=1 */
     uint32_t state, status; /* wait status, ~0 none */
     uint64_t start_time;
     uint32_t reboots;

@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { type Stats, closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, readlinkSync, realpathSync } from "node:fs";
+import {
+  type Stats,
+  closeSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readlinkSync,
+  realpathSync,
+} from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { syscall } from "../host/addon.js";
 import type { JournalMode } from "../spec/guest.js";

@@ -132,7 +132,16 @@ export function planSelinuxfs(context: StartContext, child: Block, root: Slot): 
   const target = slot(context.build, "selinuxfs.target");
   const absent = label("no /sys/fs/selinux");
   const note = "mount the host's SELinux file system read-only";
-  openTarget(child, root, "sys/fs/selinux", null, target, "open /sys/fs/selinux", goOn(absent, ENOENT), insideRootNoLinks);
+  openTarget(
+    child,
+    root,
+    "sys/fs/selinux",
+    null,
+    target,
+    "open /sys/fs/selinux",
+    goOn(absent, ENOENT),
+    insideRootNoLinks,
+  );
   openTree(child, cwdFd, "/sys/fs/selinux", false, tree, { note, on: goOn(absent, ENOENT) });
   mountSetattr(child, tree, "", { set: guarded | MOUNT_ATTR_RDONLY }, false, { note });
   moveMount(child, tree, target, { note });

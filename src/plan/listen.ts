@@ -21,6 +21,8 @@ export function planListen(context: StartContext, child: Block): void {
     return out;
   });
   moved.forEach((fd, index) => {
-    call(child, "dup3", [fd, imm(first + index), imm(0)], { note: `descriptor ${first + index}: a socket to listen on` });
+    call(child, "dup3", [fd, imm(first + index), imm(0)], {
+      note: `descriptor ${first + index}: a socket to listen on`,
+    });
   });
 }

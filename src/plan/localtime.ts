@@ -41,11 +41,16 @@ export function planLocaltime(context: StartContext, child: Block, root: Slot): 
     const fd = slot(build, "localtime");
     unlinkDraft(child, etc);
     openat(child, etc, draft, O_WRONLY | O_CREAT | O_EXCL, fd, { note, on }, 0o644);
-    call(child, "write", [fd, data(build, host.data, `[${host.data.length} bytes of the host's]`, 1), imm(host.data.length)], {
-      note,
-      on,
-      full: true,
-    });
+    call(
+      child,
+      "write",
+      [fd, data(build, host.data, `[${host.data.length} bytes of the host's]`, 1), imm(host.data.length)],
+      {
+        note,
+        on,
+        full: true,
+      },
+    );
     close(child, fd, "close the time zone's file");
     publish(child, etc, note);
   }

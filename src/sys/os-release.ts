@@ -6,7 +6,7 @@ export function parseOsRelease(text: string): ReadonlyMap<string, string> {
     if (match?.[1] === undefined) continue;
     const value = unquote(match[2] ?? "");
     // Control characters have no business in an environment.
-    if (value !== null && [...value].every((char) => char >= " " && char !== "\x7f")) out.set(match[1], value);
+    if (value !== null && !hasControls(value)) out.set(match[1], value);
   }
   return out;
 }
@@ -17,4 +17,12 @@ function unquote(text: string): string | null {
   const double = /^"((?:[^"\\]|\\.)*)"$/.exec(text);
   if (double !== null) return (double[1] ?? "").replace(/\\(["$`\\])/g, "$1");
   return /["'\s]/.test(text) ? null : text;
+}
+
+function hasControls(text: string): boolean {
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code < 0x20 || code === 0x7f) return true;
+  }
+  return false;
 }

@@ -121,7 +121,8 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
 
 function fromMounts(spec: ContainerSpec, out: Writer): void {
   const { auto, dev, entries } = spec.mounts;
-  const words = showAutoMounts(auto);
+  // That scope is a profile's alone, with all around it.
+  const words = auto.cgroup?.scope === "newest" ? "" : showAutoMounts(auto);
   if (words !== "") out.text("lxc.mount.auto", words);
   for (const entry of entries) out.text("lxc.mount.entry", showMountEntry(entry));
   out.flag("lxc.autodev", dev.populate, true);

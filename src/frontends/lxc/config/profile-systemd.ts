@@ -86,7 +86,8 @@ function network(spec: ContainerSpec): NetworkSpec {
   if (spec.network.kind === "host") return spec.network;
   const { nics } = spec.network;
   const first = nics.findIndex((nic) => nic.type === "veth");
-  const isTaken = (name: string): boolean => nics.some((nic) => nic.name === name || ("pair" in nic && nic.pair === name));
+  const isTaken = (name: string): boolean =>
+    nics.some((nic) => nic.name === name || ("pair" in nic && nic.pair === name));
   return {
     kind: "own",
     nics: nics.map((nic, index): NicSpec => {

@@ -12,7 +12,9 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
     journal: values.guestJournal?.value ?? plainGuest.journal,
   };
-  const credentials = values.credentials.flatMap((item) => credential(item.value.name, item.value.value, item.at, into));
+  const credentials = values.credentials.flatMap((item) =>
+    credential(item.value.name, item.value.value, item.at, into),
+  );
   if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, credentials } };
   for (const { name, at } of credentials)
     if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
@@ -24,7 +26,12 @@ const credentialName = /^(?!\.\.?$)[!-.0-9;-~](?:[ -.0-9;-~]{0,253}[!-.0-9;-~])?
 
 function credential(name: string, value: string, at: Credential["at"], into: Collector): readonly Credential[] {
   if (!credentialName.test(name)) {
-    fault(into, `"${name}" cannot be the name of a credential`, at, "printable ASCII without / and :, at most 255 bytes");
+    fault(
+      into,
+      `"${name}" cannot be the name of a credential`,
+      at,
+      "printable ASCII without / and :, at most 255 bytes",
+    );
     return [];
   }
   if (!value.startsWith("file:")) return [{ name, value, at }];
