@@ -174,7 +174,7 @@ for (const [ids, config] of [
   });
 }
 
-describe("A1: /etc/localtime", () => {
+describe("the time zone of a guest with systemd", () => {
   const zone = /zoneinfo\/(.+)$/.exec(
     lstatSync("/etc/localtime").isSymbolicLink() ? readlinkSync("/etc/localtime") : "",
   )?.[1];
@@ -192,13 +192,13 @@ describe("A1: /etc/localtime", () => {
     symlinkSync("/usr/share/zoneinfo/Nowhere", join(rootfs, "etc/localtime"));
   };
 
-  it("is a relative link to the guest's own file of the host's zone", async (t) => {
+  it("A1: /etc/localtime is a relative link to the guest's own file of the host's zone", async (t) => {
     if (zone === undefined) return t.skip("the host's /etc/localtime is no link into zoneinfo");
     const guest = await started("islt-sysi-zone", "", addZone);
     assert.equal(readlinkSync(join(guest.rootfs, "etc/localtime")), `../usr/share/zoneinfo/${zone}`);
   });
 
-  it("is a copy of the host's where the guest has no such zone, and with islet.localtime = copy", async () => {
+  it("A1: /etc/localtime is a copy of the host's where the guest has no such zone, and with islet.localtime = copy", async () => {
     const wanted = readFileSync("/etc/localtime");
     for (const [name, config, change] of [
       ["islt-sysi-nozone", "", (): void => undefined],
@@ -210,7 +210,7 @@ describe("A1: /etc/localtime", () => {
     }
   });
 
-  it("is left alone with islet.localtime = off, and with symlink where the guest has no such zone", async () => {
+  it("A1: /etc/localtime is left alone with islet.localtime = off, and with symlink where the guest has no such zone", async () => {
     for (const mode of ["off", "symlink"]) {
       const guest = await started(`islt-sysi-${mode}`, `islet.localtime = ${mode}\n`, (rootfs) => {
         symlinkSync("/usr/share/zoneinfo/Nowhere", join(rootfs, "etc/localtime"));
@@ -219,7 +219,7 @@ describe("A1: /etc/localtime", () => {
     }
   });
 
-  it("is written nowhere else by links that the guest has laid", async () => {
+  it("A1: /etc/localtime is written nowhere else by links that the guest has laid", async () => {
     const trap = mkdtempSync(join(testDir, "islt-trap-"));
     writeFileSync(join(trap, "localtime"), "the host's");
     const guest = await started("islt-sysi-trap", "islet.localtime = copy\n", (rootfs) => {
