@@ -432,7 +432,8 @@ export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unif
     hierarchy !== undefined
       ? pick(spec.cgroup.devicesV1, spec.cgroup.devicesV2)
       : pick(spec.cgroup.devicesV2, spec.cgroup.devicesV1);
-  if (rules.length === 0) return;
+  // Those that nobody wrote down are kept where they can be: in a user namespace there are no devices to be kept from.
+  if (rules.length === 0 || (host.inUserNamespace && rules.every((rule) => rule.at === null))) return;
   if (hierarchy !== undefined) {
     for (const rule of rules) {
       writeFile(

@@ -16,6 +16,8 @@ const maxInterfaceName = 15;
 // prettier-ignore
 const dropped = { sys_module: 16, sys_rawio: 17, sys_time: 25, audit_write: 29, audit_control: 30, audit_read: 37 } as const;
 
+const netAdmin = 12;
+
 /** null zero full random urandom tty ptmx, and the slaves of ptys. */
 const devices: readonly DeviceRule[] = [
   rule(false, "a", null, null),
@@ -48,7 +50,7 @@ export function systemdProfile(spec: ContainerSpec, values: Values): ContainerSp
     hostname: spec.hostname ?? { value: spec.name.slice(0, maxHostname), at: null },
     mounts: { ...mounts, auto, dev: { ...mounts.dev, noSetUid: true } },
     console: { ...console, ptys: values.ptyMax === null ? ptys : console.ptys },
-    security: { ...security, capabilities: capabilities(security.capabilities) },
+    security: { ...security, capabilities: capabilities(security.capabilities, spec.network.kind === "host") },
     cgroup: {
       ...cgroup,
       devicesV1: withRules(cgroup.devicesV1, cgroup.devicesV2),
@@ -68,10 +70,11 @@ export function systemdProfile(spec: ContainerSpec, values: Values): ContainerSp
   };
 }
 
-/** What the configuration drops goes as well; what it keeps is its own list. */
-function capabilities(given: CapabilityRule): CapabilityRule {
+/** What the configuration drops goes as well; what it keeps is its own list. The host's network is not the guest's to configure. */
+function capabilities(given: CapabilityRule, isHostNetwork: boolean): CapabilityRule {
   if (given.kind === "keep") return given;
-  return { kind: "drop", capabilities: [...new Set([...given.capabilities, ...Object.values(dropped)])] };
+  const drop = [...Object.values(dropped), ...(isHostNetwork ? [netAdmin] : [])];
+  return { kind: "drop", capabilities: [...new Set([...given.capabilities, ...drop])] };
 }
 
 /** Later rules win: the configuration's follow. Where it has some for the other kind of host alone, those are for this kind, too. */

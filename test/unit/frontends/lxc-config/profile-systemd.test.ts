@@ -48,6 +48,20 @@ test("capabilities that the configuration drops go as well, and its device rules
   assert.deepEqual(spec.cgroup.devicesV2[0]?.type, "a");
 });
 
+test("with the host's network there is no CAP_NET_ADMIN, and with it no writable /proc/sys/net", () => {
+  const spec = specOf(`${systemd}lxc.net.0.type = none\n`);
+  assert.ok(spec.security.capabilities.capabilities.includes(12));
+  const text = explainProgram(planStart(spec, hostFacts("v2"), startFacts()));
+  assert.doesNotMatch(text, /keep \/proc\/sys\/net writable/);
+});
+
+test("rules for devices that nobody wrote down are left out where there can be none", () => {
+  const plan = (inUserNamespace: boolean): string =>
+    explainProgram(planStart(specOf(systemd), hostFacts("v2", { inUserNamespace }), startFacts()));
+  assert.match(plan(false), /attach the device rules/);
+  assert.doesNotMatch(plan(true), /attach the device rules/);
+});
+
 test("on the host's own root file system nothing is written and /run stays what it is", () => {
   const { guest } = specOf("islet.guest = systemd\nislet.localtime = copy\nislet.journal = guest\n");
   assert.deepEqual([guest.run, guest.localtime, guest.journal], [null, "off", "no"]);
