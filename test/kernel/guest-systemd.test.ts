@@ -3,7 +3,10 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { ok } from "../support/command.js";
+import { type CommandResult, ok } from "../support/command.js";
+import { instance } from "../support/instance.js";
+import { pureV2 } from "../support/pure-v2.js";
+import { busybox } from "../support/store.js";
 import { lacks } from "../support/skip.js";
 import { bin, runtimeDir } from "../support/paths.js";
 import { underTerminal } from "../support/typed.js";
@@ -514,4 +517,24 @@ it("with lxc.mount.auto = cgroup:rw:force the guest has the host's hierarchies a
   const host = readFileSync("/proc/self/mountinfo", "utf8").match(/ - cgroup2? /g)?.length ?? 0;
   assert.equal(new Set(seen.map(([point]) => point)).size, host);
   for (const [point, mount] of seen) assert.equal(mount.root, "/", point);
+});
+
+it("E3: other device nodes can neither be made nor opened on a host with cgroup v2 alone, and E6 holds there, too", async (t) => {
+  if (lacks(t, "cgroup2")) return;
+  const own = await instance(t, { mntnsPid: await pureV2(t) });
+  const rootfs = busybox(own.store, "islt-sysd-v2", "lxc.mount.auto =\nislet.guest = systemd\n");
+  execFileSync("mknod", [`${rootfs}/root/mem`, "c", "1", "1"]);
+  const at = own.store.at("islt-sysd-v2");
+  await own.ok(["lxc-start", ...at]);
+  const inside = (script: string): Promise<CommandResult> =>
+    own.command(["lxc-attach", ...at, "--", "/bin/sh", "-c", script], { env: { PATH: "/bin:/sbin" } });
+  for (const script of ["mknod /tmp/loop b 7 0", "mknod /tmp/pty c 136 9", "mknod /tmp/fuse c 10 229"])
+    assert.match((await inside(script)).stderr, /not permitted/);
+  assert.match((await inside("head -c 1 /root/mem")).stderr, /not permitted/);
+  assert.equal(
+    (await inside("mknod /tmp/null c 1 3 && echo x > /tmp/null && exec 3<>/dev/ptmx && echo fine")).stdout,
+    "fine\n",
+  );
+  assert.equal((await inside("grep -cx 1 /sys/fs/cgroup/cgroup.procs")).stdout, "1\n");
+  await own.ok(["lxc-stop", ...at, "-k"]);
 });
