@@ -69,7 +69,7 @@ function planCgroupMounts(
     hints: { ENOENT: "sysfs is not mounted in the container; add sys to lxc.mount.auto" },
   });
   const pureUnified = isPure(context);
-  if (wanted.scope === "v2" || pureUnified) {
+  if (wanted.scope === "v2" || pureUnified || (wanted.scope === "newest" && paths.unified !== null)) {
     if (paths.unified !== null)
       mountOne(
         context,

@@ -23,6 +23,7 @@ import { O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.js"
 import { signalName } from "../sys/signals.js";
 import { rlimit64, sigaction, sockFprogWith } from "../sys/structs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
+import { guestEnvironment } from "./guest-environment.js";
 import { defaultSignals } from "./hooks.js";
 import { compileSeccomp, parseSeccomp } from "./seccomp.js";
 
@@ -219,7 +220,7 @@ export function planExec(context: StartContext, child: Block): void {
     call(child, "rt_sigaction", [imm(number, name), action, nil, imm(8)], { note: `default action for ${name}` });
   }
   defaultSignals(child);
-  const environment = initEnvironment(context);
+  const environment = [...initEnvironment(context), ...guestEnvironment(context)];
   const envp = stringArray(build, environment);
   const command = spec.init.command.value;
   const program = command[0] ?? "/sbin/init";

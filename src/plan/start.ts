@@ -41,7 +41,7 @@ import {
 } from "../sys/flags.js";
 import { sockaddrUnixAbstract } from "../sys/structs.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
-import { planProcAndSys } from "./automount.js";
+import { planProcAndSys, planSelinuxfs } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
 import {
@@ -96,6 +96,9 @@ import {
   openNamespace,
   refuseUnsafeNamespaces,
 } from "./namespace.js";
+import { journalEntries, linkJournal, makeJournalDirectory } from "./journal.js";
+import { planListen } from "./listen.js";
+import { planLocaltime } from "./localtime.js";
 import { planHostNics, planInsideNics } from "./nic/nic.js";
 import { passAlways, passMount } from "./pass.js";
 import {
@@ -119,6 +122,7 @@ import {
   takeRootfs,
 } from "./rootfs.js";
 import { lockName, lockRefusal } from "./lock.js";
+import { planRun } from "./run.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
@@ -145,6 +149,7 @@ export function planStart(
   unshareMonitor(context);
   runHostHooks(context, monitor, "pre-start", []);
   const console = planHostConsole(context);
+  makeJournalDirectory(context);
   makeOverlayDirectories(
     monitor,
     containerDirectory(spec),
@@ -175,6 +180,7 @@ export function planStart(
     out: ended,
   });
   planStopNamespaces(context);
+  linkJournal(context);
   if (unifiedFd !== null) close(monitor, unifiedFd, "close the payload cgroup");
   close(monitor, slots.sync, "close the socket pair");
   // The last that can fail: whoever is told that it runs can rely on it.
@@ -194,6 +200,9 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, war
       : ([presetSlot(build, "stdin"), presetSlot(build, "stdout"), presetSlot(build, "stderr")] as const);
   const binary = spec.init.mode === "supervised" ? presetSlot(build, "islet") : null;
   const callers = start.callerNamespaces.map((kind) => ({ kind, fd: presetSlot(build, `caller.${kind}`) }));
+  const listening = Array.from({ length: start.listen?.count ?? 0 }, (_, index) =>
+    presetSlot(build, `listening.${index + 1}`),
+  );
   const hasStopHooks = spec.hooks.list.some((hook) => hook.kind === "stop" || hook.kind === "post-stop");
   const namespaces: Partial<Record<NamespaceKind, Slot>> = {};
   for (const kind of namespaceKinds) {
@@ -214,6 +223,7 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, war
       stdio,
       binary,
       callers,
+      listening,
       restart: slot(build, "restart"),
       status: slot(build, "status"),
       running: slot(build, "running"),
@@ -530,6 +540,7 @@ function planChild(
   if (spec.security.noNewPrivileges) noNewPrivileges(child);
   runHostHooks(context, child, "start", []);
   dropCapabilities(child, spec.security.capabilities, last);
+  planListen(context, child);
   planSeccomp(context, child);
   planIds(context, child);
   const { init, lifecycle } = spec;
@@ -582,6 +593,8 @@ function planFilesystem(
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);
   planKernelDirectories(context, child, root);
+  planSelinuxfs(context, child, root);
+  const notify = planRun(context, child, root);
   const kept: KeptMount[] = [];
   const places: EntryPlaces = {
     keep: (mount) => {
@@ -597,7 +610,7 @@ function planFilesystem(
     },
   };
   planSharedMounts(context, child, root);
-  spec.mounts.entries.forEach((entry, index) => {
+  [...spec.mounts.entries, ...journalEntries(context)].forEach((entry, index) => {
     planEntry(places, entry, index);
   });
   planBoundCgroups(context, child, paths, root);
@@ -609,10 +622,11 @@ function planFilesystem(
   planDevpts(context, child, dev, pts);
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
+  planLocaltime(context, child, root);
   pivot(child, root);
   setAgain(child, kept);
   close(child, root, "close the root directory");
   close(child, dev, "close /dev");
   close(child, pts, "close /dev/pts");
-  return terminals;
+  return notify === null ? terminals : { ...terminals, masters: [...terminals.masters, notify] };
 }

@@ -68,4 +68,27 @@ export interface StartFacts {
   readonly stdio: readonly [boolean, boolean, boolean] | null;
   /** Path of the monitor's socket, removed at the end. */
   readonly socketPath: string;
+  /** null: the guest does not ask for any of it. */
+  readonly guest: GuestFacts | null;
+  /** Sockets of the caller's (preset slots) for init, by the protocol of sd_listen_fds(3); null: none. */
+  readonly listen: { readonly count: number; readonly names: string | null } | null;
+  /** What kind of terminal the caller is joined with the console by; null: none, or nobody knows. */
+  readonly terminal: string | null;
+}
+
+/** What a guest is told of itself and its host. */
+export interface GuestFacts {
+  readonly uuid: string;
+  /** The host's os-release(5); "" where it has none. */
+  readonly osRelease: string;
+  /** The host's /etc/localtime: its zone (Area/City; null: it is no link into zoneinfo) and its content; null: it has none, or nobody asks. */
+  readonly localtime: { readonly zone: string | null; readonly data: Uint8Array } | null;
+  readonly journal: JournalLink | null;
+}
+
+/** link: `path` on the host becomes a link to `target`. bind: the directory `path` of the host is made and mounted on `target` of the guest's. */
+export interface JournalLink {
+  readonly kind: "link" | "bind";
+  readonly path: string;
+  readonly target: string;
 }

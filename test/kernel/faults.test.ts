@@ -154,3 +154,21 @@ for (const kind of ["privileged", "id-mapped"] as const) {
     );
   });
 }
+
+test("what a guest with systemd finds is undone when a part of it fails", async (t) => {
+  if (lacks(t, "userns")) return;
+  const own = await instance(t, { env: { ISLET_TEST: "1" } });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.mount.auto =
+lxc.tty.max = 2
+islet.guest = systemd
+islet.credential.word = secret
+`,
+  );
+  const ours = /\/run|credential|notify|senders|init says|time zone|the pty|cgroup hierarchy|audit|device rules/;
+  await failEvery(t, own, "islt-fault", ({ note, operation }) => ours.test(note) && !arithmetic.includes(operation));
+});

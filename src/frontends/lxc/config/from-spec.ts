@@ -3,6 +3,7 @@ import { lxdPolicyName } from "./profile-lxd.js";
 import { archNames } from "../../../spec/personality.js";
 import { capabilityName } from "../../../spec/capability.js";
 import { showMountOptions } from "../../../spec/mount-options.js";
+import type { GuestSpec } from "../../../spec/guest.js";
 import type { EnvironmentEntry, ProcessSpec } from "../../../spec/process.js";
 import type { RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
@@ -34,8 +35,19 @@ export function fromSpec(spec: ContainerSpec): string {
   if (spec.hooks.version === 1) out.text("lxc.hook.version", "1");
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
-  if (spec.guest.profile !== "lxc") out.text("islet.guest", spec.guest.profile);
+  fromGuest(spec.guest, out);
   return out.toString();
+}
+
+function fromGuest(guest: GuestSpec, out: Writer): void {
+  if (guest.profile !== "lxc") out.text("islet.guest", guest.profile);
+  out.text("islet.uuid", guest.uuid);
+  if (guest.profile === "systemd" || guest.localtime !== "off") out.text("islet.localtime", guest.localtime);
+  if (guest.profile === "systemd" || guest.journal !== "no") out.text("islet.journal", guest.journal);
+  for (const { name, value } of guest.run?.credentials ?? []) {
+    if (/^\S(?:.*\S)?$/.test(value) && !value.startsWith("file:")) out.text(`islet.credential.${name}`, value);
+    else out.comment(`the credential ${name} cannot be written in a line: put it into a file and name that`);
+  }
 }
 
 function fromProcess(spec: ContainerSpec, out: Writer): void {
@@ -110,7 +122,8 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
 
 function fromMounts(spec: ContainerSpec, out: Writer): void {
   const { auto, dev, entries } = spec.mounts;
-  const words = showAutoMounts(auto);
+  // That scope is a profile's alone, with all around it.
+  const words = auto.cgroup?.scope === "newest" ? "" : showAutoMounts(auto);
   if (words !== "") out.text("lxc.mount.auto", words);
   for (const entry of entries) out.text("lxc.mount.entry", showMountEntry(entry));
   out.flag("lxc.autodev", dev.populate, true);

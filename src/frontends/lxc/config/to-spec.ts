@@ -1,13 +1,13 @@
 /** A parsed configuration as a ContainerSpec, with LXC's defaults filled in. Starts nothing and changes nothing. */
 import type { AbsPath, ContainerName } from "../../../base/brand.js";
 import type { Fault } from "../../../base/source.js";
-import { plainGuest } from "../../../spec/guest.js";
 import { asContainerName, nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Collector, fault, type SpecContext } from "./collector.js";
 import type { Notice, ParsedConfig } from "./model.js";
 import { applyProfile } from "./profiles.js";
 import { cgroupSpec } from "./spec-cgroup.js";
+import { guestSpec } from "./spec-guest.js";
 import { mountSpec, rootfsSpec } from "./spec-mounts.js";
 import { networkSpec } from "./spec-network.js";
 import { consoleSpec, hookSpec, initSpec, lifecycleSpec, processSpec } from "./spec-process.js";
@@ -50,7 +50,7 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
-    guest: { ...plainGuest, profile: values.guestProfile?.value ?? "lxc" },
+    guest: guestSpec(values, into),
     annotations: {},
   };
   return into.faults.length > 0
