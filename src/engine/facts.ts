@@ -3,7 +3,7 @@ import { existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type StartFacts } from "../spec/host.js";
+import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type LxcfsFacts, type StartFacts } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
 import { monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
@@ -16,6 +16,7 @@ export function startFacts(
   host: HostFacts,
   options: StartOptions,
   pidOf: (container: string) => number | null,
+  lxcfs: LxcfsFacts | null,
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
@@ -34,6 +35,7 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
+    lxcfs,
   };
 }
 

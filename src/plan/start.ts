@@ -114,6 +114,7 @@ import {
   takeRootfs,
 } from "./rootfs.js";
 import { lockName, lockRefusal } from "./lock.js";
+import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
@@ -471,6 +472,7 @@ function planChild(
   closeNow(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
   const rootPlace = openRootfsPlace(context, child);
+  const lxcfs = openLxcfs(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -503,7 +505,7 @@ function planChild(
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths, rootPlace);
+  const terminals = planFilesystem(context, child, console, paths, rootPlace, lxcfs);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -540,6 +542,7 @@ function planFilesystem(
   console: ConsoleSlots,
   paths: StartCgroups,
   rootPlace: Slot,
+  lxcfs: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -592,6 +595,7 @@ function planFilesystem(
   });
   planBoundCgroups(context, child, paths, root);
   if (userns !== null) close(monitor, userns, "close the user namespace");
+  planLxcfs(context, child, root, lxcfs);
   runHostHooks(context, child, "mount", []);
   if (spec.mounts.dev.populate) runHostHooks(context, child, "autodev", []);
   populateDev(context, child, dev);

@@ -6,4 +6,6 @@ export type GuestProfile = (typeof guestProfiles)[number];
 export interface GuestSpec {
   /** Where the values came from: for people, never for decisions. */
   readonly profile: GuestProfile;
+  /** LXCFS's files over those of /proc and /sys, where LXCFS runs on the host. */
+  readonly lxcfs: boolean;
 }

@@ -49,6 +49,7 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     openFilesHard: 524288,
     cpus: "0-3",
     memoryNodes: "0",
+    lxcfs: "/var/lib/lxcfs",
     ...changes,
   };
 }
@@ -66,6 +67,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     pidFile: null,
     stdio: null,
     socketPath: "/run/islet/monitor/0123456789abcdef01234567",
+    lxcfs: null,
     ...changes,
   };
 }

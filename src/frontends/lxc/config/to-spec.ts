@@ -49,7 +49,7 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
-    guest: { profile: values.guestProfile?.value ?? "lxc" },
+    guest: { profile: values.guestProfile?.value ?? "lxc", lxcfs: values.guestLxcfs?.value ?? true },
     annotations: {},
   };
   return into.faults.length > 0
