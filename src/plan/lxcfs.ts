@@ -94,12 +94,13 @@ interface Bind {
 
 /** One file of LXCFS (or, for "", all of it) onto one that the guest has; skipped at the first difficulty. */
 function bindFile(child: Block, bind: Bind, source: string, directory: Slot, path: string, resolve: number): void {
-  const next = label(`after ${path}`);
+  const where = `/${source === "" ? lxcfsInside : source}`;
+  const next = label(`after ${where}`);
   const on = goOn(next, "any");
   const what = source === "" ? "LXCFS" : `LXCFS's ${source}`;
-  openat2(child, directory, path, O_PATH, resolve, bind.target, { note: `look for ${path}`, on });
+  openat2(child, directory, path, O_PATH, resolve, bind.target, { note: `look for ${where}`, on });
   openTree(child, bind.lxcfs, source, false, bind.tree, { note: `take ${what}`, on }, source === "");
-  moveMount(child, bind.tree, bind.target, { note: `mount ${what} on ${path}`, on });
+  moveMount(child, bind.tree, bind.target, { note: `mount ${what} on ${where}`, on });
   compute(child, bind.bound, "set", imm(1), null, "LXCFS answers");
   place(child, next);
 }
