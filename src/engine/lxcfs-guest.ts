@@ -64,7 +64,9 @@ export async function mendGuest(
   if (monitor.pid !== pid) return null;
   const taken = repairs.flatMap((repair) => {
     const path = pathOf(repair.place);
-    const isLeft = after.some(({ id, point, device }) => repair.dead.includes(id) || (point === path && !dead.has(device)));
+    const isLeft = after.some(
+      ({ id, point, device }) => repair.dead.includes(id) || (point === path && !dead.has(device)),
+    );
     return repair.dead.length === 0 || isLeft ? [] : [path];
   });
   const isDone = result.kind === "done";
@@ -95,7 +97,7 @@ async function seenIn(pid: number): Promise<ReturnType<typeof lxcfsMounts>> {
   }
   try {
     const parts: Buffer[] = [];
-    for (let size = 0; size < mostMountinfo; ) {
+    for (let size = 0; size < mostMountinfo;) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(65536), 0, 65536, null);
       if (bytesRead === 0) return lxcfsMounts(Buffer.concat(parts).toString("latin1"));
       parts.push(buffer.subarray(0, bytesRead));

@@ -36,12 +36,15 @@ export function lxcfsFacts(answer: Uint8Array): LxcfsFacts {
 
 function directories(answer: Uint8Array): readonly (readonly string[])[] {
   const found: string[][] = [[]];
-  for (let at = 0; at + 8 <= answer.length; ) {
+  for (let at = 0; at + 8 <= answer.length;) {
     const length = Number(view(answer).getBigUint64(at, true));
     at += 8;
     // Version 5.0.3 says "online" twice.
     if (length === 0) found.push([]);
-    else found[found.length - 1] = [...new Set([...(found.at(-1) ?? []), ...direntNames(answer.subarray(at, at + length))])];
+    else
+      found[found.length - 1] = [
+        ...new Set([...(found.at(-1) ?? []), ...direntNames(answer.subarray(at, at + length))]),
+      ];
     at += length;
   }
   return found;

@@ -164,7 +164,10 @@ function takeFiles(block: Block, host: HostFacts, repairs: readonly LxcfsRepair[
     const what = source === "" ? "LXCFS" : `LXCFS's ${source}`;
     openTree(block, root, source, false, tree, { note: `take ${what}`, on: ignore("any") }, source === "");
     // Not a peer of the host's: what the guest mounts on it must not appear there.
-    mountSetattr(block, tree, "", { propagation: MS_PRIVATE }, false, { note: `keep ${what} apart`, on: ignore("any") });
+    mountSetattr(block, tree, "", { propagation: MS_PRIVATE }, false, {
+      note: `keep ${what} apart`,
+      on: ignore("any"),
+    });
     return tree;
   });
 }

@@ -1,11 +1,34 @@
-import { type Block, compute, cwdFd, goOn, ignore, imm, jump, label, place, slot } from "../program/assembler.js";
-import { moveMount, openTree, openat, openat2 } from "../program/calls.js";
+import {
+  type Block,
+  buffer,
+  call,
+  clone,
+  compute,
+  cwdFd,
+  data,
+  end,
+  goOn,
+  ignore,
+  imm,
+  jump,
+  label,
+  load,
+  nil,
+  place,
+  slot,
+  store,
+  wait,
+  within,
+} from "../program/assembler.js";
+import { cloneArguments, moveMount, openTree, openat, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import type { LxcfsFacts, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { O_PATH, openFlags } from "../sys/flags.js";
+import { CLONE_PIDFD, O_PATH, POLLIN, PR_SET_PDEATHSIG, openFlags } from "../sys/flags.js";
+import { POLLFD_AT, pollfd, timespec } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
 import { beneath } from "./dev.js";
+import { signalChild } from "./hooks.js";
 import { insideRootNoLinks } from "./mount.js";
 
 /**
@@ -48,33 +71,67 @@ export function openLxcfs(context: StartContext, child: Block): Slot | null {
   return directory;
 }
 
-/** `lxcfs`: what `openLxcfs` gave. After the mount entries, as LXCFS's own hook. */
+/** Milliseconds that all files may take: an LXCFS that is stopped, or hangs, must not hold up a start. */
+const bindTime = 1000n;
+
+/**
+ * `lxcfs`: what `openLxcfs` gave. After the mount entries, as LXCFS's own hook. To look for a file is a question to LXCFS, which may not answer:
+ * a process of its own asks, and is killed when it takes too long.
+ */
 export function planLxcfs(context: StartContext, child: Block, root: Slot, lxcfs: Slot | null): void {
   const files = wantedFiles(context.spec, context.start);
   if (files === null || lxcfs === null) return;
   const { build } = context;
   const done = label("no LXCFS");
-  const bound = slot(build, "lxcfs.bound");
-  const bind: Bind = { lxcfs, bound, tree: slot(build, "lxcfs.file"), target: slot(build, "lxcfs.target") };
   jump(child, done, "LXCFS is not there", "lt", lxcfs, imm(0));
-  within(child, root, "proc", slot(build, "lxcfs.proc"), (proc) => {
-    for (const name of files.proc) bindFile(child, bind, `proc/${name}`, proc, name, beneath);
-  });
-  if (files.cpu === "whole") bindFile(child, bind, cpuDirectory, root, cpuDirectory, insideRootNoLinks);
-  else {
-    const names = files.cpu;
-    within(child, root, cpuDirectory, slot(build, "lxcfs.cpu"), (cpu) => {
-      for (const name of names) bindFile(child, bind, `${cpuDirectory}/${name}`, cpu, name, beneath);
+  const room = buffer(build, 8, "lxcfs.pidfd");
+  const pidfd = slot(build, "lxcfs.pidfd");
+  const args = cloneArguments(child, BigInt(CLONE_PIDFD), signalChild, room, null);
+  const start = { note: "start the process that mounts LXCFS's files", on: goOn(done, "any") };
+  clone(child, "LXCFS", args, start, (binder) => {
+    call(binder, "prctl", [imm(PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), imm(9, "SIGKILL"), imm(0), imm(0), imm(0)], {
+      note: "die with who waits for LXCFS",
+      on: ignore("any"),
     });
-  }
-  // The descriptor of a dead one is as good as any: where no file could be had it is of no use to nested containers either.
-  jump(child, done, "LXCFS does not answer", "eq", bound, imm(0));
-  bindFile(child, bind, "", root, lxcfsInside, insideRootNoLinks);
+    bindFiles(context, binder, root, lxcfs, files);
+    end(binder, 0, "LXCFS's files are there");
+  });
+  load(child, pidfd, room, 4, "take its pidfd");
+  const ready = data(build, pollfd(0, POLLIN), "[{pidfd, POLLIN}]");
+  store(child, pidfd, within(ready, POLLFD_AT.fd, 4), 4, "wait for that process");
+  const time = data(build, timespec(bindTime * 1_000_000n), "{1 s}");
+  call(child, "ppoll", [ready, imm(1), time, nil, imm(0)], { note: "wait for LXCFS's files", on: ignore("any") });
+  call(child, "pidfd_send_signal", [pidfd, imm(9, "SIGKILL"), nil, imm(0)], {
+    note: "wait for LXCFS no longer",
+    on: ignore("any"),
+  });
+  wait(child, pidfd, false, { note: "take the end of the process that mounts LXCFS's files", on: ignore("any") });
   place(child, done);
 }
 
+function bindFiles(context: StartContext, binder: Block, root: Slot, lxcfs: Slot, files: LxcfsFacts): void {
+  const { build } = context;
+  const done = label("LXCFS is dead");
+  const bound = slot(build, "lxcfs.bound");
+  const bind: Bind = { lxcfs, bound, tree: slot(build, "lxcfs.file"), target: slot(build, "lxcfs.target") };
+  inDirectory(binder, root, "proc", slot(build, "lxcfs.proc"), (proc) => {
+    for (const name of files.proc) bindFile(binder, bind, `proc/${name}`, proc, name, beneath);
+  });
+  if (files.cpu === "whole") bindFile(binder, bind, cpuDirectory, root, cpuDirectory, insideRootNoLinks);
+  else {
+    const names = files.cpu;
+    inDirectory(binder, root, cpuDirectory, slot(build, "lxcfs.cpu"), (cpu) => {
+      for (const name of names) bindFile(binder, bind, `${cpuDirectory}/${name}`, cpu, name, beneath);
+    });
+  }
+  // The descriptor of a dead one is as good as any: where no file could be had it is of no use to nested containers either.
+  jump(binder, done, "LXCFS does not answer", "eq", bound, imm(0));
+  bindFile(binder, bind, "", root, lxcfsInside, insideRootNoLinks);
+  place(binder, done);
+}
+
 /** A directory of the guest's, without which nothing below it is done. */
-function within(child: Block, root: Slot, path: string, directory: Slot, body: (directory: Slot) => void): void {
+function inDirectory(child: Block, root: Slot, path: string, directory: Slot, body: (directory: Slot) => void): void {
   const absent = label(`no /${path}`);
   openat2(child, root, path, O_PATH | openFlags(child.build.arch).O_DIRECTORY, insideRootNoLinks, directory, {
     note: `open /${path}`,

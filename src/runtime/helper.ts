@@ -74,7 +74,10 @@ export function runHelper(
     });
     channel.send(
       clientFrames.run,
-      writer().u32(sendResult).raw(encodeProgram(program, undefined, "without notes")).finish(),
+      writer()
+        .u32(sendResult)
+        .raw(encodeProgram(program, undefined, "without notes"))
+        .finish(),
       fds,
     );
   });

@@ -40,7 +40,11 @@ test("no operation for LXCFS can fail a start", () => {
     .flatMap(({ ops }) => ops)
     .filter(({ code, args }) => code === "call" && JSON.stringify(args.map(words)).includes("lxcfs"));
   assert.ok(calls.length >= 14, String(calls.length));
-  for (const { note, rules } of calls) assert.ok(rules.some(({ on }) => on === "any"), note);
+  for (const { note, rules } of calls)
+    assert.ok(
+      rules.some(({ on }) => on === "any"),
+      note,
+    );
 });
 
 const words = (value: Value): string =>
@@ -110,7 +114,10 @@ test("a repair unmounts by id only, below directories without links, and binds o
     /openat2\(directory, "meminfo", .*RESOLVE_NO_XDEV/,
     /move_mount\(/,
   ].map((wanted) => text.search(wanted));
-  assert.ok(order.every((at, index) => at > (order[index - 1] ?? -1)), `${order.join()}\n${text}`);
+  assert.ok(
+    order.every((at, index) => at > (order[index - 1] ?? -1)),
+    `${order.join()}\n${text}`,
+  );
 });
 
 test("the question's program is one that runs", () => {
@@ -154,12 +161,18 @@ const ours = "fuse.lxcfs lxcfs rw,user_id=0,group_id=0,allow_other";
 test("LXCFS is there when root's is the uppermost mount of its place", () => {
   assert.equal(hostLxcfs(line(5, "/var/lib/lxcfs", ours), "/var/lib/lxcfs"), "0:5");
   assert.equal(hostLxcfs(line(5, "/var/lib/lxcfs", ours) + line(6, "/var/lib/lxcfs", ours), "/var/lib/lxcfs"), "0:6");
-  assert.equal(hostLxcfs(line(5, "/var/lib/lxcfs", ours) + line(6, "/var/lib/lxcfs", "tmpfs x rw"), "/var/lib/lxcfs"), null);
+  assert.equal(
+    hostLxcfs(line(5, "/var/lib/lxcfs", ours) + line(6, "/var/lib/lxcfs", "tmpfs x rw"), "/var/lib/lxcfs"),
+    null,
+  );
   assert.equal(hostLxcfs(line(5, "/var/lib/lxcfs", "fuse.lxcfs x rw,user_id=1000"), "/var/lib/lxcfs"), null);
   assert.equal(hostLxcfs(line(5, "/var/lib/lxcfs2", ours), "/var/lib/lxcfs"), null);
 });
 
 test("a file system that only has LXCFS's name in its source is none", () => {
-  assert.deepEqual(lxcfsMounts(line(5, "/a", "tmpfs fuse.lxcfs rw") + line(6, "/b", "tmpfs x\\040-\\040fuse.lxcfs rw")), []);
+  assert.deepEqual(
+    lxcfsMounts(line(5, "/a", "tmpfs fuse.lxcfs rw") + line(6, "/b", "tmpfs x\\040-\\040fuse.lxcfs rw")),
+    [],
+  );
   assert.equal(lxcfsMounts(line(5, "/proc/meminfo", ours))[0]?.id, 5);
 });
