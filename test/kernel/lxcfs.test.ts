@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { createEngine } from "../../src/engine/local.js";
 import { probeHost } from "../../src/host/probe.js";
@@ -280,16 +280,48 @@ describe("LXCFS", () => {
     assert.equal(seen().size, before - 1);
   });
 
+  for (const [kind, config] of [
+    ["privileged", ""],
+    ["id-mapped", mapped],
+  ] as const) {
+    it(`is mounted in a ${kind} guest as LXC's hook mounts it, file by file, and that hook works here, too`, async (t) => {
+      if (lacks(t, "lxcfs") || lacks(t, "lxc") || !existsSync(hook)) return;
+      const pid = await mountNamespace(t);
+      await startLxcfs(t, pid, "/var/lib/lxcfs");
+      const own = await instance(t, { mntnsPid: pid });
+      const name = "islt-lxcfs-s";
+      const at = own.store.at(name);
+      const inside = await guest(own, name, config);
+      const ours = await inside.mounts();
+      await own.ok(["lxc-stop", ...at, "-k"]);
+      const file = join(own.store.path, name, "config");
+      writeFileSync(file, `${readFileSync(file, "utf8")}lxc.hook.mount = ${hook}\n`);
+      await own.ok(["lxc-start", ...at]);
+      const hooked = await inside.mounts();
+      await own.ok(["lxc-stop", ...at, "-k"]);
+      // LXC's mapped root walks the way itself, and newuidmap wants root in /etc/subuid.
+      for (const path of [dirname(own.store.path), own.store.path]) chmodSync(path, 0o711);
+      const ranges = join(own.store.path, "ranges");
+      writeFileSync(ranges, "root:100000:65536\n");
+      const mounts = `mount --bind ${ranges} /etc/subuid && mount --bind ${ranges} /etc/subgid`;
+      const start = `${mounts} && exec /usr/bin/lxc-start ${at.join(" ")}`;
+      await own.ok(["unshare", "-m", "--propagation", "private", "sh", "-c", start]);
+      const theirPid = (await own.ok(["/usr/bin/lxc-info", ...at, "-p", "-H"])).trim();
+      const theirs = lxcfsOnly(mountsOf(readFileSync(`/proc/${theirPid}/mountinfo`, "utf8")));
+      await own.ok(["/usr/bin/lxc-stop", ...at, "-k"]);
+      const told = (seen: ReadonlyMap<string, SeenMount>): readonly string[] =>
+        [...seen]
+          .map(([place, { root: what, options, superOptions }]) => [place, what, ...options, ...superOptions].join(" "))
+          .sort();
+      assert.ok(theirs.size > 5);
+      assert.deepEqual(told(ours), told(theirs));
+      assert.deepEqual(told(hooked), told(theirs));
+    });
+  }
+
   it("never shows the host what a guest mounts on its files, before and after they were mended", async (t) => {
     if (lacks(t, "lxcfs")) return;
-    const holder = spawn("unshare", ["-m", "--propagation", "shared", "sleep", "600"], { stdio: "ignore" });
-    cleanup(t)(async () => {
-      const ended = once(holder, "exit");
-      holder.kill("SIGKILL");
-      await ended;
-    });
-    const pid = holder.pid ?? 0;
-    await waitFor("the mount namespace", () => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "sleep");
+    const pid = await mountNamespace(t);
     const lxcfs = await startLxcfs(t, pid);
     const own = await instance(t, { env: { ISLET_LXCFS: lxcfs.path }, mntnsPid: pid });
     assert.match(lxcfs.mounts().join("\n"), / shared:\d+ - fuse\.lxcfs /);
@@ -353,6 +385,21 @@ describe("LXCFS", () => {
     await waitFor("the duty to end", () => !engine.hasDuties());
   });
 });
+
+const hook = "/usr/share/lxcfs/lxc.mount.hook";
+
+/** A process in a mount namespace of the test's own, whose mounts are shared as they are on hosts with systemd. */
+async function mountNamespace(t: TestContext): Promise<number> {
+  const holder = spawn("unshare", ["-m", "--propagation", "shared", "sleep", "600"], { stdio: "ignore" });
+  cleanup(t)(async () => {
+    const ended = once(holder, "exit");
+    holder.kill("SIGKILL");
+    await ended;
+  });
+  const pid = holder.pid ?? 0;
+  await waitFor("the mount namespace", () => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "sleep");
+  return pid;
+}
 
 interface Op {
   readonly index: number;

@@ -19,17 +19,21 @@ export interface Lxcfs {
   readonly mounts: () => readonly string[];
 }
 
-/** `mntnsPid`: a process in whose mount namespace it is to be. */
-export async function startLxcfs(t: Cleaner, mntnsPid: number | "self" = "self"): Promise<Lxcfs> {
+/** `mntnsPid`: a process in whose mount namespace it is to be; only there may `place` be the well-known one. */
+export async function startLxcfs(
+  t: Cleaner,
+  mntnsPid: number | "self" = "self",
+  place: string | null = null,
+): Promise<Lxcfs> {
   const above = mkdtempSync(join(testDir, "islt-lxcfs-"));
-  const path = join(above, "mount");
+  const path = place ?? join(above, "mount");
   const inside = mntnsPid === "self" ? [] : ["nsenter", `--mount=/proc/${mntnsPid}/ns/mnt`, "--"];
   let child: ChildProcess | null = null;
   const mounts = (): readonly string[] => {
     const file = `/proc/${mntnsPid}/mountinfo`;
     // With its last process a mount namespace ends, and all of its mounts.
     const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    return text.split("\n").filter((line) => line.includes(` ${above}`));
+    return text.split("\n").filter((line) => line.includes(` ${path}`));
   };
   const unmount = async (): Promise<void> => {
     for (const _ of mounts()) await ok([...inside, "umount", "-l", path]);
@@ -63,7 +67,7 @@ export async function startLxcfs(t: Cleaner, mntnsPid: number | "self" = "self")
     await unmount();
     rmSync(above, { recursive: true, force: true });
   });
-  await ok(["mkdir", path]);
+  if (place === null) await ok(["mkdir", path]);
   await self.start();
   return self;
 }
