@@ -184,10 +184,21 @@ static int read_layout(uint64_t numbers[26])
 }
 
 /* What ps shows. The kernel is told where the text is; failing that, what fits over the arguments. */
+/* Bytes from argv[0] to the end of the environment, which lies behind the arguments (proc_pid_cmdline(5): ps
+ * reads on there). Nobody here asks for a variable. */
+static size_t title_room(int argc, char **argv)
+{
+    char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+
+    for (char **each = environ; *each == end; each++)
+        end += strlen(end) + 1;
+    return (size_t)(end - argv[0]);
+}
+
 static void set_title(int argc, char **argv, char *title)
 {
     size_t len = strlen(title) + 1;
-    size_t room = (size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]) + 1;
+    size_t room = title_room(argc, argv);
     uint64_t now[26];
 
     if (len == 1)
@@ -216,6 +227,7 @@ static void set_title(int argc, char **argv, char *title)
         len = room;
     memset(argv[0], 0, room);
     memcpy(argv[0], title, len - 1);
+    environ = &argv[argc]; /* NULL: there is none any more */
 }
 
 /* ---- what the program tells and waits for ---- */

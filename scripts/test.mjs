@@ -30,6 +30,9 @@ const folders = {
   security: { containers: true, minutes: 10 },
 };
 
+// Longer waits on slow machines (test/support/patience.ts).
+const patience = Math.max(1, Number(process.env.ISLET_TEST_PATIENCE ?? "1") || 1);
+
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const failures = [];
 const verbose = process.argv.includes("--verbose");
@@ -74,7 +77,7 @@ async function runFiles(files, { containers = false, minutes }) {
   const said = new Map();
   const paths = new Map();
   const perFile = new Map();
-  const stream = runTests({ files, concurrency: containers ? 1 : true, timeout: minutes * 60_000 });
+  const stream = runTests({ files, concurrency: containers ? 1 : true, timeout: minutes * 60_000 * patience });
   // node:test gives the compiled file for output and, thanks to source maps, the source file for results.
   const nameOf = (file) =>
     relative(join(root, "test"), (file ?? "").replace(`${root}/dist/`, `${root}/`)).replace(/\.test\.[jt]s$/, "");

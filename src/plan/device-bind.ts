@@ -49,7 +49,7 @@ import {
 } from "../sys/flags.js";
 import { beneath } from "./dev.js";
 import { signalChild } from "./hooks.js";
-import { openTarget } from "./mount.js";
+import { isolateTree, openTarget } from "./mount.js";
 import { becomeRoot } from "./process.js";
 import { isolateMounts } from "./rootfs.js";
 
@@ -158,6 +158,7 @@ function takeNode(child: Block, node: BoundNode, host: HostFacts, tree: Slot): v
   }
   place(child, bind);
   openTree(child, cwdFd, node.source, false, tree, { note: `take ${node.source}` });
+  isolateTree(child, tree, false, node.source);
   place(child, taken);
 }
 

@@ -32,6 +32,7 @@ import {
   MS_NOSUID,
   MS_NOSYMFOLLOW,
   MS_PRIVATE,
+  MS_SLAVE,
   MS_RDONLY,
   MS_REC,
   MS_RELATIME,
@@ -378,6 +379,7 @@ function planBind(
       on: entry.optional ? [{ on: "any", to: absent }] : [],
       hints,
     });
+    isolateTree(outer, tree, recursive, entry.source);
     idmapBind(places, outer, entry, tree, what);
     compute(outer, present, "set", imm(1), null, `${entry.source} is there`);
     if (entry.optional) {
@@ -396,6 +398,13 @@ function planBind(
   const clear = attributesToClear(entry.options);
   if (set !== 0 || clear !== 0)
     mountSetattr(block, mount, "", { set, clear }, recursive, { note: `${what}: set its options`, on });
+}
+
+/** For a mount that is taken on the host's side, where it is a peer of the host's: what is mounted below it would be there, too. */
+export function isolateTree(block: Block, tree: Slot, recursive: boolean, what: string): void {
+  mountSetattr(block, tree, "", { propagation: MS_SLAVE }, recursive, {
+    note: `keep mounts below ${what} from reaching the host`,
+  });
 }
 
 function idmapBind(places: EntryPlaces, outer: Block, entry: MountEntry, mount: Slot, what: string): void {

@@ -7,7 +7,7 @@ import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFl
 import type { RootfsSpec } from "../spec/rootfs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { rootfsMountPath } from "./hooks.js";
-import { attributesOf, attributesToClear, idmapHints } from "./mount.js";
+import { attributesOf, attributesToClear, idmapHints, isolateTree } from "./mount.js";
 
 /** The directory that becomes the container's root. */
 export function rootfsDirectory(rootfs: RootfsSpec): string {
@@ -48,6 +48,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
   const path = rootfsDirectory(rootfs);
   block.at = rootfs.at;
   openTree(block, cwdFd, path, true, tree, { note: `take the root file system ${path}`, hints });
+  if (block === context.monitor) isolateTree(block, tree, true, "the root file system");
   if (rootfs.idmap !== "as-is") {
     const given = { note: `map the ids of the root file system`, hints: idmapHints };
     if (rootfs.idmap === "container" && userns !== null) mountSetattr(block, tree, "", { userns }, false, given);

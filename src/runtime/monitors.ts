@@ -127,7 +127,8 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       const made = spawn(
         binary,
         ["islet", "nursery"],
-        ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        // Where the kernel cannot be told another place, a monitor's title is written over these.
+        ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `TITLE=${" ".repeat(200)}`],
         [[3, theirs]],
         { cwd: "/", setsid: true },
       );

@@ -65,17 +65,20 @@ describe("a signal to lxc-attach", () => {
     await ok(["lxc-freeze", ...guest.at]);
     const over = endOf(client);
     client.kill("SIGHUP");
-    assert.equal(await over, "SIGHUP");
+    // What is frozen on cgroup v2 can die at once: then its end is told as a shell tells it.
+    const how = await over;
+    assert.ok(how === "SIGHUP" || how === 129, String(how));
     await ok(["lxc-unfreeze", ...guest.at]);
     await waitFor("its process to be gone", () => population("signals").length === residents);
   });
   it("that its command blocks leaves it waiting for the command", async () => {
     const script = "trap '' TERM; echo > /root/deaf; sleep 1; exit 3";
     const client = run(attach("/bin/sh", "-c", script));
-    await waitFor("the command", () => {
-      const { SigIgn = "0" } = statusOf(readFileSync(`/proc/${population("signals").at(-1) ?? ""}/status`, "utf8"));
+    const isDeaf = (pid: string): boolean => {
+      const { SigIgn = "0" } = statusOf(readFileSync(`/proc/${pid}/status`, "utf8"));
       return ((BigInt(`0x${SigIgn}`) >> 14n) & 1n) === 1n;
-    });
+    };
+    await waitFor("the command", () => population("signals").some(isDeaf));
     const over = endOf(client);
     client.kill("SIGTERM");
     assert.equal(await over, 3);

@@ -214,7 +214,8 @@ describe("the main process", () => {
       const guest = await started("oom", `${sleeper}lxc.proc.oom_score_adj = 321\n`);
       assert.equal(await guest.sh("cat /proc/1/oom_score_adj"), "321");
     });
-    it("lxc.arch = i686 makes it a 32-bit machine, also for attach", async () => {
+    it("lxc.arch = i686 makes it a 32-bit machine, also for attach", async (t) => {
+      if (lacks(t, "linux32")) return;
       const guest = await started(
         "arch",
         `lxc.arch = i686\nlxc.init.cmd = /bin/sh -c "uname -m > /root/machine; exec sleep 3600"\n`,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { bin, runtimeDir } from "./paths.js";
+import { patience } from "./patience.js";
 
 export interface CommandOptions {
   /** Milliseconds; default 30 s. When it runs out the process is killed and the promise rejects with what it had printed. */
@@ -28,7 +29,7 @@ export function programOf(name: string): string {
 /** Runs a command with captured output and a deadline. */
 export async function command(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [name = "", ...args] = argv;
-  const timeout = options.timeout ?? 30_000;
+  const timeout = (options.timeout ?? 30_000) * patience;
   const child = spawn(programOf(name), args, {
     cwd: options.cwd,
     env: { ...process.env, ISLET_RUNTIME_DIR: runtimeDir, ...options.env },

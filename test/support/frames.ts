@@ -1,3 +1,4 @@
+import { patience } from "./patience.js";
 import { closeFd, receiveMessage, sendMessage, syscall, watch, type Watch } from "../../src/host/addon.js";
 import { currentArch } from "./image.js";
 import { requireSyscall, type SyscallName } from "../../src/sys/syscalls.js";
@@ -160,7 +161,7 @@ export function wire(fd: number): Wire {
       flush();
     },
     async next(timeout = 5000) {
-      const deadline = Date.now() + timeout;
+      const deadline = Date.now() + timeout * patience;
       while (frames.length === 0 && !ended) {
         const left = deadline - Date.now();
         if (left <= 0) throw new Error(`no frame within ${timeout} ms`);

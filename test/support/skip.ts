@@ -31,7 +31,8 @@ export type Feature =
   | "lxc"
   | "lxcfs"
   | "newuidmap"
-  | "tmux";
+  | "tmux"
+  | "linux32";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -71,6 +72,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "lxcfs is not installed, or there is no /dev/fuse",
   },
   newuidmap: { has: () => existsSync("/usr/bin/newuidmap"), lacking: "newuidmap is not installed (package uidmap)" },
+  linux32: {
+    has: () => succeeds("setarch", "i686", "sh", "-c", '[ "$(uname -m)" = i686 ]'),
+    lacking: "the kernel shows no other machine to 32-bit processes",
+  },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
 };
 

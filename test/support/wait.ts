@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { patience } from "./patience.js";
 
 /**
  * Asks until the answer is neither undefined, null nor false, and gives it back. `timeout` in milliseconds; when it runs out the error
@@ -9,7 +10,7 @@ export async function waitFor<T>(
   ask: () => T | Promise<T>,
   { timeout = 10_000, every = 20 }: { readonly timeout?: number; readonly every?: number } = {},
 ): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeout;
+  const deadline = Date.now() + timeout * patience;
   let last: unknown;
   for (;;) {
     try {
@@ -21,7 +22,7 @@ export async function waitFor<T>(
     }
     if (Date.now() > deadline) {
       throw new Error(
-        `waited ${timeout} ms for ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`,
+        `waited ${timeout * patience} ms for ${what}; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`,
       );
     }
     await sleep(every);
