@@ -34,11 +34,6 @@ export interface Mended {
   readonly devices: readonly string[];
 }
 
-/** Which of a guest's lives it is: a reboot is another. */
-export function lifeOf(monitor: Monitor): string {
-  return `${monitor.pid ?? 0}:${monitor.startedNs}`;
-}
-
 /** null: it has ended, or is not yet that far. */
 export async function mendGuest(
   host: HostFacts,

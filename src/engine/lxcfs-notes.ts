@@ -10,21 +10,17 @@ export interface LxcfsNotes {
   addDevice(device: string): void;
   /** Others are forgotten: the kernel gives their numbers to new file systems. */
   keepDevices(wanted: ReadonlySet<string>): void;
-  /** Paths that a guest is owed; `life`: of its main process, another one is owed nothing. */
-  owed(guest: string, life: string): readonly string[];
-  owe(guest: string, life: string, paths: readonly string[]): void;
-  forget(guest: string): void;
-}
-
-interface Owed {
-  readonly life: string;
-  readonly paths: readonly string[];
+  /** Paths that a guest is owed: also after a reboot, which finds no LXCFS either. */
+  owed(guest: string): readonly string[];
+  owe(guest: string, paths: readonly string[]): void;
+  /** Others have ended. */
+  keepGuests(running: ReadonlySet<string>): void;
 }
 
 interface Content {
   readonly version: 1;
   readonly devices: readonly string[];
-  readonly owed: Readonly<Record<string, Owed>>;
+  readonly owed: Readonly<Record<string, readonly string[]>>;
 }
 
 export function createLxcfsNotes(file: string): LxcfsNotes {
@@ -55,20 +51,17 @@ export function createLxcfsNotes(file: string): LxcfsNotes {
       devices = kept;
       save();
     },
-    owed(guest, life): readonly string[] {
-      const found = owed.get(guest);
-      return found?.life === life ? found.paths : [];
-    },
-    owe(guest, life, paths): void {
-      if (paths.length === 0) {
-        this.forget(guest);
-        return;
-      }
-      owed.set(guest, { life, paths });
+    owed: (guest) => owed.get(guest) ?? [],
+    owe(guest, paths): void {
+      if (paths.length === 0 && !owed.has(guest)) return;
+      if (paths.length === 0) owed.delete(guest);
+      else owed.set(guest, paths);
       save();
     },
-    forget(guest): void {
-      if (owed.delete(guest)) save();
+    keepGuests(running): void {
+      const gone = [...owed.keys()].filter((guest) => !running.has(guest));
+      for (const guest of gone) owed.delete(guest);
+      if (gone.length > 0) save();
     },
   };
 }

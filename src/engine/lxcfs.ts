@@ -7,8 +7,9 @@ import type { Monitor } from "../runtime/monitors.js";
 import type { HostFacts, LxcfsFacts } from "../spec/host.js";
 import { livingStates } from "../spec/states.js";
 import { requireSyscall } from "../sys/syscalls.js";
-import { type Wanted, lifeOf, mendGuest } from "./lxcfs-guest.js";
+import { type Wanted, mendGuest } from "./lxcfs-guest.js";
 import { createLxcfsNotes } from "./lxcfs-notes.js";
+import type { ContainerId } from "./engine.js";
 import { createChangeQueue } from "./queue.js";
 import type { Registry } from "./registry.js";
 
@@ -74,9 +75,7 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
       timer = null;
-      check().catch((error: unknown) => {
-        console.error("cannot look after LXCFS", error);
-      });
+      check().catch(unexpected);
     }, milliseconds).unref();
   };
 
@@ -97,6 +96,8 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
 
   const look = async (): Promise<void> => {
     const device = hostLxcfs(readFileSync(ownMountinfo, "utf8"), host.lxcfs);
+    // Other mounts have changed; its end would have been told.
+    if (device !== null && device === found?.device && found.facts !== null && servers.isWatching(device)) return;
     // Before it is asked: its end in between is not missed.
     servers.of(device);
     const answer = device === null ? "dead" : await ask(host, binary);
@@ -126,16 +127,15 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await mend(next, 1);
     };
-    for (let worker = 0; worker < together; worker += 1) void work();
+    for (let worker = 0; worker < together; worker += 1) work().catch(unexpected);
   };
 
   /** Never fails, and ends in time whatever the guest does. */
   const mend = async (monitor: Monitor, tries: number): Promise<void> => {
-    const { storePath, name } = monitor.meta;
-    const guest = `${storePath}/${name}`;
+    const guest = guestOf(monitor.meta);
     const wanted = (): Wanted => ({
       dead: new Set([...notes.devices()].filter((device) => device !== found?.device)),
-      owed: notes.owed(guest, lifeOf(monitor)),
+      owed: notes.owed(guest),
       living: found?.facts ?? null,
     });
     try {
@@ -143,10 +143,12 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
         const mended = isClosed ? null : await mendGuest(host, binary, monitor, wanted);
         if (mended === null || isClosed) return;
         for (const device of mended.devices) seen.add(device);
-        notes.owe(guest, lifeOf(monitor), mended.owed);
+        notes.owe(guest, mended.owed);
         if (mended.isDone) return;
         if (tries === mostTries) throw new Error("it takes too long");
-        setTimeout(() => void mend(monitor, tries + 1), tryPause).unref();
+        setTimeout(() => {
+          mend(monitor, tries + 1).catch(unexpected);
+        }, tryPause).unref();
       });
     } catch (error) {
       hasSeenAll = false;
@@ -161,12 +163,13 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     });
     watcher.unref();
     const unsubscribe = registry.subscribe((event) => {
-      if (event.kind !== "state" || event.state !== "RUNNING" || performance.now() - changedAt > startTime) return;
+      if (event.kind !== "state" || event.state !== "RUNNING") return;
+      if (performance.now() - changedAt > startTime && notes.owed(guestOf(event)).length === 0) return;
       const monitor = registry.get(event);
-      if (monitor !== undefined && mayHaveIt(monitor)) void mend(monitor, 1);
+      if (monitor !== undefined && mayHaveIt(monitor)) mend(monitor, 1).catch(unexpected);
     });
-    const forget = registry.onGone(({ storePath, name }) => {
-      notes.forget(`${storePath}/${name}`);
+    const forget = registry.onGone((meta) => {
+      notes.owe(guestOf(meta), []);
     });
     ends.push(unsubscribe, forget, () => {
       watcher.close();
@@ -179,6 +182,7 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     async begin() {
       if (ends.length > 0) return;
       listen();
+      notes.keepGuests(new Set([...registry.all()].map(({ meta }) => guestOf(meta))));
       await check();
     },
     isNeeded: () => [...registry.all()].some(({ meta, state }) => meta.lxcfs === true && livingStates.has(state)),
@@ -190,6 +194,12 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     },
   };
 }
+
+function unexpected(error: unknown): void {
+  console.error("cannot look after LXCFS:", error);
+}
+
+const guestOf = ({ storePath, name }: ContainerId): string => `${storePath}/${name}`;
 
 /** Guests of releases before do not say it. */
 function mayHaveIt({ meta, state }: Monitor): boolean {
@@ -213,6 +223,8 @@ async function ask(host: HostFacts, binary: string): Promise<LxcfsFacts | "dead"
 interface ServerWatch {
   /** Watches the processes behind a device, and no others any more. */
   of(device: string | null): void;
+  /** Does it watch at least one of them, alive? */
+  isWatching(device: string): boolean;
 }
 
 /** A process that is killed leaves its mount behind: only its end tells. */
@@ -228,6 +240,7 @@ function createServerWatch(host: HostFacts, ended: () => void): ServerWatch {
     watched = null;
   };
   return {
+    isWatching: (device) => device === watched && all.length > 0,
     of(device): void {
       if (device === watched) return;
       forget();

@@ -37,7 +37,7 @@ interface Inside {
 
 async function guest(own: Instance, name: string, config = ""): Promise<Inside> {
   const rootfs = busybox(own.store, name, config);
-  for (const name of ["var/lib/lxcfs", "usr", "lib", "lib64"]) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const path of ["var/lib/lxcfs", "usr", "lib", "lib64"]) mkdirSync(join(rootfs, path), { recursive: true });
   const at = own.store.at(name);
   await own.ok(["lxc-start", ...at]);
   const shell = (script: string): readonly string[] => ["lxc-attach", ...at, "--", "/bin/sh", "-c", script];
@@ -195,6 +195,44 @@ describe("LXCFS", () => {
     });
   }
 
+  it("comes back to a guest that has rebooted while it was away", async (t) => {
+    if (lacks(t, "lxcfs")) return;
+    const { own, lxcfs } = await setUp(t);
+    const inside = await guest(own, "islt-lxcfs-t");
+    const [before, pid] = [(await inside.mounts()).size, await inside.pid()];
+    await lxcfs.signal("SIGKILL");
+    await reads(inside, "the kernel's");
+    await inside.sh("kill -TERM 1");
+    await waitFor("the reboot", async () => (await inside.pid()) !== pid && (await inside.try("true")).status === 0);
+    assert.equal((await inside.mounts()).size, 0);
+    await lxcfs.start();
+    await waitFor("the living ones to come", async () => (await inside.mounts()).size === before, soon);
+    await inside.sh("kill -TERM 1");
+    await waitFor("the files after the next reboot", async () => (await inside.mounts()).size === before);
+  });
+
+  it("is mended for services in mount namespaces of their own, too, if they follow the guest's", async (t) => {
+    if (lacks(t, "lxcfs")) return;
+    const { own, lxcfs } = await setUp(t);
+    const inside = await guest(own, "islt-lxcfs-u");
+    await inside.sh(
+      "(unshare -m --propagation slave sh -c 'echo $$ > /run/service; exec sleep 600' > /dev/null 2>&1 &)",
+    );
+    const read = "nsenter -t $(cat /run/service) -m cat /proc/uptime";
+    const isSoon = async (virtual: boolean): Promise<void> => {
+      await waitFor(
+        "the service's numbers",
+        async () => Number((await inside.sh(read)).split(" ")[0]) < hostUptime() / 2 === virtual,
+        soon,
+      );
+    };
+    await isSoon(true);
+    await lxcfs.signal("SIGKILL");
+    await isSoon(false);
+    await lxcfs.start();
+    await isSoon(true);
+  });
+
   it("comes back to a frozen guest, too", async (t) => {
     if (lacks(t, "lxcfs")) return;
     const { own, lxcfs } = await setUp(t);
@@ -223,9 +261,9 @@ describe("LXCFS", () => {
     await lxcfs.start();
     await reads(inside, "LXCFS's");
     assert.equal(await inside.sh("cat /proc/meminfo /proc/loadavg; stat -f -c %T /var/lib/lxcfs"), "mine\nmine\ntmpfs");
-    const places = [...(await inside.mounts()).keys()];
-    for (const gone of ["/proc/swaps", "/proc/loadavg", "/proc/meminfo"]) assert.ok(!places.includes(gone), gone);
-    assert.ok(places.includes("/proc/stat"));
+    const left = [...(await inside.mounts()).keys()];
+    for (const gone of ["/proc/swaps", "/proc/loadavg", "/proc/meminfo"]) assert.ok(!left.includes(gone), gone);
+    assert.ok(left.includes("/proc/stat"));
   });
 
   it("mends the others in time although one guest lets nobody look at its files", async (t) => {
@@ -289,6 +327,9 @@ describe("LXCFS", () => {
       const pid = await mountNamespace(t);
       await startLxcfs(t, pid, "/var/lib/lxcfs");
       const own = await instance(t, { mntnsPid: pid });
+      // The hook, and LXC itself, walk the way to the root file system as the mapped root.
+      const above = dirname(own.store.path);
+      for (const path of [dirname(above), above, own.store.path]) chmodSync(path, 0o711);
       const name = "islt-lxcfs-s";
       const at = own.store.at(name);
       const inside = await guest(own, name, config);
@@ -299,8 +340,7 @@ describe("LXCFS", () => {
       await own.ok(["lxc-start", ...at]);
       const hooked = await inside.mounts();
       await own.ok(["lxc-stop", ...at, "-k"]);
-      // LXC's mapped root walks the way itself, and newuidmap wants root in /etc/subuid.
-      for (const path of [dirname(own.store.path), own.store.path]) chmodSync(path, 0o711);
+      // LXC maps ids through newuidmap, which wants root in /etc/subuid.
       const ranges = join(own.store.path, "ranges");
       writeFileSync(ranges, "root:100000:65536\n");
       const mounts = `mount --bind ${ranges} /etc/subuid && mount --bind ${ranges} /etc/subgid`;
