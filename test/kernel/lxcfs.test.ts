@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { createEngine } from "../../src/engine/local.js";
 import { probeHost } from "../../src/host/probe.js";
 import { cleanup } from "../support/cleanup.js";
-import type { CommandResult } from "../support/command.js";
+import { command, type CommandResult } from "../support/command.js";
 import { instance, type Instance, watchTraces } from "../support/instance.js";
 import { type Lxcfs, startLxcfs } from "../support/lxcfs.js";
 import { root } from "../support/paths.js";
@@ -330,6 +330,11 @@ describe("LXCFS", () => {
       // The hook, and LXC itself, walk the way to the root file system as the mapped root.
       const above = dirname(own.store.path);
       for (const path of [dirname(above), above, own.store.path]) chmodSync(path, 0o711);
+      // LXC leaves its locks.
+      cleanup(t)(async () => {
+        rmSync(`/run/lxc/lock${above}`, { recursive: true, force: true });
+        await command(["rmdir", `/run/lxc/lock${dirname(above)}`]);
+      });
       const name = "islt-lxcfs-s";
       const at = own.store.at(name);
       const inside = await guest(own, name, config);
