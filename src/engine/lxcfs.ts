@@ -42,6 +42,8 @@ const together = 4;
 const startTime = 60_000;
 /** Milliseconds in which changes of the host's mounts are taken together. */
 const settleTime = 10;
+/** The same where they change all the time. */
+const restTime = 250;
 
 const ownMountinfo = "/proc/self/mountinfo";
 
@@ -65,14 +67,19 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
   let seen = new Set<string>();
   let hasSeenAll = true;
   let timer: NodeJS.Timeout | null = null;
+  /** When it is due, and when it was last. */
+  let dueAt = 0;
+  let lookedAt = Number.NEGATIVE_INFINITY;
   let isChecking = false;
   let isStale = false;
   let isClosed = false;
   const ends: (() => void)[] = [];
 
   const checkIn = (milliseconds: number): void => {
-    if (isClosed) return;
+    const due = performance.now() + milliseconds;
+    if (isClosed || (timer !== null && dueAt <= due)) return;
     if (timer !== null) clearTimeout(timer);
+    dueAt = due;
     timer = setTimeout(() => {
       timer = null;
       check().catch(unexpected);
@@ -95,6 +102,7 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
   };
 
   const look = async (): Promise<void> => {
+    lookedAt = performance.now();
     const device = hostLxcfs(readFileSync(ownMountinfo, "utf8"), host.lxcfs);
     // Other mounts have changed; its end would have been told.
     if (device !== null && device === found?.device && found.facts !== null && servers.isWatching(device)) return;
@@ -159,7 +167,7 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
   const listen = (): void => {
     const fd = openSync(ownMountinfo, "r");
     const watcher = watch(fd, "change", () => {
-      checkIn(settleTime);
+      checkIn(performance.now() - lookedAt > restTime ? settleTime : restTime);
     });
     watcher.unref();
     const unsubscribe = registry.subscribe((event) => {
@@ -242,7 +250,7 @@ function createServerWatch(host: HostFacts, ended: () => void): ServerWatch {
   return {
     isWatching: (device) => device === watched && all.length > 0,
     of(device): void {
-      if (device === watched) return;
+      if (device === watched && all.length > 0) return;
       forget();
       if (device === null) return;
       watched = device;

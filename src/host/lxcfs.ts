@@ -19,7 +19,9 @@ export function lxcfsMounts(mountinfo: string): readonly MountLine[] {
 
 /** The device number of what root has mounted there; null: no LXCFS, or something on top of it. */
 export function hostLxcfs(mountinfo: string, path: string): string | null {
-  const top = parseMountinfo(mountinfo)
+  // Hosts may have very many others.
+  const lines = mountinfo.split("\n").filter((line) => line.includes(` ${path} `));
+  const top = parseMountinfo(lines.join("\n"))
     .filter(({ point }) => point === path)
     .at(-1);
   return top?.fstype === fstype && top.superOptions.includes("user_id=0") ? top.device : null;
