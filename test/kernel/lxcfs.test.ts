@@ -21,6 +21,8 @@ const soon = { timeout: 2000, every: 20 };
 
 const mapped = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n";
 const limits = "lxc.cgroup.memory.limit_in_bytes = 300M\nlxc.cgroup.cpuset.cpus = 0\n";
+/** What can limit memory here: names of the other version are translated. */
+const controllers = existsSync("/sys/fs/cgroup/cgroup.controllers") ? "cgroup2-controllers" : "cgroup1";
 /** The host's programs, for those that want more than busybox. */
 const hostPrograms = ["usr", "lib", "lib64"]
   .filter((name) => existsSync(`/${name}`))
@@ -114,7 +116,7 @@ describe("LXCFS", () => {
     });
 
     it(`shows a ${kind} guest the memory and the processors of its control groups`, async (t) => {
-      if (lacks(t, "lxcfs") || lacks(t, "cgroup1") || (kind === "id-mapped" && lacks(t, "userns"))) return;
+      if (lacks(t, "lxcfs") || lacks(t, controllers) || (kind === "id-mapped" && lacks(t, "userns"))) return;
       const { own } = await setUp(t);
       const inside = await guest(own, "islt-lxcfs-b", `${config}${limits}${hostPrograms}`);
       assert.equal(await inside.sh("grep MemTotal /proc/meminfo | tr -s ' '"), "MemTotal: 307200 kB");
