@@ -19,6 +19,9 @@ export interface Lxcfs {
   readonly mounts: () => readonly string[];
 }
 
+/** Mount points of LXCFS's own mount namespace; it never removes them. */
+const ownRun = "/run/lxcfs";
+
 /** `mntnsPid`: a process in whose mount namespace it is to be; only there may `place` be the well-known one. */
 export async function startLxcfs(
   t: Cleaner,
@@ -27,6 +30,7 @@ export async function startLxcfs(
 ): Promise<Lxcfs> {
   const above = mkdtempSync(join(testDir, "islt-lxcfs-"));
   const path = place ?? join(above, "mount");
+  const hadRun = existsSync(ownRun);
   const inside = mntnsPid === "self" ? [] : ["nsenter", `--mount=/proc/${mntnsPid}/ns/mnt`, "--"];
   let child: ChildProcess | null = null;
   const mounts = (): readonly string[] => {
@@ -66,6 +70,7 @@ export async function startLxcfs(
     await end("SIGKILL");
     await unmount();
     rmSync(above, { recursive: true, force: true });
+    if (!hadRun) rmSync(ownRun, { recursive: true, force: true });
   });
   if (place === null) await ok(["mkdir", path]);
   await self.start();
