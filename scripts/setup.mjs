@@ -13,7 +13,7 @@ import { nodeIncludes } from "./lib/headers.mjs";
 import { build } from "./build.mjs";
 
 /** What the peer tests and the benchmarks need beside the build's tools. */
-const peerPackages = ["lxc", "lxc-templates", "uidmap", "strace", "iproute2"];
+const peerPackages = ["lxc", "lxc-templates", "lxcfs", "uidmap", "strace", "iproute2"];
 
 /** A tool of the build, and the Debian package that has it. */
 function missingTools() {

@@ -52,6 +52,7 @@ const guestPackages = [
   "tmux",
   "lxc",
   "lxc-templates",
+  "lxcfs",
   "libstdc++6",
 ];
 
@@ -67,6 +68,7 @@ const masked = [
   "lxc.service",
   "lxc-net.service",
   "lxc-monitord.service",
+  "lxcfs.service",
 ];
 
 /** Machine's own apt sources: what it may reach is what it uses itself. */

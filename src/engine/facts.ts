@@ -3,7 +3,13 @@ import { existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type StartFacts } from "../spec/host.js";
+import {
+  type CallerNamespace,
+  callerNamespaceKinds,
+  type HostFacts,
+  type LxcfsFacts,
+  type StartFacts,
+} from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
 import { monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
@@ -17,6 +23,7 @@ export function startFacts(
   host: HostFacts,
   options: StartOptions,
   pidOf: (container: string) => number | null,
+  lxcfs: LxcfsFacts | null,
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
@@ -41,6 +48,7 @@ export function startFacts(
         ? null
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
+    lxcfs,
   };
 }
 

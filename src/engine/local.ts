@@ -17,7 +17,7 @@ import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { createMonitorPool, monitorSocketPath, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
-import type { HostFacts } from "../spec/host.js";
+import type { HostFacts, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
@@ -40,6 +40,7 @@ import { describeMonitor } from "./meta.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
+import { createLxcfsKeeper } from "./lxcfs.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
@@ -78,6 +79,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
   const queue = createChangeQueue();
+  const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
 
@@ -104,8 +106,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
+  const factsOf = (spec: ContainerSpec, wanted: StartOptions): StartFacts =>
+    startFacts(spec, host, wanted, pidOf, lxcfs.current());
+
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, startFacts(spec, host, start, pidOf), start.warn);
+    planStart(spec, host, factsOf(spec, start), start.warn);
 
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
@@ -114,7 +119,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const facts = startFacts(spec, host, wanted, pidOf);
+      const facts = factsOf(spec, wanted);
       const program = planStart(spec, host, facts, wanted.warn);
       const fds: number[] = [];
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
@@ -169,17 +174,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Before the look around: what appears meanwhile is not missed.
       registry.watchOthers();
       await registry.rediscover();
+      await lxcfs.begin();
       sweepDevices(host.runtimeDir);
     },
     hasDuties: () =>
-      [...registry.all()].some((monitor) => monitor.meta.ephemeral) || [...registry.orphans()].length > 0,
+      [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
+      [...registry.orphans()].length > 0 ||
+      lxcfs.isNeeded(),
     rehearse: (spec) => {
       const wanted: StartOptions = {
         caller: { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" },
         pidFile: null,
         console: "monitor",
       };
-      const facts = startFacts(spec, host, wanted, pidOf);
+      const facts = factsOf(spec, wanted);
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
@@ -188,6 +196,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       prepareQuestions(host.arch);
     },
     close: () => {
+      lxcfs.close();
       if (sealed !== null) closeFd(sealed);
       sealed = null;
       return pool.close();

@@ -7,6 +7,7 @@ import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { payloadPaths, unifiedDevicePolicy } from "../plan/cgroup.js";
 import { isMapped } from "../plan/context.js";
+import { mayHaveLxcfs } from "../plan/lxcfs.js";
 
 /** Of these the container has its monitor's, which need not be those of whoever attaches. */
 const keptButJoined: readonly NamespaceKind[] = ["net", "uts", "ipc"];
@@ -55,6 +56,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     ...(spec.guest.tellsInit ? { tellsInit: true } : {}),
     ephemeral: spec.lifecycle.ephemeral,
     devices: unifiedDevicePolicy(spec, host),
+    lxcfs: mayHaveLxcfs(spec, start),
   };
 }
 

@@ -200,13 +200,18 @@ export function memfd(name: string, data: Uint8Array, seal: boolean): number {
   return native.memfd(name, data, seal);
 }
 
-export type WatchEvents = "in" | "out" | "inout";
+/**
+ * "change": once now and then whenever the file says that it has changed (EPOLLET): for /proc/PID/mountinfo, which is always readable.
+ */
+export type WatchEvents = "in" | "out" | "inout" | "change";
 
 /** Bits that a watch's callback gets: epoll_ctl(2). Error and hang-up come unasked. */
 export const watchIn = 1;
 export const watchOut = 4;
 export const watchError = 8;
 export const watchHangup = 16;
+/** EPOLLET, as the signed number that it is in 32 bits. */
+const watchEdge = 1 << 31;
 
 export interface Watch {
   /** Other events from now on. @throws IsletError ISLET_IO when the watch or its descriptor is closed. */
@@ -226,6 +231,8 @@ function eventBits(events: WatchEvents): number {
       return watchOut;
     case "inout":
       return watchIn | watchOut;
+    case "change":
+      return watchIn | watchEdge;
     default: {
       const impossible: never = events;
       throw new TypeError(`unknown events ${String(impossible)}`);

@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { type Arch, archFromUname } from "../sys/arch.js";
 import type { CgroupLayout, HostFacts, LegacyHierarchy } from "../spec/host.js";
 import { arch as nodeArch } from "node:os";
+import { unescapeMount } from "./mountinfo.js";
 
 /** ISLET_UNSUPPORTED on machines that islet knows no system calls of. */
 export function hostArch(): Arch {
@@ -37,6 +38,7 @@ export function probeHost(runtimeDir: string): HostFacts {
     openFilesHard: openFilesHard(readFileSync("/proc/self/limits", "utf8")),
     cpus: firstLine("/sys/devices/system/cpu/online") || "0",
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
+    lxcfs: process.env["ISLET_LXCFS"] ?? "/var/lib/lxcfs",
   };
 }
 
@@ -72,7 +74,7 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
   for (const line of mountinfo.split("\n")) {
     const [before, after] = line.split(" - ");
     if (before === undefined || after === undefined) continue;
-    const mount = unescape(before.split(" ")[4] ?? "");
+    const mount = unescapeMount(before.split(" ")[4] ?? "");
     const [fstype, , options = ""] = after.split(" ");
     if (fstype === "cgroup2" && unified === null) {
       unified = {
@@ -94,8 +96,4 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
     }
   }
   return { unified, legacy };
-}
-
-function unescape(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }

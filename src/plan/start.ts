@@ -123,6 +123,7 @@ import {
 } from "./rootfs.js";
 import { lockName, lockRefusal } from "./lock.js";
 import { planRun } from "./run.js";
+import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
@@ -487,6 +488,7 @@ function planChild(
   closeNow(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
   const rootPlace = openRootfsPlace(context, child);
+  const lxcfs = openLxcfs(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -520,7 +522,7 @@ function planChild(
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths, rootPlace);
+  const terminals = planFilesystem(context, child, console, paths, rootPlace, lxcfs);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -558,6 +560,7 @@ function planFilesystem(
   console: ConsoleSlots,
   paths: StartCgroups,
   rootPlace: Slot,
+  lxcfs: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -615,6 +618,7 @@ function planFilesystem(
   });
   planBoundCgroups(context, child, paths, root);
   if (userns !== null) close(monitor, userns, "close the user namespace");
+  planLxcfs(context, child, root, lxcfs);
   runHostHooks(context, child, "mount", []);
   if (spec.mounts.dev.populate) runHostHooks(context, child, "autodev", []);
   populateDev(context, child, dev);

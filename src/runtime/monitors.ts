@@ -50,6 +50,8 @@ export interface MonitorMeta {
   readonly ephemeral: boolean;
   /** The device rules of its configuration where a program on the unified cgroup keeps them; null: v1 does. Monitors of releases before have none. */
   readonly devices?: DevicePolicy | null;
+  /** It may have files of LXCFS. Monitors of releases before do not say. */
+  readonly lxcfs?: boolean;
 }
 
 /** A live container, as its monitor tells it. Changes in place as frames arrive. */

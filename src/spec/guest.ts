@@ -73,6 +73,8 @@ export interface GuestSpec {
   readonly stableNics: boolean;
   readonly localtime: LocaltimeMode;
   readonly journal: JournalMode;
+  /** LXCFS's files over those of /proc and /sys, where LXCFS runs on the host. */
+  readonly lxcfs: boolean;
 }
 
 /** A guest that finds what its configuration names and nothing else. */
@@ -96,4 +98,5 @@ export const plainGuest: GuestSpec = {
   stableNics: false,
   localtime: "off",
   journal: "no",
+  lxcfs: true,
 };

@@ -20,6 +20,8 @@ export interface HostFacts {
   /** Online processors and memory nodes for cpuset on v1, e.g. "0-1" and "0". */
   readonly cpus: string;
   readonly memoryNodes: string;
+  /** Where LXCFS is mounted on this host, if it runs at all: /var/lib/lxcfs or $ISLET_LXCFS. */
+  readonly lxcfs: string;
 }
 
 export interface CgroupLayout {
@@ -74,6 +76,16 @@ export interface StartFacts {
   readonly listen: { readonly count: number; readonly names: string | null } | null;
   /** What kind of terminal the caller is joined with the console by; null: none, or nobody knows. */
   readonly terminal: string | null;
+  /** What LXCFS offers; null where it does not run. */
+  readonly lxcfs: LxcfsFacts | null;
+}
+
+/** Names of files of LXCFS, which stand for those of the same names in a guest's /proc and /sys. */
+export interface LxcfsFacts {
+  /** Below proc/, such as "meminfo" and "pressure/cpu". */
+  readonly proc: readonly string[];
+  /** Of sys/devices/system/cpu: all of it, or only these. */
+  readonly cpu: "whole" | readonly string[];
 }
 
 /** What a guest is told of itself and its host. */

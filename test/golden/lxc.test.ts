@@ -10,6 +10,7 @@ import { planStart } from "../../src/plan/start.js";
 import { encodeProgram } from "../../src/program/encode.js";
 import { explainProgram } from "../../src/program/explain.js";
 import { hostFacts, layouts, startFacts, type HostKind } from "../support/facts.js";
+import type { LxcfsFacts } from "../../src/spec/host.js";
 import { root } from "../support/paths.js";
 
 /**
@@ -46,6 +47,13 @@ const everywhere = [
   "userns",
 ];
 
+/** Where LXCFS runs: nowhere else. */
+const lxcfsHosts: Readonly<Record<string, LxcfsFacts>> = {
+  lxcfs: { proc: ["meminfo", "uptime", "pressure/cpu"], cpu: "whole" },
+  "lxcfs-idmapped": { proc: ["cpuinfo"], cpu: ["online"] },
+  "lxcfs-off": { proc: ["meminfo"], cpu: "whole" },
+};
+
 const files: ConfigFiles = {
   read: (path) => (path.startsWith("/golden/") ? hostFiles.read(path.replace("/golden", `${directory}/files`)) : null),
   list: (path) => (path.startsWith("/golden/") ? hostFiles.list(path.replace("/golden", `${directory}/files`)) : null),
@@ -66,7 +74,10 @@ function outcome(name: string, host: HostKind): Outcome {
   const apparmor = made.spec.security.apparmor.profile !== null;
   const selinux = made.spec.security.selinux.context !== null;
   const facts = hostFacts(host, { lsm: { apparmor, selinux } });
-  const start = startFacts({ sharedPids: { minimal: 1001, "/srv/lxc/other": 1002 } });
+  const start = startFacts({
+    sharedPids: { minimal: 1001, "/srv/lxc/other": 1002 },
+    lxcfs: lxcfsHosts[name] ?? null,
+  });
   try {
     const program = planStart(made.spec, facts, start);
     check(encodeProgram(program));

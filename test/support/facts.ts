@@ -50,6 +50,7 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     openFilesHard: 524288,
     cpus: "0-3",
     memoryNodes: "0",
+    lxcfs: "/var/lib/lxcfs",
     ...changes,
   };
 }
@@ -75,6 +76,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     },
     listen: null,
     terminal: null,
+    lxcfs: null,
     ...changes,
   };
 }

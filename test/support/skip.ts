@@ -29,6 +29,7 @@ export type Feature =
   | "binfmt32"
   | "strace"
   | "lxc"
+  | "lxcfs"
   | "newuidmap"
   | "tmux"
   | "linux32"
@@ -69,6 +70,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
+  lxcfs: {
+    has: () => succeeds("lxcfs", "--version") && existsSync("/dev/fuse"),
+    lacking: "lxcfs is not installed, or there is no /dev/fuse",
+  },
   newuidmap: { has: () => existsSync("/usr/bin/newuidmap"), lacking: "newuidmap is not installed (package uidmap)" },
   linux32: {
     has: () => succeeds("setarch", "i686", "sh", "-c", '[ "$(uname -m)" = i686 ]'),

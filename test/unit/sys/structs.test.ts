@@ -21,6 +21,7 @@ const SOURCE = `
 #include <linux/sched.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -89,6 +90,8 @@ int main(void)
     m.h.msg_control = (void *)offsetof(__typeof__(m), control);
     memcpy(m.data, "hi", 2);
     hex("message", &m, sizeof m);
+    unsigned statx_at[] = { offsetof(struct statx, stx_mnt_id), sizeof(struct statx) };
+    hex("statx", statx_at, sizeof statx_at);
     printf("seccomp_data %02zx%02zx%02zx%02zx\\n", offsetof(struct seccomp_data, nr), offsetof(struct seccomp_data, arch), offsetof(struct seccomp_data, args), sizeof(struct seccomp_data));
 }
 `;
@@ -144,6 +147,7 @@ const OURS: Readonly<Record<string, () => Uint8Array>> = {
   bpf_query: () => relocated(s.bpfProgQuery(k.BPF_CGROUP_DEVICE, 4)).subarray(0, 40),
   bpf_info: () => relocated(s.bpfProgInfo()).subarray(0, s.BPF_OBJ_INFO_SIZE),
   bpf_prog_info: () => Uint8Array.of(s.BPF_PROG_INFO_AT.id, s.BPF_PROG_INFO_AT.name, s.BPF_PROG_INFO_SIZE),
+  statx: () => new Uint8Array(Uint32Array.of(s.STATX_AT.mnt_id, s.STATX_SIZE).buffer),
   message: () => {
     const message = s.sendMessage(new TextEncoder().encode("hi"), 2);
     const out = Buffer.from(relocated(message));

@@ -36,6 +36,7 @@ export function fromSpec(spec: ContainerSpec): string {
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
   fromGuest(spec.guest, out);
+  if (!spec.guest.lxcfs) out.text("islet.lxcfs", "0");
   return out.toString();
 }
 

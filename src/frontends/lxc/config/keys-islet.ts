@@ -8,7 +8,7 @@ import {
   localtimeModes,
 } from "../../../spec/guest.js";
 import { namedFamily } from "./keys-process.js";
-import { type KeyRow, scalar, textKey } from "./row.js";
+import { type KeyRow, flagKey, scalar, textKey } from "./row.js";
 import { Problem, type Read, anyText, oneOf } from "./scalars.js";
 
 /** As /etc/machine-id must be able to take it: neither all zeroes nor all ones. */
@@ -31,6 +31,10 @@ export const isletRows: readonly KeyRow[] = [
       doc: "What the guest finds: lxc (LXC's own, the default), lxd (LXD's container environment) or systemd (systemd's container interface).",
     },
   ),
+  flagKey("islet.lxcfs", "guestLxcfs", true, {
+    since: "islet",
+    doc: "Where LXCFS runs on the host, the guest finds its files in /proc and /sys, which show the container's own limits (default 1).",
+  }),
   textKey(
     "islet.uuid",
     "guestUuid",

@@ -197,6 +197,7 @@ export interface Draft {
   guestLocaltime: Item<LocaltimeMode> | null;
   guestJournal: Item<JournalMode> | null;
   credentials: Item<NamedText>[];
+  guestLxcfs: Item<boolean> | null;
 }
 
 /** The same when parsing is over. */
@@ -222,6 +223,7 @@ export function newDraft(): Draft {
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
     guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [],
+    guestLxcfs: null,
   };
 }
 

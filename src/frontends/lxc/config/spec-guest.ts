@@ -11,6 +11,7 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     uuid: values.guestUuid?.value ?? null,
     localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
     journal: values.guestJournal?.value ?? plainGuest.journal,
+    lxcfs: values.guestLxcfs?.value ?? plainGuest.lxcfs,
   };
   const credentials = values.credentials.flatMap((item) =>
     credential(item.value.name, item.value.value, item.at, into),
