@@ -26,8 +26,6 @@ export interface GuestSpec {
   readonly binfmtMisc: "host" | "hidden" | null;
   /** cgroup2 on /sys/fs/cgroup where the host has nothing but cgroup2, whatever namespaces there are. */
   readonly unifiedCgroups: boolean;
-  /** Every signal has its default action when init begins, whatever an ancestor of ours ignored. */
-  readonly defaultSignals: boolean;
 }
 
 /** Nothing beyond the configuration. */
@@ -41,5 +39,4 @@ export const plainGuest: Omit<GuestSpec, "profile"> = {
   hidden: [],
   binfmtMisc: null,
   unifiedCgroups: false,
-  defaultSignals: false,
 };

@@ -17,7 +17,7 @@ describe("islet.guest = lxd", () => {
     assert.deepEqual(plain.mounts.auto.proc, null);
     assert.deepEqual(
       Object.values(plain.guest).filter((value) => value !== "lxc"),
-      [false, [], false, false, false, [], [], null, false, false],
+      [false, [], false, false, false, [], [], null, false],
     );
   });
 
