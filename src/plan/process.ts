@@ -20,7 +20,6 @@ import {
 import { close, newFilesystem, openat, openat2, writeText } from "../program/calls.js";
 import { EACCES, ENOENT, ENOTDIR } from "../sys/errno.js";
 import { O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
-import { signalName } from "../sys/signals.js";
 import { rlimit64, sigaction, sockFprogWith } from "../sys/structs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { guestEnvironment } from "./guest-environment.js";
@@ -178,18 +177,6 @@ export function initEnvironment(context: StartContext): readonly string[] {
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-const usualSignals: readonly (readonly [number, string])[] = [
-  [13, "SIGPIPE"],
-  [1, "SIGHUP"],
-  [2, "SIGINT"],
-  [3, "SIGQUIT"],
-];
-
-/** All but SIGKILL and SIGSTOP, which nobody can ignore (signal(7)). */
-const allSignals: readonly (readonly [number, string])[] = Array.from({ length: 64 }, (_, index) => index + 1)
-  .filter((number) => number !== 9 && number !== 19)
-  .map((number) => [number, number < 32 ? signalName(number) : `signal ${number}`]);
-
 /** Default signals, working directory, then the main program itself. */
 export function planExec(context: StartContext, child: Block): void {
   const { spec, build, slots } = context;
@@ -216,7 +203,12 @@ export function planExec(context: StartContext, child: Block): void {
   child.at = spec.init.command.at;
   call(child, "umask", [imm(0o22, "022")], { note: "set the usual umask" });
   const action = data(build, sigaction("default"), "{SIG_DFL}");
-  for (const [number, name] of spec.guest.defaultSignals ? allSignals : usualSignals) {
+  for (const [number, name] of [
+    [13, "SIGPIPE"],
+    [1, "SIGHUP"],
+    [2, "SIGINT"],
+    [3, "SIGQUIT"],
+  ] as const) {
     call(child, "rt_sigaction", [imm(number, name), action, nil, imm(8)], { note: `default action for ${name}` });
   }
   defaultSignals(child);

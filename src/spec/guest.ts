@@ -57,8 +57,6 @@ export interface GuestSpec {
   readonly binfmtMisc: "host" | "hidden" | null;
   /** cgroup2 on /sys/fs/cgroup where the host has nothing but cgroup2, whatever namespaces there are. */
   readonly unifiedCgroups: boolean;
-  /** Every signal has its default action when init begins, whatever an ancestor of ours ignored. */
-  readonly defaultSignals: boolean;
   /** null: /run is the image's own. */
   readonly run: RunSpec | null;
   /** Init is told its uuid, its ttys and its host's names ($container_uuid, $container_ttys, $container_host_...); what is run later is told nothing. */
@@ -89,7 +87,6 @@ export const plainGuest: GuestSpec = {
   hidden: [],
   binfmtMisc: null,
   unifiedCgroups: false,
-  defaultSignals: false,
   run: null,
   tellsInit: false,
   ttysArePtys: false,

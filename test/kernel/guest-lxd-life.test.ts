@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { command, ok } from "../support/command.js";
 import { reportOf, signalsOf } from "../support/guest-init.js";
 import { end, stopDaemons } from "../support/host.js";
 import { instance } from "../support/instance.js";
-import { bin, testDir } from "../support/paths.js";
+import { bin, root, testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 import { type Guest, guests, handles } from "./guest.js";
@@ -143,22 +144,36 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM])
 os.umask(0o077); os.dup2(os.open("/dev/zero", os.O_RDONLY), 42); os.set_inheritable(42, True)
 os.execvp(sys.argv[1], sys.argv[1:])`;
 
-it("P8: nothing of a daemon's careless ancestor reaches PID 1: no ignored signal, no blocked one, no descriptor", async (t: TestContext) => {
-  const directory = mkdtempSync(join(testDir, "islt-careless-"));
-  const runtime = join(directory, "run");
-  mkdirSync(runtime, { mode: 0o711 });
-  const env = { ISLET_RUNTIME_DIR: runtime };
-  const guest = lxdGuest(guests(t), "privileged", "islt-lxd-careless");
-  try {
-    await ok(["python3", "-c", careless, bin("lxc-start"), ...guest.at], { env });
-    const report = await reportOf(guest.rootfs);
-    assert.deepEqual(report.get("disposition"), undefined);
-    assert.deepEqual(report.get("blocked"), ["0"]);
-    assert.deepEqual(report.get("umask"), ["022"]);
-    assert.equal(report.get("descriptor")?.length, 3);
-  } finally {
-    await command(["lxc-stop", ...guest.at, "-k"], { env });
-    await stopDaemons(runtime);
-    rmSync(directory, { recursive: true });
-  }
-});
+for (const [how, program] of [
+  ["a client starts", null],
+  ["is started by hand", [process.execPath, join(root, "dist/src/daemon/main.js")]],
+] as const) {
+  it(`P3, P8: nothing of a careless ancestor of a daemon that ${how} reaches PID 1: no ignored signal, no blocked one, no descriptor`, async (t: TestContext) => {
+    const directory = mkdtempSync(join(testDir, "islt-careless-"));
+    const runtime = join(directory, "run");
+    mkdirSync(runtime, { mode: 0o711 });
+    const env = { ISLET_RUNTIME_DIR: runtime };
+    const guest = lxdGuest(guests(t), "privileged", "islt-lxd-careless");
+    const daemon =
+      program === null
+        ? null
+        : spawn("python3", ["-c", careless, ...program], { env: { ...process.env, ...env }, stdio: "ignore" });
+    try {
+      if (daemon !== null) await waitFor("the daemon", () => existsSync(join(runtime, "daemon.pid")));
+      await ok(["python3", "-c", careless, bin("lxc-start"), ...guest.at], { env });
+      const report = await reportOf(guest.rootfs);
+      assert.deepEqual(report.get("disposition"), undefined);
+      assert.deepEqual(report.get("blocked"), ["0"]);
+      assert.deepEqual(report.get("umask"), ["022"]);
+      assert.deepEqual(
+        report.get("descriptor")?.map((line) => line.split(" ")[0]),
+        ["0", "1", "2"],
+      );
+    } finally {
+      await command(["lxc-stop", ...guest.at, "-k"], { env });
+      await stopDaemons(runtime);
+      daemon?.kill("SIGKILL");
+      rmSync(directory, { recursive: true });
+    }
+  });
+}

@@ -172,6 +172,5 @@ function guest(spec: ContainerSpec, isMapped: boolean): GuestSpec {
     hidden: isMapped ? [] : directories,
     binfmtMisc: isMapped ? "host" : "hidden",
     unifiedCgroups: true,
-    defaultSignals: true,
   };
 }
