@@ -5,7 +5,7 @@ import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { type CallerNamespace, callerNamespaceKinds, type HostFacts, type StartFacts } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
-import { monitorSocketPath } from "../runtime/monitors.js";
+import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { StartOptions } from "./engine.js";
@@ -34,6 +34,7 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
+    guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
   };
 }
 

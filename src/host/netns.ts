@@ -21,7 +21,7 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { type AddressInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { type AddressInfo, type LinkInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -162,17 +162,31 @@ export function addressesInNamespace(arch: Arch, pid: number): readonly AddressI
   return inNamespace(arch, pid, [], dumpAddresses);
 }
 
+/** Hardware addresses of a namespace's interfaces, by name. */
+export function hardwareAddresses(arch: Arch, pid: number): ReadonlyMap<string, string> {
+  return inNamespace(arch, pid, new Map(), (socket, id) => {
+    const found = dumpLinks(socket, id).flatMap(({ name, hwaddr }) =>
+      hwaddr === null ? [] : [[name, hwaddr] as const],
+    );
+    return new Map(found);
+  });
+}
+
+function dumpLinks(socket: Socket, id: number): readonly LinkInfo[] {
+  const request = netlinkMessage(
+    RTM_GETLINK,
+    DUMP,
+    3,
+    raw(new Uint8Array(16)),
+    attributeU32(IFLA_TARGET_NETNSID, id),
+    attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+  );
+  return parseLinks(ask(socket, request, true)).items;
+}
+
 export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
   return inNamespace(arch, pid, [], (socket, id) => {
-    const request = netlinkMessage(
-      RTM_GETLINK,
-      DUMP,
-      3,
-      raw(new Uint8Array(16)),
-      attributeU32(IFLA_TARGET_NETNSID, id),
-      attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
-    );
-    const links = parseLinks(ask(socket, request, true)).items;
+    const links = dumpLinks(socket, id);
     const addresses = dumpAddresses(socket, id);
     return links.map((link) => {
       const own = addresses.filter((address) => address.index === link.index);

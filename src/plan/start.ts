@@ -76,6 +76,7 @@ import {
 } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
+import { planGuestApi } from "./guest-api.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
@@ -598,6 +599,7 @@ function planFilesystem(
   planDevpts(context, child, dev, pts);
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
+  planGuestApi(context, child, root);
   pivot(child, root);
   setAgain(child, kept);
   close(child, root, "close the root directory");

@@ -6,4 +6,11 @@ export type GuestProfile = (typeof guestProfiles)[number];
 export interface GuestSpec {
   /** Where the values came from: for people, never for decisions. */
   readonly profile: GuestProfile;
+  /** The socket through which the guest asks about itself is in this directory, by the name `sock`; null: none. */
+  readonly api: GuestApiSpec | null;
+}
+
+export interface GuestApiSpec {
+  /** Absolute, inside. */
+  readonly directory: string;
 }

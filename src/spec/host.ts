@@ -66,4 +66,6 @@ export interface StartFacts {
   readonly stdio: readonly [boolean, boolean, boolean] | null;
   /** Path of the monitor's socket, removed at the end. */
   readonly socketPath: string;
+  /** Directory on the host with the socket of the guest's API; where there is none at the time of the start, the guest gets none. */
+  readonly guestApi: string;
 }

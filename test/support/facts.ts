@@ -66,6 +66,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     pidFile: null,
     stdio: null,
     socketPath: "/run/islet/monitor/0123456789abcdef01234567",
+    guestApi: "/run/islet/devlxd/0123456789abcdef01234567",
     ...changes,
   };
 }

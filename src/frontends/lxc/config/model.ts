@@ -193,6 +193,7 @@ export interface Draft {
   hookVersion: Item<0 | 1> | null;
 
   guestProfile: Item<GuestProfile> | null;
+  guestApi: Item<boolean> | null;
 }
 
 /** The same when parsing is over. */
@@ -218,6 +219,7 @@ export function newDraft(): Draft {
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
     guestProfile: null,
+    guestApi: null,
   };
 }
 

@@ -5,6 +5,7 @@ import { asContainerName, nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Collector, fault, type SpecContext } from "./collector.js";
 import type { Notice, ParsedConfig } from "./model.js";
+import { guestApi } from "./profile.js";
 import { applyProfile } from "./profiles.js";
 import { cgroupSpec } from "./spec-cgroup.js";
 import { mountSpec, rootfsSpec } from "./spec-mounts.js";
@@ -49,7 +50,7 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
-    guest: { profile: values.guestProfile?.value ?? "lxc" },
+    guest: { profile: values.guestProfile?.value ?? "lxc", api: values.guestApi?.value === true ? guestApi : null },
     annotations: {},
   };
   return into.faults.length > 0

@@ -9,6 +9,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "lxc.uts.name": ["web1", "web1", ""],
   "lxc.arch": ["amd64", "x86_64", ""],
   "islet.guest": ["lxd", "lxd", "lxc"],
+  "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],
   "lxc.init.cmd": ['/sbin/init --x "a b"', '/sbin/init --x "a b"', ""],
   "lxc.init.cwd": ["//tmp//./x/../y/", "/tmp/x/../y", ""],

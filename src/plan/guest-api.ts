@@ -1,0 +1,99 @@
+import { type Block, call, cwdFd, end, goOn, imm, label, octal, place, slot, str } from "../program/assembler.js";
+import { close, mkdirat, mountSetattr, moveMount, openTree, openat2 } from "../program/calls.js";
+import type { LaunchProgram, Slot } from "../program/ops.js";
+import type { HostFacts } from "../spec/host.js";
+import { EEXIST, ENOENT } from "../sys/errno.js";
+import {
+  AT_REMOVEDIR,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  O_PATH,
+  openFlags,
+} from "../sys/flags.js";
+import type { StartContext } from "./context.js";
+import { beneath } from "./dev.js";
+import { type NodePlace, enterContainer, inContainer, openDirectory, unmountAll } from "./device-bind.js";
+import { insideRootNoLinks, openTarget } from "./mount.js";
+
+/**
+ * The socket of a guest's API (docs/guests/api.md). Its directory is mounted, not the socket, so that another daemon can put another socket
+ * there; read-only, since it is the host's.
+ */
+
+/** A mount of the host's directory of the socket, fit for a guest, into `tree`. */
+function takeDirectory(block: Block, source: string, tree: Slot, missing: ReturnType<typeof label> | null): void {
+  openTree(block, cwdFd, source, false, tree, {
+    note: "take the directory of the guest's API",
+    ...(missing === null ? {} : { on: goOn(missing, ENOENT) }),
+  });
+  const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  mountSetattr(block, tree, "", { set }, false, { note: "make it read-only" });
+}
+
+/** Where there is no such directory on the host the API is switched off: a reboot runs the same program again and finds what is so then. */
+export function planGuestApi(context: StartContext, child: Block, root: Slot): void {
+  const { api } = context.spec.guest;
+  if (api === null) return;
+  const { build } = context;
+  const tree = slot(build, "api");
+  const target = slot(build, "api.target");
+  const off = label("no API");
+  takeDirectory(child, context.start.guestApi, tree, off);
+  const note = `mount it on ${api.directory}`;
+  openTarget(child, root, api.directory, "dir", target, `open ${api.directory}`, [], insideRootNoLinks);
+  moveMount(child, tree, target, { note });
+  close(child, target, "close the mount point");
+  close(child, tree, "close the mount");
+  place(child, off);
+}
+
+function placeOf(path: string): NodePlace {
+  const at = path.lastIndexOf("/");
+  return { directory: path.slice(0, at), name: path.slice(at + 1) };
+}
+
+/** The same in a running container, in place of what is mounted there. Preset: the pidfd of its main process. */
+export function planApiIn(source: string, directory: string, isMapped: boolean, host: HostFacts): LaunchProgram {
+  return inContainer(host, `mount of ${directory}`, (child, init) => {
+    const { build } = child;
+    const at = placeOf(directory);
+    const tree = slot(build, "tree");
+    takeDirectory(child, source, tree, null);
+    enterContainer(child, init, isMapped ? "mapped" : "unmapped");
+    const above = openDirectory(child, at, true);
+    unmountAll(child, above, at);
+    call(child, "umask", [octal(0o022)], { note: "set the umask to 022" });
+    mkdirat(child, above, at.name, 0o755, {
+      note: `make the directory ${directory}`,
+      on: [{ on: EEXIST, to: "next" }],
+    });
+    const target = slot(build, "target");
+    const flags = O_PATH | openFlags(build.arch).O_DIRECTORY;
+    openat2(child, above, at.name, flags, beneath, target, {
+      note: `open ${directory}`,
+      hints: {
+        ELOOP: "something of the guest's stands in the way",
+        ENOTDIR: "something of the guest's stands in the way",
+      },
+    });
+    moveMount(child, tree, target, { note: `mount it on ${directory}` });
+    end(child, 0, "it is there");
+  });
+}
+
+/** Takes it out again, and the directory, unless the guest has put something of its own there. */
+export function planApiOut(directory: string, isMapped: boolean, host: HostFacts): LaunchProgram {
+  return inContainer(host, `end of ${directory}`, (child, init) => {
+    enterContainer(child, init, isMapped ? "mapped" : "unmapped");
+    const at = placeOf(directory);
+    const above = openDirectory(child, at, false);
+    unmountAll(child, above, at);
+    call(child, "unlinkat", [above, str(child.build, at.name), imm(AT_REMOVEDIR, "AT_REMOVEDIR")], {
+      note: `remove ${directory}`,
+      on: [{ on: "any", to: "next" }],
+    });
+    end(child, 0, "it is gone");
+  });
+}
