@@ -33,6 +33,8 @@ import { type Change, openSettings, type SettingsStore } from "./settings.js";
 /** Connections of one guest at a time, and of one when all of them together have many. */
 export const mostConnections = 64;
 const alwaysGranted = 8;
+/** The socket, and the one by which the event loop watches it. */
+const descriptorsEach = 2;
 /** Milliseconds of each turn of the event loop that one guest may have. */
 const turn = 2;
 /** Connections taken in one turn. */
@@ -171,7 +173,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
   };
 
   const isFull = (guest: Guest): boolean => {
-    mostOfAll ??= Math.max(alwaysGranted, Math.floor(openFilesLimit() / 4));
+    mostOfAll ??= Math.max(alwaysGranted, Math.floor(openFilesLimit() / (4 * descriptorsEach)));
     if (guest.connections >= mostConnections) return true;
     return connections >= mostOfAll && guest.connections >= alwaysGranted;
   };

@@ -1,6 +1,6 @@
-import { type Block, call, cwdFd, end, goOn, imm, label, octal, place, slot, str } from "../program/assembler.js";
-import { close, mkdirat, mountSetattr, moveMount, openTree, openat2 } from "../program/calls.js";
-import type { LaunchProgram, Slot } from "../program/ops.js";
+import { type Block, call, cwdFd, end, goOn, imm, jump, label, octal, place, slot, str } from "../program/assembler.js";
+import { close, mkdirat, mountSetattr, moveMount, openTree, openat, openat2 } from "../program/calls.js";
+import type { LaunchProgram, Slot, Value } from "../program/ops.js";
 import type { HostFacts } from "../spec/host.js";
 import { EEXIST, ENOENT } from "../sys/errno.js";
 import {
@@ -23,29 +23,44 @@ import { insideRootNoLinks, openTarget } from "./mount.js";
  */
 
 /** A mount of the host's directory of the socket, fit for a guest, into `tree`. */
-function takeDirectory(block: Block, source: string, tree: Slot, missing: ReturnType<typeof label> | null): void {
-  openTree(block, cwdFd, source, false, tree, {
-    note: "take the directory of the guest's API",
-    ...(missing === null ? {} : { on: goOn(missing, ENOENT) }),
-  });
+function takeDirectory(block: Block, directory: Value, path: string, tree: Slot): void {
+  openTree(block, directory, path, false, tree, { note: "take the directory of the guest's API" }, path === "");
   const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   mountSetattr(block, tree, "", { set }, false, { note: "make it read-only" });
 }
 
-/** Where there is no such directory on the host the API is switched off: a reboot runs the same program again and finds what is so then. */
-export function planGuestApi(context: StartContext, child: Block, root: Slot): void {
+/**
+ * Opens the host's directory while the child still has the host's user id. null: the guest has no API. Where there is no such directory it is
+ * switched off, and the slot stays 0: a reboot runs the same program again and finds what is so then.
+ */
+export function openGuestApi(context: StartContext, child: Block): Slot | null {
+  if (context.spec.guest.api === null) return null;
+  const directory = slot(context.build, "api.directory");
+  const off = label("no API");
+  const flags = O_PATH | openFlags(context.build.arch).O_DIRECTORY;
+  openat(child, cwdFd, context.start.guestApi, flags, directory, {
+    note: "open the directory of the guest's API",
+    on: goOn(off, ENOENT),
+  });
+  place(child, off);
+  return directory;
+}
+
+/** `directory`: what `openGuestApi` gave. */
+export function planGuestApi(context: StartContext, child: Block, root: Slot, directory: Slot | null): void {
   const { api } = context.spec.guest;
-  if (api === null) return;
+  if (api === null || directory === null) return;
   const { build } = context;
   const tree = slot(build, "api");
   const target = slot(build, "api.target");
   const off = label("no API");
-  takeDirectory(child, context.start.guestApi, tree, off);
-  const note = `mount it on ${api.directory}`;
+  jump(child, off, "it is switched off", "lt", directory, imm(1));
+  takeDirectory(child, directory, "", tree);
   openTarget(child, root, api.directory, "dir", target, `open ${api.directory}`, [], insideRootNoLinks);
-  moveMount(child, tree, target, { note });
+  moveMount(child, tree, target, { note: `mount it on ${api.directory}` });
   close(child, target, "close the mount point");
   close(child, tree, "close the mount");
+  close(child, directory, "close the directory");
   place(child, off);
 }
 
@@ -60,7 +75,7 @@ export function planApiIn(source: string, directory: string, isMapped: boolean, 
     const { build } = child;
     const at = placeOf(directory);
     const tree = slot(build, "tree");
-    takeDirectory(child, source, tree, null);
+    takeDirectory(child, cwdFd, source, tree);
     enterContainer(child, init, isMapped ? "mapped" : "unmapped");
     const above = openDirectory(child, at, true);
     unmountAll(child, above, at);

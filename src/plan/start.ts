@@ -76,7 +76,7 @@ import {
 } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
-import { planGuestApi } from "./guest-api.js";
+import { openGuestApi, planGuestApi } from "./guest-api.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
@@ -472,6 +472,7 @@ function planChild(
   closeNow(child, slots.sync, "close the monitor's end");
   joinTasks(child, legacyDirectories(paths), handedDown);
   const rootPlace = openRootfsPlace(context, child);
+  const apiDirectory = openGuestApi(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -504,7 +505,7 @@ function planChild(
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths, rootPlace);
+  const terminals = planFilesystem(context, child, console, paths, rootPlace, apiDirectory);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -541,6 +542,7 @@ function planFilesystem(
   console: ConsoleSlots,
   paths: StartCgroups,
   rootPlace: Slot,
+  apiDirectory: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -599,7 +601,7 @@ function planFilesystem(
   planDevpts(context, child, dev, pts);
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
-  planGuestApi(context, child, root);
+  planGuestApi(context, child, root, apiDirectory);
   pivot(child, root);
   setAgain(child, kept);
   close(child, root, "close the root directory");

@@ -135,6 +135,7 @@ describe("islet ls", () => {
       {
         name: "db",
         state: "STOPPED",
+        ready: null,
         uptimeSeconds: null,
         pid: null,
         ipv4: [],
