@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { basename } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
 import { hardwareAddresses } from "../host/netns.js";
@@ -24,6 +25,7 @@ import type { ContainerId, GuestDoor, GuestEvent, GuestView } from "./engine.js"
 import { guestCaller } from "./guest-caller.js";
 import type { Registry } from "./registry.js";
 import { type Change, openSettings, type SettingsStore } from "./settings.js";
+import { ioError } from "./store.js";
 
 /**
  * The APIs of the running guests: one listening socket for each, which says which guest is meant. A guest is nobody's friend: what it has of this
@@ -225,10 +227,15 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     chmodSync(`${host.runtimeDir}/devlxd`, 0o711);
     chmodSync(directory, 0o755);
-    // It takes its place whole: whoever connects finds the old one or the new one.
-    const made = `${directory}/.new`;
+    // It takes its place whole: whoever connects finds the old one or the new one. Made where no guest sees it, whatever it can do to its mount.
+    const made = `${host.runtimeDir}/devlxd/.${basename(directory)}`;
     const fd = listenUnix(host.arch, made, backlog, 0o666);
-    renameSync(made, `${directory}/sock`);
+    try {
+      renameSync(made, `${directory}/sock`);
+    } catch (error) {
+      closeFd(fd);
+      throw ioError(`put the socket of ${guest.meta.name}'s API into ${directory}`, error);
+    }
     const listening: Guest["listening"] = { fd, watch: null };
     guest.listening = listening;
     const view = viewOf(guest);

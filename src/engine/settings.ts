@@ -184,15 +184,3 @@ function parse(path: string): SettingsFile {
     throw broken(error instanceof Error ? error.message : String(error), error);
   }
 }
-
-/** What a copy of a container takes along: all but what islet keeps for itself. */
-export function copySettings(from: ContainerId, to: ContainerId): void {
-  if (!existsSync(settingsFileOf(from))) return;
-  const { settings } = parse(settingsFileOf(from));
-  const own = Object.entries(settings).filter(([key]) => !key.startsWith("volatile."));
-  writeWhole(
-    settingsFileOf(to),
-    `${JSON.stringify({ ...empty(to), settings: Object.fromEntries(own) }, null, 2)}\n`,
-    0o600,
-  );
-}

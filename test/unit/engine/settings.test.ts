@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { copySettings, openSettings, settingsFileOf } from "../../../src/engine/settings.js";
+import { openSettings, settingsFileOf } from "../../../src/engine/settings.js";
 import { instanceIdKey, keyProblem, maxValue, valueProblem } from "../../../src/spec/settings.js";
 
 function container(t: TestContext, name: string = "c1"): { readonly storePath: string; readonly name: string } {
@@ -127,22 +127,6 @@ describe("settings of a container", () => {
     assert.match(second, uuid);
     assert.notEqual(second, first);
     assert.equal(openSettings(renamed).instanceId(), second);
-  });
-
-  it("a copy takes all along but what islet keeps for itself", (t) => {
-    const id = container(t);
-    const store = openSettings(id);
-    store.change({ "user.a": "1", "cloud-init.user-data": "x", "security.devlxd": "false" });
-    const first = store.instanceId();
-    store.setReadyRun("17");
-    const to = { ...id, name: "copy" };
-    mkdirSync(join(id.storePath, "copy"));
-    copySettings(id, to);
-    const copy = openSettings(to);
-    assert.deepEqual(copy.read(), { "user.a": "1", "cloud-init.user-data": "x", "security.devlxd": "false" });
-    assert.equal(copy.readyRun(), null);
-    assert.notEqual(copy.instanceId(), first);
-    copySettings({ ...id, name: "nobody" }, { ...id, name: "nobody2" });
   });
 
   it("a container without a directory has an instance id as long as it is known", (t) => {
