@@ -34,6 +34,7 @@ export function fromSpec(spec: ContainerSpec): string {
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
   if (spec.guest.profile !== "lxc") out.text("islet.guest", spec.guest.profile);
+  out.flag("islet.guest.api", spec.guest.api !== null, spec.guest.profile === "lxd");
   return out.toString();
 }
 
