@@ -295,7 +295,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
 
   const close = (meta: MonitorMeta): void => {
     const guest = guests.get(keyOf(meta));
-    if (guest === undefined || guest.meta !== meta) return;
+    if (guest === undefined) return;
     guests.delete(keyOf(meta));
     if (guest.teller !== null) clearTimeout(guest.teller);
     withdraw(guest);
