@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { basename } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
-import { hardwareAddresses } from "../host/netns.js";
+import { hardwareAddress } from "../host/netns.js";
 import { listenUnix } from "../host/socket.js";
 import { createShare, type Share, unixStream } from "../host/unix-stream.js";
 import { planApiIn, planApiOut } from "../plan/guest-api.js";
@@ -144,21 +144,27 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
   };
 
   const viewOf = (guest: Guest): GuestView => {
-    let found: ReadonlyMap<string, string> | null = null;
+    /** Addresses that the kernel has chosen, of this run. */
+    let found: { readonly pid: number; readonly addresses: Map<string, string> } | null = null;
+    const addressOf = (name: string): string | undefined => {
+      const pid = monitorOf(guest)?.pid ?? null;
+      if (pid === null) return undefined;
+      if (found?.pid !== pid) found = { pid, addresses: new Map() };
+      const address = found.addresses.get(name) ?? hardwareAddress(host.arch, pid, name);
+      if (address !== null) found.addresses.set(name, address);
+      return address ?? undefined;
+    };
     return {
       name: guest.meta.name,
       settings: () => guest.store.read(),
       instanceId: () => guest.store.instanceId(),
       devices() {
         const all = { ...guest.api.devices, ...Object.fromEntries(guest.later) };
-        const unknown = Object.values(all).some(({ type, hwaddr }) => type === "nic" && hwaddr === undefined);
-        const pid = monitorOf(guest)?.pid ?? null;
-        if (unknown && pid !== null) found ??= hardwareAddresses(host.arch, pid);
         return Object.fromEntries(
           Object.entries(all)
             .sort(([a], [b]) => (a < b ? -1 : 1))
             .map(([name, device]) => {
-              const hwaddr = device["type"] === "nic" ? (device["hwaddr"] ?? found?.get(name)) : undefined;
+              const hwaddr = device["type"] === "nic" ? (device["hwaddr"] ?? addressOf(name)) : undefined;
               return [name, hwaddr === undefined ? device : { hwaddr, ...device }];
             }),
         );

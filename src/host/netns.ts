@@ -5,6 +5,7 @@ import { errnoName } from "../sys/errno.js";
 import {
   IFF_UP,
   IFLA_EXT_MASK,
+  IFLA_IFNAME,
   IFLA_TARGET_NETNSID,
   NETLINK_GET_STRICT_CHK,
   RTM_GETADDR,
@@ -14,6 +15,7 @@ import {
 } from "../sys/flags.js";
 import {
   type NetlinkMessage,
+  attribute,
   attributeU32,
   netlinkMessage,
   parseAttributes,
@@ -22,6 +24,7 @@ import {
   raw,
 } from "../sys/nlmsg.js";
 import { type AddressInfo, type LinkInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { cString } from "../sys/bytes.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -162,13 +165,22 @@ export function addressesInNamespace(arch: Arch, pid: number): readonly AddressI
   return inNamespace(arch, pid, [], dumpAddresses);
 }
 
-/** Hardware addresses of a namespace's interfaces, by name. */
-export function hardwareAddresses(arch: Arch, pid: number): ReadonlyMap<string, string> {
-  return inNamespace(arch, pid, new Map(), (socket, id) => {
-    const found = dumpLinks(socket, id).flatMap(({ name, hwaddr }) =>
-      hwaddr === null ? [] : [[name, hwaddr] as const],
+/** The hardware address of one of a namespace's interfaces; null: there is none of that name. Not a dump: guests make as many as they like. */
+export function hardwareAddress(arch: Arch, pid: number, name: string): string | null {
+  return inNamespace(arch, pid, null, (socket, id) => {
+    const request = netlinkMessage(
+      RTM_GETLINK,
+      REQUEST,
+      5,
+      raw(new Uint8Array(16)),
+      attribute(IFLA_IFNAME, raw(cString(name))),
+      attributeU32(IFLA_TARGET_NETNSID, id),
+      attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
     );
-    return new Map(found);
+    const answer = ask(socket, request, false);
+    return parseMessages(answer).some((item) => parseNetlinkError(item) !== undefined)
+      ? null
+      : (parseLinks(answer).items[0]?.hwaddr ?? null);
   });
 }
 

@@ -32,7 +32,7 @@ interface Connection {
 
 export function createGuestDoor(): GuestDoor {
   const connections = new Map<Duplex, Connection>();
-  const sockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: 4096 });
+  const sockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: 4096, autoPong: false });
   const hostName = hostname();
   let sweeper: NodeJS.Timeout | null = null;
 
@@ -216,6 +216,11 @@ function sendEvents(socket: WebSocket, connection: Connection, { types }: EventS
   const timer = setInterval(ping, pingEvery).unref();
   socket.on("pong", () => {
     answered = true;
+  });
+  // Not by itself: who pings and does not read what comes back would make us keep it.
+  socket.on("ping", (data: Buffer) => {
+    if (stream.writableLength > maxWaiting) socket.terminate();
+    else socket.pong(data);
   });
   socket.on("error", () => {
     socket.terminate();

@@ -77,6 +77,31 @@ describe("the server of a guest's API", () => {
     assert.match(await exchange(cannedGuest({}), upgrade("/1.0/events", "websocket"), "user"), /^HTTP\/1\.1 401 /);
   });
 
+  it("answers the pings of a websocket, but not those of a guest that does not read what comes back", async () => {
+    const guest = cannedGuest({});
+    const socket = connect(guest);
+    let all = "";
+    let isOver = false;
+    const keep = (text: string): void => void (all += text);
+    socket.setEncoding("latin1").on("data", keep);
+    socket.on("error", () => undefined);
+    socket.on("close", () => (isOver = true));
+    socket.write(
+      "GET /1.0/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    await waitFor("the first ping", () => all.endsWith("\x89\x09keepalive"));
+    // Masked with zeros: 100 bytes of payload.
+    const ping = Buffer.concat([Buffer.from([0x89, 0x80 + 100, 0, 0, 0, 0]), Buffer.alloc(100, "p")]);
+    socket.write(ping);
+    await waitFor("the pong", () => all.endsWith(`\x8a\x64${"p".repeat(100)}`));
+    socket.pause();
+    for (let round = 0; round < 2000 && !isOver; round += 1) {
+      socket.write(Buffer.concat(Array.from({ length: 100 }, () => ping)));
+      await sleep(0);
+    }
+    assert.ok(isOver, "it was never cut off");
+  });
+
   it("refuses what is too long, and what is no HTTP", async () => {
     const guest = cannedGuest({});
     const status = async (request: string): Promise<string> => (await exchange(guest, request)).slice(0, 12);
