@@ -22,6 +22,8 @@ const patience = 30_000;
 const sweepEvery = 5000;
 const pingEvery = 10_000;
 
+const noHost: Answer = failure(400, "400 Bad Request: missing required Host header");
+
 interface Connection {
   readonly stream: Duplex;
   readonly caller: GuestCaller;
@@ -45,8 +47,7 @@ export function createGuestDoor(): GuestDoor {
   };
 
   const answerTo = (request: IncomingMessage, body: string, connection: Connection): Answer | EventStream => {
-    if (request.httpVersion === "1.1" && request.headers.host === undefined)
-      return failure(400, "400 Bad Request: missing required Host header");
+    if (request.httpVersion === "1.1" && request.headers.host === undefined) return noHost;
     return answer(
       { method: request.method ?? "", target: request.url ?? "", body },
       connection.caller,
@@ -58,7 +59,8 @@ export function createGuestDoor(): GuestDoor {
   const serve = (request: IncomingMessage, response: ServerResponse, connection: Connection, body: string): void => {
     const result = answerTo(request, body, connection);
     if (result.kind === "events") streamEvents(response, connection, result);
-    else send(response, result, request.headers.connection?.toLowerCase() === "close");
+    // After a 400 nobody knows what comes next.
+    else send(response, result, request.headers.connection?.toLowerCase() === "close" || result === noHost);
   };
 
   const server: Server = createServer(
