@@ -12,6 +12,7 @@ export type {
   Container,
   ContainerConsole,
   ContainerInfo,
+  ContainerSettings,
   FrozenContainer,
   RunningContainer,
   StopContainerOptions,

@@ -25,7 +25,9 @@ export interface ConnectOptions {
 }
 
 /** A key of lxc.container.conf(5), and its values in order. */
-export type ContainerConfig = Readonly<Record<`lxc.${string}`, string | number | readonly (string | number)[]>>;
+export type ContainerConfig = Readonly<
+  Record<`lxc.${string}` | `islet.${string}`, string | number | readonly (string | number)[]>
+>;
 
 export interface CreateOptions {
   /** Fills the root file system: a template of LXC's by name (busybox is built in) or the path of a script. Default: none. */

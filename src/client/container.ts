@@ -22,6 +22,7 @@ import {
   type TerminalSize,
   terminalStream,
 } from "./process.js";
+import { runTask } from "./runner.js";
 import { openSlave, setTerminalSize } from "./terminal.js";
 
 /**
@@ -64,8 +65,21 @@ interface Common {
   config(): Promise<string>;
   /** Replaces it, from the next start on. ISLET_BAD_CONFIG with all faults; nothing is written then. */
   setConfig(text: string): Promise<void>;
+  /** What its guest is told beside its configuration (docs/guests/settings.md). */
+  readonly settings: ContainerSettings;
   /** What happens to it from now on. */
   events(options?: Omit<EventOptions, "name">): AsyncIterableIterator<IsletEvent>;
+}
+
+/** Each change takes effect at once, in a running guest as well. */
+export interface ContainerSettings {
+  /** All of them. ISLET_BAD_CONFIG when the file they are in is broken. */
+  all(): Promise<Readonly<Record<string, string>>>;
+  /** null: it is not set. */
+  get(key: string): Promise<string | null>;
+  /** All or none; ISLET_BAD_REQUEST says what is wrong with which. */
+  set(values: Readonly<Record<string, string>>): Promise<void>;
+  unset(...keys: readonly string[]): Promise<void>;
 }
 
 export interface StoppedContainer extends Common {
@@ -79,6 +93,10 @@ export interface StoppedContainer extends Common {
 }
 
 interface Living extends Common {
+  /** Has the guest said that it is ready? null: it has no API to say so through. */
+  isReady(): Promise<boolean | null>;
+  /** Resolves when it has; ISLET_TIMEOUT, ISLET_UNSUPPORTED when it has no API. */
+  waitReady(options?: WaitOptions): Promise<void>;
   /** Asks its init to halt (lxc.signal.halt) and kills it when `timeout` (milliseconds, default 60 000) is over; `kill`: at once. */
   stop(options?: StopContainerOptions): Promise<StoppedContainer>;
   /** Sends a signal to its main process. */
@@ -180,6 +198,7 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     },
     config: () => calls.readConfig(id),
     setConfig: (text) => calls.writeConfig(id, text),
+    settings: settingsOf(calls, id),
     events: (options = {}) => lazily(() => openEvents(calls, id.storePath, { ...options, name: id.name })),
   });
 
@@ -208,6 +227,11 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
   const living = (id: ContainerId): Living => ({
     ...common(id),
     files: containerFiles(calls, id),
+    isReady: () => calls.isReady(id),
+    waitReady: async ({ timeout, signal } = {}) => {
+      signal?.throwIfAborted();
+      await orAborted(calls.waitReady(id, timeout ?? null, signal), signal);
+    },
     stop: (options = {}) => stop(id, options),
     signal: (signal) => calls.signal(id, signalNumber(signal)),
     usage: () => calls.usage(id),
@@ -281,6 +305,23 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
   };
 
   return { of, stopped, info };
+}
+
+function settingsOf(calls: LibraryCalls, id: ContainerId): ContainerSettings {
+  const change = async (changes: Readonly<Record<string, string | null>>): Promise<void> => {
+    const task = await calls.changeSettings(id, changes);
+    if (task === null) return;
+    await runTask(task, ["ignore", "ignore", "ignore"]).result;
+  };
+  return {
+    all: () => calls.settings(id),
+    get: async (key) => {
+      const all = await calls.settings(id);
+      return (Object.hasOwn(all, key) ? all[key] : undefined) ?? null;
+    },
+    set: (values) => change(values),
+    unset: (...keys) => change(Object.fromEntries(keys.map((key) => [key, null]))),
+  };
 }
 
 /** A wait that is aborted in process is forgotten and never settles. */

@@ -8,6 +8,8 @@ export type IsletEvent =
   | { readonly kind: "state"; readonly store: string; readonly name: string; readonly state: State }
   /** Its main process has ended, with this exit status (128 + N if signal N killed it). */
   | { readonly kind: "exit"; readonly store: string; readonly name: string; readonly exitCode: number }
+  /** The guest has said through its API that it is ready, or that it is not any more. */
+  | { readonly kind: "ready"; readonly store: string; readonly name: string; readonly ready: boolean }
   /** The daemon was away for a moment: events may have been missed. `list` tells how things are. */
   | { readonly kind: "lost" };
 
@@ -44,6 +46,7 @@ export async function openEvents(
     const { name, storePath } = event;
     if (options.name !== undefined && (name !== options.name || storePath !== store)) return;
     if (event.kind === "state") push({ kind: "state", store: storePath, name, state: event.state });
+    else if (event.kind === "ready") push({ kind: "ready", store: storePath, name, ready: event.ready });
     else push({ kind: "exit", store: storePath, name, exitCode: exitCode(event.waitStatus) });
   });
   const finish = (): void => {

@@ -3,6 +3,7 @@ import type { Caller } from "../engine/engine.js";
 import { type LibraryCalls, serveLibrary } from "../engine/library.js";
 import { createEngine } from "../engine/local.js";
 import { lxcDocuments } from "../frontends/lxc/commands/documents.js";
+import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { probeHost } from "../host/probe.js";
 import { binary } from "./paths.js";
 
@@ -11,7 +12,7 @@ export async function openInProcess(runtimeDirectory: string): Promise<LibraryCa
   mkdirSync(runtimeDirectory, { recursive: true, mode: 0o711 });
   mkdirSync(`${runtimeDirectory}/monitor`, { recursive: true, mode: 0o700 });
   chmodSync(`${runtimeDirectory}/monitor`, 0o700);
-  const engine = createEngine({ host: probeHost(runtimeDirectory), binary, keepSpare: true });
+  const engine = createEngine({ host: probeHost(runtimeDirectory), binary, keepSpare: true, guestDoor });
   await engine.rediscover();
   const caller: Caller = {
     uid: process.getuid?.() ?? 0,

@@ -240,6 +240,16 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
     setCgroupItem: (id, item, value) => none("setCgroupItem", plain(id), item, value),
     readConfig: (id) => typed("readConfig", plain(id)),
     writeConfig: (id, text) => none("writeConfig", plain(id), text),
+    settings: (id) => typed("settings", plain(id)),
+    isReady: (id) => typed("isReady", plain(id)),
+    async waitReady(id, timeout, aborted) {
+      await ask(await current(), "waitReady", [plain(id), timeout], { aborted });
+    },
+    async changeSettings(id, changes) {
+      const on = await current();
+      const answer = await ask(on, "changeSettings", [plain(id), changes]);
+      return answer.value === null ? null : taskOf(on, answer.value, answer);
+    },
     async attach(id, options) {
       const on = await current();
       const answer = await ask(on, "attach", [plain(id), options]);

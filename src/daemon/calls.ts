@@ -171,6 +171,17 @@ export function serveCalls(
       case "writeConfig":
         await to.writeConfig(at(0, id), at(1, text));
         return { value: null };
+      case "settings":
+        return { value: await to.settings(at(0, id)) };
+      case "isReady":
+        return { value: await to.isReady(at(0, id)) };
+      case "waitReady":
+        await to.waitReady(at(0, id), at(1, milliseconds), aborted);
+        return { value: null };
+      case "changeSettings": {
+        const task = await to.changeSettings(at(0, id), at(1, dictionary(orNull(text))));
+        return task === null ? { value: null } : keepTask(task);
+      }
       case "attach":
         return keepTask(await to.attach(at(0, id), at(1, attach)));
       case "lookUp": {

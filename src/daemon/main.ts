@@ -16,6 +16,7 @@ import { errorLines } from "../base/errors.js";
 import type { Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands } from "../frontends/lxc/index.js";
+import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { createNotifier, takeListener } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
     binary: `${packageDirectory}/build/islet`,
     keepSpare: true,
     isUnderTest,
+    guestDoor,
   });
   await engine.rediscover();
   const cgroup = createOwnCgroup(host.cgroups);

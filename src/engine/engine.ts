@@ -1,9 +1,11 @@
+import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
+import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 
@@ -75,6 +77,8 @@ export type ContainerEvent = ContainerId &
     | { readonly kind: "state"; readonly state: State }
     /** The main process has ended, with this wait status (wait(2)); STOPPING follows. */
     | { readonly kind: "exit"; readonly waitStatus: number }
+    /** The guest has said, through its API, that it is ready, or that it is not any more. */
+    | { readonly kind: "ready"; readonly ready: boolean }
   );
 
 /** Whoever asks. */
@@ -282,7 +286,7 @@ export interface Engine {
   /** A program of the caller's in new namespaces. Result of the task: its exit status times 2^22, plus its pid; the pid alone when detached. */
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
-  changeDevice(id: ContainerId, change: DeviceChange): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  changeDevice(id: ContainerId, change: DeviceChange): Promise<DeviceTask | null>;
   /**
    * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
    * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
@@ -296,6 +300,17 @@ export interface Engine {
   liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
   /** This host and the daemon itself, as only the engine knows them. */
   hostReport(): Promise<HostReport>;
+  /** A container's settings beside its configuration (docs/guests/settings.md). ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
+  settings(id: ContainerId): Promise<Settings>;
+  /** Sets those with a text, takes those with null away; all or nothing. null: it is done; otherwise what the client runs completes it in the guest. */
+  changeSettings(
+    id: ContainerId,
+    changes: Readonly<Record<string, string | null>>,
+  ): Promise<Pick<HostOutput, "task" | "handedOver"> | null>;
+  /** Has the guest said that it is ready? null: it does not run, or has no way to say so. From memory. */
+  isReady(id: ContainerId): Promise<boolean | null>;
+  /** Resolves once it has; ISLET_TIMEOUT. Aborted, it is forgotten and never settles. */
+  waitReady(id: ContainerId, timeout: number | null, aborted?: AbortSignal): Promise<void>;
 }
 
 /** Of a container's control groups; what no controller accounts is null. */
@@ -337,6 +352,11 @@ export interface NestedContainer {
   readonly interfaces: readonly InterfaceStatus[];
   readonly addresses: Addresses;
   readonly inside: readonly NestedContainer[];
+}
+
+export interface DeviceTask extends Pick<HostOutput, "task" | "handedOver"> {
+  /** To be called when the task has succeeded. */
+  readonly done: () => void;
 }
 
 export interface DeviceChange {
@@ -443,5 +463,36 @@ export type Command = (session: CommandSession, engine: Engine) => Promise<numbe
 
 /** How a front end turns its document into a spec; used by engine-wide commands such as `islet plan`. */
 export type SpecLoader = (id: ContainerId, caller: Caller, engine: Engine) => Promise<ContainerSpec>;
+
+/** Something that a guest is told of itself, with the time it happened (RFC 3339). */
+export interface GuestEvent {
+  readonly timestamp: string;
+  readonly change:
+    | { readonly kind: "config"; readonly key: string; readonly before: string; readonly after: string }
+    | {
+        readonly kind: "device";
+        readonly action: "added" | "removed";
+        readonly name: string;
+        readonly config: Readonly<Record<string, string>>;
+      };
+}
+
+/** What a guest may know of itself, and say. Everything is asked for anew: settings change while it runs. */
+export interface GuestView {
+  readonly name: string;
+  /** ISLET_BAD_CONFIG when the file is broken. */
+  settings(): Settings;
+  instanceId(): string;
+  devices(): Readonly<Record<string, Readonly<Record<string, string>>>>;
+  ready(): boolean;
+  setReady(ready: boolean): void;
+  subscribe(listener: (event: GuestEvent) => void): () => void;
+}
+
+/** Who is at the other end of a connection to a guest's API: root of that guest, another user of it, or somebody else's process. */
+export type GuestCaller = "root" | "user" | "stranger";
+
+/** Whoever speaks a guest's API: takes connections over. */
+export type GuestDoor = (connection: Duplex, caller: GuestCaller, guest: GuestView) => void;
 
 export type { ContainerName };

@@ -11,7 +11,7 @@ import {
   type StartFacts,
 } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
-import { monitorSocketPath } from "../runtime/monitors.js";
+import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { StartOptions } from "./engine.js";
@@ -49,6 +49,7 @@ export function startFacts(
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
     lxcfs,
+    guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
   };
 }
 

@@ -19,7 +19,18 @@ import type {
  */
 export interface LibraryCalls extends Pick<
   Engine,
-  "freeze" | "unfreeze" | "signal" | "wait" | "usage" | "addresses" | "cgroupItem" | "setCgroupItem" | "resizeConsole"
+  | "freeze"
+  | "unfreeze"
+  | "signal"
+  | "wait"
+  | "usage"
+  | "addresses"
+  | "cgroupItem"
+  | "setCgroupItem"
+  | "resizeConsole"
+  | "settings"
+  | "isReady"
+  | "waitReady"
 > {
   /** Where containers are unless a program says otherwise: the system's lxc.lxcpath. */
   defaultStore(): Promise<string>;
@@ -36,6 +47,8 @@ export interface LibraryCalls extends Pick<
   readConfig(id: ContainerId): Promise<string>;
   /** Refuses, with ISLET_BAD_CONFIG and all faults, what could not be read again. */
   writeConfig(id: ContainerId, text: string): Promise<void>;
+  /** null: it is done; otherwise the task completes it in the running guest. */
+  changeSettings(id: ContainerId, changes: Readonly<Record<string, string | null>>): Promise<Task | null>;
   attach(id: ContainerId, options: ProgramAttach): Promise<Task>;
   lookUp(id: ContainerId, path: string, follow: boolean): Promise<FoundFile>;
   /** A stream socket joined with the console; the caller closes it. */
@@ -144,6 +157,13 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
       if (config === null) throw noSuchContainer(id);
       documents.check(config.file, text, caller);
       await engine.writeConfig(id, text);
+    },
+    settings: (id) => engine.settings(id),
+    isReady: (id) => engine.isReady(id),
+    waitReady: (id, timeout, aborted) => engine.waitReady(id, timeout, aborted),
+    async changeSettings(id, changes) {
+      const made = await engine.changeSettings(id, changes);
+      return made === null ? null : task(made.task, made.handedOver);
     },
     async attach(id, options) {
       const { cwd, ...rest } = options;

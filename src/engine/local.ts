@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
@@ -15,9 +15,17 @@ import { encodeProgram } from "../program/encode.js";
 import { explainProgram, programJson } from "../program/explain.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
-import { createMonitorPool, monitorSocketPath, notRunning, sendSignal, whenKnown } from "../runtime/monitors.js";
+import {
+  createMonitorPool,
+  type MonitorMeta,
+  monitorSocketPath,
+  notRunning,
+  sendSignal,
+  whenKnown,
+} from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
+import { instanceIdKey, readyKey, type Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
@@ -26,6 +34,8 @@ import {
   type ContainerId,
   type ContainerStatus,
   type Engine,
+  type GuestDoor,
+  noSuchContainer,
   type StartOptions,
   type State,
 } from "./engine.js";
@@ -36,6 +46,7 @@ import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
+import { createGuestApis } from "./guest-api.js";
 import { describeMonitor } from "./meta.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { openRoot } from "./open.js";
@@ -70,6 +81,8 @@ export interface LocalOptions {
   readonly keepSpare: boolean;
   /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
   readonly isUnderTest?: boolean;
+  /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
+  readonly guestDoor: () => Promise<GuestDoor>;
 }
 
 /** The engine itself, in this process. */
@@ -80,6 +93,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
+  const apis = createGuestApis(host, registry, options.guestDoor);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
 
@@ -112,6 +126,53 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
     planStart(spec, host, factsOf(spec, start), start.warn);
 
+  const launch = async (
+    spec: ContainerSpec,
+    wanted: StartOptions,
+    facts: StartFacts,
+    program: LaunchProgram,
+    meta: MonitorMeta,
+  ): Promise<ContainerStatus> => {
+    const fds: number[] = [];
+    if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
+    if (spec.init.mode === "supervised") fds.push(binaryFd());
+    const elsewhere = openCallerNamespaces(facts);
+    fds.push(...elsewhere, ...(wanted.listen?.fds ?? []));
+    const [near, far] = wanted.join === undefined ? [null, null] : socketPair(host.arch);
+    const result = await pool
+      .launch(
+        {
+          meta,
+          title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
+          image: (allocate) => encodeProgram(program, allocate, "without notes"),
+          fds,
+          failOperation: wanted.failOperation ?? failOperationOf(wanted),
+          joined: far,
+        },
+        registry.events,
+      )
+      .catch((error: unknown) => {
+        // Nothing was handed over.
+        for (const fd of [near, far]) if (fd !== null) closeFd(fd);
+        throw error;
+      })
+      .finally(() => {
+        for (const fd of elsewhere) closeFd(fd);
+      });
+    setImmediate(() => {
+      pool.prepare();
+    });
+    // It has been in the registry since its first sign of life, and may have left it again: a short command ends before we come here.
+    if (result.kind === "running") {
+      if (near !== null) wanted.join?.(near);
+      return registry.status(spec);
+    }
+    if (near !== null) closeFd(near);
+    if (result.kind === "died")
+      throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
+    throw startError(program, result.record, result.log, spec.name);
+  };
+
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
     if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
@@ -121,44 +182,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
       const facts = factsOf(spec, wanted);
       const program = planStart(spec, host, facts, wanted.warn);
-      const fds: number[] = [];
-      if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
-      if (spec.init.mode === "supervised") fds.push(binaryFd());
-      const elsewhere = openCallerNamespaces(facts);
-      fds.push(...elsewhere, ...(wanted.listen?.fds ?? []));
-      const [near, far] = wanted.join === undefined ? [null, null] : socketPair(host.arch);
-      const result = await pool
-        .launch(
-          {
-            meta: describeMonitor(spec, host, facts),
-            title: `[lxc monitor] ${spec.storePath} ${spec.name}`,
-            image: (allocate) => encodeProgram(program, allocate, "without notes"),
-            fds,
-            failOperation: wanted.failOperation ?? failOperationOf(wanted),
-            joined: far,
-          },
-          registry.events,
-        )
-        .catch((error: unknown) => {
-          // Nothing was handed over.
-          for (const fd of [near, far]) if (fd !== null) closeFd(fd);
-          throw error;
-        })
-        .finally(() => {
-          for (const fd of elsewhere) closeFd(fd);
-        });
-      setImmediate(() => {
-        pool.prepare();
-      });
-      // It has been in the registry since its first sign of life, and may have left it again: a short command ends before we come here.
-      if (result.kind === "running") {
-        if (near !== null) wanted.join?.(near);
-        return registry.status(spec);
+      const meta = describeMonitor(spec, host, facts);
+      apis.open(meta);
+      try {
+        return await launch(spec, wanted, facts, program, meta);
+      } catch (error) {
+        apis.close(meta);
+        throw error;
       }
-      if (near !== null) closeFd(near);
-      if (result.kind === "died")
-        throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
-      throw startError(program, result.record, result.log, spec.name);
     });
   };
 
@@ -168,6 +199,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
     await freezeContainer(host.arch, monitor, frozen, registry.events.changed);
   };
 
+  const checkExists = (id: ContainerId): void => {
+    checkName(id.name);
+    if (registry.get(id) === undefined && !existsSync(configFileOf(id))) throw noSuchContainer(id);
+  };
+
+  const readSettings = (id: ContainerId): Settings => {
+    checkExists(id);
+    const store = apis.settings(id);
+    // It may be a copy, which is another instance.
+    if (store.read()[instanceIdKey] !== undefined) store.instanceId();
+    const settings = store.read();
+    return settings[readyKey] === undefined
+      ? settings
+      : { ...settings, [readyKey]: String(registry.get(id) !== undefined && apis.isReady(id) === true) };
+  };
+
   const engine: LocalEngine = {
     registry,
     async rediscover() {
@@ -175,12 +222,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       registry.watchOthers();
       await registry.rediscover();
       await lxcfs.begin();
+      apis.resume();
       sweepDevices(host.runtimeDir);
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
       [...registry.orphans()].length > 0 ||
-      lxcfs.isNeeded(),
+      lxcfs.isNeeded() ||
+      apis.count > 0,
     rehearse: (spec) => {
       const wanted: StartOptions = {
         caller: { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" },
@@ -197,6 +246,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     close: () => {
       lxcfs.close();
+      apis.abandon();
       if (sealed !== null) closeFd(sealed);
       sealed = null;
       return pool.close();
@@ -365,21 +415,33 @@ export function createEngine(options: LocalOptions): LocalEngine {
           handedOver: () => {
             closeSync(netns);
           },
+          done: () => {
+            const name = action === "add" ? destination : source;
+            apis.device(id, changes[action], name, { name, nictype: "physical", parent: source, type: "nic" });
+          },
         };
       }
+      const node = nodeDevice(source, destination);
       const { meta } = monitor;
       if (mustBind(meta)) {
         const plan = action === "add" ? bindNode : unbindNode;
         const program = await queue.run(key(id), () => Promise.resolve(plan(host, meta, pid, source, destination)));
         const { pidfd } = monitor;
         if (pidfd === null) throw notRunning(id.name);
-        return { task: clientTask(program, [pidfd]), handedOver: () => undefined };
+        return {
+          task: clientTask(program, [pidfd]),
+          handedOver: () => undefined,
+          done: () => {
+            apis.device(id, changes[action], node.name, node.config);
+          },
+        };
       }
       const change = action === "add" ? addNode : removeNode;
       await queue.run(key(id), () => {
         change(host, meta, pid, source, destination);
         return Promise.resolve();
       });
+      apis.device(id, changes[action], node.name, node.config);
       return null;
     },
     async nested(id, levels) {
@@ -414,6 +476,25 @@ export function createEngine(options: LocalOptions): LocalEngine {
           socket: monitorSocketPath(host.runtimeDir, storePath, name),
         })),
       }),
+    settings: (id) =>
+      new Promise((resolve) => {
+        resolve(readSettings(id));
+      }),
+    changeSettings: (id, changed) =>
+      queue.run(key(id), async () => {
+        checkExists(id);
+        const program = apis.changed(id, apis.settings(id).change(changed));
+        const monitor = registry.get(id);
+        if (program === null || monitor === undefined) return null;
+        await whenKnown(monitor);
+        const { pidfd } = monitor;
+        return pidfd === null ? null : { task: clientTask(program, [pidfd]), handedOver: () => undefined };
+      }),
+    isReady: (id) => Promise.resolve(registry.get(id) === undefined ? null : apis.isReady(id)),
+    waitReady: async (id, timeout, aborted) => {
+      checkExists(id);
+      await apis.waitReady(id, timeout, aborted);
+    },
     detailedUsage: (id) => Promise.resolve(readDetailedUsage(host.arch, registry.get(id)?.meta ?? null)),
   };
   registry.subscribe((event) => {
@@ -428,6 +509,19 @@ export function createEngine(options: LocalOptions): LocalEngine {
       });
   });
   return engine;
+}
+
+/** What a guest is told of lxc-device's add and del. */
+const changes = { add: "added", del: "removed" } as const;
+
+/** A device node as LXD describes one. */
+function nodeDevice(
+  source: string,
+  destination: string,
+): { readonly name: string; readonly config: Readonly<Record<string, string>> } {
+  const stats = statSync(source, { throwIfNoEntry: false });
+  const type = stats?.isBlockDevice() === true ? "unix-block" : "unix-char";
+  return { name: destination.replace(/^\/+(?:dev\/+)?/, ""), config: { path: destination, source, type } };
 }
 
 /** An image of its own, not part of a frame. */

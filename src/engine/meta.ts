@@ -1,9 +1,11 @@
 import type { AttachTarget } from "../plan/attach.js";
 import { nicNames } from "../plan/nic/nic.js";
 import { nearName } from "../plan/nic/veth.js";
-import type { MonitorMeta } from "../runtime/monitors.js";
+import type { GuestApiMeta, MonitorMeta } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
+import { toHostId } from "../spec/idmap.js";
+import type { NicSpec } from "../spec/nic.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { payloadPaths, unifiedDevicePolicy } from "../plan/cgroup.js";
 import { isMapped } from "../plan/context.js";
@@ -57,8 +59,50 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     ephemeral: spec.lifecycle.ephemeral,
     devices: unifiedDevicePolicy(spec, host),
     lxcfs: mayHaveLxcfs(spec, start),
+    api: describeApi(spec),
   };
 }
+
+function describeApi(spec: ContainerSpec): GuestApiMeta | null {
+  const { api } = spec.guest;
+  if (api === null) return null;
+  const rootUid = isMapped(spec) ? (toHostId(spec.idmap, "uid", 0) ?? 0) : 0;
+  return { directory: api.directory, rootUid, devices: { ...nicDevices(spec), root: { path: "/", type: "disk" } } };
+}
+
+/** LXD's words for the kinds of nics. */
+const nicTypes: Readonly<Record<Exclude<NicSpec["type"], "veth" | "empty">, string>> = {
+  macvlan: "macvlan",
+  ipvlan: "ipvlan",
+  vlan: "physical",
+  phys: "physical",
+};
+
+function nicDevices(spec: ContainerSpec): GuestApiMeta["devices"] {
+  if (spec.network.kind !== "own") return {};
+  const { nics } = spec.network;
+  const names = nicNames(nics);
+  return Object.fromEntries(
+    nics.flatMap((nic, index) => {
+      const name = names[index] ?? null;
+      if (name === null || nic.type === "empty") return [];
+      const nictype = nic.type === "veth" ? vethType(nic) : nicTypes[nic.type];
+      const device = {
+        ...(nic.hwaddr === null ? {} : { hwaddr: nic.hwaddr }),
+        name,
+        nictype,
+        ...(nic.link === null ? {} : { parent: nic.link }),
+        type: "nic",
+      };
+      return [[name, device]];
+    }),
+  );
+}
+
+const vethType = (nic: NicSpec & { readonly type: "veth" }): string => {
+  if (nic.mode === "router") return "routed";
+  return nic.link === null ? "p2p" : "bridged";
+};
 
 function hostLinks(spec: ContainerSpec, start: StartFacts): readonly string[] {
   if (spec.network.kind !== "own") return [];

@@ -44,6 +44,8 @@ export interface Registry {
   abandon(): void;
   /** Called with every event, until the function it returns is called. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
+  /** Tells the subscribers of something that the monitors do not know of. */
+  announce(event: ContainerEvent): void;
   /** Called whenever a container is gone, and all of it with its monitor, until the function it returns is called. */
   onGone(listener: (meta: MonitorMeta) => void): () => void;
   /** Its monitor was killed, and its guest is being ended. */
@@ -321,6 +323,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
       subscribers.add(listener);
       return () => subscribers.delete(listener);
     },
+    announce: tell,
     onGone(listener): () => void {
       listeners.add(listener);
       return () => listeners.delete(listener);

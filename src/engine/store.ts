@@ -120,8 +120,11 @@ export function lockWhole(arch: Arch, fd: number): boolean {
   return syscall(requireSyscall(arch, "fcntl"), [fd, F_OFD_SETLK, flock]) === 0;
 }
 
-/** Writes a file whole: a temporary one beside it, fsync, rename. */
-export function writeWhole(path: string, text: string, mode: number): void {
+/**
+ * Writes a file whole: a temporary one beside it, fsync, rename. Not `lasting`: without the fsync, for what is about something that runs and
+ * would not outlive a power failure itself.
+ */
+export function writeWhole(path: string, text: string, mode: number, lasting: boolean = true): void {
   const temporary = `${path}.islet-${process.pid}`;
   try {
     const fd = openSync(
@@ -131,7 +134,7 @@ export function writeWhole(path: string, text: string, mode: number): void {
     );
     try {
       writeSync(fd, text);
-      fsyncSync(fd);
+      if (lasting) fsyncSync(fd);
     } finally {
       closeSync(fd);
     }

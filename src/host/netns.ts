@@ -5,6 +5,7 @@ import { errnoName } from "../sys/errno.js";
 import {
   IFF_UP,
   IFLA_EXT_MASK,
+  IFLA_IFNAME,
   IFLA_TARGET_NETNSID,
   NETLINK_GET_STRICT_CHK,
   RTM_GETADDR,
@@ -14,6 +15,7 @@ import {
 } from "../sys/flags.js";
 import {
   type NetlinkMessage,
+  attribute,
   attributeU32,
   netlinkMessage,
   parseAttributes,
@@ -21,7 +23,8 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { type AddressInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { type AddressInfo, type LinkInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import { cString } from "../sys/bytes.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -162,17 +165,40 @@ export function addressesInNamespace(arch: Arch, pid: number): readonly AddressI
   return inNamespace(arch, pid, [], dumpAddresses);
 }
 
-export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
-  return inNamespace(arch, pid, [], (socket, id) => {
+/** The hardware address of one of a namespace's interfaces; null: there is none of that name. Not a dump: guests make as many as they like. */
+export function hardwareAddress(arch: Arch, pid: number, name: string): string | null {
+  return inNamespace(arch, pid, null, (socket, id) => {
     const request = netlinkMessage(
       RTM_GETLINK,
-      DUMP,
-      3,
+      REQUEST,
+      5,
       raw(new Uint8Array(16)),
+      attribute(IFLA_IFNAME, raw(cString(name))),
       attributeU32(IFLA_TARGET_NETNSID, id),
       attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
     );
-    const links = parseLinks(ask(socket, request, true)).items;
+    const answer = ask(socket, request, false);
+    return parseMessages(answer).some((item) => parseNetlinkError(item) !== undefined)
+      ? null
+      : (parseLinks(answer).items[0]?.hwaddr ?? null);
+  });
+}
+
+function dumpLinks(socket: Socket, id: number): readonly LinkInfo[] {
+  const request = netlinkMessage(
+    RTM_GETLINK,
+    DUMP,
+    3,
+    raw(new Uint8Array(16)),
+    attributeU32(IFLA_TARGET_NETNSID, id),
+    attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+  );
+  return parseLinks(ask(socket, request, true)).items;
+}
+
+export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
+  return inNamespace(arch, pid, [], (socket, id) => {
+    const links = dumpLinks(socket, id);
     const addresses = dumpAddresses(socket, id);
     return links.map((link) => {
       const own = addresses.filter((address) => address.index === link.index);

@@ -103,7 +103,7 @@ export function planNodeOut(at: NodePlace, host: HostFacts): LaunchProgram {
   });
 }
 
-function inContainer(host: HostFacts, name: string, body: (child: Block, init: Slot) => void): LaunchProgram {
+export function inContainer(host: HostFacts, name: string, body: (child: Block, init: Slot) => void): LaunchProgram {
   const client = beginProgram(host.arch, "client");
   const { build } = client;
   const init = presetSlot(build, "init.pidfd");
@@ -162,19 +162,26 @@ function takeNode(child: Block, node: BoundNode, host: HostFacts, tree: Slot): v
   place(child, taken);
 }
 
-function enterContainer(child: Block, init: Slot): void {
+/** `kind`: of the container's namespaces; without an id map it has no user namespace to enter. */
+export function enterContainer(child: Block, init: Slot, kind: "mapped" | "unmapped" = "mapped"): void {
   // Its root must not trace what still has descriptors of the host's.
   call(child, "prctl", [imm(PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), imm(0), imm(0), imm(0), imm(0)], {
     note: "forbid tracing",
   });
-  call(child, "setns", [init, flagsOf(CLONE_FLAGS, (CLONE_NEWUSER | CLONE_NEWNS) >>> 0)], {
-    note: "enter the container's user and mount namespaces",
-    hints: { ESRCH: "the container has just stopped" },
-  });
-  becomeRoot(child);
+  call(
+    child,
+    "setns",
+    [init, flagsOf(CLONE_FLAGS, kind === "mapped" ? (CLONE_NEWUSER | CLONE_NEWNS) >>> 0 : CLONE_NEWNS)],
+    {
+      note:
+        kind === "mapped" ? "enter the container's user and mount namespaces" : "enter the container's mount namespace",
+      hints: { ESRCH: "the container has just stopped" },
+    },
+  );
+  if (kind === "mapped") becomeRoot(child);
 }
 
-function openDirectory(child: Block, at: NodePlace, make: boolean): Slot {
+export function openDirectory(child: Block, at: NodePlace, make: boolean): Slot {
   const root = slot(child.build, "root");
   const directory = slot(child.build, "directory");
   openat(child, cwdFd, "/", O_PATH | openFlags(child.build.arch).O_DIRECTORY, root, {
@@ -189,6 +196,13 @@ const maxMounts = 64;
 
 /** Nothing is left of that name: mounts on it are detached, and the file is removed. */
 function clear(child: Block, directory: Slot, at: NodePlace): void {
+  unmountAll(child, directory, at);
+  const note = `remove ${at.directory}/${at.name}`;
+  call(child, "unlinkat", [directory, str(child.build, at.name), imm(0)], { note, on: [{ on: ENOENT, to: "next" }] });
+}
+
+/** Detaches all that is mounted on a name, which makes its directory the working directory. */
+export function unmountAll(child: Block, directory: Slot, at: NodePlace): void {
   const { build } = child;
   const path = `${at.directory}/${at.name}`;
   const name = str(build, at.name);
@@ -206,5 +220,4 @@ function clear(child: Block, directory: Slot, at: NodePlace): void {
   compute(child, count, "add", count, imm(1), "one more");
   jump(child, again, "perhaps there is another below", "lt", count, imm(maxMounts));
   place(child, bare);
-  call(child, "unlinkat", [directory, name, imm(0)], { note: `remove ${path}`, on: [{ on: ENOENT, to: "next" }] });
 }

@@ -79,6 +79,7 @@ import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hook
 import { populateGuestDev, takeDevices } from "./guest-dev.js";
 import { lockRoot } from "./guest-root.js";
 import { planKernelDirectories } from "./guest-sys.js";
+import { openGuestApi, planGuestApi } from "./guest-api.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
@@ -489,6 +490,7 @@ function planChild(
   joinTasks(child, legacyDirectories(paths), handedDown);
   const rootPlace = openRootfsPlace(context, child);
   const lxcfs = openLxcfs(context, child);
+  const apiDirectory = openGuestApi(context, child);
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
@@ -522,7 +524,7 @@ function planChild(
   planHostname(context, child);
   planPersonality(context, child);
   const labelFile = takeLabelFile(context, child);
-  const terminals = planFilesystem(context, child, console, paths, rootPlace, lxcfs);
+  const terminals = planFilesystem(context, child, console, paths, rootPlace, lxcfs, apiDirectory);
   sendMasters(context, child, terminals.masters);
   const go = buffer(build, 8, "[go]");
   call(child, "read", [slots.childSync, go, imm(1)], { note: "wait for the host's side", full: true });
@@ -561,6 +563,7 @@ function planFilesystem(
   paths: StartCgroups,
   rootPlace: Slot,
   lxcfs: Slot | null,
+  apiDirectory: Slot | null,
 ): InsideTerminals {
   const { build, slots, spec, monitor } = context;
   const root = slot(build, "root");
@@ -627,6 +630,7 @@ function planFilesystem(
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
   planLocaltime(context, child, root);
+  planGuestApi(context, child, root, apiDirectory);
   pivot(child, root);
   setAgain(child, kept);
   close(child, root, "close the root directory");

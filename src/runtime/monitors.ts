@@ -52,6 +52,18 @@ export interface MonitorMeta {
   readonly devices?: DevicePolicy | null;
   /** It may have files of LXCFS. Monitors of releases before do not say. */
   readonly lxcfs?: boolean;
+  /** The guest has an API of its own; monitors of releases before have none. */
+  readonly api?: GuestApiMeta | null;
+}
+
+/** What must be known to serve a guest's API, which a daemon does that need not have started it. */
+export interface GuestApiMeta {
+  /** Where the guest finds the socket's directory. */
+  readonly directory: string;
+  /** Who the guest's root is on the host. */
+  readonly rootUid: number;
+  /** As the guest is told of them, by name. */
+  readonly devices: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 /** A live container, as its monitor tells it. Changes in place as frames arrive. */
@@ -92,6 +104,11 @@ export function monitorDirectory(runtimeDir: string): string {
 
 export function monitorSocketPath(runtimeDir: string, storePath: string, name: string): string {
   return `${monitorDirectory(runtimeDir)}/${monitorId(storePath, name)}`;
+}
+
+/** The host's side of a guest's API: what of it the guest finds is this directory, so that the socket in it can be replaced. */
+export function guestApiDirectory(runtimeDir: string, storePath: string, name: string): string {
+  return `${runtimeDir}/devlxd/${monitorId(storePath, name)}`;
 }
 
 export interface Launch {

@@ -73,6 +73,13 @@ export interface GuestSpec {
   readonly journal: JournalMode;
   /** LXCFS's files over those of /proc and /sys, where LXCFS runs on the host. */
   readonly lxcfs: boolean;
+  /** The socket through which the guest asks about itself is in this directory, by the name `sock`; null: none. */
+  readonly api: GuestApiSpec | null;
+}
+
+export interface GuestApiSpec {
+  /** Absolute, inside. */
+  readonly directory: string;
 }
 
 /** A guest that finds what its configuration names and nothing else. */
@@ -96,4 +103,5 @@ export const plainGuest: GuestSpec = {
   localtime: "off",
   journal: "no",
   lxcfs: true,
+  api: null,
 };

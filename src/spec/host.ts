@@ -78,6 +78,8 @@ export interface StartFacts {
   readonly terminal: string | null;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
+  /** Directory on the host with the socket of the guest's API; where there is none at the time of the start, the guest gets none. */
+  readonly guestApi: string;
 }
 
 /** Names of files of LXCFS, which stand for those of the same names in a guest's /proc and /sys. */

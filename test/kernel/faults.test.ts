@@ -107,6 +107,7 @@ lxc.net.1.script.down = /bin/true
 lxc.net.2.type = phys
 lxc.net.2.link = islt-p0
 lxc.hook.start = /bin/true
+islet.guest.api = 1
 ${hooks.map((kind) => `lxc.hook.${kind} = /bin/true\n`).join("")}`,
   );
   const step = Number(process.env["ISLET_FAULT_STEP"] ?? 3);

@@ -285,8 +285,8 @@ for (const mode of ["over the daemon's socket", "in process"] as const) {
         if (event.kind === "state" && event.name === "islt-b" && event.state === "STOPPED") break;
       }
       const short = (event: IsletEvent): string =>
-        event.kind === "lost"
-          ? "lost"
+        event.kind === "lost" || event.kind === "ready"
+          ? event.kind
           : `${event.name.slice(-1)} ${event.kind === "state" ? event.state : event.exitCode}`;
       const life = ["STARTING", "RUNNING", "137", "STOPPING", "STOPPED"];
       assert.deepEqual(seen.map(short), [...life.map((word) => `a ${word}`), ...life.map((word) => `b ${word}`)]);

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { createEngine } from "../../src/engine/local.js";
+import { guestDoor } from "../../src/frontends/lxd/guest/load.js";
 import { probeHost } from "../../src/host/probe.js";
 import { cleanup } from "../support/cleanup.js";
 import { command, type CommandResult } from "../support/command.js";
@@ -428,7 +429,7 @@ describe("LXCFS", () => {
     await guest(own, "islt-lxcfs-r", "islet.lxcfs = 0\n");
     await guest(own, "islt-lxcfs-q");
     const host = { ...probeHost(own.runtimeDir), lxcfs: lxcfs.path };
-    const engine = createEngine({ host, binary: join(root, "build/islet"), keepSpare: false });
+    const engine = createEngine({ host, binary: join(root, "build/islet"), keepSpare: false, guestDoor });
     t.after(async () => {
       engine.registry.abandon();
       await engine.close();

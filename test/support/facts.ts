@@ -77,6 +77,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     listen: null,
     terminal: null,
     lxcfs: null,
+    guestApi: "/run/islet/devlxd/0123456789abcdef01234567",
     ...changes,
   };
 }

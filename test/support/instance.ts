@@ -154,6 +154,7 @@ export function traces(own: Instance, names: readonly string[], netnsPid: number
   const links = netnsPid === "self" ? [] : linksOf(netnsPid).map((link) => `link ${link}`);
   const files = [
     ...list(join(own.runtimeDir, "monitor")).map((entry) => `file monitor/${entry}`),
+    ...list(join(own.runtimeDir, "devlxd")).map((entry) => `file devlxd/${entry}`),
     ...list(own.runtimeDir).map((entry) => `file ${entry}`),
     ...names.flatMap((name) => list(join(storePath, name)).map((entry) => `file ${name}/${entry}`)),
   ];

@@ -225,7 +225,7 @@ test("a subscriber is told every state once, the exit before STOPPING, and nothi
   const told: string[] = [];
   const leave = registry.subscribe((event) => {
     assert.deepEqual([event.storePath, event.name], [store, "web"]);
-    told.push(event.kind === "state" ? event.state : String(event.waitStatus));
+    told.push(event.kind === "exit" ? String(event.waitStatus) : event.kind === "state" ? event.state : "ready");
   });
   const none = 0xffffffff;
   for (const [state, exit] of [

@@ -41,6 +41,7 @@ async function body(call: Call): Promise<number> {
       const result = session.run(task.task);
       task.handedOver();
       await result;
+      task.done();
     }
     return 0;
   } catch (error) {

@@ -37,6 +37,9 @@ export function eventLine(event: ContainerEvent): string {
     case "exit":
       // WEXITSTATUS, without a look at WIFEXITED.
       return `'${name}' exited with status [${(event.waitStatus >> 8) & 0xff}]\n`;
+    // LXC knows nothing of it.
+    case "ready":
+      return "";
     default: {
       const impossible: never = event;
       return impossible;

@@ -37,7 +37,7 @@ function statesOf(options: ParsedOptions): readonly State[] {
 }
 
 /** Milliseconds; null for ever, which every negative number means to LXC. */
-function timeoutOf(options: ParsedOptions): number | null {
+export function timeoutOf(options: ParsedOptions): number | null {
   const text = options.value("timeout");
   if (text === null) return null;
   if (!/^-?[0-9]{1,9}(\.[0-9]{1,9})?$/.test(text)) throw new UsageError(`"${text}" is no number of seconds`);
@@ -45,7 +45,7 @@ function timeoutOf(options: ParsedOptions): number | null {
   return seconds < 0 ? null : seconds * 1000;
 }
 
-async function body(call: Call): Promise<number> {
+export async function waitForState(call: Call): Promise<number> {
   const { engine, id, options, report, session } = call;
   const wanted = statesOf(options);
   const timeout = timeoutOf(options);
@@ -73,4 +73,4 @@ async function body(call: Call): Promise<number> {
   }
 }
 
-export const wait: Command = lxcCommand(waitTable, body);
+export const wait: Command = lxcCommand(waitTable, waitForState);

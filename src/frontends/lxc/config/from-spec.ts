@@ -37,6 +37,7 @@ export function fromSpec(spec: ContainerSpec): string {
   fromLifecycle(spec.lifecycle, out);
   fromGuest(spec.guest, out);
   if (!spec.guest.lxcfs) out.text("islet.lxcfs", "0");
+  out.flag("islet.guest.api", spec.guest.api !== null, spec.guest.profile === "lxd");
   return out.toString();
 }
 

@@ -70,4 +70,11 @@ export const isletRows: readonly KeyRow[] = [
     since: "islet",
     doc: "A credential of a systemd guest's: the value itself, or file:/path of a text of at most 1 MiB.",
   }),
+  {
+    ...flagKey("islet.guest.api", "guestApi", false, {
+      since: "islet",
+      doc: "Whether the guest finds the socket of its API at /dev/lxd/sock; by default it does if islet.guest is lxd.",
+    }),
+    get: ({ guestApi, guestProfile }) => ((guestApi?.value ?? guestProfile?.value === "lxd") ? "1" : "0"),
+  },
 ];

@@ -198,6 +198,7 @@ export interface Draft {
   guestJournal: Item<JournalMode> | null;
   credentials: Item<NamedText>[];
   guestLxcfs: Item<boolean> | null;
+  guestApi: Item<boolean> | null;
 }
 
 /** The same when parsing is over. */
@@ -224,6 +225,7 @@ export function newDraft(): Draft {
     hookVersion: null,
     guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [],
     guestLxcfs: null,
+    guestApi: null,
   };
 }
 

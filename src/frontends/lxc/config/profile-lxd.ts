@@ -9,7 +9,7 @@ import type { RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
 import type { ContainerSpec, NetworkSpec } from "../../../spec/spec.js";
 import type { Values } from "./model.js";
-import { autoMountsOr } from "./profile.js";
+import { autoMountsOr, guestApi } from "./profile.js";
 
 // prettier-ignore
 const devices: readonly DeviceNode[] = [
@@ -104,7 +104,7 @@ export function lxdProfile(spec: ContainerSpec, values: Values): ContainerSpec {
         ? spec.cgroup
         : { ...spec.cgroup, devicesV1: deviceRules },
     network: withLinksUp(spec.network, values),
-    guest: guest(spec, isMapped),
+    guest: { ...guest(spec, isMapped), api: values.guestApi === null ? guestApi : spec.guest.api },
   };
 }
 

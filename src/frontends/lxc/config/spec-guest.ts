@@ -2,6 +2,7 @@
 import { type Credential, type GuestSpec, plainGuest } from "../../../spec/guest.js";
 import { type Collector, fault, skipped } from "./collector.js";
 import type { Values } from "./model.js";
+import { guestApi } from "./profile.js";
 
 export function guestSpec(values: Values, into: Collector): GuestSpec {
   const profile = values.guestProfile?.value ?? "lxc";
@@ -11,6 +12,7 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     uuid: values.guestUuid?.value ?? null,
     localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
     journal: values.guestJournal?.value ?? plainGuest.journal,
+    api: values.guestApi?.value === true ? guestApi : null,
     lxcfs: values.guestLxcfs?.value ?? plainGuest.lxcfs,
   };
   const credentials = values.credentials.flatMap((item) =>

@@ -119,6 +119,10 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     lookUp: notCanned,
     liveUsage: notCanned,
     hostReport: notCanned,
+    settings: () => Promise.resolve({}),
+    changeSettings: () => Promise.resolve(null),
+    isReady: () => Promise.resolve(null),
+    waitReady: notCanned,
     ...canned.engine,
   };
   return new Proxy(methods, {

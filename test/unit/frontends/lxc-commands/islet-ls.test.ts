@@ -9,6 +9,7 @@ import { noUsage, runningContainer, store, tool } from "./canned.js";
 const web: LsRow = {
   name: "web",
   state: "RUNNING",
+  ready: null,
   uptimeSeconds: 277_200,
   pid: 4711,
   ipv4: ["10.0.3.17", "192.168.122.250"],
@@ -134,6 +135,7 @@ describe("islet ls", () => {
       {
         name: "db",
         state: "STOPPED",
+        ready: null,
         uptimeSeconds: null,
         pid: null,
         ipv4: [],

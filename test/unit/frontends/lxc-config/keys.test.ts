@@ -14,6 +14,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.journal": ["try-guest", "try-guest", ""],
   "islet.credential.passwd.hashed-password.root": ["$6$x", "$6$x", ""],
   "islet.lxcfs": ["0", "0", "1"],
+  "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],
   "lxc.init.cmd": ['/sbin/init --x "a b"', '/sbin/init --x "a b"', ""],
   "lxc.init.cwd": ["//tmp//./x/../y/", "/tmp/x/../y", ""],

@@ -71,6 +71,7 @@ const lines: readonly fc.Arbitrary<string>[] = [
       .map((words) => joinCommand(["/x", ...words]) ?? "/x"),
   ),
   line("lxc.init.cwd", path),
+  line("islet.guest.api", flag),
   line("lxc.init.uid", number),
   line("lxc.init.gid", number),
   line(

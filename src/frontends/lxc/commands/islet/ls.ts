@@ -29,8 +29,8 @@ export const lsTable: CommandTable = {
   notes: [
     "A NAME-PATTERN is a name, or has the wildcards `*`, `?` and `[...]` of the shell; quote it. Containers that match one of them are shown.",
     "Where the terminal is too narrow, long values are cut, then columns drop out, the least important first. The signs before the states, the bars and the colours depend on the terminal: there are no colours without one or when `NO_COLOR` is set, and only ASCII where the locale is not UTF-8.",
-    "MEMORY is what the container's control group accounts, the cache of its files among it; the bar shows how much of the limit that is. CPU is the time used since the start. AUTO: it starts at boot (`lxc.start.auto`). IDS: its user ids are mapped to others of the host (`lxc.idmap`).",
-    "`--format json` prints an array of objects with the members name, state, uptimeSeconds, pid, ipv4, ipv6, memoryBytes, memoryLimitBytes, cpuNanoseconds, autostart and idMapped; what is not known is null. Programs that want LXC's columns use `lxc-ls --format json`.",
+    "MEMORY is what the container's control group accounts, the cache of its files among it; the bar shows how much of the limit that is. CPU is the time used since the start. AUTO: it starts at boot (`lxc.start.auto`). READY, where any guest has an API (`islet.guest`): it has said that it is. IDS: its user ids are mapped to others of the host (`lxc.idmap`).",
+    "`--format json` prints an array of objects with the members name, state, ready, uptimeSeconds, pid, ipv4, ipv6, memoryBytes, memoryLimitBytes, cpuNanoseconds, autostart and idMapped; what is not known is null. Programs that want LXC's columns use `lxc-ls --format json`.",
     "Exit status: 0; 1 when a pattern was given and nothing matches, or on failure.",
   ],
 };
@@ -39,6 +39,8 @@ export const lsTable: CommandTable = {
 export interface LsRow {
   readonly name: string;
   readonly state: State;
+  /** The guest has said so; null: it has no way to. */
+  readonly ready: boolean | null;
   readonly uptimeSeconds: number | null;
   readonly pid: number | null;
   readonly ipv4: readonly string[];
@@ -61,6 +63,9 @@ export function lsLines(rows: readonly LsRow[], look: Look): readonly string[] {
   const columns: readonly Column<LsRow>[] = [
     { title: "NAME", rank: 0, least: 8, cell: (row) => styled("bold", harmless(row.name, look)) },
     { title: "STATE", rank: 0, cell: (row) => stateCell(row.state, look) },
+    ...(rows.some(({ ready }) => ready !== null)
+      ? [{ title: "READY", rank: 1, cell: (row: LsRow) => plain(yes(row.ready)) }]
+      : []),
     { title: "UPTIME", rank: 4, side: "right", cell: (row) => plain(seconds(row.uptimeSeconds)) },
     { title: "PID", rank: 6, side: "right", cell: (row) => plain(row.pid === null ? "" : String(row.pid)) },
     { title: "IPV4", rank: 2, least: 15, cell: (row) => plain(row.ipv4.join(", ")) },
@@ -144,14 +149,16 @@ async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConf
 
 async function rowOf(call: Call, status: ContainerStatus, now: number): Promise<LsRow> {
   const isRunning = status.state !== "STOPPED";
-  const [config, addresses, usage] = await Promise.all([
+  const [config, addresses, usage, ready] = await Promise.all([
     configOf(call, status),
     isRunning ? call.engine.addresses(status) : { ipv4: [], ipv6: [] },
     isRunning ? call.engine.liveUsage(status, { activity: false }) : null,
+    isRunning ? call.engine.isReady(status) : null,
   ]);
   return {
     name: status.name,
     state: status.state,
+    ready,
     uptimeSeconds: status.startedAt === null ? null : Math.max(0, Math.floor(now - status.startedAt / 1000)),
     pid: status.initPid,
     ipv4: addresses.ipv4,

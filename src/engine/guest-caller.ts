@@ -1,0 +1,99 @@
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeFd, peerCredentials, syscall } from "../host/addon.js";
+import type { GuestApiMeta, MonitorMeta } from "../runtime/monitors.js";
+import type { HostFacts } from "../spec/host.js";
+import type { Arch } from "../sys/arch.js";
+import { errnoName } from "../sys/errno.js";
+import { NS_GET_PARENT, SO_PEERPIDFD, SOL_SOCKET } from "../sys/flags.js";
+import { requireSyscall } from "../sys/syscalls.js";
+import type { GuestCaller } from "./engine.js";
+import { payloadOf } from "./processes.js";
+
+/**
+ * Who has connected to a guest's API. The socket says which guest is meant; the kernel says which process connected, and this says whether it is one
+ * of that guest's: by its cgroup, which every process of a guest is below, or by its pid namespace, which is the guest's own or one inside it.
+ * What a process calls itself counts for nothing.
+ */
+
+/** `init`: the main process, as far as it is known. */
+export function guestCaller(
+  host: HostFacts,
+  meta: MonitorMeta,
+  api: GuestApiMeta,
+  init: number | null,
+  connection: number,
+): GuestCaller {
+  const { pid, uid } = peerCredentials(connection);
+  if (pid === 0) return "stranger";
+  const pidfd = peerPidfd(host.arch, connection);
+  if (pidfd === "gone") return "stranger";
+  try {
+    if (!isInCgroup(host, meta, pid) && !isInPidNamespace(host.arch, init, pid)) return "stranger";
+    // Had it ended meanwhile, its number might have been somebody else's by now.
+    if (pidfd !== null && syscall(requireSyscall(host.arch, "pidfd_send_signal"), [pidfd, 0, 0, 0]) < 0)
+      return "stranger";
+    return uid === api.rootUid ? "root" : "user";
+  } finally {
+    if (pidfd !== null) closeFd(pidfd);
+  }
+}
+
+/** null: this kernel has none (before 6.5). */
+function peerPidfd(arch: Arch, connection: number): number | "gone" | null {
+  const value = new Uint8Array(4);
+  const length = new Uint8Array([4, 0, 0, 0]);
+  const result = syscall(requireSyscall(arch, "getsockopt"), [connection, SOL_SOCKET, SO_PEERPIDFD, value, length]);
+  if (result < 0) return errnoName(result) === "ENOPROTOOPT" ? null : "gone";
+  return new DataView(value.buffer).getInt32(0, true);
+}
+
+function isInCgroup(host: HostFacts, meta: MonitorMeta, pid: number): boolean {
+  const [payload] = payloadOf(meta, host.cgroups);
+  if (payload === undefined) return false;
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  } catch {
+    return false;
+  }
+  return isBelow(text, payload.controllers, payload.path);
+}
+
+/** Is it the cgroup at `path`, or one below? Not one of that name somewhere else: guests make cgroups of any name. */
+export function isBelow(text: string, controllers: string, path: string): boolean {
+  return text.split("\n").some((line) => {
+    const match = /^\d+:([^:]*):(\/.*)$/.exec(line);
+    return match !== null && match[1] === controllers && `${match[2] ?? ""}/`.startsWith(`${path}/`);
+  });
+}
+
+/** Pid namespaces are nested at most this deep (pid_namespaces(7)). */
+const deepest = 32;
+
+function isInPidNamespace(arch: Arch, init: number | null, pid: number): boolean {
+  if (init === null) return false;
+  const ioctl = requireSyscall(arch, "ioctl");
+  let fd: number | null = null;
+  try {
+    const wanted = statSync(`/proc/${init}/ns/pid`, { bigint: true });
+    const own = statSync("/proc/self/ns/pid", { bigint: true });
+    // A guest that shares the host's pid namespace cannot be told by it.
+    if (wanted.ino === own.ino) return false;
+    fd = openSync(`/proc/${pid}/ns/pid`, "r");
+    for (let level = 0; level <= deepest; level += 1) {
+      const { ino } = fstatSync(fd, { bigint: true });
+      if (ino === wanted.ino) return true;
+      if (ino === own.ino) return false;
+      const parent = syscall(ioctl, [fd, NS_GET_PARENT, 0]);
+      closeSync(fd);
+      fd = null;
+      if (parent < 0) return false;
+      fd = parent;
+    }
+    return false;
+  } catch {
+    return false;
+  } finally {
+    if (fd !== null) closeSync(fd);
+  }
+}
