@@ -119,6 +119,14 @@ for (const [ids, config] of [
       );
     });
 
+    it("A4: more sockets than can be passed, and such as are not open, are refused", async (t) => {
+      const guest = guestWith(`islt-sysi-many-${ids}`, config);
+      const socket = listening(t);
+      assert.equal(await startWith(socket, guest, "LISTEN_FDS=17 LISTEN_PID=$$"), 1);
+      assert.equal(await startWith(socket, guest, "exec 4>&-; LISTEN_FDS=2 LISTEN_PID=$$"), 1);
+      assert.equal(await guest.state(), "STOPPED");
+    });
+
     it("A6: is ready when it says so itself, and nobody else can say it for it or fill its queue", async (t) => {
       const guest = guestWith(`islt-sysi-ready-${ids}`, config);
       const islet = await connect({ runtimeDirectory: runtimeDir, store: join(guest.directory, "..") });

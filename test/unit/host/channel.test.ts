@@ -142,17 +142,17 @@ test("a header with a reserved field that is not zero ends the connection", asyn
   assert.deepEqual(reasons, ["the other side broke the protocol"]);
 });
 
-test("sixteen descriptors are taken, seventeen end the connection and none of them stays open", async (t) => {
+test("thirty-two descriptors are taken, thirty-three end the connection and none of them stays open", async (t) => {
   const { fd } = marked(t);
   const before = descriptors();
   const { raw, frames, reasons } = ends(t);
   const many = (count: number): readonly number[] => Array.from({ length: count }, () => fd);
-  sendMessage(raw, encodeFrame(1, bytes("")), many(16));
-  await waitFor("sixteen", () => frames[0]?.fds.length === 16);
-  sendMessage(raw, encodeFrame(1, bytes("")), many(17));
+  sendMessage(raw, encodeFrame(1, bytes("")), many(32));
+  await waitFor("thirty-two", () => frames[0]?.fds.length === 32);
+  sendMessage(raw, encodeFrame(1, bytes("")), many(33));
   await waitFor("the end", () => reasons.length > 0);
   assert.deepEqual(reasons, ["the other side sent too many descriptors"]);
-  assert.equal(descriptors(), before + 16 + 1, "sixteen, and our own end");
+  assert.equal(descriptors(), before + 32 + 1, "thirty-two, and our own end");
 });
 
 test("descriptors that come in the middle of a frame that has some already end the connection", async (t) => {

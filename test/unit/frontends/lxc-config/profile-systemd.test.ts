@@ -105,6 +105,17 @@ test("credentials are values or texts of files; names that systemd would not tak
   );
 });
 
+test("init is told its terminal and its sockets, which come to stand at 3 and up", () => {
+  const facts = startFacts({ terminal: "xterm", listen: { count: 2, names: "a:b" } });
+  const text = explainProgram(planStart(specOf(systemd), hostFacts("v2"), facts));
+  assert.match(text, /"TERM=xterm".*"LISTEN_FDS=2", "LISTEN_PID=1", "LISTEN_FDNAMES=a:b"/);
+  assert.match(text, /fcntl\(listening\.1, F_DUPFD_CLOEXEC, 5\)/);
+  assert.match(text, /dup3\(listening\.2\.moved, 4, 0\)/);
+  const plain = explainProgram(planStart(specOf(root), hostFacts("v2"), facts));
+  assert.doesNotMatch(plain, /TERM=|container_uuid|NOTIFY_SOCKET/);
+  assert.match(plain, /"LISTEN_PID=1"/);
+});
+
 test("no form of the plan shows what a credential says", () => {
   const program = planStart(specOf(`${systemd}islet.credential.a = swordfish\n`), hostFacts("v2"), startFacts());
   assert.doesNotMatch(explainProgram(program) + JSON.stringify(programJson(program)), /swordfish/);
