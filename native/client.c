@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,8 +14,12 @@
 
 extern char **environ;
 
+#define LISTEN_FIRST 3
+#define LISTEN_MOST 16
+
 struct caller {
     uint32_t ttys, mask;
+    int listening; /* how many sockets from LISTEN_FIRST on were handed to us (sd_listen_fds(3)) */
     struct winsize size;
     char cwd[PATH_MAX];
     char **argv;
@@ -245,9 +250,47 @@ static void look_at_stdio(const char *tool, struct caller *caller)
     }
 }
 
+/* A number without anything around it, or -1. */
+static long number_of(const char *name)
+{
+    const char *text = getenv(name);
+    long number = 0;
+
+    if (text == NULL || *text == '\0')
+        return -1;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || number > INT_MAX / 10)
+            return -1;
+        number = number * 10 + (*text - '0');
+    }
+    return number;
+}
+
+/* Sockets that whoever started us hands to a service, by name of us: they are for the container. What we run
+ * ourselves does not get them. */
+static void look_at_sockets(const char *tool, struct caller *caller)
+{
+    long count = number_of("LISTEN_FDS");
+
+    if (count <= 0 || number_of("LISTEN_PID") != (long)getpid())
+        return;
+    if (count > LISTEN_MOST) {
+        say(tool, ": LISTEN_FDS is larger than 16, the most sockets that a container can be started with",
+            NULL);
+        _exit(1);
+    }
+    for (int fd = LISTEN_FIRST; fd < LISTEN_FIRST + count; fd++) {
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+            say(tool, ": LISTEN_FDS names descriptors that are not open", NULL);
+            _exit(1);
+        }
+    }
+    caller->listening = (int)count;
+}
+
 static int say_hello(struct client *client)
 {
-    static const int stdio[3] = {0, 1, 2};
+    int fds[LISTEN_FIRST + LISTEN_MOST];
     static unsigned char small[32 * 1024];
     struct writer count = {.next = NULL};
     struct writer to = {.next = small};
@@ -268,7 +311,9 @@ static int say_hello(struct client *client)
     }
     put_hello(&to, &us);
     part = (struct iovec){.iov_base = to.next, .iov_len = to.len};
-    error = frame_send(client->daemon, FRAME_HELLO, &part, 1, stdio, 3);
+    for (int fd = 0; fd < LISTEN_FIRST + us.listening; fd++)
+        fds[fd] = fd;
+    error = frame_send(client->daemon, FRAME_HELLO, &part, 1, fds, LISTEN_FIRST + us.listening);
     if (to.next != small)
         munmap(to.next, count.len);
     return error;
@@ -297,6 +342,7 @@ int client_main(const char *tool, int argc, char **argv)
     client.tool = argv[0] = (char *)tool;
     us.argv = argv;
     look_at_stdio(tool, &us);
+    look_at_sockets(tool, &us);
     client.ttys = us.ttys;
     client.daemon = daemon_connect(tool);
     us.mask = (uint32_t)umask(0);

@@ -15,7 +15,7 @@
 #define FRAME_HEAD 8u
 #define FRAME_LIMIT (1024u * 1024) /* largest payload that a client or a monitor takes */
 #define FRAME_DAEMON_LIMIT (8u * 1024 * 1024)
-#define FRAME_FDS 16
+#define FRAME_FDS 32
 
 struct frame_head {
     uint32_t length; /* of the payload */
@@ -57,6 +57,7 @@ enum monitor_frame {
     FRAME_BUFFER,
     FRAME_SUBSCRIBE,
     FRAME_LOG,
+    FRAME_READY,
 };
 
 /* One sendmsg of the parts, with descriptors if nfds > 0: bytes sent, or -errno. Never raises SIGPIPE. */

@@ -38,6 +38,7 @@ enum tell_code {
     TELL_STATUS_SLOT,
     TELL_PIPE,
     TELL_REFUSER,
+    TELL_NOTIFY,
 };
 
 enum outcome { OUTCOME_END, OUTCOME_FAILED, OUTCOME_RESTART };
@@ -310,6 +311,10 @@ static int tell_fd(uint32_t code, int64_t value)
         close_fd(&mon.console.log);
         mon.console.log = fd;
         return 0;
+    case TELL_NOTIFY:
+        close_fd(&mon.notify);
+        mon.notify = fd;
+        return 0;
     default:
         return tell_pipe(fd);
     }
@@ -349,6 +354,7 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     case TELL_LOG:
     case TELL_PIPE:
     case TELL_REFUSER:
+    case TELL_NOTIFY:
         return tell_fd(code, value);
     case TELL_RING:
         console_set_ring(value < 0 ? 0 : (uint64_t)value);
@@ -413,6 +419,7 @@ static void prepare(void)
     mon.is_starting = 1;
     mon.is_aborted = 0;
     mon.main_pid = -1;
+    mon.is_ready = 0;
     mon.status = NO_STATUS;
     mon.restart_slot = mon.status_slot = -1;
     mon.start_time = boot_time();
@@ -426,6 +433,7 @@ static void finish(void)
     mon_serve(-1, 0);
     for (int i = 0; i < MON_LOGS; i++)
         close_fd(&mon.logs[i]);
+    close_fd(&mon.notify);
     close_fd(&mon.main_fd);
 }
 
@@ -539,7 +547,7 @@ static void forget_descriptors(void)
         mon.logs[i] = -1;
     for (int i = 0; i < MON_REFUSED; i++)
         mon.refused[i] = -1;
-    mon.listener = mon.refuser = mon.signals = mon.file = mon.main_fd = -1;
+    mon.listener = mon.refuser = mon.notify = mon.signals = mon.file = mon.main_fd = -1;
     mon.console.master = mon.console.hold = mon.console.client = mon.console.log = -1;
 }
 

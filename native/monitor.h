@@ -69,6 +69,7 @@ struct monitor {
     uint32_t refusal_len;
     unsigned char refusal[MON_REFUSAL];
     int logs[MON_LOGS];
+    int notify; /* socket of what the main process says of itself (sd_notify(3)), or -1 */
     struct console console;
     struct tty ttys[MON_TTYS];
     int tty_count;
@@ -85,6 +86,7 @@ struct monitor {
     int is_aborted;
     int main_fd; /* pidfd of the main process, -1 none */
     int32_t main_pid;
+    int is_ready;           /* it has said READY=1 */
     uint32_t state, status; /* wait status, ~0 none */
     uint64_t start_time;
     uint32_t reboots;

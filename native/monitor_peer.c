@@ -119,7 +119,7 @@ static int reply_info(struct peer *peer)
     error = post(peer, FRAME_INFO, parts, count, mon.main_fd, 0);
     if (count == 5)
         munmap(parts[4].iov_base, meta_len);
-    return error;
+    return error < 0 || !mon.is_ready ? error : post(peer, FRAME_READY, NULL, 0, -1, MON_PENDING);
 }
 
 void mon_publish_info(void)
@@ -369,6 +369,61 @@ static void read_log(int *pipe_fd)
         close_fd(pipe_fd);
 }
 
+/* ---- what the main process says of itself ---- */
+
+#define NOTIFY_ROUNDS 8
+#define NOTIFY_ROOM 4096
+
+/* Is there a line READY=1? */
+static int says_ready(const char *text, size_t len)
+{
+    static const char wanted[] = "READY=1";
+    const size_t size = sizeof(wanted) - 1;
+
+    for (const char *end = text + len; text < end;) {
+        const char *line_end = memchr(text, '\n', (size_t)(end - text));
+        size_t line = (size_t)((line_end == NULL ? end : line_end) - text);
+
+        if (line == size && memcmp(text, wanted, size) == 0)
+            return 1;
+        text += line + 1;
+    }
+    return 0;
+}
+
+/* Everything is read, or the guest's init would wait for room; only what init itself says counts. There is no
+ * room for descriptors, so none arrives. */
+static void read_notify(void)
+{
+    for (int round = 0; round < NOTIFY_ROUNDS; round++) {
+        char text[NOTIFY_ROOM];
+        union {
+            struct cmsghdr head;
+            char space[CMSG_SPACE(sizeof(struct ucred))];
+        } control;
+        struct iovec part = {.iov_base = text, .iov_len = sizeof(text)};
+        struct msghdr msg = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+        ssize_t got = recvmsg(mon.notify, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        struct cmsghdr *head;
+        struct ucred sender;
+
+        if (got < 0) {
+            if (errno != EAGAIN && errno != EINTR)
+                close_fd(&mon.notify);
+            return;
+        }
+        head = CMSG_FIRSTHDR(&msg);
+        if (head == NULL || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_CREDENTIALS)
+            continue;
+        memcpy(&sender, CMSG_DATA(head), sizeof(sender));
+        if (mon.is_ready || sender.pid <= 0 || sender.pid != mon.main_pid || !says_ready(text, (size_t)got))
+            continue;
+        mon.is_ready = 1;
+        mon_publish(FRAME_READY, NULL, 0);
+    }
+}
+
 /* ---- the wait ---- */
 
 static short peer_events(const struct peer *peer)
@@ -402,6 +457,7 @@ int mon_serve(int fd, int may_abort)
         struct pollfd *refuser = at++;
         struct pollfd *master = at++;
         struct pollfd *client = at++;
+        struct pollfd *notify = at++;
         struct pollfd *logs = at;
         struct pollfd *peers;
 
@@ -411,6 +467,7 @@ int mon_serve(int fd, int may_abort)
         *signals = (struct pollfd){.fd = mon.signals, .events = POLLIN};
         *listener = (struct pollfd){.fd = mon.listener, .events = POLLIN};
         *refuser = (struct pollfd){.fd = mon.refuser, .events = POLLIN};
+        *notify = (struct pollfd){.fd = mon.notify, .events = POLLIN};
         console_events(&mon.console, master, client);
         for (int i = 0; i < MON_LOGS; i++)
             *at++ = (struct pollfd){.fd = mon.logs[i], .events = POLLIN};
@@ -432,6 +489,8 @@ int mon_serve(int fd, int may_abort)
             console_input();
         if (((master->revents | client->revents) & POLLOUT) != 0)
             console_output();
+        if (notify->fd >= 0 && notify->revents != 0)
+            read_notify();
         if (signals->revents != 0)
             on_signals();
         for (int i = 0; i < MON_PEERS; i++) {

@@ -41,6 +41,8 @@ export interface ContainerInfo {
   readonly exitCode: number | null;
   /** Milliseconds since the start; null when it does not run. */
   readonly uptime: number | null;
+  /** Its main process has said that it is ready (sd_notify(3)); absent until then. Guests with `islet.guest = systemd` are asked to say so. */
+  readonly isReady?: true;
 }
 
 export interface WaitOptions {
@@ -144,7 +146,15 @@ const disposeTimeout = 5000;
 export function describe(status: ContainerStatus, now: number): ContainerInfo {
   const { name, storePath, state, initPid, exitStatus, startedAt } = status;
   const uptime = startedAt === null ? null : Math.max(0, now - startedAt);
-  return { name, store: storePath, state, initPid, exitCode: exitStatus, uptime };
+  return {
+    name,
+    store: storePath,
+    state,
+    initPid,
+    exitCode: exitStatus,
+    uptime,
+    ...(status.isReady === true ? { isReady: true } : {}),
+  };
 }
 
 /** Everything that makes containers of states. */

@@ -1,5 +1,5 @@
 import { IsletError, errorLines } from "../base/errors.js";
-import type { ClientTask, Command, CommandSession, Engine } from "../engine/engine.js";
+import type { ClientTask, Command, CommandSession, Engine, ListenSockets } from "../engine/engine.js";
 import { closeFd, peerCredentials } from "../host/addon.js";
 import { type Channel, openChannel } from "../host/channel.js";
 import { type Hello, clientFrames, decodeHello, reader, writer } from "../host/protocol.js";
@@ -104,7 +104,7 @@ function serve(
 ): void {
   /** The other side is a program that uses the library, no command. */
   let program: CallConnection | null = null;
-  let stdio: readonly number[] = [];
+  let descriptors: readonly number[] = [];
   let running: Pending | null = null;
   let relay: Relay | null = null;
   let started = false;
@@ -133,8 +133,8 @@ function serve(
       relay?.resolve("closed");
       running = null;
       relay = null;
-      for (const item of stdio) closeFd(item);
-      stdio = [];
+      for (const item of descriptors) closeFd(item);
+      descriptors = [];
       ended();
     },
   });
@@ -146,12 +146,12 @@ function serve(
     switch (type) {
       case clientFrames.hello: {
         const hello = decodeHello(payload);
-        if (started || hello.version !== protocolVersion || fds.length !== 3) {
+        if (started || hello.version !== protocolVersion || fds.length < 3) {
           for (const unwanted of fds) closeFd(unwanted);
           throw new IsletError("ISLET_PROTOCOL", "a client of another version");
         }
         started = true;
-        stdio = fds;
+        descriptors = fds;
         perform(hello).catch((error: unknown) => {
           console.error(error);
           channel.close();
@@ -188,7 +188,7 @@ function serve(
   };
 
   const perform = async (hello: Hello): Promise<void> => {
-    const [stdin = -1, stdout = -1, stderr = -1] = stdio;
+    const [stdin = -1, stdout = -1, stderr = -1, ...listening] = descriptors;
     const name = hello.argv[0] ?? "islet";
     let environment: Readonly<Record<string, string>> | null = null;
     const session: CommandSession = {
@@ -204,6 +204,9 @@ function serve(
         cwd: hello.cwd,
       },
       stdio: [stdin, stdout, stderr],
+      get listen(): ListenSockets {
+        return { fds: listening, names: session.caller.environment["LISTEN_FDNAMES"] ?? null };
+      },
       terminals: hello.terminals,
       rows: hello.rows,
       columns: hello.columns,

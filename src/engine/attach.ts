@@ -62,7 +62,7 @@ function attachEnvironment(meta: MonitorMeta, options: AttachOptions): readonly 
     }
     if (!options.keepNames.includes("PATH")) out.set("PATH", defaultPath);
   }
-  out.set("container", "lxc");
+  if (meta.tellsInit !== true) out.set("container", "lxc");
   for (const entry of meta.environment) set(entry);
   for (const entry of options.set) set(entry);
   return [...out].map(([name, value]) => `${name}=${value}`);

@@ -36,6 +36,8 @@ export interface ContainerStatus extends ContainerId {
   readonly startedAt: number | null;
   /** The spec's annotations it was started with (a front end's own document among them); {} when not running. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** Its init has said so (sd_notify(3)); absent until then, and with guests that are not asked. */
+  readonly isReady?: true;
 }
 
 /** Values that a controller does not offer are null. */
@@ -101,6 +103,14 @@ export interface StartOptions {
    * prints that ends at once is not lost. Called when the container runs, or has ended already; the socket is then the caller's to close.
    */
   readonly join?: (descriptor: number) => void;
+  /** Sockets that become init's descriptors 3 and up, with their names as sd_listen_fds(3) has them; they stay the caller's. Not with a small init. */
+  readonly listen?: ListenSockets;
+}
+
+export interface ListenSockets {
+  readonly fds: readonly number[];
+  /** $LISTEN_FDNAMES. */
+  readonly names: string | null;
 }
 
 export interface AttachOptions {
@@ -375,6 +385,8 @@ export interface CommandSession {
   readonly caller: Caller;
   /** The client's descriptors 0-2, open in the daemon as long as the session lives. */
   readonly stdio: readonly [number, number, number];
+  /** Sockets that the client was started with by the protocol of sd_listen_fds(3); open as long as the session lives. */
+  readonly listen: ListenSockets;
   /** Which of them are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly rows: number;

@@ -15,6 +15,7 @@ import { monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { StartOptions } from "./engine.js";
+import { guestFacts, stableDigits } from "./guest-facts.js";
 
 /** What this one start needs to know beside the host: gathered as late as possible. */
 export function startFacts(
@@ -29,7 +30,7 @@ export function startFacts(
   return {
     environment: options.caller.environment,
     cgroupSuffix: freeSuffix(spec, host),
-    random: randomBytes(32).toString("hex"),
+    random: spec.guest.stableNics ? stableDigits(spec) : randomBytes(32).toString("hex"),
     sharedPids: shared,
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),
@@ -41,8 +42,20 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
+    guest: guestFacts(spec, host),
+    listen:
+      options.listen === undefined || options.listen.fds.length === 0
+        ? null
+        : { count: options.listen.fds.length, names: options.listen.names },
+    terminal: terminalOf(options),
     lxcfs,
   };
+}
+
+/** TERM of whoever is joined with the console from the beginning. */
+function terminalOf(options: StartOptions): string | null {
+  const kind = options.caller.environment["TERM"] ?? "";
+  return options.join !== undefined && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(kind) ? kind : null;
 }
 
 /** Highest suffix that is tried: LXC's own. */

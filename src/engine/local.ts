@@ -125,7 +125,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
       if (spec.init.mode === "supervised") fds.push(binaryFd());
       const elsewhere = openCallerNamespaces(facts);
-      fds.push(...elsewhere);
+      fds.push(...elsewhere, ...(wanted.listen?.fds ?? []));
       const [near, far] = wanted.join === undefined ? [null, null] : socketPair(host.arch);
       const result = await pool
         .launch(

@@ -33,7 +33,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
   };
   const environment: string[] = [];
   for (const entry of spec.process.environment) {
-    if (entry.scope === "hooks") continue;
+    if (entry.scope === "hooks" || (spec.guest.tellsInit && entry.name === "container")) continue;
     const value = entry.kind === "set" ? entry.value : start.environment[entry.name];
     if (value !== undefined) environment.push(`${entry.name}=${value}`);
   }
@@ -53,6 +53,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
       death: spec.lifecycle.monitorDeathSignal,
     },
     environment,
+    ...(spec.guest.tellsInit ? { tellsInit: true } : {}),
     ephemeral: spec.lifecycle.ephemeral,
     devices: unifiedDevicePolicy(spec, host),
     lxcfs: mayHaveLxcfs(spec, start),

@@ -105,6 +105,7 @@ export function createRegistry(arch: Arch, runtimeDir: string, binary: string): 
       exitStatus: exit === null ? null : exitCode(exit),
       startedAt: running ? Number(monitor.startedNs / 1_000_000n) : null,
       annotations: running ? monitor.meta.annotations : {},
+      ...(running && monitor.ready ? { isReady: true } : {}),
     };
   };
 

@@ -36,7 +36,7 @@ export async function stopContainer(
   if (monitor.state === "FROZEN") await freezeContainer(arch, monitor, false, registry.events.changed);
   if (options.kind === "reboot") {
     const again = options.timeout === 0 ? null : registry.wait(id, ["STARTING", "STOPPED"], options.timeout);
-    ask(monitor, monitor.meta.signals.reboot);
+    ask(monitor, () => monitor.meta.signals.reboot);
     if (again === null) return { killed: false };
     const reached = await again;
     if (reached.state === "STARTING") await registry.wait(id, ["RUNNING", "STOPPED"], options.timeout);
@@ -45,7 +45,7 @@ export async function stopContainer(
     return { killed: false };
   }
   const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
-  ask(monitor, monitor.meta.signals.halt ?? haltSignal(monitor));
+  ask(monitor, () => monitor.meta.signals.halt ?? haltSignal(monitor));
   if (stopped === null) return { killed: false };
   try {
     await stopped;
@@ -73,17 +73,22 @@ const repeats: readonly number[] = [300, 1000, 2500, 5000];
 
 /**
  * Sends init a signal that it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a
- * wish that comes while the guest begins is said again until something happens; but not to an init that has shown that it listens.
+ * wish that comes while the guest begins is said again until something happens; but not to an init that has shown that it listens. Only then may it be
+ * known which signal means the wish to it: it gets that one, whatever it got before.
  */
-function ask(monitor: Monitor, signal: number): void {
-  sendSignal(monitor, signal);
+function ask(monitor: Monitor, choose: () => number): void {
+  let last = choose();
+  sendSignal(monitor, last);
   const { pid } = monitor;
   const age = bootTime() - Number(monitor.startedNs / 1_000_000n);
   if (age > youth) return;
   for (const delay of repeats) {
     setTimeout(() => {
       if (monitor.ended || monitor.pid !== pid || monitor.state !== "RUNNING") return;
-      if (!hasSignal(pid, "Cgt", signal) && !hasSignal(pid, "Blk", signal)) sendSignal(monitor, signal);
+      const signal = choose();
+      if (signal === last && (hasSignal(pid, "Cgt", signal) || hasSignal(pid, "Blk", signal))) return;
+      last = signal;
+      sendSignal(monitor, signal);
     }, delay).unref();
   }
 }

@@ -57,7 +57,7 @@ interface Outgoing {
 }
 
 const headerSize = 8;
-const maxFds = 16;
+const maxFds = 32;
 /** Frames up to this much together are copied into one message. */
 const maxTogether = 65536;
 /** A peer that does not read may make us hold this much. */

@@ -29,6 +29,7 @@ export function probeHost(runtimeDir: string): HostFacts {
     namespaces: readdirSync("/proc/self/ns")
       .filter((name) => !name.includes("_for_"))
       .map((name) => (name === "mnt" ? "mount" : name)),
+    binfmtNamespaces: isSince(firstLine("/proc/sys/kernel/osrelease"), 6, 7),
     lsm: {
       apparmor: firstLine("/sys/module/apparmor/parameters/enabled") === "Y",
       selinux: existsSync("/sys/fs/selinux/enforce"),
@@ -39,6 +40,12 @@ export function probeHost(runtimeDir: string): HostFacts {
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
     lxcfs: process.env["ISLET_LXCFS"] ?? "/var/lib/lxcfs",
   };
+}
+
+/** Whether a kernel's release (uname(2)) is that version or a later one. */
+export function isSince(release: string, major: number, minor: number): boolean {
+  const [, first = "0", second = "0"] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  return Number(first) > major || (Number(first) === major && Number(second) >= minor);
 }
 
 function openFilesHard(limits: string): number | null {

@@ -35,6 +35,7 @@ export const monitorFrames = {
   buffer: 13,
   subscribe: 14,
   log: 15,
+  ready: 16,
 } as const;
 
 const encoder = new TextEncoder();

@@ -124,3 +124,28 @@ function planSys(context: StartContext, child: Block, root: Slot, mode: "mixed" 
   }
   close(child, sys, "close /sys");
 }
+
+/** The host's, read-only: with it the guest's tools see that policies are not theirs to load. */
+export function planSelinuxfs(context: StartContext, child: Block, root: Slot): void {
+  if (!context.spec.guest.selinuxfs || !context.host.lsm.selinux) return;
+  const tree = slot(context.build, "selinuxfs");
+  const target = slot(context.build, "selinuxfs.target");
+  const absent = label("no /sys/fs/selinux");
+  const note = "mount the host's SELinux file system read-only";
+  openTarget(
+    child,
+    root,
+    "sys/fs/selinux",
+    null,
+    target,
+    "open /sys/fs/selinux",
+    goOn(absent, ENOENT),
+    insideRootNoLinks,
+  );
+  openTree(child, cwdFd, "/sys/fs/selinux", false, tree, { note, on: goOn(absent, ENOENT) });
+  mountSetattr(child, tree, "", { set: guarded | MOUNT_ATTR_RDONLY }, false, { note });
+  moveMount(child, tree, target, { note });
+  close(child, target, "close the mount point");
+  close(child, tree, "close the mount");
+  place(child, absent);
+}

@@ -26,7 +26,9 @@ const capSysAdmin = 21;
  * does it here, after the namespace was made: the hierarchies as it shows them.
  */
 export function planNamespacedCgroups(context: StartContext, child: Block, paths: CgroupPaths): void {
-  if (!isNamespaced(context) || context.spec.mounts.auto.cgroup?.force !== true) return;
+  const { mounts, guest } = context.spec;
+  const always = mounts.auto.cgroup?.force === true || (guest.unifiedCgroups && isPure(context));
+  if (!isNamespaced(context) || !always) return;
   planCgroupMounts(context, child, paths, cwdFd, true);
 }
 
@@ -38,6 +40,11 @@ export function planBoundCgroups(context: StartContext, child: Block, paths: Cgr
 
 function isNamespaced(context: StartContext): boolean {
   return context.spec.namespaces.cgroup.kind !== "keep" && context.host.namespaces.includes("cgroup");
+}
+
+/** The host has nothing but cgroup2. */
+function isPure(context: StartContext): boolean {
+  return context.host.cgroups.legacy.length === 0;
 }
 
 function planCgroupMounts(
@@ -61,8 +68,8 @@ function planCgroupMounts(
     note: "open /sys/fs/cgroup",
     hints: { ENOENT: "sysfs is not mounted in the container; add sys to lxc.mount.auto" },
   });
-  const pureUnified = context.host.cgroups.legacy.length === 0;
-  if (wanted.scope === "v2" || pureUnified) {
+  const pureUnified = isPure(context);
+  if (wanted.scope === "v2" || pureUnified || (wanted.scope === "newest" && paths.unified !== null)) {
     if (paths.unified !== null)
       mountOne(
         context,

@@ -428,10 +428,12 @@ export function unifiedDevicePolicy(spec: ContainerSpec, host: HostFacts): Devic
 export function applyDeviceRules(context: StartContext, paths: CgroupPaths, unifiedFd: Slot | null): void {
   const { host, spec, monitor } = context;
   const hierarchy = paths.legacy.find((item) => item.hierarchy.controllers.includes("devices"));
-  const rules =
+  const given =
     hierarchy !== undefined
       ? pick(spec.cgroup.devicesV1, spec.cgroup.devicesV2)
       : pick(spec.cgroup.devicesV2, spec.cgroup.devicesV1);
+  // In a user namespace the kernel takes no rules: those that nobody wrote down are left out.
+  const rules = host.inUserNamespace ? given.filter((rule) => rule.at !== null) : given;
   if (rules.length === 0) return;
   if (hierarchy !== undefined) {
     for (const rule of rules) {

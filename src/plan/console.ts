@@ -54,6 +54,7 @@ export const tells = {
   statusSlot: 11,
   hookOutput: 12,
   refuser: 13,
+  notify: 14,
 } as const;
 
 export interface ConsoleSlots {
@@ -179,10 +180,14 @@ export function planDevpts(context: StartContext, child: Block, dev: Slot, pts: 
   place(child, made);
 }
 
+const ptyHints: Readonly<Record<string, string>> = {
+  ENOSPC: "the host or the container has no pty left; see /proc/sys/kernel/pty/max",
+};
+
 export interface InsideTerminals {
   /** Slave to be the controlling terminal and stdio; null: none. */
   readonly stdio: Slot | null;
-  /** Masters opened in the child that the monitor must get: console first if it is inside, then tty1, tty2 ... */
+  /** Opened in the child, and to go to the monitor: masters, the console's first if it is inside, then tty1, tty2 ..., and init's notify socket. */
   readonly masters: readonly Slot[];
 }
 
@@ -196,8 +201,9 @@ export function planTerminals(
 ): InsideTerminals {
   const { console: spec } = context.spec;
   const masters: Slot[] = [];
+  const namesTtys = !context.spec.guest.ttysArePtys;
   const prefix = spec.ttyDir === null ? "" : `${spec.ttyDir}/`;
-  if (spec.ttyDir !== null && (spec.kind !== "none" || spec.ttys > 0)) {
+  if (spec.ttyDir !== null && (spec.kind !== "none" || (spec.ttys > 0 && namesTtys))) {
     mkdirat(child, dev, spec.ttyDir, 0o755, { note: `make /dev/${spec.ttyDir}`, on: [{ on: EEXIST, to: "next" }] });
   }
   let stdio: Slot | null = null;
@@ -232,10 +238,18 @@ export function planTerminals(
   }
   for (let number = 1; number <= spec.ttys; number += 1) {
     const master = slot(context.build, `tty${number}.master`);
-    planTty(context, child, dev, pts, `${prefix}tty${number}`, `tty${number}`, master, null);
+    if (namesTtys) planTty(context, child, dev, pts, `${prefix}tty${number}`, `tty${number}`, master, null);
+    else planPty(context, child, pts, `tty${number}`, master);
     masters.push(master);
   }
   return { stdio, masters };
+}
+
+/** One pty of the container's devpts that is known by its number alone. */
+function planPty(context: StartContext, child: Block, pts: Slot, name: string, master: Slot): void {
+  const zero = data(context.build, new Uint8Array(4), "[0]");
+  openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, { note: `open a pty for ${name}`, hints: ptyHints });
+  call(child, "ioctl", [master, imm(TIOCSPTLCK, "TIOCSPTLCK"), zero], { note: `unlock the pty for ${name}` });
 }
 
 /** One pty of the container's devpts, its slave bound at a name below /dev. */
@@ -254,7 +268,7 @@ function planTty(
   const tree = slot(context.build, `${name}.mount`);
   openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, {
     note: `open a pty for ${name}`,
-    hints: { ENOSPC: "the host or the container has no pty left; see /proc/sys/kernel/pty/max" },
+    hints: ptyHints,
   });
   unlockPty(child, master, slave, number, `the pty for ${name}`);
   format(child, text, "%", [number], `write the number of ${name}`);
@@ -336,6 +350,8 @@ export function receiveMasters(context: StartContext, masters: readonly Slot[]):
     });
     if (master.name === "console.master")
       tell(monitor, tells.console, "console", ours, "the monitor serves the console");
+    else if (master.name === "notify.socket")
+      tell(monitor, tells.notify, "notify", ours, "the monitor hears what init says");
     else tell(monitor, tells.tty, "tty", ours, `the monitor serves ${master.name.replace(".master", "")}`);
   });
 }

@@ -45,6 +45,8 @@ export interface StartSlots {
   readonly monitorPid: Slot;
   /** Namespaces kept open for stop hooks; {} without such hooks. */
   readonly namespaces: Readonly<Partial<Record<NamespaceKind, Slot>>>;
+  /** Sockets of the caller's for init; empty without any. */
+  readonly listening: readonly Slot[];
   /** Write end of the pipe for hooks' output; null without hooks. */
   readonly hookOutput: Slot | null;
 }

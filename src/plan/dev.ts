@@ -3,6 +3,7 @@ import { close, mkdirat, moveMount, moveMountAt, newFilesystem, openTree, openat
 import type { Slot } from "../program/ops.js";
 import { EEXIST, EPERM } from "../sys/errno.js";
 import {
+  MOUNT_ATTR_NOSUID,
   O_PATH,
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
@@ -37,7 +38,7 @@ export function planDev(context: StartContext, child: Block, root: Slot, dev: Sl
       { name: "mode", value: "0755" },
       { name: "size", value: String(spec.tmpfsSize) },
     ],
-    0,
+    spec.noSetUid ? MOUNT_ATTR_NOSUID : 0,
     mount,
     { note: "mount a tmpfs on /dev" },
   );
@@ -69,7 +70,7 @@ export function populateDev(context: StartContext, child: Block, dev: Slot): voi
 }
 
 /** mknod where that is permitted, else the host's node bound onto a file (user namespaces may not make nodes). */
-function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNode): void {
+export function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNode): void {
   const bindOnly = hasUserNamespace(context) || context.host.inUserNamespace;
   const made = label(`${node.name} made`);
   const bind = label(`bind ${node.name}`);

@@ -1,5 +1,5 @@
 import { IsletError } from "../base/errors.js";
-import { type Block, buffer, call, cwdFd, format, imm, slot, str } from "../program/assembler.js";
+import { type Block, buffer, call, cwdFd, data, format, imm, slot, str } from "../program/assembler.js";
 import { close, flagsOf, openat } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import {
@@ -41,11 +41,51 @@ export const namespaceFile: Readonly<Record<NamespaceKind, string>> = {
   time: "time",
 };
 
-/** Flags for clone3: all new namespaces but the cgroup namespace, whose root must be the payload cgroup, and time, which needs its offsets first. */
+/**
+ * Files of a network namespace in /sys and /proc/net belong to the root of its user namespace, if that root is mapped when the namespace begins: a
+ * user namespace of its own comes first, with its maps.
+ */
+function hasLateNetwork({ spec }: StartContext): boolean {
+  return spec.namespaces.user.kind === "new" && spec.namespaces.net.kind === "new";
+}
+
+/** The network namespace that had to wait for the id maps. */
+export function beginLateNetwork(context: StartContext, child: Block): void {
+  if (!hasLateNetwork(context)) return;
+  call(child, "unshare", [flagsOf(CLONE_FLAGS, CLONE_NEWNET)], {
+    note: "begin a network namespace",
+    hints: { ENOSPC: "the host's limit of namespaces is reached (/proc/sys/user)" },
+  });
+  if (!hasLinks(context)) return;
+  const begun = data(context.build, new Uint8Array([1]), "[network]");
+  call(child, "write", [context.slots.childSync, begun, imm(1)], {
+    note: "tell the monitor that links may be moved in",
+    full: true,
+  });
+}
+
+function hasLinks({ spec: { network } }: StartContext): boolean {
+  return network.kind === "own" && network.nics.some((nic) => nic.type !== "empty");
+}
+
+/** In the monitor, before it opens the container's network namespace. */
+export function awaitLateNetwork(context: StartContext): void {
+  if (!hasLateNetwork(context) || !hasLinks(context)) return;
+  call(context.monitor, "read", [context.slots.sync, buffer(context.build, 8, "[network]"), imm(1)], {
+    note: "wait for the container's network namespace",
+    waitIn: true,
+    full: true,
+  });
+}
+
+/**
+ * Flags for clone3: all new namespaces but the cgroup namespace, whose root must be the payload cgroup, time, which needs its offsets first, and a
+ * network namespace that waits for the id maps.
+ */
 export function newNamespaceFlags(context: StartContext): bigint {
   let flags = 0n;
   for (const kind of namespaceKinds) {
-    if (kind === "cgroup" || kind === "time") continue;
+    if (kind === "cgroup" || kind === "time" || (kind === "net" && hasLateNetwork(context))) continue;
     if (context.spec.namespaces[kind].kind === "new") flags |= BigInt(cloneFlag[kind]);
   }
   return flags;

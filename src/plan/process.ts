@@ -20,8 +20,10 @@ import {
 import { close, newFilesystem, openat, openat2, writeText } from "../program/calls.js";
 import { EACCES, ENOENT, ENOTDIR } from "../sys/errno.js";
 import { O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.js";
+import { signalName } from "../sys/signals.js";
 import { rlimit64, sigaction, sockFprogWith } from "../sys/structs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
+import { guestEnvironment } from "./guest-environment.js";
 import { defaultSignals } from "./hooks.js";
 import { compileSeccomp, parseSeccomp } from "./seccomp.js";
 
@@ -176,6 +178,18 @@ export function initEnvironment(context: StartContext): readonly string[] {
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+const usualSignals: readonly (readonly [number, string])[] = [
+  [13, "SIGPIPE"],
+  [1, "SIGHUP"],
+  [2, "SIGINT"],
+  [3, "SIGQUIT"],
+];
+
+/** All but SIGKILL and SIGSTOP, which nobody can ignore (signal(7)). */
+const allSignals: readonly (readonly [number, string])[] = Array.from({ length: 64 }, (_, index) => index + 1)
+  .filter((number) => number !== 9 && number !== 19)
+  .map((number) => [number, number < 32 ? signalName(number) : `signal ${number}`]);
+
 /** Default signals, working directory, then the main program itself. */
 export function planExec(context: StartContext, child: Block): void {
   const { spec, build, slots } = context;
@@ -202,16 +216,11 @@ export function planExec(context: StartContext, child: Block): void {
   child.at = spec.init.command.at;
   call(child, "umask", [imm(0o22, "022")], { note: "set the usual umask" });
   const action = data(build, sigaction("default"), "{SIG_DFL}");
-  for (const [number, name] of [
-    [13, "SIGPIPE"],
-    [1, "SIGHUP"],
-    [2, "SIGINT"],
-    [3, "SIGQUIT"],
-  ] as const) {
+  for (const [number, name] of spec.guest.defaultSignals ? allSignals : usualSignals) {
     call(child, "rt_sigaction", [imm(number, name), action, nil, imm(8)], { note: `default action for ${name}` });
   }
   defaultSignals(child);
-  const environment = initEnvironment(context);
+  const environment = [...initEnvironment(context), ...guestEnvironment(context)];
   const envp = stringArray(build, environment);
   const command = spec.init.command.value;
   const program = command[0] ?? "/sbin/init";
@@ -222,7 +231,21 @@ export function planExec(context: StartContext, child: Block): void {
     });
     return;
   }
-  execProgram(child, program, command, environment, envp);
+  execProgram(child, program, command, environment, envp, initHints(context, program));
+}
+
+/** What is wrong with the main program, where, and what to do about it. */
+function initHints(context: StartContext, program: string): Readonly<Record<string, string>> {
+  const { source } = context.spec.rootfs;
+  const where = source.kind === "dir" && program.startsWith("/") ? `${source.path}${program}` : program;
+  const other = "or name another program with lxc.init.cmd";
+  return {
+    ENOENT: `${where}, or the interpreter that it names, does not exist in the container: install an init there, ${other}`,
+    EACCES: `${where} is not executable: make it so with chmod 755, ${other}`,
+    ENOEXEC: `${where} is not a program of this machine's architecture: use an image for this machine, ${other}`,
+    ELOOP: `the symbolic links at ${where} lead in a circle: put them right, ${other}`,
+    ENOTDIR: `a part of the path of ${where} is not a directory`,
+  };
 }
 
 const execHints: Readonly<Record<string, string>> = {
@@ -239,11 +262,12 @@ export function execProgram(
   argv: readonly string[],
   environment: readonly string[],
   envp: ReturnType<typeof stringArray>,
+  hints: Readonly<Record<string, string>> = execHints,
 ): void {
   const { build } = child;
   const args = stringArray(build, argv);
   if (program.includes("/")) {
-    call(child, "execve", [str(build, program), args, envp], { note: `execute ${program}`, hints: execHints });
+    call(child, "execve", [str(build, program), args, envp], { note: `execute ${program}`, hints });
     return;
   }
   const path = environment.findLast((entry) => entry.startsWith("PATH="))?.slice(5) ?? defaultPath;
@@ -259,7 +283,7 @@ export function execProgram(
             { on: ENOTDIR, to: "next" },
             { on: EACCES, to: "next" },
           ],
-      hints: execHints,
+      hints,
     });
   });
 }

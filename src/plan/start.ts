@@ -41,7 +41,7 @@ import {
 } from "../sys/flags.js";
 import { sockaddrUnixAbstract } from "../sys/structs.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
-import { planProcAndSys } from "./automount.js";
+import { planProcAndSys, planSelinuxfs } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
 import {
@@ -76,11 +76,16 @@ import {
 } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
+import { populateGuestDev, takeDevices } from "./guest-dev.js";
+import { lockRoot } from "./guest-root.js";
+import { planKernelDirectories } from "./guest-sys.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
 import {
+  awaitLateNetwork,
+  beginLateNetwork,
   cloneFlag,
   enter,
   enterCallers,
@@ -91,6 +96,9 @@ import {
   openNamespace,
   refuseUnsafeNamespaces,
 } from "./namespace.js";
+import { journalEntries, linkJournal, makeJournalDirectory } from "./journal.js";
+import { planListen } from "./listen.js";
+import { planLocaltime } from "./localtime.js";
 import { planHostNics, planInsideNics } from "./nic/nic.js";
 import { passAlways, passMount } from "./pass.js";
 import {
@@ -114,6 +122,7 @@ import {
   takeRootfs,
 } from "./rootfs.js";
 import { lockName, lockRefusal } from "./lock.js";
+import { planRun } from "./run.js";
 import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
@@ -141,6 +150,7 @@ export function planStart(
   unshareMonitor(context);
   runHostHooks(context, monitor, "pre-start", []);
   const console = planHostConsole(context);
+  makeJournalDirectory(context);
   makeOverlayDirectories(
     monitor,
     containerDirectory(spec),
@@ -153,6 +163,7 @@ export function planStart(
   const child = cloneChild(context, paths, unifiedFd, console);
   planRlimits(context);
   planProcFiles(context);
+  awaitLateNetwork(context);
   planHostNics(context);
   receiveMasters(context, child.terminals.masters);
   applyDeviceRules(context, paths, unifiedFd);
@@ -170,6 +181,7 @@ export function planStart(
     out: ended,
   });
   planStopNamespaces(context);
+  linkJournal(context);
   if (unifiedFd !== null) close(monitor, unifiedFd, "close the payload cgroup");
   close(monitor, slots.sync, "close the socket pair");
   // The last that can fail: whoever is told that it runs can rely on it.
@@ -189,6 +201,9 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, war
       : ([presetSlot(build, "stdin"), presetSlot(build, "stdout"), presetSlot(build, "stderr")] as const);
   const binary = spec.init.mode === "supervised" ? presetSlot(build, "islet") : null;
   const callers = start.callerNamespaces.map((kind) => ({ kind, fd: presetSlot(build, `caller.${kind}`) }));
+  const listening = Array.from({ length: start.listen?.count ?? 0 }, (_, index) =>
+    presetSlot(build, `listening.${index + 1}`),
+  );
   const hasStopHooks = spec.hooks.list.some((hook) => hook.kind === "stop" || hook.kind === "post-stop");
   const namespaces: Partial<Record<NamespaceKind, Slot>> = {};
   for (const kind of namespaceKinds) {
@@ -209,6 +224,7 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, war
       stdio,
       binary,
       callers,
+      listening,
       restart: slot(build, "restart"),
       status: slot(build, "status"),
       running: slot(build, "running"),
@@ -476,6 +492,7 @@ function planChild(
   if (hasUserNamespace(context)) {
     mapIds(context, child);
     becomeRoot(child);
+    beginLateNetwork(context, child);
   }
   dieWithMonitor(child, spec.lifecycle.monitorDeathSignal, []);
   if (spec.process.newSessionKeyring) {
@@ -525,6 +542,7 @@ function planChild(
   if (spec.security.noNewPrivileges) noNewPrivileges(child);
   runHostHooks(context, child, "start", []);
   dropCapabilities(child, spec.security.capabilities, last);
+  planListen(context, child);
   planSeccomp(context, child);
   planIds(context, child);
   const { init, lifecycle } = spec;
@@ -560,6 +578,7 @@ function planFilesystem(
     format(monitor, path, "/proc/%/ns/user", [slots.pid], "write the path of the user namespace");
     openat(monitor, cwdFd, path, O_RDONLY, userns, { note: "open the container's user namespace" });
     takeRootfs(context, monitor, userns, ours);
+    lockRoot(context, monitor, userns, ours);
     passAlways(
       monitor,
       child,
@@ -571,10 +590,14 @@ function planFilesystem(
       "the root file system",
     );
   } else takeRootfs(context, child, null, root);
+  const devices = takeDevices(context, child, sockets, rootPlace);
   attachRootfs(context, child, root, rootPlace);
   setUmask(child, 0);
   planDev(context, child, root, dev);
   planProcAndSys(context, child, root);
+  planKernelDirectories(context, child, root);
+  planSelinuxfs(context, child, root);
+  const notify = planRun(context, child, root);
   const kept: KeptMount[] = [];
   const places: EntryPlaces = {
     keep: (mount) => {
@@ -590,7 +613,7 @@ function planFilesystem(
     },
   };
   planSharedMounts(context, child, root);
-  spec.mounts.entries.forEach((entry, index) => {
+  [...spec.mounts.entries, ...journalEntries(context)].forEach((entry, index) => {
     planEntry(places, entry, index);
   });
   planBoundCgroups(context, child, paths, root);
@@ -599,13 +622,15 @@ function planFilesystem(
   runHostHooks(context, child, "mount", []);
   if (spec.mounts.dev.populate) runHostHooks(context, child, "autodev", []);
   populateDev(context, child, dev);
+  populateGuestDev(context, child, root, dev, devices);
   planDevpts(context, child, dev, pts);
   const terminals = planTerminals(context, child, dev, pts, console);
   planBootId(context, child, root, dev);
+  planLocaltime(context, child, root);
   pivot(child, root);
   setAgain(child, kept);
   close(child, root, "close the root directory");
   close(child, dev, "close /dev");
   close(child, pts, "close /dev/pts");
-  return terminals;
+  return notify === null ? terminals : { ...terminals, masters: [...terminals.masters, notify] };
 }

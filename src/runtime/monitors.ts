@@ -45,6 +45,8 @@ export interface MonitorMeta {
     readonly death: number;
   };
   readonly environment: readonly string[];
+  /** Commands that are run in it are not told that it is a container: only its init is. */
+  readonly tellsInit?: true;
   readonly ephemeral: boolean;
   /** The device rules of its configuration where a program on the unified cgroup keeps them; null: v1 does. Monitors of releases before have none. */
   readonly devices?: DevicePolicy | null;
@@ -65,6 +67,8 @@ export interface Monitor {
   /** Output of hooks since the start. */
   log: string;
   ended: boolean;
+  /** Its main process has said that it is ready (sd_notify(3)), since it began. */
+  ready: boolean;
   /** It is being killed: nothing may freeze it any more. */
   doomed: boolean;
   /** Called when INFO arrives or the monitor ends. */
@@ -308,6 +312,10 @@ export function openMonitor(
           for (const waiting of monitor.waiting.splice(0)) waiting();
           events.changed(monitor);
           return;
+        case monitorFrames.ready:
+          monitor.ready = true;
+          events.changed(monitor);
+          break;
         case monitorFrames.failed:
           failed(frame.payload);
           break;
@@ -337,6 +345,7 @@ export function openMonitor(
     startedNs: 0n,
     log: "",
     ended: false,
+    ready: false,
     doomed: false,
     waiting: [],
   };
@@ -360,6 +369,7 @@ function forgetMain(monitor: Monitor): void {
   if (monitor.pidfd !== null) closeFd(monitor.pidfd);
   monitor.pidfd = null;
   monitor.pid = null;
+  monitor.ready = false;
 }
 
 /** The state after a monitor's word for it. */

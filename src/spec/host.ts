@@ -10,6 +10,8 @@ export interface HostFacts {
   readonly cgroups: CgroupLayout;
   /** Namespace kinds that the kernel has. */
   readonly namespaces: readonly string[];
+  /** Each user namespace may have a binfmt_misc of its own (Linux 6.7). */
+  readonly binfmtNamespaces: boolean;
   readonly lsm: { readonly apparmor: boolean; readonly selinux: boolean };
   /** The daemon itself is in a user namespace: no mknod, no device controller. */
   readonly inUserNamespace: boolean;
@@ -68,6 +70,12 @@ export interface StartFacts {
   readonly stdio: readonly [boolean, boolean, boolean] | null;
   /** Path of the monitor's socket, removed at the end. */
   readonly socketPath: string;
+  /** null: the guest does not ask for any of it. */
+  readonly guest: GuestFacts | null;
+  /** Sockets of the caller's (preset slots) for init, by the protocol of sd_listen_fds(3); null: none. */
+  readonly listen: { readonly count: number; readonly names: string | null } | null;
+  /** What kind of terminal the caller is joined with the console by; null: none, or nobody knows. */
+  readonly terminal: string | null;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
 }
@@ -78,4 +86,21 @@ export interface LxcfsFacts {
   readonly proc: readonly string[];
   /** Of sys/devices/system/cpu: all of it, or only these. */
   readonly cpu: "whole" | readonly string[];
+}
+
+/** What a guest is told of itself and its host. */
+export interface GuestFacts {
+  readonly uuid: string;
+  /** The host's os-release(5); "" where it has none. */
+  readonly osRelease: string;
+  /** The host's /etc/localtime: its zone (Area/City; null: it is no link into zoneinfo) and its content; null: it has none, or nobody asks. */
+  readonly localtime: { readonly zone: string | null; readonly data: Uint8Array } | null;
+  readonly journal: JournalLink | null;
+}
+
+/** link: `path` on the host becomes a link to `target`. bind: the directory `path` of the host is made and mounted on `target` of the guest's. */
+export interface JournalLink {
+  readonly kind: "link" | "bind";
+  readonly path: string;
+  readonly target: string;
 }

@@ -34,9 +34,9 @@ export interface AutoMounts {
   readonly proc: "mixed" | "rw" | null;
   /** mixed: read-only but devices/virtual/net. */
   readonly sys: "mixed" | "ro" | "rw" | null;
-  /** `default` mode: rw if CAP_SYS_ADMIN is kept, else mixed. force: even with a cgroup namespace. */
+  /** `default` mode: rw if CAP_SYS_ADMIN is kept, else mixed. force: even with a cgroup namespace. newest: v2, and own where the host has none. */
   readonly cgroup: {
-    readonly scope: "own" | "full" | "v2";
+    readonly scope: "own" | "full" | "v2" | "newest";
     readonly mode: CgroupMountMode | "default";
     readonly force: boolean;
   } | null;
@@ -47,6 +47,8 @@ export interface AutoMounts {
 export interface DevSpec {
   /** A private tmpfs on /dev, populated; false: the image's /dev as it is. */
   readonly populate: boolean;
+  /** Programs there get nobody's rights by their set-user-id bits. */
+  readonly noSetUid: boolean;
   /** Size of the tmpfs, bytes. */
   readonly tmpfsSize: number;
   /** Device nodes below /dev. They are made by mknod, or bound from the host where that is not permitted. */

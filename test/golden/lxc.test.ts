@@ -35,7 +35,17 @@ const homes: Readonly<Record<string, HostKind>> = {
 };
 
 /** Those that are planned for every kind of host. */
-const everywhere = ["cgroup1-limits", "cgroup2-limits", "devices-2013", "devices-v2", "minimal", "mount-auto", "userns"];
+const everywhere = [
+  "cgroup1-limits",
+  "cgroup2-limits",
+  "devices-2013",
+  "devices-v2",
+  "guest-lxd",
+  "guest-lxd-mapped",
+  "minimal",
+  "mount-auto",
+  "userns",
+];
 
 /** Where LXCFS runs: nowhere else. */
 const lxcfsHosts: Readonly<Record<string, LxcfsFacts>> = {

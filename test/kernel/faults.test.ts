@@ -4,6 +4,7 @@ import { busybox } from "../support/store.js";
 import { netns } from "../support/netns.js";
 import { lacks } from "../support/skip.js";
 import { instance, watchTraces, type Instance } from "../support/instance.js";
+import { lxdContainer } from "./guest-lxd.js";
 
 interface Planned {
   readonly index: number;
@@ -136,4 +137,38 @@ test("in a shared user namespace a failing guide leaves nothing either", async (
     ({ process, note, operation }) =>
       (process === "guide" || note.includes("guide")) && !arithmetic.includes(operation),
   );
+});
+
+for (const kind of ["privileged", "id-mapped"] as const) {
+  test(`a failing operation in the start of a guest of the profile lxd leaves nothing either (${kind})`, async (t) => {
+    if (kind !== "privileged" && lacks(t, "userns")) return;
+    const own = await instance(t, { env: { ISLET_TEST: "1" } });
+    const name = `islt-fault-lxd-${kind}`;
+    lxdContainer(own.store, kind, name, { mode: null });
+    const step = Number(process.env["ISLET_FAULT_STEP"] ?? 3);
+    await failEvery(
+      t,
+      own,
+      name,
+      ({ index, operation }) => index % step === 0 && !arithmetic.includes(operation) && operation !== "rt_sigaction",
+    );
+  });
+}
+
+test("what a guest with systemd finds is undone when a part of it fails", async (t) => {
+  if (lacks(t, "userns")) return;
+  const own = await instance(t, { env: { ISLET_TEST: "1" } });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.mount.auto =
+lxc.tty.max = 2
+islet.guest = systemd
+islet.credential.word = secret
+`,
+  );
+  const ours = /\/run|credential|notify|senders|init says|time zone|the pty|cgroup hierarchy|audit|device rules/;
+  await failEvery(t, own, "islt-fault", ({ note, operation }) => ours.test(note) && !arithmetic.includes(operation));
 });

@@ -222,6 +222,8 @@ describe("automatic mounts", () => {
     assert.ok(mounts.get("/sys")?.options.includes("ro"));
     await guest.sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
     assert.equal(await guest.sh("ls /sys/class/net"), "lo");
+    // The network namespace began with the ids mapped.
+    assert.equal(await guest.sh("stat -c %u:%g /sys/class/net/lo/mtu /proc/net/dev"), "0:0\n0:0");
   });
 
   it("a bad word is an error with its line", async () => {

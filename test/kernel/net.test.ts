@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { instance, linksOf, processesOf, watchTraces, type Instance, type Traces } from "../support/instance.js";
 import { descriptorCount } from "../support/leaks.js";
-import { netns, type OwnNamespace } from "../support/netns.js";
+import { netns, type Netns } from "../support/netns.js";
 import { lacks } from "../support/skip.js";
 import { busyboxConfig, busyboxRootfs } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
 /** A network namespace of the test's own, with the bridge islt-br (10.9.0.1) and islt's daemon in it. */
 interface Place {
-  readonly net: OwnNamespace;
+  readonly net: Netns;
   readonly own: Instance;
   /** Makes a container with these lines about its network and starts it. */
   readonly run: (name: string, lines: string) => Promise<void>;
@@ -147,7 +147,7 @@ lxc.net.0.ipv6.gateway = fd09::1`,
 });
 
 /** What there is before the container; its directory is made by hand and stays. */
-function startTraces(own: Instance, net: OwnNamespace, name: string): Promise<Traces> {
+function startTraces(own: Instance, net: Netns, name: string): Promise<Traces> {
   make(own, name, "");
   return watchTraces(own, [name], net.pid);
 }

@@ -9,6 +9,7 @@ import { lacks } from "../support/skip.js";
 import { busybox, tempStore, type Store } from "../support/store.js";
 import { strace, type Trace, type TracedCall } from "../support/strace.js";
 import { waitFor } from "../support/wait.js";
+import { lxdContainer } from "./guest-lxd.js";
 
 /**
  * `islet plan` prints what runs: the calls that strace sees from the monitor and from its children are the operations of the printed program, in
@@ -270,3 +271,13 @@ lxc.environment = A=b
   const { calls, compared } = await compareStart(t, store, "mapped");
   assert.ok(calls > 160 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
 });
+
+for (const kind of ["privileged", "id-mapped"] as const) {
+  test(`the plan of a guest of the profile lxd is what strace sees of its start and its end (${kind})`, async (t) => {
+    if (lacks(t, "strace") || (kind !== "privileged" && lacks(t, "userns"))) return;
+    const store = tempStore(t);
+    lxdContainer(store, kind, "islt-lxd-strace");
+    const { calls, compared } = await compareStart(t, store, "islt-lxd-strace");
+    assert.ok(calls > 240 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
+  });
+}

@@ -44,6 +44,7 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     lastCapability: 40,
     cgroups: layouts[kind],
     namespaces: ["cgroup", "ipc", "mount", "net", "pid", "time", "user", "uts"],
+    binfmtNamespaces: true,
     lsm: { apparmor: false, selinux: false },
     inUserNamespace: false,
     openFilesHard: 524288,
@@ -67,6 +68,14 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     pidFile: null,
     stdio: null,
     socketPath: "/run/islet/monitor/0123456789abcdef01234567",
+    guest: {
+      uuid: "0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20",
+      osRelease: 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n',
+      localtime: { zone: "Europe/Berlin", data: new Uint8Array([84, 90, 105, 102]) },
+      journal: null,
+    },
+    listen: null,
+    terminal: null,
     lxcfs: null,
     ...changes,
   };

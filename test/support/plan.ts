@@ -47,6 +47,7 @@ export function contextOf(
       stdio: null,
       binary: null,
       callers: [],
+      listening: [],
       restart: named("restart"),
       status: named("status"),
       running: named("running"),

@@ -32,7 +32,10 @@ export type Feature =
   | "lxcfs"
   | "newuidmap"
   | "tmux"
-  | "linux32";
+  | "linux32"
+  | "timens"
+  | "cpuset"
+  | "fuse and tun";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -75,6 +78,15 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   linux32: {
     has: () => succeeds("setarch", "i686", "sh", "-c", '[ "$(uname -m)" = i686 ]'),
     lacking: "the kernel shows no other machine to 32-bit processes",
+  },
+  timens: { has: () => existsSync("/proc/self/ns/time"), lacking: "the kernel has no time namespaces" },
+  cpuset: {
+    has: () => /^cpuset\t\d+\t\d+\t1$/m.test(readFileSync("/proc/cgroups", "utf8")),
+    lacking: "the kernel has no cpuset controller",
+  },
+  "fuse and tun": {
+    has: () => ["/dev/fuse", "/dev/net/tun"].every((path) => existsSync(path)),
+    lacking: "the host has no /dev/fuse or no /dev/net/tun",
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
 };

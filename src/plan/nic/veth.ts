@@ -18,6 +18,10 @@ function randomOf(index: number, random: string): string {
   return hash(0x811c9dc5) + hash(0x9747b28c);
 }
 
+function octets(digits: string): string {
+  return digits.replace(/(..)(?=.)/g, "$1:");
+}
+
 /** The name of the host's end: given, or vethXXXXXX as LXC makes them. */
 export function nearName(pair: string | null, index: number, random: string): string {
   return pair ?? `veth${randomOf(index, random).slice(0, 6)}`;
@@ -33,9 +37,14 @@ export function planVeth(made: NicContext, nic: Extract<NicSpec, { readonly type
     throw new IsletError("ISLET_UNSUPPORTED", "VLANs of a veth are not available", { at: nic.at });
   const random = randomOf(nic.index, start.random);
   const near = nearName(nic.pair, nic.index, start.random);
-  const hwaddr = nic.hwaddr === null ? undefined : parseMac(nic.hwaddr);
+  const hwaddr =
+    nic.hwaddr !== null
+      ? parseMac(nic.hwaddr)
+      : context.spec.guest.stableNics
+        ? parseMac(`02:${octets(randomOf(nic.index, `${start.random}/inside`).slice(6, 16))}`)
+        : undefined;
   // A high address keeps the bridge from taking this port's address for its own.
-  const nearAddress = parseMac(`fe:${random.slice(6, 16).replace(/(..)(?=.)/g, "$1:")}`);
+  const nearAddress = parseMac(`fe:${octets(random.slice(6, 16))}`);
   const master =
     nic.link === null
       ? null

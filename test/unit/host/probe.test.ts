@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cgroupLayout, probeHost } from "../../../src/host/probe.js";
+import { cgroupLayout, isSince, probeHost } from "../../../src/host/probe.js";
 
 /** Texts of /proc/self/mountinfo and /proc/self/cgroup as hosts of each kind have them. */
 const nothing = (): string => "";
@@ -93,4 +93,9 @@ test("this machine can be probed, and what is found is of this machine", () => {
     facts.namespaces.join(),
   );
   assert.match(facts.cpus, /^\d+([-,]\d+)*$/);
+});
+
+test("a kernel's release says whether it has what came with a version", () => {
+  for (const release of ["6.7.0", "6.18.44-fc", "7.0", "10.1-rc1"]) assert.equal(isSince(release, 6, 7), true, release);
+  for (const release of ["6.6.99", "5.15.0-generic", "", "4.19"]) assert.equal(isSince(release, 6, 7), false, release);
 });

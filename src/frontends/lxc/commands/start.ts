@@ -176,6 +176,7 @@ async function body(call: Call): Promise<number> {
       pidFile: pidFile === null ? null : call.resolve(pidFile),
       console: "monitor",
       warn: warnOf(call),
+      listen: call.session.listen,
       ...(daemon ? {} : { join }),
     });
     started = await call.progress.during({ what: `starting ${call.id.name}` }, starting);

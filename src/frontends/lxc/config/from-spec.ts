@@ -1,7 +1,9 @@
 /** Any spec as lxc.container.conf: what another front end described, shown in LXC's words. */
+import { lxdPolicyName } from "./profile-lxd.js";
 import { archNames } from "../../../spec/personality.js";
 import { capabilityName } from "../../../spec/capability.js";
 import { showMountOptions } from "../../../spec/mount-options.js";
+import type { GuestSpec } from "../../../spec/guest.js";
 import type { EnvironmentEntry, ProcessSpec } from "../../../spec/process.js";
 import type { RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
@@ -33,9 +35,20 @@ export function fromSpec(spec: ContainerSpec): string {
   if (spec.hooks.version === 1) out.text("lxc.hook.version", "1");
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
-  if (spec.guest.profile !== "lxc") out.text("islet.guest", spec.guest.profile);
+  fromGuest(spec.guest, out);
   if (!spec.guest.lxcfs) out.text("islet.lxcfs", "0");
   return out.toString();
+}
+
+function fromGuest(guest: GuestSpec, out: Writer): void {
+  if (guest.profile !== "lxc") out.text("islet.guest", guest.profile);
+  out.text("islet.uuid", guest.uuid);
+  if (guest.profile === "systemd" || guest.localtime !== "off") out.text("islet.localtime", guest.localtime);
+  if (guest.profile === "systemd" || guest.journal !== "no") out.text("islet.journal", guest.journal);
+  for (const { name, value } of guest.run?.credentials ?? []) {
+    if (/^\S(?:.*\S)?$/.test(value) && !value.startsWith("file:")) out.text(`islet.credential.${name}`, value);
+    else out.comment(`the credential ${name} cannot be written in a line: put it into a file and name that`);
+  }
 }
 
 function fromProcess(spec: ContainerSpec, out: Writer): void {
@@ -110,7 +123,8 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
 
 function fromMounts(spec: ContainerSpec, out: Writer): void {
   const { auto, dev, entries } = spec.mounts;
-  const words = showAutoMounts(auto);
+  // That scope is a profile's alone, with all around it.
+  const words = auto.cgroup?.scope === "newest" ? "" : showAutoMounts(auto);
   if (words !== "") out.text("lxc.mount.auto", words);
   for (const entry of entries) out.text("lxc.mount.entry", showMountEntry(entry));
   out.flag("lxc.autodev", dev.populate, true);
@@ -138,7 +152,7 @@ function fromSecurity(security: SecuritySpec, out: Writer): void {
   if (capabilities.kind === "keep") out.text("lxc.cap.keep", names === "" ? "none" : names);
   else if (names !== "") out.text("lxc.cap.drop", names);
   out.flag("lxc.no_new_privs", security.noNewPrivileges, false);
-  if (seccomp !== null) {
+  if (seccomp !== null && seccomp.file !== lxdPolicyName) {
     out.text("lxc.seccomp.profile", seccomp.file);
     out.flag("lxc.seccomp.allow_nesting", seccomp.allowNesting, false);
     out.text("lxc.seccomp.notify.proxy", seccomp.notifyProxy === null ? null : `unix:${seccomp.notifyProxy}`);

@@ -1,7 +1,23 @@
 /** Rows: what LXC has no words for. LXC's own tools ignore such lines, so the file stays theirs, too. */
-import { type GuestProfile, guestProfiles } from "../../../spec/guest.js";
-import { type KeyRow, flagKey, scalar } from "./row.js";
-import { oneOf } from "./scalars.js";
+import {
+  type GuestProfile,
+  type JournalMode,
+  type LocaltimeMode,
+  guestProfiles,
+  journalModes,
+  localtimeModes,
+} from "../../../spec/guest.js";
+import { namedFamily } from "./keys-process.js";
+import { type KeyRow, flagKey, scalar, textKey } from "./row.js";
+import { Problem, type Read, anyText, oneOf } from "./scalars.js";
+
+/** As /etc/machine-id must be able to take it: neither all zeroes nor all ones. */
+const uuid: Read<string> = (value) => {
+  const lower = value.toLowerCase();
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower) && !/^(?:[0-]+|[f-]+)$/.test(lower)
+    ? lower
+    : new Problem(`"${value}" is not a UUID such as 0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20`);
+};
 
 export const isletRows: readonly KeyRow[] = [
   scalar<GuestProfile>(
@@ -18,5 +34,40 @@ export const isletRows: readonly KeyRow[] = [
   flagKey("islet.lxcfs", "guestLxcfs", true, {
     since: "islet",
     doc: "Where LXCFS runs on the host, the guest finds its files in /proc and /sys, which show the container's own limits (default 1).",
+  }),
+  textKey(
+    "islet.uuid",
+    "guestUuid",
+    {
+      since: "islet",
+      doc: "The UUID that a systemd guest becomes its machine id of. Default: made of the host's machine id and the container's place and name. A copy needs another.",
+    },
+    uuid,
+  ),
+  scalar<LocaltimeMode>(
+    "islet.localtime",
+    "text",
+    "guestLocaltime",
+    oneOf("a way to set the time zone", localtimeModes),
+    (value) => value ?? "",
+    {
+      since: "islet",
+      doc: "The guest's /etc/localtime at each start: off, symlink (to the guest's own file of the host's zone), copy (of the host's) or auto (symlink where the guest has the zone, else copy: the default with islet.guest = systemd).",
+    },
+  ),
+  scalar<JournalMode>(
+    "islet.journal",
+    "text",
+    "guestJournal",
+    oneOf("a way to link journals", journalModes),
+    (value) => value ?? "",
+    {
+      since: "islet",
+      doc: "The guest's journal: no, guest (a link to it on the host), host (kept on the host), try-guest and try-host (where the host keeps a journal), auto (host where there is a directory for this guest: the default with islet.guest = systemd).",
+    },
+  ),
+  ...namedFamily("islet.credential", "NAME", "credentials", anyText, {
+    since: "islet",
+    doc: "A credential of a systemd guest's: the value itself, or file:/path of a text of at most 1 MiB.",
   }),
 ];

@@ -65,7 +65,7 @@ function automount(auto: AutoMounts, token: string, at: Source): AutoMounts | Pr
 }
 
 function cgroupWord({ scope, mode, force }: NonNullable<AutoMounts["cgroup"]>): string {
-  if (scope === "v2") return mode === "ro" ? "cgroup2:ro" : "cgroup2";
+  if (scope === "v2" || scope === "newest") return mode === "ro" ? "cgroup2:ro" : "cgroup2";
   return `${scope === "own" ? "cgroup" : "cgroup-full"}${mode === "default" ? "" : `:${mode}`}${force ? ":force" : ""}`;
 }
 

@@ -1,7 +1,7 @@
 import type { Fault, Source } from "../../../base/source.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import type { AutoMounts } from "../../../spec/mount.js";
-import type { GuestProfile } from "../../../spec/guest.js";
+import type { GuestProfile, JournalMode, LocaltimeMode } from "../../../spec/guest.js";
 import type { HookKind } from "../../../spec/hooks.js";
 import type { ConfigDocument } from "./document.js";
 
@@ -193,6 +193,10 @@ export interface Draft {
   hookVersion: Item<0 | 1> | null;
 
   guestProfile: Item<GuestProfile> | null;
+  guestUuid: Item<string> | null;
+  guestLocaltime: Item<LocaltimeMode> | null;
+  guestJournal: Item<JournalMode> | null;
+  credentials: Item<NamedText>[];
   guestLxcfs: Item<boolean> | null;
 }
 
@@ -218,7 +222,7 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
-    guestProfile: null,
+    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [],
     guestLxcfs: null,
   };
 }

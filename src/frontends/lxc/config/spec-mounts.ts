@@ -156,6 +156,7 @@ export function mountSpec(values: Values, rootfs: RootfsSpec, into: Collector): 
     entries,
     dev: {
       populate: values.autodev?.value ?? true,
+      noSetUid: false,
       tmpfsSize: values.autodevSize?.value ?? defaultDevSize,
       ...defaultDev,
     },

@@ -53,7 +53,9 @@ const longestFamily = "lxc.namespace.share.";
 export function findKey(key: string): FoundKey | null {
   const row = exact.get(key);
   if (row !== undefined) return { row, rest: "" };
-  const prefix = key.startsWith(longestFamily) ? longestFamily : key.slice(0, key.indexOf(".", 4) + 1);
+  const prefix = key.startsWith(longestFamily)
+    ? longestFamily
+    : key.slice(0, key.indexOf(".", key.indexOf(".") + 1) + 1);
   const family = families.get(prefix);
   return family === undefined ? null : { row: family, rest: key.slice(prefix.length) };
 }

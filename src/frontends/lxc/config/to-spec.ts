@@ -7,6 +7,7 @@ import { type Collector, fault, type SpecContext } from "./collector.js";
 import type { Notice, ParsedConfig } from "./model.js";
 import { applyProfile } from "./profiles.js";
 import { cgroupSpec } from "./spec-cgroup.js";
+import { guestSpec } from "./spec-guest.js";
 import { mountSpec, rootfsSpec } from "./spec-mounts.js";
 import { networkSpec } from "./spec-network.js";
 import { consoleSpec, hookSpec, initSpec, lifecycleSpec, processSpec } from "./spec-process.js";
@@ -49,7 +50,7 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     network: networkSpec(values, namespaces.net.kind, into),
     hooks: hookSpec(values),
     lifecycle: lifecycleSpec(values),
-    guest: { profile: values.guestProfile?.value ?? "lxc", lxcfs: values.guestLxcfs?.value ?? true },
+    guest: guestSpec(values, into),
     annotations: {},
   };
   return into.faults.length > 0

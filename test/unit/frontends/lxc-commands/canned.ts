@@ -155,6 +155,7 @@ export async function tool(argv: readonly string[], canned: Canned = {}): Promis
       cwd: canned.cwd ?? "/",
     },
     stdio: [50, 51, 52],
+    listen: { fds: [], names: null },
     terminals:
       columns === null ? [false, false, canned.errorTerminal === true] : [true, true, canned.errorTerminal === true],
     rows: columns === null ? 0 : 25,

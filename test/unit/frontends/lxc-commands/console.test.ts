@@ -60,6 +60,7 @@ async function consoleOf(
     argv: ["lxc-console", "-P", "/canned", "web", ...args],
     caller: { uid: 0, gid: 0, pid: 1, environment: {}, cwd: "/" },
     stdio: [input, 1, 2],
+    listen: { fds: [], names: null },
     terminals: [true, true, true],
     rows: 24,
     columns: 80,

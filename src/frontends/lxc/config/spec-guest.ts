@@ -1,0 +1,49 @@
+/** islet.* as a guest's spec: what the configuration says itself; the profile adds the rest. */
+import { type Credential, type GuestSpec, plainGuest } from "../../../spec/guest.js";
+import { type Collector, fault, skipped } from "./collector.js";
+import type { Values } from "./model.js";
+
+export function guestSpec(values: Values, into: Collector): GuestSpec {
+  const profile = values.guestProfile?.value ?? "lxc";
+  const given: GuestSpec = {
+    ...plainGuest,
+    profile,
+    uuid: values.guestUuid?.value ?? null,
+    localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
+    journal: values.guestJournal?.value ?? plainGuest.journal,
+    lxcfs: values.guestLxcfs?.value ?? plainGuest.lxcfs,
+  };
+  const credentials = values.credentials.flatMap((item) =>
+    credential(item.value.name, item.value.value, item.at, into),
+  );
+  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, credentials } };
+  for (const { name, at } of credentials)
+    if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
+  return given;
+}
+
+/** As systemd has names of credentials: those of a file and of a descriptor at once. */
+const credentialName = /^(?!\.\.?$)[!-.0-9;-~](?:[ -.0-9;-~]{0,253}[!-.0-9;-~])?$/;
+
+function credential(name: string, value: string, at: Credential["at"], into: Collector): readonly Credential[] {
+  if (!credentialName.test(name)) {
+    fault(
+      into,
+      `"${name}" cannot be the name of a credential`,
+      at,
+      "printable ASCII without / and :, at most 255 bytes",
+    );
+    return [];
+  }
+  if (!value.startsWith("file:")) return [{ name, value, at }];
+  const path = value.slice(5);
+  const text = path.startsWith("/") ? into.context.files.read(path) : null;
+  if (text !== null) return [{ name, value: text, at }];
+  fault(
+    into,
+    `the credential ${name} cannot be read from "${path}"`,
+    at,
+    "name a plain file of at most 1 MiB by its whole path",
+  );
+  return [];
+}
