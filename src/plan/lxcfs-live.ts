@@ -76,7 +76,8 @@ export function planLxcfsQuestion(host: HostFacts): LaunchProgram {
   const names = buffer(build, namesRoom, "names");
   const length = buffer(build, 8, "[length]");
   const directory = openFlags(build.arch).O_DIRECTORY;
-  openat(block, cwdFd, host.lxcfs, O_PATH | directory, root, { note: `open ${host.lxcfs}` });
+  // Fails where LXCFS is dead. To look a name up there would do harm: older kernels (6.1) then detach whatever guests have mounted on its files.
+  openat(block, cwdFd, host.lxcfs, O_RDONLY | directory, root, { note: `open ${host.lxcfs}` });
   askedDirectories.forEach((path, index) => {
     const next = label(`after ${path}`);
     const again = label(`more of ${path}`);

@@ -24,7 +24,7 @@ import { cloneArguments, moveMount, openTree, openat, openat2 } from "../program
 import type { Slot } from "../program/ops.js";
 import type { LxcfsFacts, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { CLONE_PIDFD, O_PATH, POLLIN, PR_SET_PDEATHSIG, openFlags } from "../sys/flags.js";
+import { CLONE_PIDFD, O_PATH, O_RDONLY, POLLIN, PR_SET_PDEATHSIG, openFlags } from "../sys/flags.js";
 import { POLLFD_AT, pollfd, timespec } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
 import { beneath } from "./dev.js";
@@ -114,6 +114,11 @@ function bindFiles(context: StartContext, binder: Block, root: Slot, lxcfs: Slot
   const done = label("LXCFS is dead");
   const bound = slot(build, "lxcfs.bound");
   const bind: Bind = { lxcfs, bound, tree: slot(build, "lxcfs.file"), target: slot(build, "lxcfs.target") };
+  // To look a name up in a dead one would detach what other guests have mounted on its files (d_invalidate of old kernels): first, whether it lives.
+  openat(binder, lxcfs, ".", O_RDONLY | openFlags(build.arch).O_DIRECTORY, bind.target, {
+    note: "ask whether LXCFS lives",
+    on: goOn(done, "any"),
+  });
   inDirectory(binder, root, "proc", slot(build, "lxcfs.proc"), (proc) => {
     for (const name of files.proc) bindFile(binder, bind, `proc/${name}`, proc, name, beneath);
   });

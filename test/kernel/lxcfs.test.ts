@@ -445,7 +445,9 @@ const hook = "/usr/share/lxcfs/lxc.mount.hook";
 
 /** A process in a mount namespace of the test's own, whose mounts are shared as they are on hosts with systemd. */
 async function mountNamespace(t: TestContext): Promise<number> {
-  const holder = spawn("unshare", ["-m", "--propagation", "shared", "sleep", "600"], { stdio: "ignore" });
+  // Shared among themselves, not with the host's.
+  const script = "mount --make-rshared / && exec sleep 600";
+  const holder = spawn("unshare", ["-m", "--propagation", "private", "sh", "-c", script], { stdio: "ignore" });
   cleanup(t)(async () => {
     const ended = once(holder, "exit");
     holder.kill("SIGKILL");
