@@ -178,7 +178,7 @@ point("D15", "there is no other device, and nothing else", async (seen) => {
     ...["/dev/fuse", "/dev/net/tun"].filter((path) => existsSync(path)),
   ].sort();
   assert.deepEqual((await seen.guest.sh("find /dev -type c -o -type b")).split("\n").sort(), expected);
-  const names = ["fd", "log", "mqueue", "net", "pts", "stderr", "stdin", "stdout"];
+  const names = ["fd", "log", "lxd", "mqueue", "net", "pts", "stderr", "stdin", "stdout"];
   assert.deepEqual(
     (await seen.guest.sh("ls -A /dev")).split("\n").sort(),
     [

@@ -447,7 +447,9 @@ for (const ids of ["privileged", "mapped"] as const) {
         ["/sys/fs/cgroup", "-maxdepth", "3", "-name", "init.scope", "-newer", guest.rootfs],
         { encoding: "utf8" },
       );
-      assert.equal(groups, "");
+      // Others may have containers on this machine.
+      const strange = groups.split("\n").filter((path) => path !== "" && !path.includes("/lxc.payload."));
+      assert.deepEqual(strange, []);
       await Promise.resolve();
     });
   });
