@@ -340,10 +340,13 @@ describe("LXCFS", () => {
       // The hook, and LXC itself, walk the way to the root file system as the mapped root.
       const above = dirname(own.store.path);
       for (const path of [dirname(above), above, own.store.path]) chmodSync(path, 0o711);
-      // LXC leaves its locks.
+      // LXC leaves its locks, and on cgroup v2 a cgroup.
+      const pivot = "/sys/fs/cgroup/lxc.pivot";
+      const hadPivot = existsSync(pivot);
       cleanup(t)(async () => {
         rmSync(`/run/lxc/lock${above}`, { recursive: true, force: true });
-        await command(["rmdir", `/run/lxc/lock${dirname(above)}`]);
+        await command(["rmdir", "-p", `/run/lxc/lock${dirname(above)}`]);
+        if (!hadPivot) await command(["rmdir", pivot]);
       });
       const name = "islt-lxcfs-s";
       const at = own.store.at(name);
