@@ -50,8 +50,8 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     stopDaemons: () => options.stopDaemons(runtimeDir),
     say,
   };
-  const wanted = measures.filter(
-    ({ name }) => options.only.length === 0 || options.only.some((each) => name.includes(each)),
+  const wanted = measures.filter(({ name, unasked }) =>
+    options.only.length === 0 ? (unasked?.() ?? true) : options.only.some((each) => name.includes(each)),
   );
   const measured: Measured[] = [];
   const onSignal = (): void => {

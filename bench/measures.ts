@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { connect } from "../src/index.js";
+import { debianStamp, hasDebianImage, makeDebian } from "./debian.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import { spreadOf, type Spread } from "./stats.js";
 import type { Budget, Measured } from "./table.js";
@@ -115,11 +116,27 @@ function whileRunning(bench: Bench, container: string, body: () => Measured): Me
 interface Measure {
   readonly name: string;
   readonly many?: boolean;
+  /** Whether it is made without being asked for by name; always, if it does not say. */
+  readonly unasked?: () => boolean;
   readonly make: (bench: Bench) => Measured | Promise<Measured>;
 }
 
 const start = (side: Side, name: string): string[] => call(side, "lxc-start", name, "-d");
 const kill = (side: Side, name: string): string[] => call(side, "lxc-stop", name, "-k");
+
+/** Both sides' Debian guest, as a comparison of few runs. */
+function ofDebian(name: string, turn: (side: Side, container: string, stamp: string) => Omit<Turn, "name">): Measure {
+  return {
+    name,
+    unasked: hasDebianImage,
+    make: async (bench) => {
+      const container = `${bench.base}-debian`;
+      for (const side of [bench.islet, bench.lxc]) await makeDebian(side, container, join(bench.helpers, "stamp"));
+      const turns = both(bench, (side) => turn(side, container, debianStamp(side, container)));
+      return measured(name, "ms", ofLxc(1), time(bench, turns, Math.min(bench.runs, 15), 1));
+    },
+  };
+}
 
 /** As many starts one after another as `bench.many` says, of the containers BASE-KIND1 ... */
 function inARow(name: string, what: string, kind: string, budget: Budget): Measure {
@@ -286,6 +303,21 @@ export const measures: readonly Measure[] = [
   // The guest's own boot (busybox: a dozen processes) takes the processors from whoever starts the next one, and is the same on both sides.
   inARow("starts in a row", "", "idle-", ofLxc(0.5)),
   inARow("starts in a row", ", each guest booting", "", none),
+  ofDebian("debian boot to multi-user.target", (side, name, stamp) => ({
+    timed: start(side, name),
+    after: kill(side, name),
+    stamp,
+  })),
+  ofDebian("debian clean stop", (side, name, stamp) => ({
+    // A second more, so that the boot has nothing left to do.
+    before: [
+      "/bin/sh",
+      "-c",
+      `rm -f ${stamp}; ${start(side, name).join(" ")} && while [ ! -s ${stamp} ]; do sleep 0.05; done; sleep 1`,
+    ],
+    timed: call(side, "lxc-stop", name),
+    after: kill(side, name),
+  })),
   {
     name: "library start",
     make: async (bench) => {
