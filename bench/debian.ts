@@ -11,15 +11,13 @@ export function hasDebianImage(): boolean {
   return isCached(image);
 }
 
-/** Where the guest writes the time at which it has reached multi-user.target. */
-export function debianStamp(side: Side, name: string): string {
-  return join(side.store, name, "rootfs/islt-stamp");
-}
-
-/** Makes the container, unless it is there; `stamp` is the program that writes the time. */
-export async function makeDebian(side: Side, name: string, stamp: string): Promise<void> {
-  const rootfs = join(side.store, name, "rootfs");
-  if (existsSync(rootfs)) return;
+/**
+ * Makes the container, unless it is there; `stamp` is the program that writes the time at which multi-user.target is reached. Its root is in `memory`: a
+ * guest that boots or halts waits for the disk (fsync(2), sync(2)), and how long that takes is up to everybody else. Gives back the root's path.
+ */
+export async function makeDebian(side: Side, name: string, stamp: string, memory: string): Promise<string> {
+  const rootfs = join(memory, `${side.name}-${name}`);
+  if (existsSync(rootfs)) return rootfs;
   await debianRootfs(image, rootfs);
   copyFileSync(stamp, join(rootfs, "islt-init"));
   const units = join(rootfs, "etc/systemd/system");
@@ -36,5 +34,7 @@ export async function makeDebian(side: Side, name: string, stamp: string): Promi
     `lxc.uts.name = ${name}`,
     "lxc.net.0.type = empty",
   ];
+  mkdirSync(join(side.store, name), { recursive: true });
   writeFileSync(join(side.store, name, "config"), `${lines.join("\n")}\n`);
+  return rootfs;
 }

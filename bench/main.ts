@@ -46,6 +46,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     runs: options.runs,
     warmup: Math.min(5, options.runs),
     helpers: join(root, "build/bench"),
+    memory: runtimeDir,
     daemons: () => options.daemonsOf(runtimeDir).map(({ pid }) => pid),
     stopDaemons: () => options.stopDaemons(runtimeDir),
     say,

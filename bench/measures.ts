@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { connect } from "../src/index.js";
-import { debianStamp, hasDebianImage, makeDebian } from "./debian.js";
+import { hasDebianImage, makeDebian } from "./debian.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import { spreadOf, type Spread } from "./stats.js";
 import type { Budget, Measured } from "./table.js";
@@ -15,6 +15,8 @@ export interface Bench {
   readonly runs: number;
   readonly warmup: number;
   readonly helpers: string;
+  /** A directory that is no disk's, where the host has such. */
+  readonly memory: string;
   /** Pids of islet's daemon (one, or none). */
   readonly daemons: () => readonly number[];
   readonly stopDaemons: () => Promise<void>;
@@ -57,8 +59,16 @@ export function readTimes(output: string): Timed {
   return { samples, faults: [...failed].map(([text, count]) => `${text} (${count} times)`) };
 }
 
-function time(bench: Bench, turns: readonly Turn[], runs: number = bench.runs, warmup: number = bench.warmup): Timed {
-  const argv = [join(bench.helpers, "timer"), "-r", String(runs), "-w", String(warmup), "-t", "20000"];
+/** `gap`: milliseconds before each timed command, in which what the other side has ended may come to rest. */
+function time(
+  bench: Bench,
+  turns: readonly Turn[],
+  runs: number = bench.runs,
+  warmup: number = bench.warmup,
+  gap: number = 30,
+): Timed {
+  const options = ["-r", runs, "-w", warmup, "-t", 20000, "-g", gap].map(String);
+  const argv = [join(bench.helpers, "timer"), ...options];
   for (const turn of turns) {
     argv.push("--side", turn.name);
     if (turn.before !== undefined) argv.push("--before", ...turn.before, ";;");
@@ -131,9 +141,12 @@ function ofDebian(name: string, turn: (side: Side, container: string, stamp: str
     unasked: hasDebianImage,
     make: async (bench) => {
       const container = `${bench.base}-debian`;
-      for (const side of [bench.islet, bench.lxc]) await makeDebian(side, container, join(bench.helpers, "stamp"));
-      const turns = both(bench, (side) => turn(side, container, debianStamp(side, container)));
-      return measured(name, "ms", ofLxc(1), time(bench, turns, Math.min(bench.runs, 15), 1));
+      const turns: Turn[] = [];
+      for (const side of [bench.islet, bench.lxc]) {
+        const rootfs = await makeDebian(side, container, join(bench.helpers, "stamp"), bench.memory);
+        turns.push({ name: side.name, ...turn(side, container, join(rootfs, "islt-stamp")) });
+      }
+      return measured(name, "ms", ofLxc(1), time(bench, turns, Math.min(bench.runs, 15), 1, 1000));
     },
   };
 }
@@ -309,11 +322,10 @@ export const measures: readonly Measure[] = [
     stamp,
   })),
   ofDebian("debian clean stop", (side, name, stamp) => ({
-    // A second more, so that the boot has nothing left to do.
     before: [
       "/bin/sh",
       "-c",
-      `rm -f ${stamp}; ${start(side, name).join(" ")} && while [ ! -s ${stamp} ]; do sleep 0.05; done; sleep 1`,
+      `rm -f ${stamp}; ${start(side, name).join(" ")} && while [ ! -s ${stamp} ]; do sleep 0.05; done`,
     ],
     timed: call(side, "lxc-stop", name),
     after: kill(side, name),
