@@ -46,12 +46,13 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     runs: options.runs,
     warmup: Math.min(5, options.runs),
     helpers: join(root, "build/bench"),
+    memory: runtimeDir,
     daemons: () => options.daemonsOf(runtimeDir).map(({ pid }) => pid),
     stopDaemons: () => options.stopDaemons(runtimeDir),
     say,
   };
-  const wanted = measures.filter(
-    ({ name }) => options.only.length === 0 || options.only.some((each) => name.includes(each)),
+  const wanted = measures.filter(({ name, unasked }) =>
+    options.only.length === 0 ? (unasked?.() ?? true) : options.only.some((each) => name.includes(each)),
   );
   const measured: Measured[] = [];
   const onSignal = (): void => {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { connect } from "../src/index.js";
+import { hasDebianImage, makeDebian } from "./debian.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import { spreadOf, type Spread } from "./stats.js";
 import type { Budget, Measured } from "./table.js";
@@ -14,6 +15,8 @@ export interface Bench {
   readonly runs: number;
   readonly warmup: number;
   readonly helpers: string;
+  /** A directory that is no disk's, where the host has such. */
+  readonly memory: string;
   /** Pids of islet's daemon (one, or none). */
   readonly daemons: () => readonly number[];
   readonly stopDaemons: () => Promise<void>;
@@ -56,8 +59,16 @@ export function readTimes(output: string): Timed {
   return { samples, faults: [...failed].map(([text, count]) => `${text} (${count} times)`) };
 }
 
-function time(bench: Bench, turns: readonly Turn[], runs: number = bench.runs, warmup: number = bench.warmup): Timed {
-  const argv = [join(bench.helpers, "timer"), "-r", String(runs), "-w", String(warmup), "-t", "20000"];
+/** `gap`: milliseconds before each timed command, in which what the other side has ended may come to rest. */
+function time(
+  bench: Bench,
+  turns: readonly Turn[],
+  runs: number = bench.runs,
+  warmup: number = bench.warmup,
+  gap: number = 30,
+): Timed {
+  const options = ["-r", runs, "-w", warmup, "-t", 20000, "-g", gap].map(String);
+  const argv = [join(bench.helpers, "timer"), ...options];
   for (const turn of turns) {
     argv.push("--side", turn.name);
     if (turn.before !== undefined) argv.push("--before", ...turn.before, ";;");
@@ -115,11 +126,30 @@ function whileRunning(bench: Bench, container: string, body: () => Measured): Me
 interface Measure {
   readonly name: string;
   readonly many?: boolean;
+  /** Whether it is made without being asked for by name; always, if it does not say. */
+  readonly unasked?: () => boolean;
   readonly make: (bench: Bench) => Measured | Promise<Measured>;
 }
 
 const start = (side: Side, name: string): string[] => call(side, "lxc-start", name, "-d");
 const kill = (side: Side, name: string): string[] => call(side, "lxc-stop", name, "-k");
+
+/** Both sides' Debian guest, as a comparison of few runs. */
+function ofDebian(name: string, turn: (side: Side, container: string, stamp: string) => Omit<Turn, "name">): Measure {
+  return {
+    name,
+    unasked: hasDebianImage,
+    make: async (bench) => {
+      const container = `${bench.base}-debian`;
+      const turns: Turn[] = [];
+      for (const side of [bench.islet, bench.lxc]) {
+        const rootfs = await makeDebian(side, container, join(bench.helpers, "stamp"), bench.memory);
+        turns.push({ name: side.name, ...turn(side, container, join(rootfs, "islt-stamp")) });
+      }
+      return measured(name, "ms", ofLxc(1), time(bench, turns, Math.min(bench.runs, 15), 1, 1000));
+    },
+  };
+}
 
 /** As many starts one after another as `bench.many` says, of the containers BASE-KIND1 ... */
 function inARow(name: string, what: string, kind: string, budget: Budget): Measure {
@@ -286,6 +316,20 @@ export const measures: readonly Measure[] = [
   // The guest's own boot (busybox: a dozen processes) takes the processors from whoever starts the next one, and is the same on both sides.
   inARow("starts in a row", "", "idle-", ofLxc(0.5)),
   inARow("starts in a row", ", each guest booting", "", none),
+  ofDebian("debian boot to multi-user.target", (side, name, stamp) => ({
+    timed: start(side, name),
+    after: kill(side, name),
+    stamp,
+  })),
+  ofDebian("debian clean stop", (side, name, stamp) => ({
+    before: [
+      "/bin/sh",
+      "-c",
+      `rm -f ${stamp}; ${start(side, name).join(" ")} && while [ ! -s ${stamp} ]; do sleep 0.05; done`,
+    ],
+    timed: call(side, "lxc-stop", name),
+    after: kill(side, name),
+  })),
   {
     name: "library start",
     make: async (bench) => {

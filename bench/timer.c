@@ -102,10 +102,10 @@ static void pause_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-// Waits up to two seconds for the stamp; 0 if it does not come.
+// Waits for the stamp for as long as a command may take; 0 if it does not come.
 static int64_t read_stamp(const char *path)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int64_t end = now() + timeout_ms * 1000000; now() < end;) {
         char text[32] = "";
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);

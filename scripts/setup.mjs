@@ -3,7 +3,8 @@
 //   node scripts/setup.mjs [--quiet] [--peers] [--no-build]
 //
 //   --quiet     say something only when something is done
-//   --peers     also what the peer tests and the benchmarks compare with (Debian's lxc, uidmap, strace)
+//   --peers     also what the peer tests and the benchmarks compare with (Debian's lxc, uidmap, strace),
+//               and what the tests with Debian guests make their images with (mmdebstrap)
 //   --no-build  stop before the build
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,8 +13,8 @@ import { hasStaticBusybox, installPackages, missingPackages } from "./lib/packag
 import { nodeIncludes } from "./lib/headers.mjs";
 import { build } from "./build.mjs";
 
-/** What the peer tests and the benchmarks need beside the build's tools. */
-const peerPackages = ["lxc", "lxc-templates", "lxcfs", "uidmap", "strace", "iproute2"];
+/** What the peer tests, the tests with Debian guests and the benchmarks need beside the build's tools. */
+const peerPackages = ["lxc", "lxc-templates", "lxcfs", "uidmap", "strace", "iproute2", "mmdebstrap"];
 
 /** A tool of the build, and the Debian package that has it. */
 function missingTools() {

@@ -45,7 +45,7 @@ export async function stopContainer(
     return { killed: false };
   }
   const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
-  ask(monitor, () => monitor.meta.signals.halt ?? haltSignal(monitor));
+  ask(monitor, (pid) => monitor.meta.signals.halt ?? haltSignal(pid));
   if (stopped === null) return { killed: false };
   try {
     await stopped;
@@ -68,29 +68,37 @@ export async function stopContainer(
 
 /** Milliseconds of a guest's life in which its init may not yet listen. */
 const youth = 5000;
-/** Milliseconds after which it is told once more. */
-const repeats: readonly number[] = [300, 1000, 2500, 5000];
+/** Milliseconds between two looks at whether it does. */
+const glance = 20;
+/** Milliseconds after which an init that shows no sign of it is told once more: one that sleeps in sigtimedwait(2) never does. */
+const repeats: readonly number[] = [300, 1000, 2500, youth];
 
 /**
- * Sends init a signal that it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a
- * wish that comes while the guest begins is said again until something happens; but not to an init that has shown that it listens. Only then may it be
- * known which signal means the wish to it: it gets that one, whatever it got before.
+ * Tells init what it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a wish that
+ * comes while the guest begins is said again as soon as init listens. `signal` is asked anew each time: which one it understands shows only then, too.
  */
-function ask(monitor: Monitor, choose: () => number): void {
-  let last = choose();
-  sendSignal(monitor, last);
+function ask(monitor: Monitor, signal: (pid: number | null) => number): void {
   const { pid } = monitor;
-  const age = bootTime() - Number(monitor.startedNs / 1_000_000n);
-  if (age > youth) return;
-  for (const delay of repeats) {
+  const began = performance.now();
+  const isYoung = bootTime() - Number(monitor.startedNs / 1_000_000n) < youth;
+  let left = repeats;
+  const tell = (): boolean => {
+    const wanted = signal(pid);
+    const isHeard = hasSignal(pid, "Cgt", wanted) || hasSignal(pid, "Blk", wanted);
+    const time = performance.now() - began;
+    const isDue = left === repeats || time >= (left[0] ?? 0);
+    if (isHeard || isDue) sendSignal(monitor, wanted);
+    left = left.filter((each) => each > time);
+    return isHeard;
+  };
+  const look = (): void => {
+    if (tell() || left.length === 0) return;
     setTimeout(() => {
-      if (monitor.ended || monitor.pid !== pid || monitor.state !== "RUNNING") return;
-      const signal = choose();
-      if (signal === last && (hasSignal(pid, "Cgt", signal) || hasSignal(pid, "Blk", signal))) return;
-      last = signal;
-      sendSignal(monitor, signal);
-    }, delay).unref();
-  }
+      if (!monitor.ended && monitor.pid === pid && monitor.state === "RUNNING") look();
+    }, glance).unref();
+  };
+  if (isYoung) look();
+  else tell();
 }
 
 /** It is on its way already: waited for, or killed without further ado. */
@@ -142,8 +150,8 @@ function gone(registry: Registry, id: ContainerId): Promise<void> {
 }
 
 /** What init understands: systemd blocks SIGRTMIN+3 because it waits for it; others get SIGPWR (lxc.signal.halt). */
-function haltSignal(monitor: Monitor): number {
-  return hasSignal(monitor.pid, "Blk", SIGRTMIN3) ? SIGRTMIN3 : SIGPWR;
+function haltSignal(pid: number | null): number {
+  return hasSignal(pid, "Blk", SIGRTMIN3) ? SIGRTMIN3 : SIGPWR;
 }
 
 /** Is the signal in a mask of proc(5), SigBlk or SigCgt? */

@@ -52,7 +52,8 @@ export interface Guests {
   readonly started: (name: string, config?: string) => Promise<Guest>;
 }
 
-function guestOf(store: Store, name: string, rootfs: string): Guest {
+/** A container that is in the store already. */
+export function guestOf(store: Store, name: string, rootfs: string): Guest {
   const at = store.at(name);
   const shell = (script: string): readonly string[] => ["lxc-attach", ...at, "--", "/bin/sh", "-c", script];
   // Without a path of the guest's own, names of the host's PATH would decide which program is found.

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -11,6 +11,7 @@ export function bin(name: string): string {
 
 function ownTestDir(): string {
   const dir = mkdtempSync(join(tmpdir(), "islt-run-"));
+  chmodSync(dir, 0o711);
   mkdirSync(join(dir, "run"), { mode: 0o711 });
   process.on("exit", () => {
     rmSync(dir, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
+import { mayMakeDebian } from "./debian.js";
 
 const mountinfo = (): string => readFileSync("/proc/self/mountinfo", "utf8");
 const succeeds = (program: string, ...args: readonly string[]): boolean => {
@@ -35,7 +36,8 @@ export type Feature =
   | "linux32"
   | "timens"
   | "cpuset"
-  | "fuse and tun";
+  | "fuse and tun"
+  | "debian";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -89,6 +91,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "the host has no /dev/fuse or no /dev/net/tun",
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
+  debian: {
+    has: () => succeeds("mmdebstrap", "--version") && mayMakeDebian(),
+    lacking: "mmdebstrap is not installed, or no Debian mirror of apt's sources can be reached",
+  },
 };
 
 /**
