@@ -11,7 +11,7 @@ import { type Guest, guestOf } from "./guest.js";
 /** Real Debian guests: how they are configured, and how one waits for them. */
 
 /** The world that the guest is configured for. */
-export type World = "lxc";
+export type World = "lxc" | "lxd" | "systemd";
 /** privileged; mapped: an id-mapped root file system; shifted: files that belong to the mapped ids themselves. */
 export type Ids = "privileged" | "mapped" | "shifted";
 
@@ -28,6 +28,10 @@ const worlds: Readonly<Record<World, (ids: Ids) => string>> = {
       ? ""
       : // The userns file gives all capabilities back; with these two, systemd would try to mount debugfs and to load modules.
         `lxc.include = ${lxcConfigs}/debian.userns.conf\nlxc.cap.drop = sys_rawio sys_module\n`),
+  lxd: (ids) =>
+    // LXD's id-mapped guests have all capabilities, too.
+    `islet.guest = lxd\nlxc.tty.max = 1\n${ids === "privileged" ? "" : "lxc.cap.drop = sys_rawio sys_module\n"}`,
+  systemd: () => "islet.guest = systemd\nlxc.tty.max = 1\n",
 };
 
 function idLines(ids: Ids): string {

@@ -26,6 +26,12 @@ const rows: readonly { readonly release: DebianRelease; readonly world: World; r
   { release: "bookworm", world: "lxc", ids: "shifted" },
   { release: "trixie", world: "lxc", ids: "privileged" },
   { release: "trixie", world: "lxc", ids: "mapped" },
+  { release: "bookworm", world: "systemd", ids: "privileged" },
+  { release: "bookworm", world: "systemd", ids: "mapped" },
+  { release: "trixie", world: "systemd", ids: "privileged" },
+  { release: "trixie", world: "systemd", ids: "mapped" },
+  { release: "bookworm", world: "lxd", ids: "privileged" },
+  { release: "trixie", world: "lxd", ids: "mapped" },
 ];
 
 /** Milliseconds: a clean stop takes one second; a kill comes after the sixty of lxc-stop's default. */
