@@ -34,12 +34,16 @@ export interface Mended {
   readonly devices: readonly string[];
 }
 
-/** null: it has ended, or is not yet that far. */
+/**
+ * null: it has ended, or is not yet that far. `promise` is told what the guest will be owed before anything is taken away: a daemon that is killed in
+ * between has written it down.
+ */
 export async function mendGuest(
   host: HostFacts,
   binary: string,
   monitor: Monitor,
   wanted: () => Wanted,
+  promise: (owed: readonly string[]) => void,
 ): Promise<Mended | null> {
   // Its monitor may be stopped.
   await Promise.race([whenKnown(monitor), sleep(repairTime, undefined, { ref: false })]);
@@ -53,6 +57,8 @@ export async function mendGuest(
   const repairs = lxcfsRepairs(before, dead, owed, living).filter((repair) => repair.bind || repair.dead.length > 0);
   const devicesOf = (mounts: typeof before): readonly string[] => [...new Set(mounts.map(({ device }) => device))];
   if (repairs.length === 0) return { isDone: true, owed: living === null ? owed : [], devices: devicesOf(before) };
+  const doomed = repairs.filter(({ dead: ids }) => ids.length > 0).map(({ place }) => pathOf(place));
+  if (doomed.length > 0) promise([...new Set([...owed, ...doomed])]);
   const hasIds = (monitor.meta.attach as AttachTarget).userNamespace;
   const result = await runHelper(host.arch, binary, planLxcfsRepair(host, hasIds, repairs), [pidfd], repairTime);
   const after = await seenIn(pid);

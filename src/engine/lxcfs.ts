@@ -148,7 +148,10 @@ export function createLxcfsKeeper(host: HostFacts, binary: string, registry: Reg
     });
     try {
       await perGuest.run(guest, async () => {
-        const mended = isClosed ? null : await mendGuest(host, binary, monitor, wanted);
+        const promise = (owed: readonly string[]): void => {
+          notes.owe(guest, owed);
+        };
+        const mended = isClosed ? null : await mendGuest(host, binary, monitor, wanted, promise);
         if (mended === null || isClosed) return;
         for (const device of mended.devices) seen.add(device);
         notes.owe(guest, mended.owed);
