@@ -304,7 +304,12 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     if (guest === undefined) return;
     guests.delete(keyOf(meta));
     if (guest.teller !== null) clearTimeout(guest.teller);
-    withdraw(guest);
+    try {
+      withdraw(guest);
+    } catch (error) {
+      // One container's left-over is no reason to take the daemon from the others.
+      console.error(error);
+    }
   };
 
   registry.onGone(close);

@@ -9,6 +9,7 @@ import {
   MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
+  MS_SLAVE,
   O_PATH,
   openFlags,
 } from "../sys/flags.js";
@@ -26,7 +27,10 @@ import { insideRootNoLinks, openTarget } from "./mount.js";
 function takeDirectory(block: Block, directory: Value, path: string, tree: Slot): void {
   openTree(block, directory, path, false, tree, { note: "take the directory of the guest's API" }, path === "");
   const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  mountSetattr(block, tree, "", { set }, false, { note: "make it read-only" });
+  // In a running guest it comes from among the host's mounts: what the guest mounts on the socket must not be there, too.
+  mountSetattr(block, tree, "", { set, propagation: MS_SLAVE }, false, {
+    note: "make it read-only, and keep it apart",
+  });
 }
 
 /**

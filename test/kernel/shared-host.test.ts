@@ -36,3 +36,23 @@ for (const [what, config] of kinds) {
     await own.ok(["lxc-stop", ...at, "-k"]);
   });
 }
+
+test("on a host whose mounts are shared, what a guest mounts on the socket of its API stays its own, also when that came while it ran", async (t) => {
+  const pid = await sharedHost(t);
+  const own = await instance(t, { mntnsPid: pid });
+  const name = "islt-shared-api";
+  busybox(own.store, name, "islet.guest.api = 1\n");
+  const at = own.store.at(name);
+  await own.ok(["lxc-start", ...at]);
+  const mounts = (): string => readFileSync(`/proc/${pid}/mountinfo`, "utf8");
+  const before = mounts();
+  const cover = ["lxc-attach", ...at, "--", "/bin/sh", "-c", "mount --bind /etc/passwd /dev/lxd/sock"];
+  const env = { PATH: "/usr/bin:/bin" };
+  await own.ok(cover, { env });
+  assert.equal(mounts(), before);
+  for (const word of ["false", "true"])
+    await own.ok(["islet", "set", "-P", own.store.path, name, `security.devlxd=${word}`]);
+  await own.ok(cover, { env });
+  assert.equal(mounts(), before);
+  await own.ok(["lxc-stop", ...at, "-k"]);
+});
