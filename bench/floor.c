@@ -5,8 +5,7 @@
 // hierarchy.
 //
 //   floor NAME ROOTFS [INIT]     prints the nanoseconds from its first instruction to the exec of INIT
-//   (default
-//                                /sbin/init), kills the container and removes its cgroups
+//                                (default /sbin/init), kills the container and removes its cgroups
 //   floor -s NAME ROOTFS INIT    the same, but ends with the exec and leaves the container running
 //   floor -k NAME                kills such a container and removes its cgroups
 #define _GNU_SOURCE

@@ -156,16 +156,14 @@ function inARow(name: string, what: string, kind: string, budget: Budget): Measu
   return {
     name: `${name}${what}`,
     make: (bench) => {
-      const each = (side: Side, tool: string, word: string): string[] => [
+      const forEach = (command: string): string[] => [
         "/bin/sh",
         "-c",
-        `for i in $(seq ${bench.many}); do ${side.tool(tool)} -P ${side.store} -n ${bench.base}-${kind}$i ${word} || exit 1; done`,
+        `for i in $(seq ${bench.many}); do ${command} || exit 1; done`,
       ];
-      const bare = (words: string): string[] => [
-        "/bin/sh",
-        "-c",
-        `for i in $(seq ${bench.many}); do ${join(bench.helpers, "floor")} ${words} || exit 1; done`,
-      ];
+      const each = (side: Side, tool: string, word: string): string[] =>
+        forEach(`${side.tool(tool)} -P ${side.store} -n ${bench.base}-${kind}$i ${word}`);
+      const bare = (words: string): string[] => forEach(`${join(bench.helpers, "floor")} ${words}`);
       const rootfs = join(bench.islet.store, bench.base, "rootfs");
       // One process a start that makes the bare calls: what is left to a manager is the difference.
       const floor: readonly Turn[] =

@@ -184,7 +184,6 @@ static int read_layout(uint64_t numbers[26])
     return 0;
 }
 
-/* What ps shows. The kernel is told where the text is; failing that, what fits over the arguments. */
 /* Bytes from argv[0] to the end of the environment, which lies behind the arguments (proc_pid_cmdline(5): ps
  * reads on there). Nobody here asks for a variable. */
 static size_t title_room(int argc, char **argv)
@@ -196,6 +195,8 @@ static size_t title_room(int argc, char **argv)
     return (size_t)(end - argv[0]);
 }
 
+/* What ps shows. The kernel is told where the text is; failing that, what fits over the arguments and the
+ * environment. */
 static void set_title(int argc, char **argv, char *title)
 {
     size_t len = strlen(title) + 1;

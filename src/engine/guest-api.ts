@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename } from "node:path";
 import { IsletError } from "../base/errors.js";
+import { sortedByKey } from "../base/records.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
 import { hardwareAddress } from "../host/netns.js";
 import { listenUnix } from "../host/socket.js";
@@ -23,7 +24,7 @@ import { requireSyscall } from "../sys/syscalls.js";
 import { mustBind } from "./device.js";
 import type { ContainerId, GuestDoor, GuestEvent, GuestView } from "./engine.js";
 import { guestCaller } from "./guest-caller.js";
-import type { Registry } from "./registry.js";
+import { type Registry, longestTimer } from "./registry.js";
 import { type Change, openSettings, type SettingsStore } from "./settings.js";
 import { ioError } from "./store.js";
 
@@ -161,12 +162,10 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
       devices() {
         const all = { ...guest.api.devices, ...Object.fromEntries(guest.later) };
         return Object.fromEntries(
-          Object.entries(all)
-            .sort(([a], [b]) => (a < b ? -1 : 1))
-            .map(([name, device]) => {
-              const hwaddr = device["type"] === "nic" ? (device["hwaddr"] ?? addressOf(name)) : undefined;
-              return [name, hwaddr === undefined ? device : { hwaddr, ...device }];
-            }),
+          Object.entries(sortedByKey(all)).map(([name, device]) => {
+            const hwaddr = device["type"] === "nic" ? (device["hwaddr"] ?? addressOf(name)) : undefined;
+            return [name, hwaddr === undefined ? device : { hwaddr, ...device }];
+          }),
         );
       },
       ready: () => guest.ready,
@@ -426,9 +425,6 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     },
   };
 }
-
-/** setTimeout takes no more, milliseconds. */
-const longestTimer = 0x7fff_ffff;
 
 /** Which run of a container's it is. */
 const runOf = (monitor: Monitor | undefined): string => String(monitor?.startedNs ?? "");

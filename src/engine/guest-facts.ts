@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   type Stats,
   closeSync,
+  constants,
   fstatSync,
   lstatSync,
   openSync,
@@ -17,7 +18,7 @@ import type { GuestFacts, HostFacts, JournalLink } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
-import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
+import { O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
 import { openHow } from "../sys/structs.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
@@ -146,7 +147,7 @@ function lstatOf(path: string): Stats | null {
 function guestMachineId(arch: Arch, root: string, uuid: string): string | null {
   let directory: number;
   try {
-    directory = openSync(root, 0o10200000);
+    directory = openSync(root, O_PATH | constants.O_DIRECTORY);
   } catch {
     return null;
   }

@@ -66,7 +66,7 @@ const noteDelay = 500;
 const longestNoteDelay = 5000;
 
 /** setTimeout takes no more, milliseconds: nearly 25 days. */
-const longestTimer = 0x7fff_ffff;
+export const longestTimer = 0x7fff_ffff;
 
 /** Milliseconds after which a socket that appeared is looked at: our own starts are known by then. */
 const settleTime = 100;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { type Decoder, dictionary, integer, list, orNull, record, text } from "../base/decode.js";
 import { IsletError } from "../base/errors.js";
+import { sortedByKey } from "../base/records.js";
 import {
   instanceIdKey,
   keyProblem,
@@ -116,14 +117,14 @@ export function openSettings(id: ContainerId): SettingsStore {
       }
       checkSize(settings);
       const renew = made.some(({ key }) => renewsInstance(key)) && settings[instanceIdKey] !== undefined;
-      const next = { ...file, settings: sorted(settings) };
+      const next = { ...file, settings: sortedByKey(settings) };
       save(renew ? withInstance(next, true) : next, true);
       return made;
     },
     instanceId() {
       const file = load();
       const next = withInstance(file, false);
-      if (next !== file) save({ ...next, settings: sorted(next.settings) }, true);
+      if (next !== file) save({ ...next, settings: sortedByKey(next.settings) }, true);
       return next.settings[instanceIdKey] ?? "";
     },
     noteNics(names) {
@@ -132,20 +133,17 @@ export function openSettings(id: ContainerId): SettingsStore {
       const same = file.nics !== null && file.nics.join("\0") === now.join("\0");
       if (same && file.name === id.name) return;
       const next = withInstance({ ...file, nics: now }, !same && file.nics !== null);
-      save({ ...next, settings: sorted(next.settings) }, false);
+      save({ ...next, settings: sortedByKey(next.settings) }, false);
     },
     readyRun: () => load().readyRun,
     setReadyRun(run) {
       const file = load();
       if (file.readyRun === run) return;
       const ready = run === null ? "false" : "true";
-      save({ ...file, readyRun: run, settings: sorted({ ...file.settings, [readyKey]: ready }) }, false);
+      save({ ...file, readyRun: run, settings: sortedByKey({ ...file.settings, [readyKey]: ready }) }, false);
     },
   };
 }
-
-const sorted = (settings: Settings): Settings =>
-  Object.fromEntries(Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 function checkSize(settings: Settings): void {
   let size = 0;

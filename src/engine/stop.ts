@@ -45,7 +45,7 @@ export async function stopContainer(
     return { killed: false };
   }
   const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
-  ask(monitor, (pid) => monitor.meta.signals.halt ?? haltSignal(pid));
+  ask(monitor, (masks) => monitor.meta.signals.halt ?? haltSignal(masks));
   if (stopped === null) return { killed: false };
   try {
     await stopped;
@@ -77,14 +77,15 @@ const repeats: readonly number[] = [300, 1000, 2500, youth];
  * Tells init what it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a wish that
  * comes while the guest begins is said again as soon as init listens. `signal` is asked anew each time: which one it understands shows only then, too.
  */
-function ask(monitor: Monitor, signal: (pid: number | null) => number): void {
+function ask(monitor: Monitor, signal: (masks: Masks) => number): void {
   const { pid } = monitor;
   const began = performance.now();
   const isYoung = bootTime() - Number(monitor.startedNs / 1_000_000n) < youth;
   let left = repeats;
   const tell = (): boolean => {
-    const wanted = signal(pid);
-    const isHeard = hasSignal(pid, "Cgt", wanted) || hasSignal(pid, "Blk", wanted);
+    const masks = masksOf(pid);
+    const wanted = signal(masks);
+    const isHeard = has(masks.caught, wanted) || has(masks.blocked, wanted);
     const time = performance.now() - began;
     const isDue = left === repeats || time >= (left[0] ?? 0);
     if (isHeard || isDue) sendSignal(monitor, wanted);
@@ -150,17 +151,27 @@ function gone(registry: Registry, id: ContainerId): Promise<void> {
 }
 
 /** What init understands: systemd blocks SIGRTMIN+3 because it waits for it; others get SIGPWR (lxc.signal.halt). */
-function haltSignal(pid: number | null): number {
-  return hasSignal(pid, "Blk", SIGRTMIN3) ? SIGRTMIN3 : SIGPWR;
+function haltSignal({ blocked }: Masks): number {
+  return has(blocked, SIGRTMIN3) ? SIGRTMIN3 : SIGPWR;
 }
 
-/** Is the signal in a mask of proc(5), SigBlk or SigCgt? */
-function hasSignal(pid: number | null, mask: "Blk" | "Cgt", signal: number): boolean {
-  if (pid === null) return false;
+/** Signals of a process (proc(5), SigBlk and SigCgt), bit N-1 for signal N. */
+interface Masks {
+  readonly blocked: bigint;
+  readonly caught: bigint;
+}
+
+const has = (mask: bigint, signal: number): boolean => ((mask >> BigInt(signal - 1)) & 1n) === 1n;
+
+/** Empty where it has ended. */
+function masksOf(pid: number | null): Masks {
+  let status = "";
   try {
-    const match = new RegExp(`^Sig${mask}:\\s*([0-9a-f]+)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-    return ((BigInt(`0x${match?.[1] ?? "0"}`) >> BigInt(signal - 1)) & 1n) === 1n;
+    if (pid !== null) status = readFileSync(`/proc/${pid}/status`, "utf8");
   } catch {
-    return false;
+    // It has ended.
   }
+  const mask = (name: string): bigint =>
+    BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1] ?? "0"}`);
+  return { blocked: mask("SigBlk"), caught: mask("SigCgt") };
 }

@@ -4,7 +4,7 @@ import type { Arch } from "../sys/arch.js";
 import { view } from "../sys/bytes.js";
 import { direntNames } from "../sys/dirent.js";
 import { readKernelFile } from "./fd.js";
-import { type MountLine, parseMountinfo } from "./mountinfo.js";
+import { type MountLine, parseMountinfo } from "../sys/mountinfo.js";
 
 /** LXCFS on the host: its mount and its process. Nothing here asks LXCFS itself, which may be dead or not answer. */
 

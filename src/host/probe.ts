@@ -3,7 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { type Arch, archFromUname } from "../sys/arch.js";
 import type { CgroupLayout, HostFacts, LegacyHierarchy } from "../spec/host.js";
 import { arch as nodeArch } from "node:os";
-import { unescapeMount } from "./mountinfo.js";
+import { parseMountinfo } from "../sys/mountinfo.js";
 
 /** ISLET_UNSUPPORTED on machines that islet knows no system calls of. */
 export function hostArch(): Arch {
@@ -71,11 +71,7 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
   }
   let unified: CgroupLayout["unified"] = null;
   const legacy: LegacyHierarchy[] = [];
-  for (const line of mountinfo.split("\n")) {
-    const [before, after] = line.split(" - ");
-    if (before === undefined || after === undefined) continue;
-    const mount = unescapeMount(before.split(" ")[4] ?? "");
-    const [fstype, , options = ""] = after.split(" ");
+  for (const { point: mount, fstype, superOptions } of parseMountinfo(mountinfo)) {
     if (fstype === "cgroup2" && unified === null) {
       unified = {
         mount,
@@ -83,13 +79,11 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
         own: own.get("") ?? "/",
       };
     } else if (fstype === "cgroup") {
-      const controllers = options
-        .split(",")
-        .filter(
-          (option) =>
-            !["rw", "ro", "xattr", "clone_children", "noprefix", "nosuid", "relatime"].includes(option) &&
-            !option.startsWith("release_agent="),
-        );
+      const controllers = superOptions.filter(
+        (option) =>
+          !["rw", "ro", "xattr", "clone_children", "noprefix", "nosuid", "relatime"].includes(option) &&
+          !option.startsWith("release_agent="),
+      );
       const key = controllers.join(",");
       if (!legacy.some((known) => known.controllers.join(",") === key))
         legacy.push({ mount, controllers, own: own.get(key) ?? "/" });

@@ -3,9 +3,6 @@ import { close, mountSetattr, moveMount, newFilesystem, openTree, openat2 } from
 import type { Rule, Slot } from "../program/ops.js";
 import { EPERM, ENOENT } from "../sys/errno.js";
 import {
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   O_PATH,
   RESOLVE_BENEATH,
@@ -14,10 +11,9 @@ import {
 } from "../sys/flags.js";
 import { keepsCapability } from "./capability.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
-import { insideRootNoLinks, openTarget } from "./mount.js";
+import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
 
-const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 const beneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
 const capNetAdmin = 12;
 

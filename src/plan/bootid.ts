@@ -2,9 +2,6 @@ import { type Block, buffer, call, cwdFd, imm, slot, str } from "../program/asse
 import { close, mountSetattr, moveMount, openTree, openat, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import {
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   O_CREAT,
   O_PATH,
@@ -15,6 +12,7 @@ import {
   RESOLVE_NO_SYMLINKS,
 } from "../sys/flags.js";
 import type { StartContext } from "./context.js";
+import { guarded } from "./mount.js";
 
 const name = ".lxc-boot-id";
 
@@ -37,14 +35,7 @@ export function planBootId(context: StartContext, child: Block, root: Slot, dev:
   call(child, "write", [file, text, length], { note, full: true });
   close(child, file, "close the boot id");
   openTree(child, dev, name, false, tree, { note });
-  mountSetattr(
-    child,
-    tree,
-    "",
-    { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC },
-    false,
-    { note },
-  );
+  mountSetattr(child, tree, "", { set: guarded | MOUNT_ATTR_RDONLY }, false, { note });
   openat2(
     child,
     root,

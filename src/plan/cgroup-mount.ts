@@ -11,14 +11,13 @@ import {
 } from "../program/calls.js";
 import type { Slot, Value } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, O_PATH } from "../sys/flags.js";
+import { MOUNT_ATTR_RDONLY, O_PATH } from "../sys/flags.js";
 import { keepsCapability } from "./capability.js";
 import type { CgroupPaths } from "./cgroup.js";
 import type { StartContext } from "./context.js";
 import { beneath } from "./dev.js";
-import { insideRootNoLinks } from "./mount.js";
+import { guarded, insideRootNoLinks } from "./mount.js";
 
-const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 const capSysAdmin = 21;
 
 /**

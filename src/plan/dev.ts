@@ -54,11 +54,7 @@ export function populateDev(context: StartContext, child: Block, dev: Slot): voi
   const { dev: spec } = context.spec.mounts;
   if (!spec.populate) return;
   for (const node of spec.nodes) {
-    const parents = node.name.split("/").slice(0, -1);
-    parents.forEach((_, index) => {
-      const path = parents.slice(0, index + 1).join("/");
-      mkdirat(child, dev, path, 0o755, { note: `make /dev/${path}`, on: [{ on: EEXIST, to: "next" }] });
-    });
+    makeParents(child, dev, node.name);
     planNode(context, child, dev, node);
   }
   for (const link of spec.links) {
@@ -67,6 +63,15 @@ export function populateDev(context: StartContext, child: Block, dev: Slot): voi
       on: [{ on: EEXIST, to: "next" }],
     });
   }
+}
+
+/** The directories below /dev that a node's name has. */
+export function makeParents(child: Block, dev: Slot, name: string): void {
+  const parents = name.split("/").slice(0, -1);
+  parents.forEach((_, index) => {
+    const path = parents.slice(0, index + 1).join("/");
+    mkdirat(child, dev, path, 0o755, { note: `make /dev/${path}`, on: [{ on: EEXIST, to: "next" }] });
+  });
 }
 
 /** mknod where that is permitted, else the host's node bound onto a file (user namespaces may not make nodes). */

@@ -3,20 +3,11 @@ import { close, mkdirat, mountSetattr, moveMount, openTree, openat, openat2 } fr
 import type { LaunchProgram, Slot, Value } from "../program/ops.js";
 import type { HostFacts } from "../spec/host.js";
 import { EEXIST, ENOENT } from "../sys/errno.js";
-import {
-  AT_REMOVEDIR,
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_RDONLY,
-  MS_SLAVE,
-  O_PATH,
-  openFlags,
-} from "../sys/flags.js";
+import { AT_REMOVEDIR, MOUNT_ATTR_RDONLY, MS_SLAVE, O_PATH, openFlags } from "../sys/flags.js";
 import type { StartContext } from "./context.js";
 import { beneath } from "./dev.js";
 import { type NodePlace, enterContainer, inContainer, openDirectory, unmountAll } from "./device-bind.js";
-import { insideRootNoLinks, openTarget } from "./mount.js";
+import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 
 /**
  * The socket of a guest's API (docs/guests/api.md). Its directory is mounted, not the socket, so that another daemon can put another socket
@@ -26,7 +17,7 @@ import { insideRootNoLinks, openTarget } from "./mount.js";
 /** A mount of the host's directory of the socket, fit for a guest, into `tree`. */
 function takeDirectory(block: Block, directory: Value, path: string, tree: Slot): void {
   openTree(block, directory, path, false, tree, { note: "take the directory of the guest's API" }, path === "");
-  const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  const set = guarded | MOUNT_ATTR_RDONLY;
   // In a running guest it comes from among the host's mounts: what the guest mounts on the socket must not be there, too.
   mountSetattr(block, tree, "", { set, propagation: MS_SLAVE }, false, {
     note: "make it read-only, and keep it apart",

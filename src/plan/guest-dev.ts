@@ -20,7 +20,6 @@ import type { Data, Label, Slot } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
 import {
   AT_EMPTY_PATH,
-  MOUNT_ATTR_NODEV,
   MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
   O_PATH,
@@ -29,14 +28,12 @@ import {
   S_IFSOCK,
   STATX_INO,
 } from "../sys/flags.js";
-import { makedev } from "../sys/structs.js";
+import { STATX_AT, STATX_SIZE, makedev } from "../sys/structs.js";
 import type { DeviceNode } from "../spec/mount.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
-import { beneath, planNode } from "./dev.js";
-import { insideRoot } from "./mount.js";
+import { beneath, makeParents, planNode } from "./dev.js";
+import { guarded, insideRoot } from "./mount.js";
 import { passAlways } from "./pass.js";
-
-const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 /** A node that waits to be bound; negative in the slot where the host has no such device. */
 interface TakenNode {
@@ -147,14 +144,6 @@ export function populateGuestDev(
   if (spec.guest.log) planLog(context, child, root, dev);
 }
 
-function makeParents(child: Block, dev: Slot, name: string): void {
-  const parents = name.split("/").slice(0, -1);
-  parents.forEach((_, index) => {
-    const path = parents.slice(0, index + 1).join("/");
-    mkdirat(child, dev, path, 0o755, { note: `make /dev/${path}`, on: [{ on: EEXIST, to: "next" }] });
-  });
-}
-
 function bindNode(child: Block, dev: Slot, node: DeviceNode, tree: Slot): void {
   const { build } = child;
   const absent = label(`no ${node.name}`);
@@ -185,9 +174,6 @@ function mountOwn(child: Block, dev: Slot, path: string, fstype: string, attribu
 /** Where systemd's own program is: its link /sbin/init may have any number of links on the way. */
 const systemdPrograms = ["usr/lib/systemd/systemd", "lib/systemd/systemd"] as const;
 const journalSocket = "/run/systemd/journal/dev-log";
-/** stx_ino in struct statx (statx(2)). */
-const statxInoAt = 32;
-const statxSize = 256;
 
 /**
  * A syslog daemon removes what lies at /dev/log and binds its own socket; busybox's follows a link first and needs the directory of its target. A
@@ -202,7 +188,7 @@ function planLog(context: StartContext, child: Block, root: Slot, dev: Slot): vo
   const made = label("/dev/log is there");
   const on = ignore("any");
   if (program.startsWith("/")) {
-    const stat = buffer(build, statxSize, "{stx_ino}");
+    const stat = buffer(build, STATX_SIZE, "{stx_ino}");
     const init = slot(build, "init.inode");
     inodeOf(child, root, program.slice(1), "init.file", stat, init, plain);
     for (const [index, path] of systemdPrograms.entries()) {
@@ -235,6 +221,6 @@ function inodeOf(child: Block, root: Slot, path: string, name: string, stat: Dat
   const mask = imm(STATX_INO, () => "STATX_INO");
   const flags = imm(AT_EMPTY_PATH, "AT_STATX_SYNC_AS_STAT|AT_EMPTY_PATH");
   call(child, "statx", [fd, str(build, ""), flags, mask, stat], { note, on });
-  load(child, out, within(stat, statxInoAt, 8, "stx_ino"), 8, `take the inode of /${path}`);
+  load(child, out, within(stat, STATX_AT.ino, 8, "stx_ino"), 8, `take the inode of /${path}`);
   close(child, fd, `close /${path}`);
 }

@@ -1,18 +1,9 @@
 import { type Block, cwdFd, label, place, slot } from "../program/assembler.js";
 import { mountSetattr, moveMount, openTree, openat2 } from "../program/calls.js";
 import type { Rule, Slot } from "../program/ops.js";
-import {
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_RDONLY,
-  MS_PRIVATE,
-  O_PATH,
-} from "../sys/flags.js";
+import { MOUNT_ATTR_RDONLY, MS_PRIVATE, O_PATH } from "../sys/flags.js";
 import type { StartContext } from "./context.js";
-import { insideRootNoLinks } from "./mount.js";
-
-const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+import { guarded, insideRootNoLinks } from "./mount.js";
 
 /** What old init systems want to find mounted below /sys and /proc. Whatever is missing, here or there, is left out. */
 export function planKernelDirectories(context: StartContext, child: Block, root: Slot): void {

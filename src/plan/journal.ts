@@ -1,4 +1,4 @@
-import { call, cwdFd, goOn, imm, label, place, str } from "../program/assembler.js";
+import { type Block, call, cwdFd, goOn, imm, label, place, str } from "../program/assembler.js";
 import { mkdirat } from "../program/calls.js";
 import { parseMountOptions } from "../spec/mount-options.js";
 import type { MountEntry } from "../spec/mount.js";
@@ -11,8 +11,7 @@ export function makeJournalDirectory(context: StartContext): void {
   if (journal?.kind !== "bind") return;
   const { monitor, build } = context;
   const exists = label("the journal is there");
-  const parent = journal.path.slice(0, journal.path.lastIndexOf("/"));
-  mkdirat(monitor, cwdFd, parent, 0o755, { note: `make ${parent}`, on: [{ on: EEXIST, to: "next" }] });
+  makeParent(monitor, journal.path);
   mkdirat(monitor, cwdFd, journal.path, 0o755, { note: `make ${journal.path}`, on: goOn(exists, EEXIST) });
   const owner = rootOwner(context);
   if (owner !== null) {
@@ -50,10 +49,14 @@ export function linkJournal(context: StartContext): void {
   const journal = context.start.guest?.journal ?? null;
   if (journal?.kind !== "link") return;
   const { monitor, build } = context;
-  const parent = journal.path.slice(0, journal.path.lastIndexOf("/"));
-  mkdirat(monitor, cwdFd, parent, 0o755, { note: `make ${parent}`, on: [{ on: EEXIST, to: "next" }] });
+  makeParent(monitor, journal.path);
   call(monitor, "symlinkat", [str(build, journal.target), cwdFd, str(build, journal.path)], {
     note: `link ${journal.path} to the guest's journal`,
     hints: { EEXIST: "another start has made it meanwhile" },
   });
+}
+
+function makeParent(monitor: Block, path: string): void {
+  const parent = path.slice(0, path.lastIndexOf("/"));
+  mkdirat(monitor, cwdFd, parent, 0o755, { note: `make ${parent}`, on: [{ on: EEXIST, to: "next" }] });
 }

@@ -1,7 +1,6 @@
-import { type Block, call, data, goOn, imm, jump, label, place, slot, str } from "../program/assembler.js";
+import { type Block, call, data, goOn, ignore, imm, jump, label, place, slot, str } from "../program/assembler.js";
 import { close, openat, openat2 } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
-import { EEXIST, ENOENT } from "../sys/errno.js";
 import { O_CREAT, O_EXCL, O_PATH, O_WRONLY, openFlags } from "../sys/flags.js";
 import type { StartContext } from "./context.js";
 import { insideRoot, insideRootNoLinks } from "./mount.js";
@@ -18,9 +17,8 @@ export function planLocaltime(context: StartContext, child: Block, root: Slot): 
   if (mode === "off" || host === null) return;
   const { build } = context;
   const etc = slot(build, "etc");
-  const given = label("the guest keeps its own time zone");
-  const done = label("time zone");
-  const on = goOn(given, "any");
+  const over = label("the time zone is settled");
+  const on = goOn(over, "any");
   const note = "give the guest the host's time zone";
   openat2(child, root, "etc", O_PATH | openFlags(build.arch).O_DIRECTORY, insideRootNoLinks, etc, { note, on });
   if (mode !== "copy" && host.zone !== null) {
@@ -34,7 +32,7 @@ export function planLocaltime(context: StartContext, child: Block, root: Slot): 
     unlinkDraft(child, etc);
     call(child, "symlinkat", [str(build, `../usr/share/zoneinfo/${host.zone}`), etc, str(build, draft)], { note, on });
     publish(child, etc, note);
-    jump(child, done, "it is linked");
+    jump(child, over, "it is linked");
     place(child, missing);
   }
   if (mode !== "symlink" && host.data.length > 0) {
@@ -54,26 +52,19 @@ export function planLocaltime(context: StartContext, child: Block, root: Slot): 
     close(child, fd, "close the time zone's file");
     publish(child, etc, note);
   }
-  place(child, given);
-  place(child, done);
+  place(child, over);
 }
 
 function unlinkDraft(child: Block, etc: Slot): void {
   call(child, "unlinkat", [etc, str(child.build, draft), imm(0)], {
     note: "remove what an earlier start left",
-    on: [
-      { on: ENOENT, to: "next" },
-      { on: "any", to: "next" },
-    ],
+    on: ignore("any"),
   });
 }
 
 function publish(child: Block, etc: Slot, note: string): void {
   call(child, "renameat2", [etc, str(child.build, draft), etc, str(child.build, "localtime"), imm(0)], {
     note,
-    on: [
-      { on: EEXIST, to: "next" },
-      { on: "any", to: "next" },
-    ],
+    on: ignore("any"),
   });
 }

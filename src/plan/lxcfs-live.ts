@@ -27,14 +27,10 @@ import {
   AT_EMPTY_PATH,
   AT_FLAGS,
   AT_STATX_DONT_SYNC,
-  CLONE_FLAGS,
-  CLONE_NEWNS,
-  CLONE_NEWUSER,
   MNT_DETACH,
   MS_PRIVATE,
   O_PATH,
   O_RDONLY,
-  PR_SET_DUMPABLE,
   RESOLVE_NO_XDEV,
   STATX_FLAGS,
   STATX_MNT_ID,
@@ -44,9 +40,9 @@ import {
 } from "../sys/flags.js";
 import { STATX_AT, STATX_SIZE } from "../sys/structs.js";
 import { beneath } from "./dev.js";
+import { enterContainer } from "./device-bind.js";
 import { cpuDirectory } from "./lxcfs.js";
 import { insideRootNoLinks } from "./mount.js";
-import { becomeRoot } from "./process.js";
 
 /**
  * LXCFS while guests run: programs of short-lived processes. One asks LXCFS what it offers; the other takes the mounts of an LXCFS that has
@@ -130,15 +126,7 @@ export function planLxcfsRepair(host: HostFacts, hasIds: boolean, repairs: reado
   const init = presetSlot(build, "init.pidfd");
   const directory = openFlags(build.arch).O_DIRECTORY;
   const trees = takeFiles(block, host, repairs);
-  // The guest's root must not trace what still has descriptors of the host's.
-  call(block, "prctl", [imm(PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), imm(0), imm(0), imm(0), imm(0)], {
-    note: "forbid tracing",
-  });
-  const namespaces = hasIds ? (CLONE_NEWUSER | CLONE_NEWNS) >>> 0 : CLONE_NEWNS;
-  call(block, "setns", [init, flagsOf(CLONE_FLAGS, namespaces)], {
-    note: hasIds ? "enter the container's user and mount namespaces" : "enter the container's mount namespace",
-  });
-  if (hasIds) becomeRoot(block);
+  enterContainer(block, init, hasIds ? "mapped" : "unmapped");
   const inside: Inside = {
     root: slot(build, "root"),
     directory: slot(build, "directory"),

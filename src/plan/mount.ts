@@ -110,6 +110,9 @@ function splitData(data: string): readonly string[] {
 
 /** How a path inside the container is followed. Standard places (proc, sys, dev) are never links. */
 export const insideRoot: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+/** Attributes of mounts that have no programs, devices or set-id files. */
+export const guarded: number = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
 export const insideRootNoLinks: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
 
 /**

@@ -15,7 +15,6 @@ import type { Credential } from "../spec/guest.js";
 import { EPERM } from "../sys/errno.js";
 import {
   MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   O_CREAT,
@@ -30,11 +29,8 @@ import {
 } from "../sys/flags.js";
 import { sockaddrUnixPath } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
-import { insideRootNoLinks, openTarget } from "./mount.js";
+import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
-
-const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-const closed = guarded | MOUNT_ATTR_NOEXEC;
 
 /**
  * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives the socket for messages of
@@ -49,11 +45,13 @@ export function planRun(context: StartContext, child: Block, root: Slot): Slot |
   const target = slot(build, "run.target");
   const host = slot(build, "run.host");
   ensureDirectory(child, root, "run");
-  newFilesystem(child, "tmpfs", tmpfs("20%", "800k"), guarded, mount, { note: "mount a tmpfs on /run" });
+  newFilesystem(child, "tmpfs", tmpfs("20%", "800k"), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, mount, {
+    note: "mount a tmpfs on /run",
+  });
   openTarget(child, root, "run", null, target, "open /run", [], insideRootNoLinks);
   moveMount(child, mount, target, { note: "mount a tmpfs on /run" });
   close(child, target, "close the mount point");
-  newFilesystem(child, "tmpfs", tmpfs("4m", "1k"), closed, host, { note: "mount a tmpfs on /run/host" });
+  newFilesystem(child, "tmpfs", tmpfs("4m", "1k"), guarded, host, { note: "mount a tmpfs on /run/host" });
   mkdirat(child, mount, "host", 0o755, { note: "make /run/host" });
   moveMountAt(child, host, mount, "host", { note: "mount a tmpfs on /run/host" });
   close(child, mount, "close /run");
@@ -118,10 +116,10 @@ function planCredentials(context: StartContext, child: Block, host: Slot, creden
     { name: "mode", value: "0500" },
   ];
   mkdirat(child, host, "credentials", 0o500, { note: "make /run/host/credentials" });
-  newFilesystem(child, "ramfs", options, closed, mount, { note, on: goOn(swappable, "any") });
+  newFilesystem(child, "ramfs", options, guarded, mount, { note, on: goOn(swappable, "any") });
   jump(child, made, "it is made");
   place(child, swappable);
-  newFilesystem(child, "tmpfs", options, closed, mount, { note });
+  newFilesystem(child, "tmpfs", options, guarded, mount, { note });
   place(child, made);
   for (const { name, value, at } of credentials) {
     const fd = slot(build, "credential");

@@ -11,6 +11,11 @@ const maxKey = 255;
 
 export const sshKeysPrefix = "cloud-init.ssh-keys.";
 
+export const instanceIdKey = "volatile.cloud-init.instance-id";
+export const readyKey = "volatile.last_state.ready";
+export const switchKey = "security.devlxd";
+export const imagesKey = "security.devlxd.images";
+
 const truth = "true or false";
 
 /** Keys that are not the user's own: what they are for, and their value where not every text will do. */
@@ -34,9 +39,9 @@ export const settingKeys: readonly { readonly key: string; readonly values?: str
     values: "USER:KEY",
     doc: "A public SSH key for a user of the guest; it is added to the user-data or vendor-data where that is a `#cloud-config`.",
   },
-  { key: "security.devlxd", values: truth, doc: "`false` takes the API away from the guest, at once (default true)." },
+  { key: switchKey, values: truth, doc: "`false` takes the API away from the guest, at once (default true)." },
   {
-    key: "security.devlxd.images",
+    key: imagesKey,
     values: truth,
     doc: "`true` lets the guest ask for images (default false). There are none yet: it is told so.",
   },
@@ -45,16 +50,11 @@ export const settingKeys: readonly { readonly key: string; readonly values?: str
 /** Kept by islet itself. */
 export const volatileKeys: readonly { readonly key: string; readonly doc: string }[] = [
   {
-    key: "volatile.cloud-init.instance-id",
+    key: instanceIdKey,
     doc: "Names the guest to cloud-init, which does its work anew when it changes: after a copy, another name, other cloud-init settings, other network interfaces.",
   },
-  { key: "volatile.last_state.ready", doc: "The guest has said that it is ready." },
+  { key: readyKey, doc: "The guest has said that it is ready." },
 ];
-
-export const instanceIdKey = "volatile.cloud-init.instance-id";
-export const readyKey = "volatile.last_state.ready";
-export const switchKey = "security.devlxd";
-export const imagesKey = "security.devlxd.images";
 
 const cloudInitKeys = ["user-data", "vendor-data", "network-config"];
 const renewing: ReadonlySet<string> = new Set(cloudInitKeys.flatMap((name) => [`cloud-init.${name}`, `user.${name}`]));

@@ -370,6 +370,6 @@ export function parseUcred(bytes: Uint8Array): { readonly pid: number; readonly 
   return { pid: data.getInt32(0, true), uid: data.getUint32(4, true), gid: data.getUint32(8, true) };
 }
 
-/** struct statx (statx(2)): stx_mnt_id is a u64. */
-export const STATX_AT = { mnt_id: 144 } as const;
+/** struct statx (statx(2)): stx_ino and stx_mnt_id are u64. */
+export const STATX_AT = { ino: 32, mnt_id: 144 } as const;
 export const STATX_SIZE = 256;

@@ -46,28 +46,45 @@ export function timeoutOf(options: ParsedOptions): number | null {
 }
 
 export async function waitForState(call: Call): Promise<number> {
-  const { engine, id, options, report, session } = call;
+  const { engine, id, options, report } = call;
   const wanted = statesOf(options);
   const timeout = timeoutOf(options);
   if (!(await rcfileIsGood(call))) return 1;
+  const state = await reached(call, wanted.join(" or "), timeout, (aborted) =>
+    engine.wait(id, wanted, timeout, aborted),
+  );
+  if (state === null) return 0;
+  if (state !== "STOPPED") {
+    // What LXC says, for those who look for it.
+    report.error("Resource temporarily unavailable - Failed to receive message");
+    report.error("Resource temporarily unavailable - Failed to receive state from monitor");
+  }
+  return 1;
+}
+
+/** Waits with progress for what `wait` waits for; null when that is reached. In time it was not: it has been said, and the state is given. */
+export async function reached(
+  call: Call,
+  what: string,
+  timeout: number | null,
+  wait: (aborted: AbortSignal) => Promise<unknown>,
+): Promise<State | null> {
+  const { engine, id, report, session } = call;
   const left = new AbortController();
   try {
-    const what = `waiting for ${id.name} to be ${wanted.join(" or ")}`;
     await call.progress.during(
-      { what, limit: timeout === null ? null : { milliseconds: timeout, what: "given up" } },
-      Promise.race([engine.wait(id, wanted, timeout, left.signal), session.gone]),
+      {
+        what: `waiting for ${id.name} to be ${what}`,
+        limit: timeout === null ? null : { milliseconds: timeout, what: "given up" },
+      },
+      Promise.race([wait(left.signal), session.gone]),
     );
-    return 0;
+    return null;
   } catch (error) {
     if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT") throw error;
     const { state } = await engine.status(id);
     report.error(`${error.message}; it is ${state}`);
-    if (state !== "STOPPED") {
-      // What LXC says, for those who look for it.
-      report.error("Resource temporarily unavailable - Failed to receive message");
-      report.error("Resource temporarily unavailable - Failed to receive state from monitor");
-    }
-    return 1;
+    return state;
   } finally {
     left.abort();
   }

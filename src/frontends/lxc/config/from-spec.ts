@@ -36,8 +36,6 @@ export function fromSpec(spec: ContainerSpec): string {
   for (const hook of spec.hooks.list) out.text(`lxc.hook.${hook.kind}`, hook.command);
   fromLifecycle(spec.lifecycle, out);
   fromGuest(spec.guest, out);
-  if (!spec.guest.lxcfs) out.text("islet.lxcfs", "0");
-  out.flag("islet.guest.api", spec.guest.api !== null, spec.guest.profile === "lxd");
   return out.toString();
 }
 
@@ -50,6 +48,8 @@ function fromGuest(guest: GuestSpec, out: Writer): void {
     if (/^\S(?:.*\S)?$/.test(value) && !value.startsWith("file:")) out.text(`islet.credential.${name}`, value);
     else out.comment(`the credential ${name} cannot be written in a line: put it into a file and name that`);
   }
+  out.flag("islet.lxcfs", guest.lxcfs, true);
+  out.flag("islet.guest.api", guest.api !== null, guest.profile === "lxd");
 }
 
 function fromProcess(spec: ContainerSpec, out: Writer): void {

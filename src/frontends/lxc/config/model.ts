@@ -223,9 +223,7 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
-    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [],
-    guestLxcfs: null,
-    guestApi: null,
+    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [], guestLxcfs: null, guestApi: null,
   };
 }
 

@@ -1,4 +1,5 @@
 import { IsletError } from "../../../base/errors.js";
+import { sortedByKey } from "../../../base/records.js";
 import type { GuestCaller, GuestEvent, GuestView } from "../../../engine/engine.js";
 import { hasApi, hasImages, isGuestKey, type Settings, sshKeysPrefix } from "../../../spec/settings.js";
 import { isMergeable, withSshKeys } from "./ssh-keys.js";
@@ -118,7 +119,7 @@ const endpoints: readonly Endpoint[] = [
   }),
   endpoint("/1.0/devices", {
     GET: (_, guest) =>
-      json(Object.fromEntries(Object.entries(guest.devices()).map(([name, device]) => [name, sorted(device)]))),
+      json(Object.fromEntries(Object.entries(guest.devices()).map(([name, device]) => [name, sortedByKey(device)]))),
   }),
   endpoint("/1.0/events", { GET: ({ query }) => events(query) }),
   endpoint("/1.0/images/*/export", {
@@ -128,9 +129,6 @@ const endpoints: readonly Endpoint[] = [
   endpoint("/1.0/ubuntu-pro", { GET: () => json({ guest_attach: "off" }) }),
   endpoint("/1.0/ubuntu-pro/token", { POST: () => forbidden }),
 ];
-
-const sorted = (record: Settings): Settings =>
-  Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** What the socket and the process at its other end decide comes before what is asked for. */
 export function answer(
@@ -276,7 +274,7 @@ export function eventJson({ timestamp, change }: GuestEvent): string {
       return JSON.stringify({
         type: "device",
         timestamp,
-        metadata: { action: change.action, config: sorted(change.config), name: change.name },
+        metadata: { action: change.action, config: sortedByKey(change.config), name: change.name },
       });
     default: {
       const impossible: never = change;

@@ -2,7 +2,7 @@ import { IsletError } from "../../../../base/errors.js";
 import { nearest, likelySlips } from "../../../../base/nearest.js";
 import type { Command } from "../../../../engine/engine.js";
 import { keyProblem, maxValue, settingKeys, volatileKeys } from "../../../../spec/settings.js";
-import { type Call, jsonText, lxcCommand, UsageError } from "../frame.js";
+import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { harmless } from "../look.js";
 import { option } from "../options.js";
@@ -147,9 +147,7 @@ async function getBody(call: Call): Promise<number> {
 async function settingsBody(call: Call): Promise<number> {
   const { options, session } = call;
   if (call.operands.length > 0) throw new UsageError("give one NAME");
-  const format = options.value("format") ?? "text";
-  if (format !== "text" && format !== "json")
-    throw new UsageError(`"${format}" is no output format; text and json are`);
+  const format = outputFormat(options);
   const all = await call.engine.settings(call.id);
   if (format === "json") session.write(1, jsonText(all));
   else

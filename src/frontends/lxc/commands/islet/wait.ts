@@ -1,9 +1,8 @@
-import { IsletError } from "../../../../base/errors.js";
 import type { Command } from "../../../../engine/engine.js";
 import { type Call, lxcCommand, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { option } from "../options.js";
-import { timeoutOf, waitForState, waitTable } from "../wait.js";
+import { reached, timeoutOf, waitForState, waitTable } from "../wait.js";
 
 export const isletWaitTable: CommandTable = {
   ...waitTable,
@@ -18,27 +17,12 @@ export const isletWaitTable: CommandTable = {
 };
 
 async function body(call: Call): Promise<number> {
-  const { engine, id, options, report, session } = call;
+  const { engine, id, options } = call;
   if (!options.has("ready")) return await waitForState(call);
   if (options.has("state")) throw new UsageError("--ready and --state are two waits");
   const timeout = timeoutOf(options);
-  const left = new AbortController();
-  try {
-    await call.progress.during(
-      {
-        what: `waiting for ${id.name} to be ready`,
-        limit: timeout === null ? null : { milliseconds: timeout, what: "given up" },
-      },
-      Promise.race([engine.waitReady(id, timeout, left.signal), session.gone]),
-    );
-    return 0;
-  } catch (error) {
-    if (!(error instanceof IsletError) || error.code !== "ISLET_TIMEOUT") throw error;
-    report.error(`${error.message}; it is ${(await engine.status(id)).state}`);
-    return 1;
-  } finally {
-    left.abort();
-  }
+  const state = await reached(call, "ready", timeout, (aborted) => engine.waitReady(id, timeout, aborted));
+  return state === null ? 0 : 1;
 }
 
 export const wait: Command = lxcCommand(isletWaitTable, body, { isOwn: true });

@@ -1,0 +1,4 @@
+/** The same entries in the order of their keys' code units. */
+export function sortedByKey<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
