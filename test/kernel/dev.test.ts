@@ -4,17 +4,8 @@ import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { ok } from "../support/command.js";
 import { lacks } from "../support/skip.js";
-import { type Guest, guests, mountsInside } from "./guest.js";
+import { type Guest, guests, mountsInside, nodes } from "./guest.js";
 
-/** name, type, major:minor, mode: LXC's list. */
-const nodes = [
-  ["full", "1:7"],
-  ["null", "1:3"],
-  ["random", "1:8"],
-  ["tty", "5:0"],
-  ["urandom", "1:9"],
-  ["zero", "1:5"],
-] as const;
 const links = [
   ["fd", "/proc/self/fd"],
   ["stdin", "/proc/self/fd/0"],

@@ -7,7 +7,7 @@ import { command, type CommandResult } from "../support/command.js";
 import { type Report, reportOf } from "../support/guest-init.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-import { type Guest, guests, mountsInside, type SeenMount, statusOf } from "./guest.js";
+import { type Guest, guests, mountsInside, type SeenMount, statusOf, nodes } from "./guest.js";
 import { type LxdKind, lxdGuest, lxdKinds } from "./guest-lxd.js";
 
 /**
@@ -52,15 +52,6 @@ const refused = async (seen: Seen, script: string, words: RegExp): Promise<void>
   assert.notEqual(result.status, 0, `${script}: it works`);
   assert.match(`${result.stdout}${result.stderr}`, words, script);
 };
-
-const nodes = [
-  ["full", "1:7"],
-  ["null", "1:3"],
-  ["random", "1:8"],
-  ["tty", "5:0"],
-  ["urandom", "1:9"],
-  ["zero", "1:5"],
-] as const;
 
 point("D1", "/dev is a tmpfs of 500000 bytes, 0755, of the guest's root", async (seen) => {
   const dev = seen.mounts.get("/dev");

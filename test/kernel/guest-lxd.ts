@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installInit, shiftOwners } from "../support/guest-init.js";
+import { shiftOwners } from "../support/debian.js";
+import { installInit } from "../support/guest-init.js";
 import { busybox, type Store } from "../support/store.js";
 import type { Guest, Guests } from "./guest.js";
 

@@ -75,6 +75,16 @@ export function guestOf(store: Store, name: string, rootfs: string): Guest {
   };
 }
 
+/** Devices that every /dev has: name, major:minor. */
+export const nodes = [
+  ["full", "1:7"],
+  ["null", "1:3"],
+  ["random", "1:8"],
+  ["tty", "5:0"],
+  ["urandom", "1:9"],
+  ["zero", "1:5"],
+] as const;
+
 /** A mount as seen by a process: /proc/PID/mountinfo (proc(5)). */
 export interface SeenMount {
   readonly root: string;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
 import type { Guest } from "../kernel/guest.js";
 import type { CommandResult } from "./command.js";
 import { root, testDir } from "./paths.js";
+import { compileStatic } from "./static.js";
 
 /** A guest's process at its API: guest-client.c, made once and put into guests. */
 
@@ -15,8 +15,7 @@ after(() => {
 });
 
 function program(): string {
-  if (!existsSync(made))
-    execFileSync("musl-gcc", ["-static", "-O1", "-o", made, join(root, "test/support/guest-client.c")]);
+  if (!existsSync(made)) compileStatic(join(root, "test/support/guest-client.c"), made);
   return made;
 }
 

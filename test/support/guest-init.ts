@@ -1,7 +1,7 @@
-import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, lchownSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { root, testDir } from "./paths.js";
+import { compileStatic } from "./static.js";
 import { waitFor } from "./wait.js";
 
 /** The init of native/test/guest_init.c in images of tests: it reports what PID 1 got, and logs every signal. */
@@ -12,16 +12,7 @@ let program: string | null = null;
 function built(): string {
   if (program !== null) return program;
   const path = join(testDir, "islt-guest-init");
-  const has = (name: string): boolean => {
-    try {
-      execFileSync(name, ["--version"], { stdio: "ignore" });
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  const compiler = has("musl-gcc") ? "musl-gcc" : "cc";
-  execFileSync(compiler, ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s", "-o", path, source]);
+  compileStatic(source, path);
   process.on("exit", () => {
     rmSync(path, { force: true });
   });
@@ -57,13 +48,4 @@ export async function reportOf(rootfs: string): Promise<Report> {
 export function signalsOf(rootfs: string): readonly number[] {
   const path = join(rootfs, "signals");
   return existsSync(path) ? readFileSync(path, "utf8").trim().split("\n").map(Number) : [];
-}
-
-/** Gives a directory and all below it to other ids, as an image's files are for an id-mapped container. */
-export function shiftOwners(path: string, by: number): void {
-  const found = lstatSync(path);
-  lchownSync(path, found.uid + by, found.gid + by);
-  // A change of owner takes the setuid bit away.
-  if (found.isFile()) chmodSync(path, found.mode & 0o7777);
-  if (found.isDirectory()) for (const name of readdirSync(path)) shiftOwners(join(path, name), by);
 }
