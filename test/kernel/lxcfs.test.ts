@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { createEngine } from "../../src/engine/local.js";
 import { guestDoor } from "../../src/frontends/lxd/guest/load.js";
 import { probeHost } from "../../src/host/probe.js";
 import { cleanup } from "../support/cleanup.js";
-import { command, type CommandResult } from "../support/command.js";
+import type { CommandResult } from "../support/command.js";
+import { picture, sweepLxc } from "../support/host.js";
 import { instance, type Instance, watchTraces } from "../support/instance.js";
 import { type Lxcfs, startLxcfs } from "../support/lxcfs.js";
 import { root } from "../support/paths.js";
@@ -340,15 +341,11 @@ describe("LXCFS", () => {
       // The hook, and LXC itself, walk the way to the root file system as the mapped root.
       const above = dirname(own.store.path);
       for (const path of [dirname(above), above, own.store.path]) chmodSync(path, 0o711);
-      // LXC leaves its locks, and on cgroup v2 a cgroup.
-      const pivot = "/sys/fs/cgroup/lxc.pivot";
-      const hadPivot = existsSync(pivot);
-      cleanup(t)(async () => {
-        rmSync(`/run/lxc/lock${above}`, { recursive: true, force: true });
-        await command(["rmdir", "-p", `/run/lxc/lock${dirname(above)}`]);
-        if (!hadPivot) await command(["rmdir", pivot]);
-      });
       const name = "islt-lxcfs-s";
+      const before = picture();
+      cleanup(t)(() => {
+        sweepLxc(before, { names: [name], stores: [own.store.path] });
+      });
       const at = own.store.at(name);
       const inside = await guest(own, name, config);
       const ours = await inside.mounts();
