@@ -15,6 +15,11 @@ const longestPause = 50;
 interface Freezer {
   /** Takes what is wanted. */
   readonly file: string;
+  /**
+   * The kernel asks each process once, and one that goes to sleep in vfork(2) at that moment does not hear of it: FREEZING would stay for
+   * ever. Written again, it asks again.
+   */
+  readonly isAskedAgain: boolean;
   readonly word: (frozen: boolean) => string;
   /** Has all of it come about? null: there is no such cgroup any more. */
   readonly isSettled: (frozen: boolean) => boolean | null;
@@ -36,6 +41,7 @@ function freezerOf(arch: Arch, meta: Cgroups): Freezer | null {
     const word = (frozen: boolean): string => (frozen ? "FROZEN" : "THAWED");
     return {
       file,
+      isAskedAgain: true,
       word,
       isSettled: (frozen) => {
         const text = readKernelFile(arch, file);
@@ -48,6 +54,7 @@ function freezerOf(arch: Arch, meta: Cgroups): Freezer | null {
   if (unified === null) return null;
   return {
     file: `${unified}/cgroup.freeze`,
+    isAskedAgain: false,
     word: (frozen) => (frozen ? "1" : "0"),
     isSettled: (frozen) => {
       const text = readKernelFile(arch, `${unified}/cgroup.events`);
@@ -165,6 +172,7 @@ async function settle(freezer: Freezer, monitor: Monitor, frozen: boolean): Prom
         `${name} did not ${frozen ? "freeze" : "thaw"} within ${settleTime / 1000} s`,
         frozen ? { hint: "a process of it waits in the kernel, for a disk or a network file system perhaps" } : {},
       );
+    if (frozen && freezer.isAskedAgain && pause > 1) write(freezer.file, freezer.word(true));
     await sleep(pause);
   }
 }

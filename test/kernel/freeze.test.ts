@@ -32,6 +32,23 @@ describe("freezing", () => {
     await waitFor("another tick", () => ticks(guest) > before);
     await guest.kill();
   });
+  it("freezes processes that are in vfork(2) at that moment, every time", async () => {
+    const starts = (guest: Guest): number => readFileSync(`${guest.rootfs}/root/starts`).length;
+    const guest = await started(
+      "vforks",
+      `lxc.init.cmd = /bin/sh -c "for i in 1 2 3; do yes | xargs -n 1 true & done; yes | xargs -n 1 sh -c 'echo >> /root/starts'"\n`,
+    );
+    await waitFor("it to begin", () => existsSync(`${guest.rootfs}/root/starts`));
+    for (let round = 0; round < 40; round += 1) {
+      await freeze(guest);
+      const before = starts(guest);
+      await sleep(5);
+      assert.equal(starts(guest), before);
+      await unfreeze(guest);
+      await waitFor("it to go on", () => starts(guest) > before);
+    }
+    await guest.kill();
+  });
   it("shows as FROZEN, and twice is as good as once", async () => {
     const guest = await started("shows", sleeper);
     await freeze(guest);

@@ -193,9 +193,17 @@ describe("LXCFS", () => {
         await lxcfs.start();
         const back = await Promise.all(all.map((inside) => reads(inside, "LXCFS's")));
         t.diagnostic(`away after ${Math.max(...away).toFixed(0)} ms, back after ${Math.max(...back).toFixed(0)} ms`);
-        assert.deepEqual(
-          await Promise.all(all.map(async (inside) => [...(await inside.mounts()).keys()].sort())),
-          before,
+        // They come one after another, and a list that is read meanwhile may lack one of the first.
+        await waitFor(
+          "all files to be back",
+          async () => {
+            assert.deepEqual(
+              await Promise.all(all.map(async (inside) => [...(await inside.mounts()).keys()].sort())),
+              before,
+            );
+            return true;
+          },
+          soon,
         );
       }
       assert.deepEqual(await Promise.all(all.map((inside) => inside.pid())), pids);
