@@ -13,6 +13,11 @@ import type { HostFacts, LxcfsFacts } from "../spec/host.js";
 
 /** Milliseconds that one guest may take. */
 const repairTime = 2000;
+/**
+ * Times that files which are not there afterwards are mounted: the guest may have something of its own there, or somebody else has asked LXCFS
+ * for the same file at that moment, and the kernel has dropped what was taken (see plan/lxcfs.ts).
+ */
+const mostRounds = 3;
 /** Bytes of a guest's mountinfo that are looked at; a machine in common use has a hundredth of that. */
 const mostMountinfo = 4 * 1024 * 1024;
 
@@ -35,8 +40,8 @@ export interface Mended {
 }
 
 /**
- * null: it has ended, or is not yet that far. `promise` is told what the guest will be owed before anything is taken away: a daemon that is killed in
- * between has written it down.
+ * null: it has ended, or is not yet that far. `promise` is told what the guest will be owed before anything is taken away (a daemon that is
+ * killed in between has written it down), and `wanted` says so from then on.
  */
 export async function mendGuest(
   host: HostFacts,
@@ -47,6 +52,19 @@ export async function mendGuest(
 ): Promise<Mended | null> {
   // Its monitor may be stopped.
   await Promise.race([whenKnown(monitor), sleep(repairTime, undefined, { ref: false })]);
+  for (let round = 1; ; round += 1) {
+    const mended = await mendOnce(host, binary, monitor, wanted, promise);
+    if (mended === null || !mended.isDone || !mended.lacksSome || round === mostRounds) return mended;
+  }
+}
+
+async function mendOnce(
+  host: HostFacts,
+  binary: string,
+  monitor: Monitor,
+  wanted: () => Wanted,
+  promise: (owed: readonly string[]) => void,
+): Promise<(Mended & { readonly lacksSome: boolean }) | null> {
   const { pid } = monitor;
   if (pid === null || sharesMounts(pid)) return null;
   const before = await seenIn(pid);
@@ -56,7 +74,8 @@ export async function mendGuest(
   if (pidfd === null || monitor.pid !== pid) return null;
   const repairs = lxcfsRepairs(before, dead, owed, living).filter((repair) => repair.bind || repair.dead.length > 0);
   const devicesOf = (mounts: typeof before): readonly string[] => [...new Set(mounts.map(({ device }) => device))];
-  if (repairs.length === 0) return { isDone: true, owed: living === null ? owed : [], devices: devicesOf(before) };
+  if (repairs.length === 0)
+    return { isDone: true, owed: living === null ? owed : [], devices: devicesOf(before), lacksSome: false };
   const doomed = repairs.filter(({ dead: ids }) => ids.length > 0).map(({ place }) => pathOf(place));
   if (doomed.length > 0) promise([...new Set([...owed, ...doomed])]);
   const hasIds = (monitor.meta.attach as AttachTarget).userNamespace;
@@ -73,7 +92,9 @@ export async function mendGuest(
   const isDone = result.kind === "done";
   // What could not be mounted by a program that was done is the guest's own by now.
   const next = isDone && living !== null ? [] : [...new Set([...owed, ...taken])];
-  return { isDone, owed: next, devices: devicesOf(after) };
+  const isThere = (path: string): boolean => after.some(({ point, device }) => point === path && !dead.has(device));
+  const lacksSome = repairs.some(({ bind, place }) => bind && !isThere(pathOf(place)));
+  return { isDone, owed: next, devices: devicesOf(after), lacksSome };
 }
 
 /** A container that keeps the host's mount namespace. */

@@ -24,6 +24,7 @@ import { cloneArguments, moveMount, openTree, openat, openat2 } from "../program
 import type { Slot } from "../program/ops.js";
 import type { LxcfsFacts, StartFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import { ENOENT } from "../sys/errno.js";
 import { CLONE_PIDFD, O_PATH, O_RDONLY, POLLIN, PR_SET_PDEATHSIG, openFlags } from "../sys/flags.js";
 import { POLLFD_AT, pollfd, timespec } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
@@ -113,7 +114,13 @@ function bindFiles(context: StartContext, binder: Block, root: Slot, lxcfs: Slot
   const { build } = context;
   const done = label("LXCFS is dead");
   const bound = slot(build, "lxcfs.bound");
-  const bind: Bind = { lxcfs, bound, tree: slot(build, "lxcfs.file"), target: slot(build, "lxcfs.target") };
+  const bind: Bind = {
+    lxcfs,
+    bound,
+    tree: slot(build, "lxcfs.file"),
+    target: slot(build, "lxcfs.target"),
+    stale: slot(build, "lxcfs.stale"),
+  };
   // To look a name up in a dead one would detach what other guests have mounted on its files (d_invalidate of old kernels): first, whether it lives.
   openat(binder, lxcfs, ".", O_RDONLY | openFlags(build.arch).O_DIRECTORY, bind.target, {
     note: "ask whether LXCFS lives",
@@ -152,17 +159,35 @@ interface Bind {
   readonly bound: Slot;
   readonly tree: Slot;
   readonly target: Slot;
+  /** How often a file was taken again. */
+  readonly stale: Slot;
 }
+
+/**
+ * Times that files are taken again. Somebody else's question for the same file may drop what was taken from the kernel's names
+ * (fuse_dentry_revalidate), and a mount that begins there can then not be moved any more: ENOENT.
+ */
+const mostStale = 64n;
 
 /** One file of LXCFS (or, for "", all of it) onto one that the guest has; skipped at the first difficulty. */
 function bindFile(child: Block, bind: Bind, source: string, directory: Slot, path: string, resolve: number): void {
   const where = `/${source === "" ? lxcfsInside : source}`;
   const next = label(`after ${where}`);
+  const again = label(`${where} again`);
+  const stale = label(`${where} is stale`);
   const on = goOn(next, "any");
   const what = source === "" ? "LXCFS" : `LXCFS's ${source}`;
   openat2(child, directory, path, O_PATH, resolve, bind.target, { note: `look for ${where}`, on });
+  place(child, again);
   openTree(child, bind.lxcfs, source, false, bind.tree, { note: `take ${what}`, on }, source === "");
-  moveMount(child, bind.tree, bind.target, { note: `mount ${what} on ${where}`, on });
+  moveMount(child, bind.tree, bind.target, {
+    note: `mount ${what} on ${where}`,
+    on: [...goOn(stale, ENOENT), ...on],
+  });
   compute(child, bind.bound, "set", imm(1), null, "LXCFS answers");
+  jump(child, next, "it is there");
+  place(child, stale);
+  compute(child, bind.stale, "add", bind.stale, imm(1), "somebody else has asked for it at that moment");
+  jump(child, again, "take it again", "lt", bind.stale, imm(mostStale));
   place(child, next);
 }
