@@ -25,22 +25,21 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Failure, filesBelow, main, must, root, which } from "./lib/common.mjs";
 import { installPackages, missingPackages } from "./lib/packages.mjs";
-import { setup } from "./setup.mjs";
+import { peerPackages, setup } from "./setup.mjs";
 
 const cache = process.env.ISLET_VM_CACHE ?? "/var/cache/islet-vm";
 const hostPackages = ["user-mode-linux", "mmdebstrap", "e2fsprogs", "kmod"];
 
-/** What is in the machine: systemd and what the tests use. */
+/** What is in the machine, which has no network: systemd and what the tests use. */
 const guestPackages = [
+  ...peerPackages,
   "systemd",
   "systemd-sysv",
   "dbus",
   "libpam-systemd",
   "kmod",
   "procps",
-  "iproute2",
   "login",
-  "uidmap",
   "python3",
   "gcc",
   "make",
@@ -48,11 +47,7 @@ const guestPackages = [
   "linux-libc-dev",
   "musl-tools",
   "busybox-static",
-  "strace",
   "tmux",
-  "lxc",
-  "lxc-templates",
-  "lxcfs",
   "libstdc++6",
 ];
 
@@ -133,6 +128,9 @@ function image(say) {
     const made = join(work, "image");
     must("mke2fs", ["-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-d", tree, made, "8G"]);
     renameSync(made, path);
+    // Those of other recipes: 2 GB each.
+    for (const name of readdirSync(cache))
+      if (name.endsWith(".ext4") && join(cache, name) !== path) rmSync(join(cache, name));
     return path;
   } finally {
     must("rm", ["-rf", "--one-file-system", work]);
