@@ -32,6 +32,8 @@ export interface RunSpec {
   readonly manager: string;
   /** A socket for messages of init's ($NOTIFY_SOCKET). */
   readonly notify: boolean;
+  /** A directory for sockets of the guest's that the host may connect to. */
+  readonly exports: boolean;
   readonly credentials: readonly Credential[];
 }
 

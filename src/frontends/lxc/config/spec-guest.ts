@@ -18,7 +18,7 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
   const credentials = values.credentials.flatMap((item) =>
     credential(item.value.name, item.value.value, item.at, into),
   );
-  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, credentials } };
+  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials } };
   for (const { name, at } of credentials)
     if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
   return given;
