@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import {
   type Block,
   buffer,
@@ -54,11 +53,11 @@ export function planExport(context: StartContext, child: Block, host: Slot): Slo
 export function publishExport(context: StartContext, mount: Slot): void {
   const { monitor, build, start, slots } = context;
   const link = start.exportLink;
-  const store = dirname(link);
+  const above = (path: string): string => path.slice(0, path.lastIndexOf("/"));
   const target = buffer(build, 48, '"/proc/MONITOR/fd/N"');
   const note = `make ${link}`;
   format(monitor, target, "/proc/%/fd/%", [slots.monitorPid, mount], "write where the host finds the guest's sockets");
-  for (const directory of [dirname(store), store]) {
+  for (const directory of [above(above(link)), above(link)]) {
     const exists = label(`${directory} is there`);
     mkdirat(monitor, cwdFd, directory, 0o700, { note: `make ${directory}`, on: goOn(exists, EEXIST) });
     place(monitor, exists);

@@ -14,7 +14,7 @@ import {
 import { connect as dial } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { before, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { closeFd, syscall } from "../../src/host/addon.js";
 import { hostArch } from "../../src/host/probe.js";
 import { exportLink } from "../../src/runtime/export-link.js";
@@ -179,29 +179,31 @@ for (const [ids, uuid] of [
 }
 
 for (const ids of ["privileged", "mapped"] as const) {
-  test(`R9: a guest's systemd offers its sshd in /run/host/unix-export, and the host connects to it (${ids})`, async (t) => {
-    if (lacks(t, "debian") || (ids === "mapped" && lacks(t, "userns"))) return;
-    const store = tempStore(t);
-    const name = `islt-deb-export-${ids}`;
-    // systemd-ssh-generator came with systemd 256. What it starts for each connection is looked for by name.
-    const change = (rootfs: string): void => {
-      writeFileSync(join(rootfs, "usr/sbin/sshd"), "#!/bin/sh\necho SSH-2.0-here $(hostname)\n", { mode: 0o755 });
-    };
-    const guest = await debianGuest(store, name, {
-      image: { release: "trixie", flavour: "systemd" },
-      world: "systemd",
-      ids,
-      change,
+  describe(`systemd 257, ${ids}`, () => {
+    test("R9: a guest's systemd offers its sshd in /run/host/unix-export, and the host connects to it", async (t) => {
+      if (lacks(t, "debian") || (ids === "mapped" && lacks(t, "userns"))) return;
+      const store = tempStore(t);
+      const name = `islt-deb-export-${ids}`;
+      // systemd-ssh-generator came with systemd 256. What it starts for each connection is looked for by name.
+      const change = (rootfs: string): void => {
+        writeFileSync(join(rootfs, "usr/sbin/sshd"), "#!/bin/sh\necho SSH-2.0-here $(hostname)\n", { mode: 0o755 });
+      };
+      const guest = await debianGuest(store, name, {
+        image: { release: "trixie", flavour: "systemd" },
+        world: "systemd",
+        ids,
+        change,
+      });
+      await guest.start();
+      await booted(guest);
+      assert.equal(await guest.sh("systemctl is-active sshd-unix-export.socket"), "active");
+      const directory = openSync(exportLink(runtimeDir, store.path, name), "r");
+      cleanup(t)(() => {
+        closeSync(directory);
+      });
+      // A path of its own is too long for a socket's address here.
+      assert.equal(await text(dial(`/proc/self/fd/${directory}/ssh`)), `SSH-2.0-here ${name}\n`);
+      await ok(["lxc-stop", ...guest.at], { timeout: 70_000 });
     });
-    await guest.start();
-    await booted(guest);
-    assert.equal(await guest.sh("systemctl is-active sshd-unix-export.socket"), "active");
-    const directory = openSync(exportLink(runtimeDir, store.path, name), "r");
-    cleanup(t)(() => {
-      closeSync(directory);
-    });
-    // A path of its own is too long for a socket's address here.
-    assert.equal(await text(dial(`/proc/self/fd/${directory}/ssh`)), `SSH-2.0-here ${name}\n`);
-    await ok(["lxc-stop", ...guest.at], { timeout: 70_000 });
   });
 }
