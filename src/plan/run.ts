@@ -31,12 +31,13 @@ import { sockaddrUnixPath } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
 import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
+import { type Sockets, planUserdb } from "./userdb.js";
 
 /**
  * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives the socket for messages of
  * init's, or null. The umask is 0 here, and the device rules do not hold yet.
  */
-export function planRun(context: StartContext, child: Block, root: Slot): Slot | null {
+export function planRun(context: StartContext, child: Block, root: Slot, sockets: Sockets): Slot | null {
   const { run } = context.spec.guest;
   const facts = context.start.guest;
   if (run === null || facts === null) return null;
@@ -61,6 +62,7 @@ export function planRun(context: StartContext, child: Block, root: Slot): Slot |
   mkdirat(child, host, "incoming", 0o755, { note: "make /run/host/incoming" });
   planInaccessible(child, host);
   if (run.credentials.length > 0) planCredentials(context, child, host, run.credentials);
+  planUserdb(context, child, host, sockets);
   const socket = run.notify ? planNotify(context, child, host) : null;
   mountSetattr(child, host, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /run/host read-only" });
   close(child, host, "close /run/host");
