@@ -280,6 +280,20 @@ test("a guest's own passwd is read inside its root, and one that never ends is r
   assert.match(stderr, /\/etc\/passwd of islt-users-links is larger than 1048576 bytes/);
 });
 
+test("on a host without shadow users have no password, without passwd there are none", async (t) => {
+  const host = await hostWithUsers(t);
+  const { accounts } = host.users;
+  const guest = define(host, "islt-users-no-shadow", "privileged", ["alice"]);
+  rmSync(join(accounts, "shadow"));
+  await host.own.ok(["lxc-start", ...guest.at]);
+  assert.equal(await guest.sh("ls /run/host/userdb | grep -v 60514"), "alice.group\nalice.user");
+  await host.own.ok(["lxc-stop", ...guest.at, "-k"]);
+  rmSync(join(accounts, "passwd"));
+  const { status, stderr } = await host.own.command(["lxc-start", ...guest.at]);
+  assert.equal(status, 1);
+  assert.ok(stderr.includes(`${join(accounts, "passwd")} cannot be read`), stderr);
+});
+
 test("a home that is not there ends the start with its line, and nothing is left", async (t) => {
   const host = await hostWithUsers(t);
   const guest = define(host, "islt-users-homeless", "privileged", ["alice", "bob"]);
