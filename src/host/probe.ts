@@ -39,6 +39,7 @@ export function probeHost(runtimeDir: string): HostFacts {
     cpus: firstLine("/sys/devices/system/cpu/online") || "0",
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
     lxcfs: process.env["ISLET_LXCFS"] ?? "/var/lib/lxcfs",
+    accounts: process.env["ISLET_ACCOUNTS"] ?? "/etc",
   };
 }
 

@@ -32,12 +32,13 @@ import type { StartContext } from "./context.js";
 import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
 import { planExport } from "./unix-export.js";
+import { type Sockets, planUserdb } from "./userdb.js";
 
 /**
  * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives what the
  * monitor is to take over: the socket for messages of init's, the mount with the guest's sockets. The umask is 0 here, and the device rules do not hold yet.
  */
-export function planRun(context: StartContext, child: Block, root: Slot): readonly Slot[] {
+export function planRun(context: StartContext, child: Block, root: Slot, sockets: Sockets): readonly Slot[] {
   const { run } = context.spec.guest;
   const facts = context.start.guest;
   if (run === null || facts === null) return [];
@@ -62,6 +63,7 @@ export function planRun(context: StartContext, child: Block, root: Slot): readon
   mkdirat(child, host, "incoming", 0o755, { note: "make /run/host/incoming" });
   planInaccessible(child, host);
   if (run.credentials.length > 0) planCredentials(context, child, host, run.credentials);
+  planUserdb(context, child, host, sockets);
   const taken = run.notify ? [planNotify(context, child, host)] : [];
   if (run.exports) taken.push(planExport(context, child, host));
   mountSetattr(child, host, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /run/host read-only" });

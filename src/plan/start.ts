@@ -600,7 +600,7 @@ function planFilesystem(
   planProcAndSys(context, child, root);
   planKernelDirectories(context, child, root);
   planSelinuxfs(context, child, root);
-  const taken = planRun(context, child, root);
+  const taken = planRun(context, child, root, sockets);
   const kept: KeptMount[] = [];
   const places: EntryPlaces = {
     keep: (mount) => {

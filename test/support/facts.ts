@@ -1,4 +1,5 @@
-import type { CgroupLayout, HostFacts, StartFacts } from "../../src/spec/host.js";
+import type { BoundUser } from "../../src/spec/guest.js";
+import type { CgroupLayout, HostFacts, StartFacts, UserFacts } from "../../src/spec/host.js";
 
 /** Hosts and starts that never change, for tests of plans. */
 
@@ -51,7 +52,23 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     cpus: "0-3",
     memoryNodes: "0",
     lxcfs: "/var/lib/lxcfs",
+    accounts: "/etc",
     ...changes,
+  };
+}
+
+/** The host's user of that name, the first of whom has the uid 1000; the second has no password. */
+export function userFacts({ name, at }: BoundUser, index: number): UserFacts {
+  return {
+    name,
+    at,
+    home: `/home/${name}`,
+    uid: 1000 + index,
+    gid: 1000 + index,
+    inside: 60_514 + index,
+    realName: `${name.toUpperCase()} A`,
+    shell: "/bin/bash",
+    hash: index === 0 ? "$6$salt$swordfish" : null,
   };
 }
 
@@ -74,6 +91,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
       osRelease: 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n',
       localtime: { zone: "Europe/Berlin", data: new Uint8Array([84, 90, 105, 102]) },
       journal: null,
+      users: [],
     },
     listen: null,
     terminal: null,

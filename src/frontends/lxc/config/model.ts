@@ -197,6 +197,7 @@ export interface Draft {
   guestLocaltime: Item<LocaltimeMode> | null;
   guestJournal: Item<JournalMode> | null;
   credentials: Item<NamedText>[];
+  bindUsers: Item<string>[];
   guestLxcfs: Item<boolean> | null;
   guestApi: Item<boolean> | null;
 }
@@ -223,7 +224,7 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
-    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [], guestLxcfs: null, guestApi: null,
+    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [], bindUsers: [], guestLxcfs: null, guestApi: null,
   };
 }
 
