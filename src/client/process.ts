@@ -161,17 +161,40 @@ export async function spawnInTerminal(
   const master = await run.descriptor;
   setTerminalSize(master, options.terminal);
   const terminal = terminalStream(master);
+  const exit = run.exit.then(async (status) => {
+    await drained(terminal);
+    return status;
+  });
+  // Nobody need ask.
+  exit.catch(() => undefined);
   return {
     terminal,
     resize: (size) => {
       // Its number may be another file's by then.
       if (!terminal.destroyed) setTerminalSize(master, size);
     },
-    exit: run.exit,
+    exit,
     kill: (signal = "SIGTERM") => {
       run.signal(signalNumber(signal));
     },
   };
+}
+
+/** Milliseconds for what a command has written to its terminal last; the kernel passes it on by and by. */
+const drainTime = 250;
+
+/** Until somebody who reads a terminal has read all of it. What keeps it open, a process in the background, is not waited for. */
+async function drained(terminal: Duplex): Promise<void> {
+  if (terminal.readableFlowing !== true || terminal.readableEnded || terminal.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, drainTime);
+    const over = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    terminal.once("end", over);
+    terminal.once("close", over);
+  });
 }
 
 /** A pty's master as a stream; the end of its last user (EIO) is the end of the stream. */
@@ -232,7 +255,9 @@ export async function execute(
       aborted = (): void => {
         end(signal?.reason instanceof Error ? signal.reason : new Error("aborted"));
       };
-      signal?.addEventListener("abort", aborted);
+      // It may have been while the command began: that is not told any more.
+      if (signal?.aborted === true) aborted();
+      else signal?.addEventListener("abort", aborted);
       process.stdin.end(options.input ?? "");
       Promise.all([
         process.exit,

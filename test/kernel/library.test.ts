@@ -118,6 +118,10 @@ for (const mode of ["over the daemon's socket", "in process"] as const) {
         abort.abort(new Error("enough"));
       }, 100);
       await assert.rejects(aborted, /enough/);
+      const early = new AbortController();
+      const begun = web.exec(["sleep", "60"], { signal: early.signal });
+      early.abort(new Error("before it runs"));
+      await assert.rejects(begun, /before it runs/);
       await waitFor("their end", async () => !/sleep|yes/.test((await web.exec(["ps"])).stdout));
       const began = performance.now();
       await web.stop({ kill: true });
@@ -141,6 +145,29 @@ for (const mode of ["over the daemon's socket", "in process"] as const) {
       const sleeper = await web.spawn(["sleep", "60"]);
       sleeper.kill("SIGKILL");
       assert.equal(await sleeper.exit, 137);
+    });
+
+    test("has shown all that a command wrote to its terminal when it tells its exit status", async (t) => {
+      const { web } = await running(t, mode);
+      for (let round = 0; round < 20; round += 1) {
+        const last = `last-${round}`;
+        const shell = await web.spawn(["sh", "-c", `seq 300; echo ${last}`], { terminal: { rows: 1, columns: 80 } });
+        let shown = "";
+        shell.terminal.on("data", (part: Buffer) => (shown += part.toString()));
+        assert.equal(await shell.exit, 0);
+        assert.ok(shown.endsWith(`300\r\n${last}\r\n`), shown.slice(-40));
+      }
+      // A process in the background keeps the terminal open, but not the exit status.
+      const shell = await web.spawn(["sh", "-c", "sleep 60 & trap '' HUP; echo left"], {
+        terminal: { rows: 1, columns: 80 },
+      });
+      let shown = "";
+      shell.terminal.on("data", (part: Buffer) => (shown += part.toString()));
+      const began = performance.now();
+      assert.equal(await shell.exit, 0);
+      assert.ok(performance.now() - began < 5000);
+      assert.equal(shown, "left\r\n");
+      shell.terminal.destroy();
     });
 
     test("gives a command a terminal of its own that can be resized", async (t) => {
