@@ -34,6 +34,9 @@ export async function strace(t: Cleaner, pid: number): Promise<Trace> {
     "65536",
     "-e",
     "signal=none",
+    // A system call only where the kernel has no vdso.
+    "-e",
+    "trace=!clock_gettime",
     "-o",
     join(directory, "trace"),
     "-p",
