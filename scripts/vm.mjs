@@ -38,7 +38,6 @@ const guestPackages = [
   "dbus",
   "libpam-systemd",
   "kmod",
-  "procps",
   "login",
   "python3",
   "gcc",
