@@ -17,6 +17,7 @@ import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import {
   createMonitorPool,
+  type FreshMonitor,
   type MonitorMeta,
   monitorSocketPath,
   notRunning,
@@ -55,6 +56,7 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
+import { takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
@@ -132,6 +134,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     facts: StartFacts,
     program: LaunchProgram,
     meta: MonitorMeta,
+    fresh: FreshMonitor | null,
   ): Promise<ContainerStatus> => {
     const fds: number[] = [];
     if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
@@ -148,6 +151,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
           fds,
           failOperation: wanted.failOperation ?? failOperationOf(wanted),
           joined: far,
+          fresh,
         },
         registry.events,
       )
@@ -180,15 +184,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const facts = factsOf(spec, wanted);
-      const program = planStart(spec, host, facts, wanted.warn);
-      const meta = describeMonitor(spec, host, facts);
-      apis.open(meta);
+      const scoped = await takeScope(host, pool, spec, wanted.warn);
       try {
-        return await launch(spec, wanted, facts, program, meta);
-      } catch (error) {
-        apis.close(meta);
-        throw error;
+        const facts = { ...factsOf(spec, wanted), scope: scoped?.cgroups ?? {} };
+        const program = planStart(spec, host, facts, wanted.warn);
+        const meta = describeMonitor(spec, host, facts);
+        apis.open(meta);
+        try {
+          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
+        } catch (error) {
+          apis.close(meta);
+          throw error;
+        }
+      } finally {
+        await scoped?.monitor.discard();
       }
     });
   };

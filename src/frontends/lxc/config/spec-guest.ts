@@ -12,6 +12,7 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     uuid: values.guestUuid?.value ?? null,
     localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
     journal: values.guestJournal?.value ?? plainGuest.journal,
+    scope: values.guestScope?.value ?? plainGuest.scope,
     api: values.guestApi?.value === true ? guestApi : null,
     lxcfs: values.guestLxcfs?.value ?? plainGuest.lxcfs,
   };
