@@ -85,6 +85,8 @@ export interface LocalOptions {
   readonly isUnderTest?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
+  /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
+  readonly monitorGroups?: () => readonly string[];
 }
 
 /** The engine itself, in this process. */
@@ -92,7 +94,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
-  const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
+  const pool = createMonitorPool(
+    host.arch,
+    host.runtimeDir,
+    options.binary,
+    options.keepSpare,
+    options.monitorGroups ?? (() => []),
+  );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import type { DevicePolicy } from "../plan/device-bpf.js";
@@ -148,7 +148,14 @@ export interface MonitorPool {
   close(): Promise<void>;
 }
 
-export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string, keepSpare: boolean): MonitorPool {
+/** `groups`: the `cgroup.procs` files of groups that monitors are made in. */
+export function createMonitorPool(
+  arch: Arch,
+  runtimeDir: string,
+  binary: string,
+  keepSpare: boolean,
+  groups: () => readonly string[],
+): MonitorPool {
   let nursery: { readonly fd: number; readonly ended: Promise<void> } | null = null;
   let spare: number | null = null;
   let closed = false;
@@ -156,14 +163,16 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
   /** `islet nursery`, which makes monitors by fork(2): posix_spawn(3) of one would hold the event loop up for milliseconds at every start. */
   const open = (): { readonly fd: number; readonly ended: Promise<void> } => {
     const [ours, theirs] = socketPair(arch);
+    const cgroupFds: number[] = [];
     try {
+      for (const path of groups()) cgroupFds.push(openSync(path, "w"));
       const made = spawn(
         binary,
         ["islet", "nursery"],
         // Where the kernel cannot be told another place, a monitor's title is written over these.
         ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `TITLE=${" ".repeat(200)}`],
         [[3, theirs]],
-        { cwd: "/", setsid: true },
+        { cwd: "/", setsid: true, cgroupFds },
       );
       const ended = new Promise<void>((resolve) => {
         reapWhenDone(made.pidfd, () => {
@@ -176,6 +185,7 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       throw error;
     } finally {
       closeFd(theirs);
+      for (const fd of cgroupFds) closeFd(fd);
     }
   };
 

@@ -4,6 +4,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -15,11 +16,12 @@ import {
 import { basename, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { scopeUnit } from "../../src/host/systemd.js";
+import { ok } from "../support/command.js";
 import { cleanup } from "../support/cleanup.js";
 import { type Instance, instance } from "../support/instance.js";
-import { testDir } from "../support/paths.js";
+import { root, testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
-import { busybox, busyboxRootfs } from "../support/store.js";
+import { busybox, busyboxRootfs, tempStore } from "../support/store.js";
 import { compileGuestInit } from "../support/systemd-like-init.js";
 import { waitFor } from "../support/wait.js";
 
@@ -389,4 +391,48 @@ test("E7: the scope of a container, made by the host's systemd", async (t) => {
     await own.ok(["lxc-wait", ...one.at, "-s", "STOPPED", "-t", "20"]);
     await gone(one.unit);
   });
+});
+
+test("E7: a daemon that systemd has started stays in its unit, and nobody else is in there", async (t) => {
+  if (lacks(t, "systemd")) return;
+  const directory = mkdtempSync(join(testDir, "islt-unit-"));
+  const unit = basename(directory);
+  const runtimeDir = join(directory, "run");
+  const daemon = join(root, "dist/src/daemon/main.js");
+  mkdirSync(runtimeDir, { mode: 0o711 });
+  const store = tempStore(t);
+  const systemctl = (...words: readonly string[]): string =>
+    execFileSync("systemctl", words, { encoding: "utf8" }).trim();
+  cleanup(t)(() => {
+    systemctl("stop", `${unit}.socket`, `${unit}.service`);
+    rmSync(directory, { recursive: true });
+  });
+  execFileSync("systemd-run", [
+    "--quiet",
+    "--collect",
+    `--unit=${unit}`,
+    `--socket-property=ListenStream=${runtimeDir}/socket`,
+    "--socket-property=SocketMode=0600",
+    ...["Type=notify", "Delegate=yes", "KillMode=process"].map((property) => `--property=${property}`),
+    `--setenv=ISLET_RUNTIME_DIR=${runtimeDir}`,
+    process.execPath,
+    daemon,
+  ]);
+  const run = (argv: readonly string[]): Promise<string> => ok(argv, { env: { ISLET_RUNTIME_DIR: runtimeDir } });
+  const name = "islt-scope-unit-lxc";
+  busybox(store, name);
+  await run(["lxc-start", ...store.at(name)]);
+  const pid = Number(readFileSync(join(runtimeDir, "daemon.pid"), "utf8"));
+  assert.equal(systemctl("show", "-P", "MainPID", `${unit}.service`), String(pid));
+  const group = systemctl("show", "-P", "ControlGroup", `${unit}.service`);
+  for (const [key, mount] of hierarchies()) {
+    assert.equal(groupsOf(pid).get(key), group);
+    assert.equal(readFileSync(join(mount, group, "cgroup.procs"), "utf8").trim(), String(pid));
+  }
+  const guest = Number((await run(["lxc-info", ...store.at(name), "-pH"])).trim());
+  assert.equal(groupsOf(guest).get(""), `/lxc.payload.${name}`);
+  systemctl("restart", `${unit}.service`);
+  assert.equal((await run(["lxc-info", ...store.at(name), "-sH"])).trim(), "RUNNING");
+  assert.equal(Number((await run(["lxc-info", ...store.at(name), "-pH"])).trim()), guest);
+  await run(["lxc-stop", ...store.at(name), "-k"]);
 });

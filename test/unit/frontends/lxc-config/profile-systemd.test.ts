@@ -37,7 +37,10 @@ test("what the configuration of a systemd guest says itself wins", () => {
   assert.equal(spec.console.ptys, 3);
   assert.deepEqual([spec.mounts.auto.proc, spec.mounts.auto.sys, spec.mounts.auto.cgroup], ["rw", null, null]);
   assert.deepEqual(spec.security.capabilities, { kind: "keep", capabilities: [0] });
-  assert.deepEqual([spec.guest.localtime, spec.guest.journal, spec.guest.scope, spec.guest.run], ["off", "no", "no", null]);
+  assert.deepEqual(
+    [spec.guest.localtime, spec.guest.journal, spec.guest.scope, spec.guest.run],
+    ["off", "no", "no", null],
+  );
 });
 
 test("capabilities that the configuration drops go as well, and its device rules follow the profile's", () => {
