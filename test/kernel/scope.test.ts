@@ -139,6 +139,10 @@ fi
 if [ -e $at/refuse ]; then cat $at/refuse >&2; exit 1; fi
 while [ "$1" != "ssa(sv)a(sa(sv))" ]; do shift; done
 unit=$2
+case $unit in
+  *hangs*) exec sleep 60 ;;
+  *idle*) exit 0 ;;
+esac
 while [ "$1" != PIDs ]; do shift; done
 for slice in ${slices.join(" ")}; do
   mkdir -p "$slice/$unit" && echo "$4" >"$slice/$unit/cgroup.procs" || exit 1
@@ -258,6 +262,30 @@ test("E7: the scope of a container, asked for with busctl", async (t) => {
         fake.slices.filter((path) => existsSync(join(path, name))),
         [],
       );
+  });
+
+  await t.test("is not waited for longer than ten seconds, and nobody stays who waited for it", async () => {
+    const hangs = containerOf(own, "islt-scope-hangs");
+    const idle = containerOf(own, "islt-scope-idle", "islet.scope = yes\n");
+    const begin = Date.now();
+    const [first, second] = await Promise.all([hangs, idle].map(({ at }) => own.command(["lxc-start", ...at])));
+    assert.ok(Date.now() - begin > 9000);
+    assert.equal(first?.status, 0);
+    assert.match(first.stderr, /no scope for islt-scope-hangs: no answer within 10 s/);
+    assert.equal(second?.status, 1);
+    assert.match(second.stderr, /no scope for islt-scope-idle: no answer within 10 s/);
+    for (const path of groupsOf(await hangs.pid()).values()) assert.doesNotMatch(path, /\.scope/);
+    await hangs.kill();
+    const monitors = (): readonly string[] =>
+      readdirSync("/proc").filter((pid) => {
+        const status = join("/proc", pid, "status");
+        const parent =
+          /^\d+$/.test(pid) && existsSync(status) ? /^PPid:\s+(\d+)$/m.exec(readFileSync(status, "utf8"))?.[1] : null;
+        return parent === nursery;
+      });
+    const nursery = readFileSync(`/proc/${own.pid()}/task/${own.pid()}/children`, "utf8").trim();
+    // The spare one.
+    await waitFor("the others to end", () => monitors().length === 1);
   });
 
   await t.test("is empty after a start that fails, wherever it fails", async () => {
