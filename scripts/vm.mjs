@@ -49,6 +49,7 @@ const guestPackages = [
   "busybox-static",
   "tmux",
   "libstdc++6",
+  "libuv1-dev",
 ];
 
 /** Services that only cost time there. */

@@ -11,6 +11,7 @@ import {
   type StartFacts,
 } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
+import { exportLink } from "../runtime/export-link.js";
 import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
@@ -43,6 +44,7 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
+    exportLink: exportLink(host.runtimeDir, spec.storePath, spec.name),
     guest: guestFacts(spec, host),
     listen:
       options.listen === undefined || options.listen.fds.length === 0

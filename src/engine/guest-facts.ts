@@ -1,26 +1,12 @@
 import { createHash } from "node:crypto";
-import {
-  type Stats,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  readlinkSync,
-  realpathSync,
-} from "node:fs";
+import { type Stats, lstatSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { syscall } from "../host/addon.js";
 import type { JournalMode } from "../spec/guest.js";
 import type { GuestFacts, HostFacts, JournalLink } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
-import { cString } from "../sys/bytes.js";
-import { O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.js";
-import { openHow } from "../sys/structs.js";
-import { requireSyscall } from "../sys/syscalls.js";
+import { readGuestFile } from "./guest-file.js";
+import { guestUsers } from "./guest-users.js";
 
 const maxFile = 64 * 1024;
 
@@ -34,6 +20,7 @@ export function guestFacts(spec: ContainerSpec, host: HostFacts): GuestFacts | n
     osRelease: guest.run === null && !guest.tellsInit ? "" : osRelease(),
     localtime: guest.localtime === "off" ? null : hostLocaltime(),
     journal: journalLink(host.arch, spec, guest.journal, uuid),
+    users: guestUsers(spec, host),
   };
 }
 
@@ -145,23 +132,8 @@ function lstatOf(path: string): Stats | null {
 
 /** /etc/machine-id of a root file system, never followed out of it; null: missing, or to be made anew. */
 function guestMachineId(arch: Arch, root: string, uuid: string): string | null {
-  let directory: number;
-  try {
-    directory = openSync(root, O_PATH | constants.O_DIRECTORY);
-  } catch {
-    return null;
-  }
-  const how = openHow({ flags: O_RDONLY | O_CLOEXEC | O_NONBLOCK, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
-  const fd = syscall(requireSyscall(arch, "openat2"), [directory, cString("etc/machine-id"), how, how.length]);
-  closeSync(directory);
-  if (fd < 0) return null;
-  try {
-    if (!fstatSync(fd).isFile()) return null;
-    const buffer = new Uint8Array(64);
-    const text = new TextDecoder().decode(buffer.subarray(0, readSync(fd, buffer))).trim();
-    if (text === "") return uuid.replaceAll("-", "");
-    return /^[0-9a-f]{32}$/.test(text) && !/^0+$/.test(text) ? text : null;
-  } finally {
-    closeSync(fd);
-  }
+  const text = readGuestFile(arch, root, "etc/machine-id", 64)?.text.trim();
+  if (text === undefined) return null;
+  if (text === "") return uuid.replaceAll("-", "");
+  return /^[0-9a-f]{32}$/.test(text) && !/^0+$/.test(text) ? text : null;
 }

@@ -3,6 +3,7 @@ import { closeFd, spawn } from "../host/addon.js";
 import { readKernelFile, removeFile } from "../host/fd.js";
 import { reapWhenDone } from "../host/reap.js";
 import { connectUnix } from "../host/socket.js";
+import { exportLink } from "../runtime/export-link.js";
 import { type MonitorMeta, decodeMeta, monitorId, monitorSocketPath } from "../runtime/monitors.js";
 import type { Arch } from "../sys/arch.js";
 import { thawForDeath } from "./freeze.js";
@@ -71,6 +72,7 @@ export function createOrphans(arch: Arch, runtimeDir: string, binary: string): O
     say(orphan.meta, left.length === 0 ? "has ended" : `could not be cleared away: ${left.join(", ")}`);
     orphans.delete(keyOf(orphan.meta));
     removeFile(arch, fileOf(orphan.meta));
+    removeFile(arch, exportLink(runtimeDir, orphan.meta.storePath, orphan.meta.name));
     orphan.finished();
   };
 

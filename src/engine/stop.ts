@@ -35,7 +35,7 @@ export async function stopContainer(
   }
   if (monitor.state === "FROZEN") await freezeContainer(arch, monitor, false, registry.events.changed);
   if (options.kind === "reboot") {
-    const again = options.timeout === 0 ? null : registry.wait(id, ["STARTING", "STOPPED"], options.timeout);
+    const again = options.timeout === 0 ? null : mayFail(registry.wait(id, ["STARTING", "STOPPED"], options.timeout));
     ask(monitor, () => monitor.meta.signals.reboot);
     if (again === null) return { killed: false };
     const reached = await again;
@@ -44,7 +44,7 @@ export async function stopContainer(
       throw new IsletError("ISLET_NOT_RUNNING", `${id.name} stopped instead of starting again`);
     return { killed: false };
   }
-  const stopped = options.timeout === 0 ? null : registry.wait(id, ["STOPPED"], options.timeout);
+  const stopped = options.timeout === 0 ? null : mayFail(registry.wait(id, ["STOPPED"], options.timeout));
   ask(monitor, (masks) => monitor.meta.signals.halt ?? haltSignal(masks));
   if (stopped === null) return { killed: false };
   try {
@@ -73,6 +73,15 @@ const glance = 20;
 /** Milliseconds after which an init that shows no sign of it is told once more: one that sleeps in sigtimedwait(2) never does. */
 const repeats: readonly number[] = [300, 1000, 2500, youth];
 
+/** Milliseconds; 0 where nobody knows. */
+function ageOf(monitor: Monitor): number {
+  try {
+    return bootTime() - Number(monitor.startedNs / 1_000_000n);
+  } catch {
+    return 0;
+  }
+}
+
 /**
  * Tells init what it has to understand. The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)), so a wish that
  * comes while the guest begins is said again as soon as init listens. `signal` is asked anew each time: which one it understands shows only then, too.
@@ -80,7 +89,7 @@ const repeats: readonly number[] = [300, 1000, 2500, youth];
 function ask(monitor: Monitor, signal: (masks: Masks) => number): void {
   const { pid } = monitor;
   const began = performance.now();
-  const isYoung = bootTime() - Number(monitor.startedNs / 1_000_000n) < youth;
+  const isYoung = ageOf(monitor) < youth;
   let left = repeats;
   const tell = (): boolean => {
     const masks = masksOf(pid);
@@ -104,18 +113,15 @@ function ask(monitor: Monitor, signal: (masks: Masks) => number): void {
 
 /** It is on its way already: waited for, or killed without further ado. */
 async function stopOrphan(registry: Registry, id: ContainerId, options: StopOptions): Promise<StopResult> {
-  const wait = gone(registry, id);
+  const wait = mayFail(gone(registry, id));
   if (options.kind === "kill") registry.killOrphan(id);
-  else if (options.timeout === 0) {
-    wait.catch(() => undefined);
-    return { killed: false };
-  }
+  else if (options.timeout === 0) return { killed: false };
   await wait;
   return { killed: options.kind === "kill" };
 }
 
 async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: ContainerId): Promise<void> {
-  const wait = gone(registry, id);
+  const wait = mayFail(gone(registry, id));
   monitor.doomed = true;
   let again: NodeJS.Timeout | undefined;
   try {
@@ -134,11 +140,21 @@ async function kill(arch: Arch, registry: Registry, monitor: Monitor, id: Contai
   }
 }
 
+/**
+ * For what is waited for only after something else, which may fail and be the end of it: nobody hears of the failure of a wait that was given up, and
+ * that ends Node.
+ */
+function mayFail<T>(wait: Promise<T>): Promise<T> {
+  wait.catch(() => undefined);
+  return wait;
+}
+
 /** Resolves when the monitor itself has ended: nothing of the container is left then. */
 function gone(registry: Registry, id: ContainerId): Promise<void> {
   if (registry.get(id) === undefined && !registry.isOrphan(id)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
+      listen();
       reject(new IsletError("ISLET_TIMEOUT", `${id.name} did not end within ${killTime / 1000} s of being killed`));
     }, killTime);
     const listen = registry.onGone((meta) => {

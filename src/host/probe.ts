@@ -40,6 +40,7 @@ export function probeHost(runtimeDir: string): HostFacts {
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
     lxcfs: process.env["ISLET_LXCFS"] ?? "/var/lib/lxcfs",
     busctl: process.env["ISLET_BUSCTL"] ?? (existsSync("/run/systemd/system") ? busctl(process.env["PATH"]) : null),
+    accounts: process.env["ISLET_ACCOUNTS"] ?? "/etc",
   };
 }
 

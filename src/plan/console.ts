@@ -37,6 +37,7 @@ import {
 } from "../sys/flags.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { beneath, bindOnto } from "./dev.js";
+import { publishExport } from "./unix-export.js";
 import { toHostId } from "../spec/idmap.js";
 
 /** Codes of TELL that the monitor understands (docs/protocol/control.md). */
@@ -353,6 +354,7 @@ export function receiveMasters(context: StartContext, masters: readonly Slot[]):
       tell(monitor, tells.console, "console", ours, "the monitor serves the console");
     else if (master.name === "notify.socket")
       tell(monitor, tells.notify, "notify", ours, "the monitor hears what init says");
+    else if (master.name === "export.mount") publishExport(context, ours);
     else tell(monitor, tells.tty, "tty", ours, `the monitor serves ${master.name.replace(".master", "")}`);
   });
 }

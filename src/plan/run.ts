@@ -31,15 +31,17 @@ import { sockaddrUnixPath } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
 import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
+import { planExport } from "./unix-export.js";
+import { type Sockets, planUserdb } from "./userdb.js";
 
 /**
- * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives the socket for messages of
- * init's, or null. The umask is 0 here, and the device rules do not hold yet.
+ * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives what the
+ * monitor is to take over: the socket for messages of init's, the mount with the guest's sockets. The umask is 0 here, and the device rules do not hold yet.
  */
-export function planRun(context: StartContext, child: Block, root: Slot): Slot | null {
+export function planRun(context: StartContext, child: Block, root: Slot, sockets: Sockets): readonly Slot[] {
   const { run } = context.spec.guest;
   const facts = context.start.guest;
-  if (run === null || facts === null) return null;
+  if (run === null || facts === null) return [];
   const { build } = context;
   const mount = slot(build, "run");
   const target = slot(build, "run.target");
@@ -61,10 +63,12 @@ export function planRun(context: StartContext, child: Block, root: Slot): Slot |
   mkdirat(child, host, "incoming", 0o755, { note: "make /run/host/incoming" });
   planInaccessible(child, host);
   if (run.credentials.length > 0) planCredentials(context, child, host, run.credentials);
-  const socket = run.notify ? planNotify(context, child, host) : null;
+  planUserdb(context, child, host, sockets);
+  const taken = run.notify ? [planNotify(context, child, host)] : [];
+  if (run.exports) taken.push(planExport(context, child, host));
   mountSetattr(child, host, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /run/host read-only" });
   close(child, host, "close /run/host");
-  return socket;
+  return taken;
 }
 
 function tmpfs(size: string, inodes: string): readonly { readonly name: string; readonly value: string }[] {

@@ -613,7 +613,7 @@ function planFilesystem(
   planProcAndSys(context, child, root);
   planKernelDirectories(context, child, root);
   planSelinuxfs(context, child, root);
-  const notify = planRun(context, child, root);
+  const taken = planRun(context, child, root, sockets);
   const kept: KeptMount[] = [];
   const places: EntryPlaces = {
     keep: (mount) => {
@@ -649,5 +649,5 @@ function planFilesystem(
   close(child, root, "close the root directory");
   close(child, dev, "close /dev");
   close(child, pts, "close /dev/pts");
-  return notify === null ? terminals : { ...terminals, masters: [...terminals.masters, notify] };
+  return { ...terminals, masters: [...terminals.masters, ...taken] };
 }

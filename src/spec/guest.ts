@@ -33,13 +33,23 @@ export interface Credential {
   readonly at: Source | null;
 }
 
+/** A user of the host's whom the guest has as well, with the home directory. */
+export interface BoundUser {
+  readonly name: string;
+  readonly at: Source | null;
+}
+
 /** A tmpfs on /run, and the manager's read-only directory in it. */
 export interface RunSpec {
   /** What the guest reads in /run/host/container-manager. */
   readonly manager: string;
   /** A socket for messages of init's ($NOTIFY_SOCKET). */
   readonly notify: boolean;
+  /** A directory for sockets of the guest's that the host may connect to. */
+  readonly exports: boolean;
   readonly credentials: readonly Credential[];
+  /** Their records are in /run/host/userdb, their homes below /run/host/home. */
+  readonly users: readonly BoundUser[];
 }
 
 /** What a guest finds beyond what its configuration names. A front end fills it in from a profile; the planner asks for the values only. */

@@ -1,3 +1,4 @@
+import type { Source } from "../base/source.js";
 import type { Arch } from "../sys/arch.js";
 
 /** What the planner must know of the machine: gathered by src/host/probe.ts, given to plan() as plain data. */
@@ -24,6 +25,8 @@ export interface HostFacts {
   readonly lxcfs: string;
   /** The program that asks this host's systemd for scopes: busctl(1) or $ISLET_BUSCTL. null: systemd does not run here. */
   readonly busctl: string | null;
+  /** Directory of the host's passwd, group and shadow: /etc or $ISLET_ACCOUNTS. */
+  readonly accounts: string;
 }
 
 export interface CgroupLayout {
@@ -74,6 +77,8 @@ export interface StartFacts {
   readonly stdio: readonly [boolean, boolean, boolean] | null;
   /** Path of the monitor's socket, removed at the end. */
   readonly socketPath: string;
+  /** Where on the host a link leads to the guest's sockets, in a directory of its store's in one of all stores. */
+  readonly exportLink: string;
   /** null: the guest does not ask for any of it. */
   readonly guest: GuestFacts | null;
   /** Sockets of the caller's (preset slots) for init, by the protocol of sd_listen_fds(3); null: none. */
@@ -102,6 +107,26 @@ export interface GuestFacts {
   /** The host's /etc/localtime: its zone (Area/City; null: it is no link into zoneinfo) and its content; null: it has none, or nobody asks. */
   readonly localtime: { readonly zone: string | null; readonly data: Uint8Array } | null;
   readonly journal: JournalLink | null;
+  /** Users of the host's whom the guest is to have, in the order of the configuration. */
+  readonly users: readonly UserFacts[];
+}
+
+/** A user of the host's, and what becomes of it in the guest. */
+export interface UserFacts {
+  readonly name: string;
+  readonly at: Source | null;
+  /** The directory on the host. */
+  readonly home: string;
+  /** Whose the files there are. */
+  readonly uid: number;
+  readonly gid: number;
+  /** The user's and its group's id in the guest. */
+  readonly inside: number;
+  readonly realName: string;
+  /** The host's where the guest has such a program, too; null: none is named. */
+  readonly shell: string | null;
+  /** The hashed password; null: none opens the account. */
+  readonly hash: string | null;
 }
 
 /** link: `path` on the host becomes a link to `target`. bind: the directory `path` of the host is made and mounted on `target` of the guest's. */

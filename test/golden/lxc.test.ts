@@ -9,8 +9,9 @@ import { check } from "../../src/host/addon.js";
 import { planStart } from "../../src/plan/start.js";
 import { encodeProgram } from "../../src/program/encode.js";
 import { explainProgram } from "../../src/program/explain.js";
-import { hostFacts, layouts, startFacts, type HostKind } from "../support/facts.js";
-import type { LxcfsFacts } from "../../src/spec/host.js";
+import { hostFacts, layouts, startFacts, userFacts, type HostKind } from "../support/facts.js";
+import type { LxcfsFacts, StartFacts } from "../../src/spec/host.js";
+import type { ContainerSpec } from "../../src/spec/spec.js";
 import { root } from "../support/paths.js";
 
 /**
@@ -54,6 +55,13 @@ const lxcfsHosts: Readonly<Record<string, LxcfsFacts>> = {
   "lxcfs-off": { proc: ["meminfo"], cpu: "whole" },
 };
 
+/** The host's users, as many as a configuration names. */
+function usersOf(spec: ContainerSpec): Partial<StartFacts> {
+  const { guest } = startFacts();
+  const wanted = spec.guest.run?.users ?? [];
+  return guest === null || wanted.length === 0 ? {} : { guest: { ...guest, users: wanted.map(userFacts) } };
+}
+
 const files: ConfigFiles = {
   read: (path) => (path.startsWith("/golden/") ? hostFiles.read(path.replace("/golden", `${directory}/files`)) : null),
   list: (path) => (path.startsWith("/golden/") ? hostFiles.list(path.replace("/golden", `${directory}/files`)) : null),
@@ -77,6 +85,7 @@ function outcome(name: string, host: HostKind): Outcome {
   const start = startFacts({
     sharedPids: { minimal: 1001, "/srv/lxc/other": 1002 },
     lxcfs: lxcfsHosts[name] ?? null,
+    ...usersOf(made.spec),
   });
   try {
     const program = planStart(made.spec, facts, start);

@@ -1,11 +1,23 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { connect as dial } from "node:net";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { text } from "node:stream/consumers";
+import { before, describe, test } from "node:test";
 import { closeFd, syscall } from "../../src/host/addon.js";
 import { hostArch } from "../../src/host/probe.js";
+import { exportLink } from "../../src/runtime/export-link.js";
 import { requireSyscall } from "../../src/sys/syscalls.js";
 import { cleanup } from "../support/cleanup.js";
 import { command, ok } from "../support/command.js";
@@ -163,5 +175,35 @@ for (const [ids, uuid] of [
       assert.match(shown, /systemd\[1\]: Reached target .*multi-user\.target/);
     } else t.diagnostic("there is no journalctl on this host");
     await ok(["lxc-stop", ...guest.at], { timeout: 70_000 });
+  });
+}
+
+for (const ids of ["privileged", "mapped"] as const) {
+  describe(`systemd 257, ${ids}`, () => {
+    test("R9: a guest's systemd offers its sshd in /run/host/unix-export, and the host connects to it", async (t) => {
+      if (lacks(t, "debian") || (ids === "mapped" && lacks(t, "userns"))) return;
+      const store = tempStore(t);
+      const name = `islt-deb-export-${ids}`;
+      // systemd-ssh-generator came with systemd 256. What it starts for each connection is looked for by name.
+      const change = (rootfs: string): void => {
+        writeFileSync(join(rootfs, "usr/sbin/sshd"), "#!/bin/sh\necho SSH-2.0-here $(hostname)\n", { mode: 0o755 });
+      };
+      const guest = await debianGuest(store, name, {
+        image: { release: "trixie", flavour: "systemd" },
+        world: "systemd",
+        ids,
+        change,
+      });
+      await guest.start();
+      await booted(guest);
+      assert.equal(await guest.sh("systemctl is-active sshd-unix-export.socket"), "active");
+      const directory = openSync(exportLink(runtimeDir, store.path, name), "r");
+      cleanup(t)(() => {
+        closeSync(directory);
+      });
+      // A path of its own is too long for a socket's address here.
+      assert.equal(await text(dial(`/proc/self/fd/${directory}/ssh`)), `SSH-2.0-here ${name}\n`);
+      await ok(["lxc-stop", ...guest.at], { timeout: 70_000 });
+    });
   });
 }

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { cleanup } from "../support/cleanup.js";
 import type { CommandResult } from "../support/command.js";
 import { cgroupMounts } from "../support/host.js";
@@ -228,6 +229,36 @@ test("whichever call of daemon or monitor fails in a clean stop, the container e
   );
   for (const what of ["daemon's sendmsg", "monitor's pidfd_send_signal", "monitor's sendmsg", "monitor's unlinkat"])
     assert.ok((counts[what] ?? 0) > 0, `no ${what} was made`);
+});
+
+test("a daemon outlives the time of a stop that it could not pass on", async (t) => {
+  if (lacks(t, "strace")) return;
+  const own = await instance(t);
+  busybox(own.store, name, "lxc.init.cmd = /bin/sleep 3600\n");
+  const at = own.store.at(name);
+  const daemon = own.pid();
+  let failed = 0;
+  for (const [call, ...words] of [
+    ["openat", "-t", "1"],
+    ["sendmsg", "-t", "1"],
+    ["sendmsg", "-r", "-t", "1"],
+  ] as const) {
+    await own.ok(["lxc-start", ...at]);
+    for (let number = 1; number <= 10; number += 1) {
+      const stop = (): Promise<CommandResult> => own.command(["lxc-stop", ...at, ...words], { timeout: 10_000 });
+      const result = await failing(t, own, { call, files: [], number }, stop, daemon);
+      if (result === null) break;
+      if ((await stateOf(own)) === "RUNNING") {
+        failed += 1;
+        await sleep(1200);
+        assert.equal(await stateOf(own), "RUNNING");
+      } else await own.ok(["lxc-start", ...at]);
+    }
+    await own.command(["lxc-stop", ...at, "-k"]);
+  }
+  assert.ok(failed > 1, `${failed} of them were not passed on`);
+  assert.equal(own.pid(), daemon);
+  assert.ok(existsSync(`/proc/${daemon}/exe`));
 });
 
 test("a monitor's kill that fails is tried again, and the container ends", async (t) => {

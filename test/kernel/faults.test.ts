@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { cleanup } from "../support/cleanup.js";
+import { hostUsers } from "../support/host-users.js";
+import { testDir } from "../support/paths.js";
 import { busybox } from "../support/store.js";
 import { netns } from "../support/netns.js";
 import { lacks } from "../support/skip.js";
@@ -155,6 +160,28 @@ for (const kind of ["privileged", "id-mapped"] as const) {
     );
   });
 }
+
+test("what is made for users of the host's is undone when a part of it fails", async (t) => {
+  if (lacks(t, "userns")) return;
+  const directory = mkdtempSync(join(testDir, "islt-fault-users-"));
+  cleanup(t)(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const { accounts } = hostUsers(directory, [{ name: "alice", id: 21_001, hash: "$6$salt$hash" }]);
+  const own = await instance(t, { env: { ISLET_TEST: "1", ISLET_ACCOUNTS: accounts } });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.mount.auto =
+islet.guest = systemd
+islet.bind.user = alice
+`,
+  );
+  const ours = /alice|userdb|home|user namespace|[ug]id map|its p/;
+  await failEvery(t, own, "islt-fault", ({ note, operation }) => ours.test(note) && !arithmetic.includes(operation));
+});
 
 test("what a guest with systemd finds is undone when a part of it fails", async (t) => {
   if (lacks(t, "userns")) return;

@@ -8,6 +8,7 @@ import { clientProgram, parseReply, requestText, type Reply } from "../support/g
 import { end } from "../support/host.js";
 import { type Instance, instance, watchTraces } from "../support/instance.js";
 import { descriptorCount } from "../support/leaks.js";
+import { netns } from "../support/netns.js";
 import { lacks } from "../support/skip.js";
 import { busybox } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
@@ -21,7 +22,14 @@ function define(own: Instance, name: string, config: string): void {
 }
 
 /** From inside, without asking the daemon for anything: nsenter puts a process into the guest's namespaces, and so into its pid namespace. */
-async function askFrom(own: Instance, pid: number, path: string, method = "GET", body = ""): Promise<string> {
+async function askFrom(
+  own: Instance,
+  pid: number,
+  path: string,
+  method = "GET",
+  body = "",
+  milliseconds = 5000,
+): Promise<string> {
   const words = ["nsenter", "-t", String(pid), "-m", "-p", "-U", "--preserve-credentials"];
   const privileged = readFileSync(`/proc/${pid}/uid_map`, "utf8").includes("4294967295");
   const argv = [
@@ -29,7 +37,7 @@ async function askFrom(own: Instance, pid: number, path: string, method = "GET",
     "/bin/guest-client",
     "/dev/lxd/sock",
     "raw",
-    "5000",
+    String(milliseconds),
   ];
   return (await own.command(argv, { input: requestText(path, method, body) })).stdout;
 }
@@ -176,3 +184,35 @@ for (const inProcess of [false, true]) {
     await events;
   });
 }
+
+test("an interface that comes and goes is an event and a device of the guest's", async (t) => {
+  if (lacks(t, "veth")) return;
+  const net = await netns(t);
+  await net.ok(["ip", "link", "add", "islt-d0", "type", "veth", "peer", "name", "islt-d1"]);
+  const own = await instance(t, { netnsPid: net.pid });
+  define(own, "islt-nics", "islet.guest = lxd\n");
+  const at = own.store.at("islt-nics");
+  await own.ok(["lxc-start", ...at]);
+  const pid = await initOf(own, "islt-nics");
+  const events = askFrom(own, pid, "/1.0/events?type=device", "GET", "", 2500);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await own.ok(["lxc-device", ...at, "add", "islt-d0", "eth7"]);
+  const { hwaddr, ...device } =
+    (JSON.parse((await reply(own, pid, "/1.0/devices")).body) as Record<string, Record<string, string>>)["eth7"] ?? {};
+  const config = { name: "eth7", nictype: "physical", parent: "islt-d0", type: "nic" };
+  assert.deepEqual(device, config);
+  assert.equal(
+    hwaddr,
+    await own.ok(["lxc-attach", ...at, "--", "cat", "/sys/class/net/eth7/address"]).then((all) => all.trim()),
+  );
+  await own.ok(["lxc-device", ...at, "del", "eth7", "islt-d5"]);
+  const lines = (await events).split("\r\n\r\n")[1]?.trimEnd().split("\n") ?? [];
+  assert.deepEqual(
+    lines.map((line) => {
+      const { timestamp: _, ...rest } = JSON.parse(line) as Record<string, unknown>;
+      return rest;
+    }),
+    ["added", "removed"].map((action) => ({ type: "device", metadata: { action, config, name: "eth7" } })),
+  );
+  assert.equal((await reply(own, pid, "/1.0/devices")).body.includes("eth7"), false);
+});

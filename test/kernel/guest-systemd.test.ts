@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, lstatSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { type CommandResult, ok } from "../support/command.js";
 import { instance } from "../support/instance.js";
 import { pureV2 } from "../support/pure-v2.js";
 import { busybox } from "../support/store.js";
 import { lacks } from "../support/skip.js";
-import { bin, runtimeDir } from "../support/paths.js";
+import { compileStatic } from "../support/static.js";
+import { waitFor } from "../support/wait.js";
+import { exportLink } from "../../src/runtime/export-link.js";
+import { bin, root, runtimeDir } from "../support/paths.js";
 import { underTerminal } from "../support/typed.js";
 import { type Guest, type SeenMount, guests, mountsInside, mountsOf, statusOf } from "./guest.js";
 
@@ -312,6 +317,33 @@ const points: readonly Point[] = [
     },
   },
   {
+    says: "R8: what the guest puts into /run/host/unix-export the host can connect to, and nothing else",
+    check: async (guest) => {
+      const inside = "/run/host/unix-export";
+      assert.equal(await guest.sh(`stat -c '%F %a %u:%g' ${inside}`), "directory 755 0:0");
+      compileStatic(join(root, "test/support/unix-hello.c"), join(guest.rootfs, "bin/unix-hello"));
+      await guest.sh(`unix-hello ${inside}/hello && ln -s /etc/passwd ${inside}/link && echo x > ${inside}/file`);
+      const outside = exportOf(guest);
+      // Sockets' addresses are short; this directory's path is not.
+      const directory = openSync(outside, "r");
+      const socket = connect(`/proc/self/fd/${directory}/hello`);
+      assert.equal(await textOf(socket), "hello\n");
+      closeSync(directory);
+      assert.throws(() => readFileSync(join(outside, "link")), { code: "ELOOP" });
+      assert.throws(
+        () => {
+          writeFileSync(join(outside, "file"), "y");
+        },
+        { code: "EROFS" },
+      );
+      // No more than sockets need.
+      await fails(guest, `for i in $(seq 100); do : > ${inside}/$i || exit 1; done`);
+      await fails(guest, `head -c 8000000 /dev/zero > ${inside}/file`);
+      assert.equal(statSync(outside).uid, await guest.sh(`awk '{ print $2; exit }' /proc/self/uid_map`).then(Number));
+      assert.equal(statSync(dirname(dirname(outside))).mode & 0o777, 0o700);
+    },
+  },
+  {
     says: "D1: CAP_MKNOD is not dropped",
     check: async (guest) => {
       assert.ok(has(await bounding(guest), 27));
@@ -402,6 +434,9 @@ const points: readonly Point[] = [
   },
 ];
 
+/** Where the host finds the guest's sockets. */
+const exportOf = (guest: Guest): string => exportLink(runtimeDir, guest.at[1] ?? "", guest.name);
+
 /** What the tests' containers have in common: no words of LXC's own on mounts, devices or capabilities. */
 function configOf(guest: Guest, ids: Ids, more = ""): string {
   const map = `lxc.idmap = u 0 ${firstId} 65536\nlxc.idmap = g 0 ${firstId} 65536\n`;
@@ -461,6 +496,25 @@ for (const ids of ["privileged", "mapped"] as const) {
     });
   });
 }
+
+it("R8: the way to its sockets goes when it has ended, also with its monitor", async () => {
+  const guest = define("islt-sysd-export");
+  writeFileSync(join(guest.directory, "secret"), "x");
+  writeFileSync(join(guest.directory, "config"), configOf(guest, "privileged"));
+  const outside = exportOf(guest);
+  const isThere = (): boolean => lstatSync(outside, { throwIfNoEntry: false }) !== undefined;
+  for (const stop of ["lxc-stop", "monitor"] as const) {
+    await guest.start();
+    assert.deepEqual(readdirSync(outside), []);
+    if (stop === "lxc-stop") await guest.kill();
+    else {
+      const monitor = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${await guest.pid()}/status`, "utf8"))?.[1]);
+      process.kill(monitor, "SIGKILL");
+      await waitFor("the guest to be cleared away", async () => (await guest.state()) === "STOPPED");
+    }
+    await waitFor("the link to go", () => !isThere());
+  }
+});
 
 it("N1, N2, N3: the first veth is host0 inside and ve-NAME outside, with local addresses that stay", async (t) => {
   if (lacks(t, "veth")) return;

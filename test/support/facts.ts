@@ -1,4 +1,5 @@
-import type { CgroupLayout, HostFacts, StartFacts } from "../../src/spec/host.js";
+import type { BoundUser } from "../../src/spec/guest.js";
+import type { CgroupLayout, HostFacts, StartFacts, UserFacts } from "../../src/spec/host.js";
 
 /** Hosts and starts that never change, for tests of plans. */
 
@@ -52,7 +53,23 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     memoryNodes: "0",
     lxcfs: "/var/lib/lxcfs",
     busctl: null,
+    accounts: "/etc",
     ...changes,
+  };
+}
+
+/** The host's user of that name, the first of whom has the uid 1000; the second has no password. */
+export function userFacts({ name, at }: BoundUser, index: number): UserFacts {
+  return {
+    name,
+    at,
+    home: `/home/${name}`,
+    uid: 1000 + index,
+    gid: 1000 + index,
+    inside: 60_514 + index,
+    realName: `${name.toUpperCase()} A`,
+    shell: "/bin/bash",
+    hash: index === 0 ? "$6$salt$swordfish" : null,
   };
 }
 
@@ -69,12 +86,14 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     linkAddresses: { lxcbr0: { ipv4: "10.0.3.1", ipv6: "fc42:5009:ba4b:5ab0::1" } },
     pidFile: null,
     stdio: null,
+    exportLink: "/run/islet/unix-export/var-lib-lxc/c1",
     socketPath: "/run/islet/monitor/0123456789abcdef01234567",
     guest: {
       uuid: "0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20",
       osRelease: 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n',
       localtime: { zone: "Europe/Berlin", data: new Uint8Array([84, 90, 105, 102]) },
       journal: null,
+      users: [],
     },
     listen: null,
     terminal: null,

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { root } from "../../support/paths.js";
 
 const page = readFileSync(join(root, "docs/guests/systemd.md"), "utf8");
-const tests = ["guest-systemd", "guest-systemd-init", "scope"]
+const tests = ["guest-systemd", "guest-systemd-init", "guest-systemd-users", "debian-services", "scope"]
   .map((name) => readFileSync(join(root, `test/kernel/${name}.test.ts`), "utf8"))
   .join("\n");
 
@@ -25,6 +25,6 @@ test("every point of docs/guests/systemd.md names tests, and all of them exist",
 });
 
 test("docs/guests/systemd.md has a row for every test that begins with a point's number", () => {
-  for (const [, name = ""] of tests.matchAll(/"((?:[EVARND][0-9]?|section [0-9])[^":]*: [^"]*)"/g))
+  for (const [, name = ""] of tests.matchAll(/"((?:[EVARND][0-9]*|section [0-9])[^":]*: [^"]*)"/g))
     assert.ok(page.includes(`\`${name}\``), `no row names "${name}"`);
 });

@@ -49,6 +49,7 @@ function fromGuest(guest: GuestSpec, out: Writer): void {
     if (/^\S(?:.*\S)?$/.test(value) && !value.startsWith("file:")) out.text(`islet.credential.${name}`, value);
     else out.comment(`the credential ${name} cannot be written in a line: put it into a file and name that`);
   }
+  for (const { name } of guest.run?.users ?? []) out.text("islet.bind.user", name);
   out.flag("islet.lxcfs", guest.lxcfs, true);
   out.flag("islet.guest.api", guest.api !== null, guest.profile === "lxd");
 }

@@ -10,7 +10,7 @@ import {
   scopeModes,
 } from "../../../spec/guest.js";
 import { namedFamily } from "./keys-process.js";
-import { type KeyRow, flagKey, scalar, textKey } from "./row.js";
+import { type KeyRow, flagKey, linesKey, scalar, textKey } from "./row.js";
 import { Problem, type Read, anyText, oneOf } from "./scalars.js";
 
 /** As /etc/machine-id must be able to take it: neither all zeroes nor all ones. */
@@ -20,6 +20,14 @@ const uuid: Read<string> = (value) => {
     ? lower
     : new Problem(`"${value}" is not a UUID such as 0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20`);
 };
+
+/** As every system takes them; what has no dot in front is no path either. */
+const userName = /^[A-Za-z_][A-Za-z0-9_.-]{0,30}$/;
+
+const bindUser = linesKey("islet.bind.user", "bindUsers", {
+  since: "islet",
+  doc: "A user of the host's whom a systemd guest has as well, with the home directory; may be given several times.",
+});
 
 export const isletRows: readonly KeyRow[] = [
   scalar<GuestProfile>(
@@ -83,6 +91,11 @@ export const isletRows: readonly KeyRow[] = [
     since: "islet",
     doc: "A credential of a systemd guest's: the value itself, or file:/path of a text of at most 1 MiB.",
   }),
+  {
+    ...bindUser,
+    set: (draft, value, at, rest) =>
+      userName.test(value) ? bindUser.set(draft, value, at, rest) : new Problem(`"${value}" is not a user's name`),
+  },
   {
     ...flagKey("islet.guest.api", "guestApi", false, {
       since: "islet",

@@ -198,6 +198,7 @@ export interface Draft {
   guestJournal: Item<JournalMode> | null;
   guestScope: Item<ScopeMode> | null;
   credentials: Item<NamedText>[];
+  bindUsers: Item<string>[];
   guestLxcfs: Item<boolean> | null;
   guestApi: Item<boolean> | null;
 }
@@ -224,7 +225,8 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
-    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, guestScope: null, credentials: [], guestLxcfs: null, guestApi: null,
+    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, guestScope: null, credentials: [], bindUsers: [],
+    guestLxcfs: null, guestApi: null,
   };
 }
 

@@ -1,7 +1,7 @@
 /** islet.* as a guest's spec: what the configuration says itself; the profile adds the rest. */
-import { type Credential, type GuestSpec, plainGuest } from "../../../spec/guest.js";
+import { type BoundUser, type Credential, type GuestSpec, plainGuest } from "../../../spec/guest.js";
 import { type Collector, fault, skipped } from "./collector.js";
-import type { Values } from "./model.js";
+import type { Item, Values } from "./model.js";
 import { guestApi } from "./profile.js";
 
 export function guestSpec(values: Values, into: Collector): GuestSpec {
@@ -19,10 +19,31 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
   const credentials = values.credentials.flatMap((item) =>
     credential(item.value.name, item.value.value, item.at, into),
   );
-  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, credentials } };
+  const users = boundUsers(values.bindUsers, into);
+  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials, users } };
   for (const { name, at } of credentials)
     if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
+  for (const { name, at } of users)
+    if (at !== null) skipped(into, `the user ${name} is not passed in without islet.guest = systemd`, at);
   return given;
+}
+
+/** Users have their place in a /run of ours, which the profile gives up where the configuration has its own. */
+export function noteLeftOut(given: GuestSpec, complete: GuestSpec, into: Collector): void {
+  if (complete.run !== null) return;
+  for (const { name, at } of given.run?.users ?? [])
+    if (at !== null) skipped(into, `the user ${name} is not passed in where /run is not islet's`, at);
+}
+
+/** As many as systemd has set ids aside for. */
+const maxUsers = 64;
+
+function boundUsers(items: readonly Item<string>[], into: Collector): readonly BoundUser[] {
+  return items.map(({ value: name, at }, index) => {
+    if (items.findIndex((item) => item.value === name) < index) fault(into, `the user ${name} is named twice`, at);
+    if (index === maxUsers) fault(into, `more than ${maxUsers} users cannot be passed in`, at);
+    return { name, at };
+  });
 }
 
 /** As systemd has names of credentials: those of a file and of a descriptor at once. */

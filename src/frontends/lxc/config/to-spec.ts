@@ -7,7 +7,7 @@ import { type Collector, fault, type SpecContext } from "./collector.js";
 import type { Notice, ParsedConfig } from "./model.js";
 import { applyProfile } from "./profiles.js";
 import { cgroupSpec } from "./spec-cgroup.js";
-import { guestSpec } from "./spec-guest.js";
+import { guestSpec, noteLeftOut } from "./spec-guest.js";
 import { mountSpec, rootfsSpec } from "./spec-mounts.js";
 import { networkSpec } from "./spec-network.js";
 import { consoleSpec, hookSpec, initSpec, lifecycleSpec, processSpec } from "./spec-process.js";
@@ -53,7 +53,8 @@ export function toSpec(config: ParsedConfig, context: SpecContext): SpecResult {
     guest: guestSpec(values, into),
     annotations: {},
   };
-  return into.faults.length > 0
-    ? { kind: "faults", faults: into.faults, notices: into.notices }
-    : { kind: "spec", spec: applyProfile(spec, values), notices: into.notices };
+  if (into.faults.length > 0) return { kind: "faults", faults: into.faults, notices: into.notices };
+  const complete = applyProfile(spec, values);
+  noteLeftOut(spec.guest, complete.guest, into);
+  return { kind: "spec", spec: complete, notices: into.notices };
 }

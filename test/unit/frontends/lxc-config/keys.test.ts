@@ -14,6 +14,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.journal": ["try-guest", "try-guest", ""],
   "islet.scope": ["yes", "yes", ""],
   "islet.credential.passwd.hashed-password.root": ["$6$x", "$6$x", ""],
+  "islet.bind.user": ["alice", "alice\n", ""],
   "islet.lxcfs": ["0", "0", "1"],
   "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromSpec } from "../../../../src/frontends/lxc/config/config.js";
 import { planStart } from "../../../../src/plan/start.js";
+import { check } from "../../../../src/host/addon.js";
+import { encodeProgram } from "../../../../src/program/encode.js";
 import { explainProgram, programJson } from "../../../../src/program/explain.js";
-import { hostFacts, startFacts } from "../../../support/facts.js";
+import { hostFacts, startFacts, userFacts } from "../../../support/facts.js";
 import { convert, specFaults, specOf, withoutSources } from "./helper.js";
 
 const root = "lxc.rootfs.path = dir:/r\n";
@@ -108,6 +110,53 @@ test("credentials are values or texts of files; names that systemd would not tak
   );
 });
 
+test("users of the host's are named one to a line, an empty line takes all of them back", () => {
+  const names = (text: string): unknown => specOf(`${systemd}${text}`).guest.run?.users.map(({ name }) => name);
+  assert.deepEqual(names("islet.bind.user = alice\nislet.bind.user = bob_1.x-\n"), ["alice", "bob_1.x-"]);
+  assert.deepEqual(names("islet.bind.user = alice\nislet.bind.user =\nislet.bind.user = bob\n"), ["bob"]);
+});
+
+test("what can be no user's name is refused, and so are a name given twice and more than 64", () => {
+  const long = "a".repeat(32);
+  for (const wrong of ["../etc", "a/b", ".", "..", ".a", "-a", "1a", "a:b", "a b", "\u00e4", long])
+    assert.match(specFaults(`${systemd}islet.bind.user = ${wrong}\n`).join("\n"), /is not a user's name/, wrong);
+  const line = (_: unknown, index: number): string => `islet.bind.user = u${index}\n`;
+  const many = (length: number): string => systemd + Array.from({ length }, line).join("");
+  assert.equal(specOf(many(64)).guest.run?.users.length, 64);
+  assert.deepEqual(
+    specFaults(many(67)).filter((text) => text.includes("more than 64 users cannot be passed in")).length,
+    1,
+  );
+  assert.match(
+    specFaults(`${systemd}islet.bind.user = a\nislet.bind.user = b\nislet.bind.user = a\n`).join("\n"),
+    /the user a is named twice \(\S+:5 /,
+  );
+});
+
+test("users are not passed in without the profile, nor where the configuration has a /run of its own, and it says so", () => {
+  const notices = (text: string): string =>
+    convert(`${text}islet.bind.user = alice\n`)
+      .notices.map(({ message }) => message)
+      .join("\n");
+  assert.match(notices(root), /:2: the user alice is not passed in without islet\.guest = systemd/);
+  assert.match(
+    notices(`${systemd}lxc.mount.entry = tmpfs run tmpfs defaults 0 0\n`),
+    /:4: the user alice is not passed in where \/run is not islet's/,
+  );
+  assert.equal(notices(systemd), "");
+});
+
+test("64 users are few enough for one start, and no form of the plan shows their passwords", () => {
+  const users = Array.from({ length: 64 }, (_, index) => userFacts({ name: `user${index}`, at: null }, index));
+  const { guest } = startFacts();
+  assert.ok(guest !== null);
+  const hashed = users.map((user) => ({ ...user, hash: "$6$swordfish" }));
+  const facts = startFacts({ guest: { ...guest, users: hashed } });
+  const program = planStart(specOf(systemd), hostFacts("v2"), facts);
+  check(encodeProgram(program));
+  assert.doesNotMatch(explainProgram(program) + JSON.stringify(programJson(program)), /swordfish/);
+});
+
 test("init is told its terminal and its sockets, which come to stand at 3 and up", () => {
   const facts = startFacts({ terminal: "xterm", listen: { count: 2, names: "a:b" } });
   const text = explainProgram(planStart(specOf(systemd), hostFacts("v2"), facts));
@@ -126,7 +175,7 @@ test("no form of the plan shows what a credential says", () => {
 
 test("a systemd guest that is written out is read again as the same", () => {
   const spec = specOf(
-    `${systemd}lxc.tty.max = 2\nlxc.net.0.type = veth\nislet.uuid = 0f3c1b52-9a1e-4d07-b6c4-3e5d7a9f1c20\nislet.credential.a = one\nislet.journal = try-host\nislet.scope = yes\n`,
+    `${systemd}lxc.tty.max = 2\nlxc.net.0.type = veth\nislet.uuid = 0f3c1b52-9a1e-4d07-b6c4-3e5d7a9f1c20\nislet.credential.a = one\nislet.journal = try-host\nislet.scope = yes\nislet.bind.user = bob\nislet.bind.user = alice\n`,
   );
   assert.deepEqual(withoutSources(specOf(fromSpec(spec))), withoutSources(spec));
 });
