@@ -56,7 +56,7 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
-import { takeScope } from "./scope.js";
+import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
@@ -134,7 +134,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     startFacts(spec, host, wanted, pidOf, lxcfs.current());
 
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start), start.warn);
+    planStart(spec, host, { ...factsOf(spec, start), scope: expectedScope(host, spec) }, start.warn);
 
   const launch = async (
     spec: ContainerSpec,

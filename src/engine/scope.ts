@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { readKernelFile } from "../host/fd.js";
-import { runBusctl, scopeCgroups, scopeRequest, scopeUnit } from "../host/systemd.js";
+import { runBusctl, scopeCgroups, scopeRequest, scopeUnit, slice } from "../host/systemd.js";
 import { hasOwnPlace } from "../plan/cgroup.js";
 import type { FreshMonitor, MonitorPool } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
@@ -54,6 +54,19 @@ export async function takeScope(
   // What is asked of systemd still finds nobody to put into a scope.
   await monitor.discard();
   return refuse(outcome);
+}
+
+/** Controllers of cgroup v1 that systemd manages. */
+const managed: readonly string[] = ["name=systemd", "cpu", "cpuacct", "blkio", "memory", "devices", "pids"];
+
+/** Where a start that is only planned would find itself, if systemd does what it usually does. */
+export function expectedScope(host: HostFacts, spec: ContainerSpec): StartFacts["scope"] {
+  if (host.busctl === null || spec.guest.scope === "no" || hasOwnPlace(spec)) return {};
+  const path = `/${slice}/${scopeUnit(spec.storePath, spec.name)}`;
+  const keys = host.cgroups.legacy
+    .filter(({ controllers }) => controllers.some((name) => managed.includes(name)))
+    .map(({ controllers }) => controllers.join(","));
+  return Object.fromEntries(["", ...keys].map((key) => [key, path]));
 }
 
 /** The scope's cgroups, or why there is none. */

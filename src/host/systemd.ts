@@ -36,6 +36,9 @@ export function scopeUnit(storePath: string, name: string): string {
   return `islet-${escaped}-${hash}.scope`;
 }
 
+/** Where systemd has containers and virtual machines. */
+export const slice = "machine.slice";
+
 /** SIGURG, which means nothing to anybody in a scope but the monitor. */
 const stopSignal = 23;
 /** infinity, as D-Bus has it. */
@@ -46,7 +49,7 @@ export function scopeRequest(unit: string, description: string, pid: number, sec
   const properties: readonly (readonly string[])[] = [
     ["PIDs", "au", "1", String(pid)],
     ["Description", "s", description],
-    ["Slice", "s", "machine.slice"],
+    ["Slice", "s", slice],
     ["Delegate", "b", "true"],
     ["CollectMode", "s", "inactive-or-failed"],
     // All in the scope get it, and then they have the time that systemd gives everybody: the monitor stops the guest in good order.

@@ -374,6 +374,8 @@ test("E7: the scope of a container, made by the host's systemd", async (t) => {
       await own.ok(["lxc-cgroup", ...one.at, "memory.max", "67108864"]);
       assert.equal(readFileSync(join(mount, scope, "payload/memory.max"), "utf8").trim(), "67108864");
     }
+    // Where it is, `islet plan` has said before.
+    assert.ok((await own.ok(["islet", "plan", ...one.at])).includes(`make the cgroup ${mount}${scope}/payload`));
     await own.ok(["lxc-stop", ...one.at, "-r"]);
     await assertInScope(one);
     assert.equal(show(one.unit, "ActiveState"), "active");
