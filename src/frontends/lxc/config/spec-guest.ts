@@ -20,7 +20,8 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     credential(item.value.name, item.value.value, item.at, into),
   );
   const users = boundUsers(values.bindUsers, into);
-  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials, users } };
+  if (profile === "systemd")
+    return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials, users } };
   for (const { name, at } of credentials)
     if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
   for (const { name, at } of users)
