@@ -23,6 +23,7 @@
 #define NO_STATUS 0xffffffffu
 #define PAGE 4096u
 #define LATE_NS 1000000000u
+#define SIGNALS 64
 
 enum tell_code {
     TELL_STATE = 1,
@@ -39,6 +40,7 @@ enum tell_code {
     TELL_PIPE,
     TELL_REFUSER,
     TELL_NOTIFY,
+    TELL_HALT,
 };
 
 enum outcome { OUTCOME_END, OUTCOME_FAILED, OUTCOME_RESTART };
@@ -370,6 +372,11 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
         return tell_slot(&mon.restart_slot, value);
     case TELL_STATUS_SLOT:
         return tell_slot(&mon.status_slot, value);
+    case TELL_HALT:
+        if (value < 1 || value > SIGNALS)
+            return -EINVAL;
+        mon.halt_signal = (int)value;
+        return 0;
     default:
         return -ENOSYS;
     }
@@ -421,6 +428,7 @@ static void prepare(void)
     mon.is_aborted = 0;
     mon.main_pid = -1;
     mon.is_ready = 0;
+    mon.halt_signal = 0;
     mon.status = NO_STATUS;
     mon.restart_slot = mon.status_slot = -1;
     mon.start_time = boot_time();
@@ -528,8 +536,8 @@ static enum outcome run_program(unsigned char *image)
 
 static void catch_signals(void)
 {
-    static const int left_alone[] = {SIGILL,  SIGTRAP, SIGABRT, SIGBUS,  SIGFPE,  SIGSEGV, SIGSYS, SIGKILL,
-                                     SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
+    static const int left_alone[] = {SIGILL,  SIGTRAP, SIGABRT, SIGBUS,  SIGFPE,  SIGSEGV, SIGSYS,  SIGKILL,
+                                     SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD, SIGWINCH};
     sigset_t mask;
 
     sigfillset(&mask);

@@ -87,6 +87,7 @@ struct monitor {
     int main_fd; /* pidfd of the main process, -1 none */
     int32_t main_pid;
     int is_ready;           /* it has said READY=1 */
+    int halt_signal;        /* what SIGURG means for it, 0: nothing */
     uint32_t state, status; /* wait status, ~0 none */
     uint64_t start_time;
     uint32_t reboots;

@@ -344,15 +344,21 @@ static void accept_peer(void)
 /* ---- signals and the output of host commands ---- */
 
 /* What a signal to the monitor means for the main process. A start is ended by those that end a terminal's
- * work; the others find nobody yet. */
+ * work; the others find nobody yet. SIGURG is for whoever ends the whole control group, guest and all, and
+ * means its stop in good order: to all others in there it means nothing. */
 static void on_signals(void)
 {
     struct signalfd_siginfo info;
 
     while (read(mon.signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         int sig = (int)info.ssi_signo;
-        int ends = sig == SIGHUP || sig == SIGINT || sig == SIGQUIT || sig == SIGTERM;
+        int ends = sig == SIGHUP || sig == SIGINT || sig == SIGQUIT || sig == SIGTERM || sig == SIGURG;
 
+        if (sig == SIGURG) {
+            if (mon.halt_signal == 0)
+                continue;
+            sig = mon.halt_signal;
+        }
         if (sig != SIGPIPE && (ends || !mon.is_starting))
             mon_kill(sig == SIGHUP ? SIGTERM : sig);
     }

@@ -5,7 +5,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "frames.h"
@@ -13,8 +15,20 @@
 
 enum { DAEMON_FD = 3 };
 
+enum { TELL_PID = 1 };
+
+/* The monitor's pid is the first that arrives at the other end of its socket: it says nothing before START.
+ */
+static void tell_pid(int sock, pid_t pid)
+{
+    int32_t word = (int32_t)pid;
+    ssize_t unused = send(sock, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    (void)unused;
+}
+
 /* For each byte with a descriptor one monitor that has that as its socket; ends with the daemon. Nobody waits
- * for monitors: the kernel takes their status. */
+ * for monitors: the kernel takes their status. A byte 1 asks for the pid. */
 int nursery_main(int argc, char **argv)
 {
     if (fcntl(DAEMON_FD, F_SETFD, FD_CLOEXEC) < 0) {
@@ -44,6 +58,8 @@ int nursery_main(int argc, char **argv)
                 memcpy(argv[1], "monitor", strlen(argv[1])); /* what ps shows: as long as "nursery" */
                 return monitor_main(argc, argv);
             }
+            if (child > 0 && byte == TELL_PID)
+                tell_pid(fds[0], child);
         }
         /* A monitor that could not be made: the daemon sees the end of its socket. */
         frame_close_fds(fds, &nfds);

@@ -14,7 +14,17 @@ import { nodeIncludes } from "./lib/headers.mjs";
 import { build } from "./build.mjs";
 
 /** What the peer tests, the tests with Debian guests and the benchmarks need beside the build's tools. */
-export const peerPackages = ["lxc", "lxc-templates", "lxcfs", "uidmap", "strace", "iproute2", "net-tools", "procps", "mmdebstrap"];
+export const peerPackages = [
+  "lxc",
+  "lxc-templates",
+  "lxcfs",
+  "uidmap",
+  "strace",
+  "iproute2",
+  "net-tools",
+  "procps",
+  "mmdebstrap",
+];
 
 /** A tool of the build, and the Debian package that has it. */
 function missingTools() {

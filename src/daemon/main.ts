@@ -57,6 +57,7 @@ async function main(): Promise<void> {
     console.error(`another daemon serves ${path} already`);
     process.exit(1);
   }
+  const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   const engine = createEngine({
     host,
@@ -64,9 +65,9 @@ async function main(): Promise<void> {
     keepSpare: true,
     isUnderTest,
     guestDoor,
+    monitorGroups: () => cgroup.members(),
   });
   await engine.rediscover();
-  const cgroup = createOwnCgroup(host.cgroups);
 
   let timer: NodeJS.Timeout | null = null;
   const leave = (): void => {

@@ -3,17 +3,21 @@ import type { CgroupLayout } from "../spec/host.js";
 
 /**
  * The daemon's own cgroup `islet` in every hierarchy. Monitors are made in it: they must not live in the session of whoever happened to start
- * the daemon, whose end would take the containers with it. Entered once, ahead of all starts, since moving a process costs milliseconds.
+ * the daemon, whose end would take the containers with it. Entered once, ahead of all starts, since moving a process costs milliseconds. A
+ * service of systemd's stays in its unit, where it is counted and looked for; only who makes the monitors goes there.
  */
 export interface OwnCgroup {
   enter(): void;
+  /** The `cgroup.procs` of groups that whoever makes monitors must be put into; [] where it is in them from the start. */
+  members(): readonly string[];
   /** Back to where it came from; the directories go if nobody else is in them. */
   leave(): void;
 }
 
 const directoryName = "islet";
 
-export function createOwnCgroup(layout: CgroupLayout): OwnCgroup {
+/** `stays`: the daemon itself does not go there. */
+export function createOwnCgroup(layout: CgroupLayout, stays: boolean): OwnCgroup {
   const places = [
     ...layout.legacy.map((item) => ({ mount: item.mount, own: item.own, cpuset: item.controllers.includes("cpuset") })),
     ...(layout.unified === null ? [] : [{ mount: layout.unified.mount, own: layout.unified.own, cpuset: false }]),
@@ -26,17 +30,18 @@ export function createOwnCgroup(layout: CgroupLayout): OwnCgroup {
         try {
           mkdirSync(path, { recursive: true, mode: 0o755 });
           if (place.cpuset) inheritCpuset(place.mount, path);
-          writeFileSync(`${path}/cgroup.procs`, String(process.pid));
+          if (!stays) writeFileSync(`${path}/cgroup.procs`, String(process.pid));
           entered.push(place);
         } catch {
           // A hierarchy that is not ours to change: monitors stay where the daemon is.
         }
       }
     },
+    members: () => (stays ? entered.map(({ mount }) => `${mount}/${directoryName}/cgroup.procs`) : []),
     leave(): void {
       for (const place of entered) {
         try {
-          writeFileSync(`${place.mount}${place.own}/cgroup.procs`, String(process.pid));
+          if (!stays) writeFileSync(`${place.mount}${place.own}/cgroup.procs`, String(process.pid));
           removeEmptied(`${place.mount}/${directoryName}`);
         } catch {
           // Monitors or another daemon are still in it.

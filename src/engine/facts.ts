@@ -36,6 +36,7 @@ export function startFacts(
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),
     callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
+    scope: {},
     linkAddresses: linkAddresses(spec),
     pidFile: options.pidFile,
     stdio:

@@ -17,6 +17,7 @@ import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import {
   createMonitorPool,
+  type FreshMonitor,
   type MonitorMeta,
   monitorSocketPath,
   notRunning,
@@ -55,6 +56,7 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
+import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
@@ -83,6 +85,8 @@ export interface LocalOptions {
   readonly isUnderTest?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
+  /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
+  readonly monitorGroups?: () => readonly string[];
 }
 
 /** The engine itself, in this process. */
@@ -90,7 +94,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
-  const pool = createMonitorPool(host.arch, host.runtimeDir, options.binary, options.keepSpare);
+  const pool = createMonitorPool(
+    host.arch,
+    host.runtimeDir,
+    options.binary,
+    options.keepSpare,
+    options.monitorGroups ?? (() => []),
+  );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);
@@ -124,7 +134,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     startFacts(spec, host, wanted, pidOf, lxcfs.current());
 
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start), start.warn);
+    planStart(spec, host, { ...factsOf(spec, start), scope: expectedScope(host, spec) }, start.warn);
 
   const launch = async (
     spec: ContainerSpec,
@@ -132,6 +142,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     facts: StartFacts,
     program: LaunchProgram,
     meta: MonitorMeta,
+    fresh: FreshMonitor | null,
   ): Promise<ContainerStatus> => {
     const fds: number[] = [];
     if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
@@ -148,6 +159,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
           fds,
           failOperation: wanted.failOperation ?? failOperationOf(wanted),
           joined: far,
+          fresh,
         },
         registry.events,
       )
@@ -180,15 +192,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const facts = factsOf(spec, wanted);
-      const program = planStart(spec, host, facts, wanted.warn);
-      const meta = describeMonitor(spec, host, facts);
-      apis.open(meta);
+      const scoped = await takeScope(host, pool, spec, wanted.warn);
       try {
-        return await launch(spec, wanted, facts, program, meta);
-      } catch (error) {
-        apis.close(meta);
-        throw error;
+        const facts = { ...factsOf(spec, wanted), scope: scoped?.cgroups ?? {} };
+        const program = planStart(spec, host, facts, wanted.warn);
+        const meta = describeMonitor(spec, host, facts);
+        apis.open(meta);
+        try {
+          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
+        } catch (error) {
+          apis.close(meta);
+          throw error;
+        }
+      } finally {
+        await scoped?.monitor.discard();
       }
     });
   };

@@ -54,8 +54,16 @@ export interface CgroupPaths {
     readonly hierarchy: LegacyHierarchy;
     readonly path: string;
     readonly inner: string | null;
+    readonly base: CgroupBase;
   }[];
-  readonly unified: { readonly path: string; readonly inner: string | null } | null;
+  readonly unified: { readonly path: string; readonly inner: string | null; readonly base: CgroupBase } | null;
+}
+
+/** The directory below which a hierarchy is ours: its mount, or the scope that systemd has made. */
+export interface CgroupBase {
+  readonly path: string;
+  /** Where the monitor goes, so that no process is in the scope itself, beside its children; null: it stays where it is. */
+  readonly supervisor: string | null;
 }
 
 /** `lxc.payload.NAME` and its kin, below lxc.cgroup.dir or as the spec says (lxc.container.conf(5), CONTROL GROUP). */
@@ -81,14 +89,10 @@ export interface StartCgroups extends CgroupPaths {
 export function cgroupPaths(context: StartContext): StartCgroups {
   const paths = payloadPaths(context.spec, context.host, context.start);
   const parents = new Map<string, Slot>();
-  const all: readonly (readonly [path: string, mount: string | undefined])[] = [
-    ...paths.legacy.map((item) => [item.path, item.hierarchy.mount] as const),
-    ...(paths.unified === null ? [] : [[paths.unified.path, context.host.cgroups.unified?.mount] as const]),
-  ];
-  for (const [path, mount = ""] of all) {
-    const rest = path.slice(mount.length).split("/").filter(Boolean);
+  for (const { path, base } of [...paths.legacy, ...(paths.unified === null ? [] : [paths.unified])]) {
+    const rest = path.slice(base.path.length).split("/").filter(Boolean);
     for (let count = 1; count < rest.length; count += 1) {
-      const parent = [mount, ...rest.slice(0, count)].join("/");
+      const parent = [base.path, ...rest.slice(0, count)].join("/");
       parents.set(parent, slot(context.build, `${parent} is ours`));
     }
   }
@@ -97,22 +101,57 @@ export function cgroupPaths(context: StartContext): StartCgroups {
 
 export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartFacts): CgroupPaths {
   const name = payloadName(spec, start.cgroupSuffix);
-  const base = (own: string, key: string): string => (spec.cgroup.relative ? (start.callerCgroups[key] ?? own) : "/");
   const { inner } = spec.cgroup;
+  const placeIn = (mount: string, own: string, key: string): NonNullable<CgroupPaths["unified"]> => {
+    const scope = start.scope[key];
+    const above = spec.cgroup.relative ? (start.callerCgroups[key] ?? own) : "/";
+    const path = scope === undefined ? join(mount, above, name) : join(mount, scope, "payload");
+    return {
+      path,
+      inner: inner === null ? null : `${path}/${inner}`,
+      base:
+        scope === undefined
+          ? { path: mount, supervisor: null }
+          : { path: join(mount, scope), supervisor: join(mount, scope, "supervisor") },
+    };
+  };
   return {
-    legacy: host.cgroups.legacy.map((hierarchy) => {
-      const path = join(hierarchy.mount, base(hierarchy.own, hierarchy.controllers.join(",")), name);
-      return { hierarchy, path, inner: inner === null ? null : `${path}/${inner}` };
-    }),
-    unified:
-      host.cgroups.unified === null
-        ? null
-        : unifiedPath(join(host.cgroups.unified.mount, base(host.cgroups.unified.own, ""), name), inner),
+    legacy: host.cgroups.legacy.map((hierarchy) => ({
+      hierarchy,
+      ...placeIn(hierarchy.mount, hierarchy.own, hierarchy.controllers.join(",")),
+    })),
+    unified: host.cgroups.unified === null ? null : placeIn(host.cgroups.unified.mount, host.cgroups.unified.own, ""),
   };
 }
 
-function unifiedPath(path: string, inner: string | null): { readonly path: string; readonly inner: string | null } {
-  return { path, inner: inner === null ? null : `${path}/${inner}` };
+/** Does the configuration itself say where the control groups are? */
+export function hasOwnPlace({ cgroup }: ContainerSpec): boolean {
+  const { relative, parent, payload, monitor, pattern } = cgroup;
+  return (
+    relative ||
+    parent !== null ||
+    payload !== null ||
+    monitor !== null ||
+    (pattern !== null && !["", "%n", "lxc.payload.%n"].includes(pattern))
+  );
+}
+
+/** The monitor leaves the scope's own group, in which systemd has put it: with a process in that, cgroup v2 gives the groups below no controllers. */
+export function enterSupervisor(context: StartContext, paths: CgroupPaths): void {
+  const { monitor } = context;
+  const places = [
+    ...paths.legacy.map((item) => ({ ...item.base, file: "tasks" })),
+    ...(paths.unified === null ? [] : [{ ...paths.unified.base, file: "cgroup.procs" }]),
+  ];
+  for (const { supervisor, file } of places) {
+    if (supervisor === null) continue;
+    mkdirat(monitor, cwdFd, supervisor, 0o755, {
+      note: `make the cgroup ${supervisor}`,
+      // After a restart of the container.
+      on: [{ on: EEXIST, to: "next" }],
+    });
+    writeFile(monitor, `${supervisor}/${file}`, "0", `move the monitor into the cgroup ${supervisor}`, null);
+  }
 }
 
 /** Registers the removal of all payload directories; whatever is still in them is killed first by the reaper. */
@@ -180,7 +219,7 @@ export function makeCgroups(context: StartContext, paths: StartCgroups, unifiedF
   const settings = resolveSettings(context);
   for (const item of paths.legacy) {
     const cpuset = item.hierarchy.controllers.includes("cpuset");
-    makeDirectories(monitor, item.path, item.hierarchy.mount, paths.parents, (parent, directory) => {
+    makeDirectories(monitor, item.path, item.base.path, paths.parents, (parent, directory) => {
       if (cpuset) inheritProcessors(context, item.hierarchy.mount, parent, directory);
     });
     for (const setting of settings.legacy) {
@@ -192,8 +231,8 @@ export function makeCgroups(context: StartContext, paths: StartCgroups, unifiedF
   }
   const { unified } = paths;
   if (unified !== null && host.cgroups.unified !== null) {
-    const { mount, controllers } = host.cgroups.unified;
-    makeDirectories(monitor, unified.path, mount, paths.parents, undefined, (parent) => {
+    const { controllers } = host.cgroups.unified;
+    makeDirectories(monitor, unified.path, unified.base.path, paths.parents, undefined, (parent) => {
       enableControllers(monitor, parent, controllers);
     });
     for (const setting of settings.unified) applySetting(monitor, unified.path, setting);

@@ -56,6 +56,7 @@ export const tells = {
   hookOutput: 12,
   refuser: 13,
   notify: 14,
+  haltSignal: 15,
 } as const;
 
 export interface ConsoleSlots {

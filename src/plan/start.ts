@@ -48,6 +48,7 @@ import {
   type StartCgroups,
   applyDeviceRules,
   cgroupPaths,
+  enterSupervisor,
   deferRemoval,
   joinTasks,
   legacyDirectories,
@@ -128,6 +129,9 @@ import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
 
+/** What a guest's systemd is stopped by. */
+const SIGRTMIN3 = 37;
+
 /** Numbers of the states, as the monitor publishes them. */
 const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING: 4 } as const;
 
@@ -146,6 +150,7 @@ export function planStart(
   enterCallers(context);
   const paths = cgroupPaths(context);
   deferEnd(context, paths);
+  joinScope(context, paths);
   writePidFile(context);
   openHookOutput(context);
   unshareMonitor(context);
@@ -320,6 +325,14 @@ function deferEnd(context: StartContext, paths: StartCgroups): void {
     place(undo, ran);
     tellState(undo, "STOPPING");
   });
+}
+
+/** In a scope of systemd's, which ends it by SIGURG: nobody but the monitor minds that. */
+function joinScope(context: StartContext, paths: StartCgroups): void {
+  if (Object.keys(context.start.scope).length === 0) return;
+  enterSupervisor(context, paths);
+  const signal = context.spec.lifecycle.haltSignal ?? SIGRTMIN3;
+  tell(context.monitor, tells.haltSignal, "halt_signal", imm(signal), "how the container is stopped with its scope");
 }
 
 function writePidFile(context: StartContext): void {

@@ -1,3 +1,4 @@
+import { escapeUnit } from "../host/systemd.js";
 import { monitorId } from "./monitors.js";
 
 const nameMax = 255;
@@ -17,13 +18,5 @@ export function escapePath(path: string): string {
     .split("/")
     .filter((part) => part !== "")
     .join("/");
-  if (clean === "") return "-";
-  return [...Buffer.from(clean)]
-    .map((byte, index) => {
-      const character = String.fromCharCode(byte);
-      if (character === "/") return "-";
-      const isPlain = /[A-Za-z0-9:_.]/.test(character) && !(character === "." && index === 0);
-      return isPlain ? character : `\\x${byte.toString(16).padStart(2, "0")}`;
-    })
-    .join("");
+  return clean === "" ? "-" : escapeUnit(clean);
 }

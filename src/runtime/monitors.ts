@@ -1,11 +1,11 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import type { DevicePolicy } from "../plan/device-bpf.js";
 import { type State, freezerStates, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
-import { closeFd, sendMessage, spawn, syscall, watch } from "../host/addon.js";
+import { closeFd, receiveMessage, sendMessage, spawn, syscall, watch } from "../host/addon.js";
 import { removeFile } from "../host/fd.js";
 import { errnoName } from "../sys/errno.js";
 import { requireSyscall } from "../sys/syscalls.js";
@@ -111,6 +111,14 @@ export function guestApiDirectory(runtimeDir: string, storePath: string, name: s
   return `${runtimeDir}/devlxd/${monitorId(storePath, name)}`;
 }
 
+/** A monitor that has not been told anything yet. Whoever takes its socket has it. */
+export interface FreshMonitor {
+  readonly pid: number;
+  take(): number;
+  /** Ends it unless it was taken; resolves when it has ended. */
+  discard(): Promise<void>;
+}
+
 export interface Launch {
   readonly meta: MonitorMeta;
   readonly title: string;
@@ -120,6 +128,8 @@ export interface Launch {
   readonly failOperation: number | null;
   /** Joined with the console before anything runs; the monitor's from then on. null: nobody is. */
   readonly joined: number | null;
+  /** The monitor that is to do it; null: whichever is there. */
+  readonly fresh: FreshMonitor | null;
 }
 
 export type LaunchResult =
@@ -130,13 +140,22 @@ export type LaunchResult =
 /** Starts monitors, and keeps one in stock so that a start need not wait for a process to be made. */
 export interface MonitorPool {
   launch(launch: Launch, events: MonitorEvents): Promise<LaunchResult>;
+  /** Makes a monitor whose pid must be known before its launch. */
+  make(): Promise<FreshMonitor>;
   /** Makes the spare if there is none. */
   prepare(): void;
   /** Resolves when the spare has ended. */
   close(): Promise<void>;
 }
 
-export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string, keepSpare: boolean): MonitorPool {
+/** `groups`: the `cgroup.procs` files of groups that monitors are made in. */
+export function createMonitorPool(
+  arch: Arch,
+  runtimeDir: string,
+  binary: string,
+  keepSpare: boolean,
+  groups: () => readonly string[],
+): MonitorPool {
   let nursery: { readonly fd: number; readonly ended: Promise<void> } | null = null;
   let spare: number | null = null;
   let closed = false;
@@ -144,14 +163,16 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
   /** `islet nursery`, which makes monitors by fork(2): posix_spawn(3) of one would hold the event loop up for milliseconds at every start. */
   const open = (): { readonly fd: number; readonly ended: Promise<void> } => {
     const [ours, theirs] = socketPair(arch);
+    const cgroupFds: number[] = [];
     try {
+      for (const path of groups()) cgroupFds.push(openSync(path, "w"));
       const made = spawn(
         binary,
         ["islet", "nursery"],
         // Where the kernel cannot be told another place, a monitor's title is written over these.
         ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `TITLE=${" ".repeat(200)}`],
         [[3, theirs]],
-        { cwd: "/", setsid: true },
+        { cwd: "/", setsid: true, cgroupFds },
       );
       const ended = new Promise<void>((resolve) => {
         reapWhenDone(made.pidfd, () => {
@@ -164,19 +185,21 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       throw error;
     } finally {
       closeFd(theirs);
+      for (const fd of cgroupFds) closeFd(fd);
     }
   };
 
-  const make = (): number => {
+  /** `byte`: 0, or 1 to be told the pid. */
+  const make = (byte: 0 | 1 = 0): number => {
     const [ours, theirs] = socketPair(arch);
     try {
       nursery ??= open();
-      if (sendMessage(nursery.fd, new Uint8Array(1), [theirs]) !== 1) {
+      if (sendMessage(nursery.fd, new Uint8Array([byte]), [theirs]) !== 1) {
         // It was killed.
         closeFd(nursery.fd);
         nursery = null;
         nursery = open();
-        const sent = sendMessage(nursery.fd, new Uint8Array(1), [theirs]);
+        const sent = sendMessage(nursery.fd, new Uint8Array([byte]), [theirs]);
         if (sent !== 1) throw new IsletError("ISLET_IO", `cannot make a monitor: ${errnoName(sent)}`);
       }
       return ours;
@@ -202,10 +225,32 @@ export function createMonitorPool(arch: Arch, runtimeDir: string, binary: string
       closeFd(last.fd);
       await last.ended;
     },
+    async make(): Promise<FreshMonitor> {
+      const made = make(1);
+      const pid = await firstWord(made);
+      if (pid === null) {
+        closeFd(made);
+        throw new IsletError("ISLET_IO", "cannot make a monitor");
+      }
+      let fd: number | null = made;
+      const take = (): number => {
+        if (fd === null) throw new IsletError("ISLET_IO", "the monitor was taken already");
+        const taken = fd;
+        fd = null;
+        return taken;
+      };
+      return {
+        pid,
+        take,
+        discard: async () => {
+          if (fd !== null) await endOf(arch, take());
+        },
+      };
+    },
     launch(launch, events): Promise<LaunchResult> {
       const frame = startFrame(launch);
-      const fd = spare ?? make();
-      spare = null;
+      const fd = launch.fresh?.take() ?? spare ?? make();
+      if (fd === spare) spare = null;
       const path = monitorSocketPath(runtimeDir, launch.meta.storePath, launch.meta.name);
       let listening: number;
       try {
@@ -262,6 +307,18 @@ function awaitStart(
     },
   );
   return { monitor, result };
+}
+
+/** The pid that the nursery says of a monitor; null: there is none. */
+function firstWord(fd: number): Promise<number | null> {
+  return new Promise((resolve) => {
+    const watcher = watch(fd, "in", () => {
+      watcher.close();
+      const bytes = new Uint8Array(4);
+      const { bytes: size } = receiveMessage(fd, bytes, 0);
+      resolve(size === bytes.length ? new DataView(bytes.buffer).getInt32(0, true) : null);
+    });
+  });
 }
 
 /** Tells a spare that it will not be needed, and waits until it has ended; closes the socket. */

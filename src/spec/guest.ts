@@ -19,6 +19,13 @@ export type LocaltimeMode = (typeof localtimeModes)[number];
 export const journalModes = ["no", "auto", "host", "guest", "try-host", "try-guest"] as const;
 export type JournalMode = (typeof journalModes)[number];
 
+/**
+ * Whether the container is a scope of the host's systemd. auto: where systemd runs and makes one, else in groups of our own. yes: as auto, but a refusal fails
+ * the start.
+ */
+export const scopeModes = ["no", "auto", "yes"] as const;
+export type ScopeMode = (typeof scopeModes)[number];
+
 /** A secret that systemd's credentials carry: never shown, never written where others can read it. */
 export interface Credential {
   readonly name: string;
@@ -81,6 +88,7 @@ export interface GuestSpec {
   readonly stableNics: boolean;
   readonly localtime: LocaltimeMode;
   readonly journal: JournalMode;
+  readonly scope: ScopeMode;
   /** LXCFS's files over those of /proc and /sys, where LXCFS runs on the host. */
   readonly lxcfs: boolean;
   /** The socket through which the guest asks about itself is in this directory, by the name `sock`; null: none. */
@@ -112,6 +120,7 @@ export const plainGuest: GuestSpec = {
   stableNics: false,
   localtime: "off",
   journal: "no",
+  scope: "no",
   lxcfs: true,
   api: null,
 };

@@ -23,6 +23,8 @@ export interface HostFacts {
   readonly memoryNodes: string;
   /** Where LXCFS is mounted on this host, if it runs at all: /var/lib/lxcfs or $ISLET_LXCFS. */
   readonly lxcfs: string;
+  /** The program that asks this host's systemd for scopes: busctl(1) or $ISLET_BUSCTL. null: systemd does not run here. */
+  readonly busctl: string | null;
   /** Directory of the host's passwd, group and shadow: /etc or $ISLET_ACCOUNTS. */
   readonly accounts: string;
 }
@@ -66,6 +68,8 @@ export interface StartFacts {
   /** Namespaces of the caller's that are not the daemon's and that the container's host side is to be in; their descriptors are preset slots. */
   readonly callerNamespaces: readonly CallerNamespace[];
   readonly callerCgroups: Readonly<Record<string, string>>;
+  /** Where the monitor is in hierarchies in which the host's systemd has made a scope of it, by hierarchy as in /proc/PID/cgroup; {}: there is none. */
+  readonly scope: Readonly<Record<string, string>>;
   /** Addresses of host links that an `auto` gateway refers to, by link name. */
   readonly linkAddresses: Readonly<Record<string, { readonly ipv4: string | null; readonly ipv6: string | null }>>;
   readonly pidFile: string | null;

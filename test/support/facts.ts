@@ -52,6 +52,7 @@ export function hostFacts(kind: HostKind, changes: Partial<HostFacts> = {}): Hos
     cpus: "0-3",
     memoryNodes: "0",
     lxcfs: "/var/lib/lxcfs",
+    busctl: null,
     accounts: "/etc",
     ...changes,
   };
@@ -81,6 +82,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     callerPid: 4242,
     callerNamespaces: [],
     callerCgroups: {},
+    scope: {},
     linkAddresses: { lxcbr0: { ipv4: "10.0.3.1", ipv6: "fc42:5009:ba4b:5ab0::1" } },
     pidFile: null,
     stdio: null,

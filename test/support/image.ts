@@ -127,6 +127,7 @@ export interface GuestOptions {
   readonly log?: string;
   readonly logLimit?: number;
   readonly restart?: boolean;
+  readonly halt?: number;
 }
 
 /** What the daemon's programs for monitors look like, without anything that makes a container of it. */
@@ -152,6 +153,7 @@ export function guestImage(options: GuestOptions): Uint8Array {
       const again = slot(build, "again");
       tell(first, 10, "restart_slot", imm(again.index), "restart slot");
     }
+    if (options.halt !== undefined) tell(first, 15, "halt_signal", imm(options.halt), "how it is stopped");
     if (options.marks !== undefined) deferMark(first, options.marks, "undone");
     const started = startShell(first, options.script, master);
     tell(first, 2, "main", started.pidfd, "the main process");

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { scopeUnit } from "../../src/host/systemd.js";
 import { cleanup, type Cleaner } from "./cleanup.js";
 import { command, ok, programOf, type CommandOptions, type CommandResult } from "./command.js";
 import { cgroupMounts, end, stopDaemons } from "./host.js";
@@ -130,7 +131,11 @@ export function processesOf(storePath: string, names: readonly string[]): readon
       const cgroup = quietly(`/proc/${entry}/cgroup`);
       const isOurs =
         title.startsWith(`[lxc monitor] ${storePath} `) ||
-        names.some((name) => new RegExp(`/lxc\\.payload\\.${name}(-\\d+)?(/|$)`, "m").test(cgroup));
+        names.some(
+          (name) =>
+            new RegExp(`/lxc\\.payload\\.${name}(-\\d+)?(/|$)`, "m").test(cgroup) ||
+            cgroup.includes(scopeUnit(storePath, name)),
+        );
       return isOurs ? [`${entry} ${title}`] : [];
     });
 }
@@ -139,8 +144,10 @@ export function processesOf(storePath: string, names: readonly string[]): readon
 export function traces(own: Instance, names: readonly string[], netnsPid: number | "self" = "self"): readonly string[] {
   const storePath = own.store.path;
   const cgroups = cgroupMounts().flatMap((mount) =>
-    list(mount)
-      .filter((entry) => names.some((name) => entry.startsWith(`lxc.payload.${name}`)))
+    [...list(mount), ...list(join(mount, "machine.slice"))]
+      .filter((entry) =>
+        names.some((name) => entry.startsWith(`lxc.payload.${name}`) || entry === scopeUnit(storePath, name)),
+      )
       .map((entry) => `cgroup ${mount}/${entry}`),
   );
   const mounts = quietly("/proc/self/mountinfo")

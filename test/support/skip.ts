@@ -37,7 +37,8 @@ export type Feature =
   | "timens"
   | "cpuset"
   | "fuse and tun"
-  | "debian";
+  | "debian"
+  | "systemd";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
 const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly lacking: string }>> = {
@@ -91,6 +92,7 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "the host has no /dev/fuse or no /dev/net/tun",
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
+  systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
   debian: {
     has: () => succeeds("mmdebstrap", "--version") && mayMakeDebian(),
     lacking: "mmdebstrap is not installed, or no Debian mirror of apt's sources can be reached",

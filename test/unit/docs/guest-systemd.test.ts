@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { root } from "../../support/paths.js";
 
 const page = readFileSync(join(root, "docs/guests/systemd.md"), "utf8");
-const tests = ["guest-systemd", "guest-systemd-init", "guest-systemd-users", "debian-services"]
+const tests = ["guest-systemd", "guest-systemd-init", "guest-systemd-users", "debian-services", "scope"]
   .map((name) => readFileSync(join(root, `test/kernel/${name}.test.ts`), "utf8"))
   .join("\n");
 

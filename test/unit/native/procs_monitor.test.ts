@@ -216,6 +216,23 @@ test("the monitor runs a program, tells its state, answers INFO, and KILL ends i
   assert.deepEqual(lines(monitor.marks), ["started", "undone"]);
 });
 
+test("SIGURG stops the main process by the signal that was told, and means nothing before", async (t) => {
+  const script = "trap 'exit 9' USR1; echo >$MARK; while :; do sleep 0.05; done";
+  const plain = await running(t, { script: script.replace("$MARK", "/dev/null") });
+  process.kill(plain.child.pid ?? 0, "SIGURG");
+  assert.equal((await info(plain.daemon)).state, RUNNING);
+  kill(plain.daemon, 9);
+  await expectState(plain.daemon, STOPPED, 9);
+  const marks = join(mkdtempSync(join(tmpdir(), "islt-urg-")), "listens");
+  t.after(() => {
+    rmSync(join(marks, ".."), { recursive: true });
+  });
+  const monitor = await running(t, { script: script.replace("$MARK", marks), halt: 10 });
+  await waitFor("the trap", () => existsSync(marks));
+  process.kill(monitor.child.pid ?? 0, "SIGURG");
+  await expectState(monitor.daemon, STOPPED, 9 << 8);
+});
+
 test("the exit status of the main process is published as its wait status", async (t) => {
   const monitor = await running(t, { script: "exit 7" });
   await expectState(monitor.daemon, STOPPED, 7 << 8);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { closeFd, sendMessage } from "../../../src/host/addon.js";
+import { closeFd, receiveMessage, sendMessage } from "../../../src/host/addon.js";
 import { hostArch } from "../../../src/host/probe.js";
 import { socketPair } from "../../../src/host/socket.js";
 import { islet } from "../../support/client.js";
@@ -32,6 +32,14 @@ test("a nursery makes a monitor for each descriptor, keeps no zombies, and ends 
   // A monitor holds no socket but its own.
   for (const monitor of monitors.splice(0, 2)) closeFd(monitor);
   await waitFor("two of them to end", () => childrenOf(pid).length === 1);
+  // A byte 1 asks for the pid.
+  const [mine, its] = socketPair(hostArch());
+  assert.equal(sendMessage(ours, new Uint8Array([1]), [its]), 1);
+  closeFd(its);
+  monitors.push(mine);
+  const word = new Uint8Array(4);
+  await waitFor("the pid", () => receiveMessage(mine, word, 0).bytes === 4);
+  assert.ok(childrenOf(pid).includes(new DataView(word.buffer).getInt32(0, true)));
   // A byte without a descriptor means nothing.
   assert.equal(sendMessage(ours, new Uint8Array(1), []), 1);
   closeFd(ours);

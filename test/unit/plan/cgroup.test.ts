@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 
 import { IsletError, errorLines } from "../../../src/base/errors.js";
-import { deviceText, payloadName, payloadPaths, resolveSettings } from "../../../src/plan/cgroup.js";
+import { deviceText, hasOwnPlace, payloadName, payloadPaths, resolveSettings } from "../../../src/plan/cgroup.js";
 import {
   sharesToWeight,
   translateToLegacy,
@@ -211,6 +211,50 @@ test("the payload is below the root of every hierarchy, or below the caller's ow
     startFacts({ callerCgroups: { "": "/user.slice/x" } }),
   );
   assert.equal(relative.unified?.path, "/sys/fs/cgroup/user.slice/x/lxc.payload.web1");
+});
+
+test("in a scope of systemd's the payload is below it, beside the monitor, wherever the scope is, and nothing above is touched", () => {
+  const unit = "/machine.slice/islet-web1-0.scope";
+  const start = startFacts({ scope: { "": unit, "name=systemd": unit } });
+  const paths = payloadPaths(specOf("lxc.cgroup.dir.container.inner = in"), hostFacts("hybrid"), start);
+  assert.equal(paths.unified?.path, `/sys/fs/cgroup/unified${unit}/payload`);
+  assert.equal(paths.unified.inner, `/sys/fs/cgroup/unified${unit}/payload/in`);
+  assert.deepEqual(
+    paths.legacy.map((one) => one.path),
+    [
+      `/sys/fs/cgroup/systemd${unit}/payload`,
+      "/sys/fs/cgroup/cpu,cpuacct/lxc.payload.web1",
+      "/sys/fs/cgroup/cpuset/lxc.payload.web1",
+      "/sys/fs/cgroup/devices/lxc.payload.web1",
+      "/sys/fs/cgroup/freezer/lxc.payload.web1",
+    ],
+  );
+  const plan = planOf("", hostFacts("v2"), startFacts({ scope: { "": unit } }));
+  const scope = `/sys/fs/cgroup${unit}`;
+  const made = callsOf(plan, "mkdirat").filter((call) => call.includes("/sys/fs/cgroup"));
+  assert.deepEqual(
+    made.map((call) => /"([^"]*)"/.exec(call)?.[1]),
+    [`${scope}/supervisor`, `${scope}/payload`],
+  );
+  const opened = callsOf(plan, "openat").flatMap((call) => /"(\/sys\/fs\/cgroup[^"]*)"/.exec(call)?.[1] ?? []);
+  assert.ok(opened.includes(`${scope}/cgroup.subtree_control`));
+  assert.deepEqual(
+    opened.filter((path) => !path.startsWith(`${scope}/`) && !path.startsWith(scope)),
+    [],
+  );
+  // The monitor leaves the scope before controllers are given to what is below it.
+  assert.ok(opened.indexOf(`${scope}/supervisor/cgroup.procs`) < opened.indexOf(`${scope}/cgroup.subtree_control`));
+});
+
+test("whose control groups are named by the configuration gets no scope", () => {
+  for (const [config, own] of [
+    ["", false],
+    ["lxc.cgroup.dir = shop", true],
+    ["lxc.cgroup.relative = 1", true],
+    ["lxc.cgroup.dir.container = a\nlxc.cgroup.dir.monitor = m", true],
+    ["lxc.cgroup.dir.container.inner = in", false],
+  ] as const)
+    assert.equal(hasOwnPlace(specOf(config)), own, config);
 });
 
 test("device rules are written to v1 in the kernel's words, one after the other", () => {

@@ -44,6 +44,7 @@ function fromGuest(guest: GuestSpec, out: Writer): void {
   out.text("islet.uuid", guest.uuid);
   if (guest.profile === "systemd" || guest.localtime !== "off") out.text("islet.localtime", guest.localtime);
   if (guest.profile === "systemd" || guest.journal !== "no") out.text("islet.journal", guest.journal);
+  if (guest.profile === "systemd" || guest.scope !== "no") out.text("islet.scope", guest.scope);
   for (const { name, value } of guest.run?.credentials ?? []) {
     if (/^\S(?:.*\S)?$/.test(value) && !value.startsWith("file:")) out.text(`islet.credential.${name}`, value);
     else out.comment(`the credential ${name} cannot be written in a line: put it into a file and name that`);

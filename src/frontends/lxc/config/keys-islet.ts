@@ -3,9 +3,11 @@ import {
   type GuestProfile,
   type JournalMode,
   type LocaltimeMode,
+  type ScopeMode,
   guestProfiles,
   journalModes,
   localtimeModes,
+  scopeModes,
 } from "../../../spec/guest.js";
 import { namedFamily } from "./keys-process.js";
 import { type KeyRow, flagKey, linesKey, scalar, textKey } from "./row.js";
@@ -72,6 +74,17 @@ export const isletRows: readonly KeyRow[] = [
     {
       since: "islet",
       doc: "The guest's journal: no, guest (a link to it on the host), host (kept on the host), try-guest and try-host (where the host keeps a journal), auto (host where there is a directory for this guest: the default with islet.guest = systemd).",
+    },
+  ),
+  scalar<ScopeMode>(
+    "islet.scope",
+    "text",
+    "guestScope",
+    oneOf("a word on scopes", scopeModes),
+    (value) => value ?? "",
+    {
+      since: "islet",
+      doc: "Whether the container runs in a scope of the host's systemd: no, auto (where systemd runs and makes one: the default with islet.guest = systemd) or yes (as auto, but the start fails if systemd makes none). lxc.cgroup.dir and the like win.",
     },
   ),
   ...namedFamily("islet.credential", "NAME", "credentials", anyText, {

@@ -1,7 +1,7 @@
 import type { Fault, Source } from "../../../base/source.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import type { AutoMounts } from "../../../spec/mount.js";
-import type { GuestProfile, JournalMode, LocaltimeMode } from "../../../spec/guest.js";
+import type { GuestProfile, JournalMode, LocaltimeMode, ScopeMode } from "../../../spec/guest.js";
 import type { HookKind } from "../../../spec/hooks.js";
 import type { ConfigDocument } from "./document.js";
 
@@ -196,6 +196,7 @@ export interface Draft {
   guestUuid: Item<string> | null;
   guestLocaltime: Item<LocaltimeMode> | null;
   guestJournal: Item<JournalMode> | null;
+  guestScope: Item<ScopeMode> | null;
   credentials: Item<NamedText>[];
   bindUsers: Item<string>[];
   guestLxcfs: Item<boolean> | null;
@@ -224,7 +225,8 @@ export function newDraft(): Draft {
     nics: [], legacyNic: null,
     hooks: { "pre-start": [], "pre-mount": [], mount: [], autodev: [], "start-host": [], start: [], stop: [], "post-stop": [], clone: [], destroy: [] },
     hookVersion: null,
-    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, credentials: [], bindUsers: [], guestLxcfs: null, guestApi: null,
+    guestProfile: null, guestUuid: null, guestLocaltime: null, guestJournal: null, guestScope: null, credentials: [], bindUsers: [],
+    guestLxcfs: null, guestApi: null,
   };
 }
 

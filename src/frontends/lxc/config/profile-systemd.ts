@@ -66,6 +66,7 @@ export function systemdProfile(spec: ContainerSpec, values: Values): ContainerSp
       stableNics: true,
       localtime: isHosts ? "off" : (values.guestLocaltime?.value ?? "auto"),
       journal: isHosts ? "no" : (values.guestJournal?.value ?? "auto"),
+      scope: values.guestScope?.value ?? "auto",
     },
   };
 }

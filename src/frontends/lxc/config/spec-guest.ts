@@ -12,6 +12,7 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     uuid: values.guestUuid?.value ?? null,
     localtime: values.guestLocaltime?.value ?? plainGuest.localtime,
     journal: values.guestJournal?.value ?? plainGuest.journal,
+    scope: values.guestScope?.value ?? plainGuest.scope,
     api: values.guestApi?.value === true ? guestApi : null,
     lxcfs: values.guestLxcfs?.value ?? plainGuest.lxcfs,
   };
@@ -19,7 +20,8 @@ export function guestSpec(values: Values, into: Collector): GuestSpec {
     credential(item.value.name, item.value.value, item.at, into),
   );
   const users = boundUsers(values.bindUsers, into);
-  if (profile === "systemd") return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials, users } };
+  if (profile === "systemd")
+    return { ...given, run: { manager: "lxc", notify: true, exports: true, credentials, users } };
   for (const { name, at } of credentials)
     if (at !== null) skipped(into, `the credential ${name} has no effect without islet.guest = systemd`, at);
   for (const { name, at } of users)

@@ -12,6 +12,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.uuid": ["0F3C1B52-9a1e-8d07-b6c4-3e5d7a9f1c20", "0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20", ""],
   "islet.localtime": ["copy", "copy", ""],
   "islet.journal": ["try-guest", "try-guest", ""],
+  "islet.scope": ["yes", "yes", ""],
   "islet.credential.passwd.hashed-password.root": ["$6$x", "$6$x", ""],
   "islet.bind.user": ["alice", "alice\n", ""],
   "islet.lxcfs": ["0", "0", "1"],

@@ -26,20 +26,23 @@ test("without words of the configuration's own, a systemd guest has the mounts, 
   assert.equal(spec.cgroup.devicesV1.length, 9);
   assert.deepEqual(spec.cgroup.devicesV1, spec.cgroup.devicesV2);
   assert.deepEqual(
-    [spec.guest.tellsInit, spec.guest.ttysArePtys, spec.guest.localtime, spec.guest.journal],
-    [true, true, "auto", "auto"],
+    [spec.guest.tellsInit, spec.guest.ttysArePtys, spec.guest.localtime, spec.guest.journal, spec.guest.scope],
+    [true, true, "auto", "auto", "auto"],
   );
 });
 
 test("what the configuration of a systemd guest says itself wins", () => {
   const spec = specOf(
-    `${systemd}lxc.uts.name = other\nlxc.pty.max = 3\nlxc.mount.auto = proc:rw\nlxc.cap.keep = chown\nislet.localtime = off\nislet.journal = no\nlxc.mount.entry = tmpfs run tmpfs defaults 0 0\n`,
+    `${systemd}lxc.uts.name = other\nlxc.pty.max = 3\nlxc.mount.auto = proc:rw\nlxc.cap.keep = chown\nislet.localtime = off\nislet.journal = no\nislet.scope = no\nlxc.mount.entry = tmpfs run tmpfs defaults 0 0\n`,
   );
   assert.equal(spec.hostname?.value, "other");
   assert.equal(spec.console.ptys, 3);
   assert.deepEqual([spec.mounts.auto.proc, spec.mounts.auto.sys, spec.mounts.auto.cgroup], ["rw", null, null]);
   assert.deepEqual(spec.security.capabilities, { kind: "keep", capabilities: [0] });
-  assert.deepEqual([spec.guest.localtime, spec.guest.journal, spec.guest.run], ["off", "no", null]);
+  assert.deepEqual(
+    [spec.guest.localtime, spec.guest.journal, spec.guest.scope, spec.guest.run],
+    ["off", "no", "no", null],
+  );
 });
 
 test("capabilities that the configuration drops go as well, and its device rules follow the profile's", () => {
@@ -172,7 +175,7 @@ test("no form of the plan shows what a credential says", () => {
 
 test("a systemd guest that is written out is read again as the same", () => {
   const spec = specOf(
-    `${systemd}lxc.tty.max = 2\nlxc.net.0.type = veth\nislet.uuid = 0f3c1b52-9a1e-4d07-b6c4-3e5d7a9f1c20\nislet.credential.a = one\nislet.journal = try-host\nislet.bind.user = bob\nislet.bind.user = alice\n`,
+    `${systemd}lxc.tty.max = 2\nlxc.net.0.type = veth\nislet.uuid = 0f3c1b52-9a1e-4d07-b6c4-3e5d7a9f1c20\nislet.credential.a = one\nislet.journal = try-host\nislet.scope = yes\nislet.bind.user = bob\nislet.bind.user = alice\n`,
   );
   assert.deepEqual(withoutSources(specOf(fromSpec(spec))), withoutSources(spec));
 });
