@@ -164,6 +164,8 @@ async function checkHost(before, runDir, shared) {
 }
 
 await main(async () => {
+  // Whoever read it may have gone (head(1)): the run goes on to its end all the same, or nobody would clean up.
+  process.stdout.on("error", () => {});
   const wanted = process.argv
     .slice(2)
     .filter((each) => !each.startsWith("-"))
