@@ -278,6 +278,7 @@ for (const kind of ["privileged", "id-mapped"] as const) {
     const store = tempStore(t);
     lxdContainer(store, kind, "islt-lxd-strace");
     const { calls, compared } = await compareStart(t, store, "islt-lxd-strace");
-    assert.ok(calls > 240 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
+    // Fewer on a host with cgroup v2 alone.
+    assert.ok(calls > 200 && compared > 2 * calls, `${calls} calls, ${compared} arguments`);
   });
 }
