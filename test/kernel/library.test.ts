@@ -148,7 +148,7 @@ for (const mode of ["over the daemon's socket", "in process"] as const) {
     });
 
     test("has shown all that a command wrote to its terminal when it tells its exit status", async (t) => {
-      const { web } = await running(t, mode);
+      const { web } = await running(t, mode, "lxc.pty.max = 64\n");
       for (let round = 0; round < 20; round += 1) {
         const last = `last-${round}`;
         const shell = await web.spawn(["sh", "-c", `seq 300; echo ${last}`], { terminal: { rows: 1, columns: 80 } });
