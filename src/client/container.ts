@@ -20,8 +20,9 @@ import {
   type TerminalOptions,
   type TerminalProcess,
   type TerminalSize,
-  terminalStream,
 } from "./process.js";
+import { hostArch } from "../host/probe.js";
+import { ptyStream } from "./pty-stream.js";
 import { runTask } from "./runner.js";
 import { openSlave, setTerminalSize } from "./terminal.js";
 
@@ -393,7 +394,7 @@ async function joinTty(calls: LibraryCalls, id: ContainerId, number: number | nu
           lease?.close();
           letGo();
         });
-  const stream = terminalStream(duplicate(taken.descriptor));
+  const stream = ptyStream(hostArch(), duplicate(taken.descriptor));
   stream.on("close", () => {
     lease?.close();
     letGo();

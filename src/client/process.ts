@@ -1,9 +1,10 @@
 import { constants } from "node:os";
 import type { Duplex, Readable, Writable } from "node:stream";
-import { ReadStream } from "node:tty";
 import { IsletError } from "../base/errors.js";
 import type { ContainerId } from "../engine/engine.js";
 import type { LibraryCalls } from "../engine/library.js";
+import { hostArch } from "../host/probe.js";
+import { ptyStream } from "./pty-stream.js";
 import { setTerminalSize } from "./terminal.js";
 import { type Run, runTask } from "./runner.js";
 
@@ -160,7 +161,7 @@ export async function spawnInTerminal(
   const run = await begin(calls, id, argv, options, ["ignore", "ignore", "ignore"], true);
   const master = await run.descriptor;
   setTerminalSize(master, options.terminal);
-  const terminal = terminalStream(master);
+  const terminal = ptyStream(hostArch(), master);
   const exit = run.exit.then(async (status) => {
     await drained(terminal);
     return status;
@@ -195,15 +196,6 @@ async function drained(terminal: Duplex): Promise<void> {
     terminal.once("end", over);
     terminal.once("close", over);
   });
-}
-
-/** A pty's master as a stream; the end of its last user (EIO) is the end of the stream. */
-export function terminalStream(master: number): Duplex {
-  const stream = new ReadStream(master);
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EIO") stream.push(null);
-  });
-  return stream;
 }
 
 /** Collects a stream; calls back when there is too much of it. */
