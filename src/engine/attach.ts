@@ -14,10 +14,19 @@ export function attachTargetOf(meta: MonitorMeta): AttachTarget {
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const maxPasswd = 1024 * 1024;
 
+/** Of a running guest; "" where it has none that can be read. */
+function passwdOf(arch: Arch, pid: number): string {
+  try {
+    return readGuestFile(arch, `/proc/${pid}/root`, "etc/passwd", maxPasswd)?.text ?? "";
+  } catch {
+    return "";
+  }
+}
+
 /** What the caller wants, with the container's environment and the guest's own shell filled in. */
 export function attachRequest(arch: Arch, meta: MonitorMeta, pid: number, options: AttachOptions): AttachRequest {
   const uid = options.uid ?? 0;
-  const argv = options.command ?? [loginShell(readGuestFile(arch, pid, "etc/passwd", maxPasswd), uid)];
+  const argv = options.command ?? [loginShell(passwdOf(arch, pid), uid)];
   return {
     argv,
     environment: attachEnvironment(meta, options),

@@ -11,7 +11,6 @@ import {
   type StartFacts,
 } from "../spec/host.js";
 import { namespaceKinds } from "../spec/namespace.js";
-import { exportLink } from "../runtime/export-link.js";
 import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
@@ -23,6 +22,7 @@ export function startFacts(
   spec: ContainerSpec,
   host: HostFacts,
   options: StartOptions,
+  scope: StartFacts["scope"],
   pidOf: (container: string) => number | null,
   lxcfs: LxcfsFacts | null,
 ): StartFacts {
@@ -36,7 +36,7 @@ export function startFacts(
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),
     callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
-    scope: {},
+    scope,
     linkAddresses: linkAddresses(spec),
     pidFile: options.pidFile,
     stdio:
@@ -44,7 +44,6 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
-    exportLink: exportLink(host.runtimeDir, spec.storePath, spec.name),
     guest: guestFacts(spec, host),
     listen:
       options.listen === undefined || options.listen.fds.length === 0

@@ -5,7 +5,8 @@ import type { JournalMode } from "../spec/guest.js";
 import type { GuestFacts, HostFacts, JournalLink } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
-import { readGuestFile } from "./guest-file.js";
+import { exportLink } from "../runtime/export-link.js";
+import { readGuestFile } from "./guest-files.js";
 import { guestUsers } from "./guest-users.js";
 
 const maxFile = 64 * 1024;
@@ -21,6 +22,7 @@ export function guestFacts(spec: ContainerSpec, host: HostFacts): GuestFacts | n
     localtime: guest.localtime === "off" ? null : hostLocaltime(),
     journal: journalLink(host.arch, spec, guest.journal, uuid),
     users: guestUsers(spec, host),
+    exportLink: exportLink(host.runtimeDir, spec.storePath, spec.name),
   };
 }
 

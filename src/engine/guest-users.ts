@@ -4,7 +4,7 @@ import { IsletError } from "../base/errors.js";
 import { boundUsers } from "../plan/bound-users.js";
 import type { HostFacts, UserFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import { hasGuestProgram, readGuestFile } from "./guest-file.js";
+import { hasGuestProgram, readGuestFile } from "./guest-files.js";
 
 /** More than a guest's passwd or group has, bytes. */
 const maxAccounts = 1024 * 1024;

@@ -130,11 +130,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
-  const factsOf = (spec: ContainerSpec, wanted: StartOptions): StartFacts =>
-    startFacts(spec, host, wanted, pidOf, lxcfs.current());
+  const factsOf = (spec: ContainerSpec, wanted: StartOptions, scope: StartFacts["scope"]): StartFacts =>
+    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current());
 
   const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, { ...factsOf(spec, start), scope: expectedScope(host, spec) }, start.warn);
+    planStart(spec, host, factsOf(spec, start, expectedScope(host, spec)), start.warn);
 
   const launch = async (
     spec: ContainerSpec,
@@ -194,7 +194,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
       const scoped = await takeScope(host, pool, spec, wanted.warn);
       try {
-        const facts = { ...factsOf(spec, wanted), scope: scoped?.cgroups ?? {} };
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
         const program = planStart(spec, host, facts, wanted.warn);
         const meta = describeMonitor(spec, host, facts);
         apis.open(meta);
@@ -253,7 +253,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pidFile: null,
         console: "monitor",
       };
-      const facts = factsOf(spec, wanted);
+      const facts = factsOf(spec, wanted, {});
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },

@@ -82,17 +82,15 @@ async function mendOnce(
   const result = await runHelper(host.arch, binary, planLxcfsRepair(host, hasIds, repairs), [pidfd], repairTime);
   const after = await seenIn(pid);
   if (monitor.pid !== pid) return null;
+  const isThere = (path: string): boolean => after.some(({ point, device }) => point === path && !dead.has(device));
   const taken = repairs.flatMap((repair) => {
     const path = pathOf(repair.place);
-    const isLeft = after.some(
-      ({ id, point, device }) => repair.dead.includes(id) || (point === path && !dead.has(device)),
-    );
+    const isLeft = isThere(path) || after.some(({ id }) => repair.dead.includes(id));
     return repair.dead.length === 0 || isLeft ? [] : [path];
   });
   const isDone = result.kind === "done";
   // What could not be mounted by a program that was done is the guest's own by now.
   const next = isDone && living !== null ? [] : [...new Set([...owed, ...taken])];
-  const isThere = (path: string): boolean => after.some(({ point, device }) => point === path && !dead.has(device));
   const lacksSome = repairs.some(({ bind, place }) => bind && !isThere(pathOf(place)));
   return { isDone, owed: next, devices: devicesOf(after), lacksSome };
 }

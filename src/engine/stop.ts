@@ -6,10 +6,10 @@ import type { ContainerId, StopOptions, StopResult } from "./engine.js";
 import { freezeContainer, thawForDeath } from "./freeze.js";
 import type { Registry } from "./registry.js";
 import type { Arch } from "../sys/arch.js";
+import { SIGNALS, SIGRTMIN3 } from "../sys/signals.js";
 
-const SIGKILL = 9;
-const SIGPWR = 30;
-const SIGRTMIN3 = 37;
+const { SIGKILL, SIGPWR } = SIGNALS;
+
 /** Milliseconds a killed container may take until its monitor has cleaned up. */
 const killTime = 30_000;
 /** Milliseconds between two kills of what is to die: the guest may freeze itself again, a kill may fail. */

@@ -7,7 +7,6 @@ import {
   AF_UNIX,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  O_NONBLOCK,
   SO_TYPE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -17,6 +16,7 @@ import {
 import { sockaddrUnixAbstract, sockaddrUnixPath, UNIX_PATH_MAX } from "../sys/structs.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import { closeFd, syscall } from "./addon.js";
+import { setNonBlocking } from "./fd.js";
 
 /** What a service manager and a service say to each other: sd_listen_fds(3), sd_notify(3), without libsystemd. */
 
@@ -25,8 +25,6 @@ const firstDescriptor = 3;
 
 const SO_ACCEPTCONN = 30;
 const F_SETFD = 2;
-const F_GETFL = 3;
-const F_SETFL = 4;
 const FD_CLOEXEC = 1;
 
 type Environment = Record<string, string | undefined>;
@@ -74,9 +72,8 @@ export function takeListener(arch: Arch, environment: Environment, path: string)
   if (bound === null || realPath(bound) !== realPath(path))
     refuse(`the socket is ${bound ?? "no unix socket with a path"}, but clients look for ${path}`, hint);
   checkPermissions(path);
-  const fcntl = requireSyscall(arch, "fcntl");
-  syscall(fcntl, [fd, F_SETFD, FD_CLOEXEC]);
-  syscall(fcntl, [fd, F_SETFL, syscall(fcntl, [fd, F_GETFL, 0]) | O_NONBLOCK]);
+  syscall(requireSyscall(arch, "fcntl"), [fd, F_SETFD, FD_CLOEXEC]);
+  setNonBlocking(arch, fd);
   return fd;
 }
 

@@ -1,7 +1,7 @@
 import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
-import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../sys/flags.js";
+import { AT_FDCWD, F_GETFL, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /** A descriptor that this process must close; `using` closes it at the end of the scope. */
@@ -47,4 +47,10 @@ export function readKernelFile(arch: Arch, path: string): string | null {
 /** unlink(2), which need not find anything. */
 export function removeFile(arch: Arch, path: string): void {
   syscall(requireSyscall(arch, "unlinkat"), [AT_FDCWD, cString(path), 0]);
+}
+
+/** Of all who share the open file (fcntl(2), F_SETFL). */
+export function setNonBlocking(arch: Arch, fd: number): void {
+  const fcntl = requireSyscall(arch, "fcntl");
+  syscall(fcntl, [fd, F_SETFL, syscall(fcntl, [fd, F_GETFL, 0]) | O_NONBLOCK]);
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 import type { Arch } from "../sys/arch.js";
+import { SIGNALS } from "../sys/signals.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import { closeFd, memfd, spawn, syscall } from "./addon.js";
 import { reapWhenDone } from "./reap.js";
@@ -39,8 +40,8 @@ export function scopeUnit(storePath: string, name: string): string {
 /** Where systemd has containers and virtual machines. */
 export const slice = "machine.slice";
 
-/** SIGURG, which means nothing to anybody in a scope but the monitor. */
-const stopSignal = 23;
+/** It means nothing to anybody in a scope but the monitor. */
+const stopSignal = SIGNALS.SIGURG;
 /** infinity, as D-Bus has it. */
 const noLimit = "18446744073709551615";
 
@@ -94,7 +95,7 @@ export type BusctlResult =
   | { readonly kind: "refused"; readonly why: string }
   | { readonly kind: "late" };
 
-const SIGKILL = 9;
+const { SIGKILL } = SIGNALS;
 const mostOutput = 4096;
 
 /** Runs busctl, for at most `time` milliseconds. */

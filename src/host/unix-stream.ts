@@ -1,8 +1,8 @@
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { Arch } from "../sys/arch.js";
-import { errnoName } from "../sys/errno.js";
 import { requireSyscall } from "../sys/syscalls.js";
-import { closeFd, receiveMessage, sendMessage, syscall, type Watch, watch, watchIn, watchOut } from "./addon.js";
+import { receiveMessage, sendMessage, syscall } from "./addon.js";
+import { type Received, descriptorStream, isLater } from "./descriptor-stream.js";
 
 /**
  * How much of the event loop one client may have: what it sends is worked on for so many milliseconds in each turn of the loop, the rest waits
@@ -45,85 +45,29 @@ const shutWrite = 1;
 
 /** A connected unix stream socket as a stream, which closes it. Descriptors that the other side sends are closed. */
 export function unixStream(arch: Arch, fd: number, share: Share): Duplex {
-  let watching: Watch | null = null;
-  let wantsIn = false;
-  /** What has not been written yet, and whom to tell. */
-  let rest: { bytes: Uint8Array; readonly done: (error?: Error | null) => void } | null = null;
-
-  const follow = (): void => {
-    const events = wantsIn ? (rest === null ? "in" : "inout") : rest === null ? null : "out";
-    if (events === null) {
-      watching?.close();
-      watching = null;
-    } else if (watching === null) watching = watch(fd, events, ready);
-    else watching.update(events);
-  };
-
-  const ready = (events: number): void => {
-    if (rest !== null && (events & ~watchIn) !== 0) {
-      const { bytes, done } = rest;
-      rest = null;
-      write(bytes, done);
-    }
-    if (stream.destroyed) return;
-    if (wantsIn && (events & ~watchOut) !== 0 && share.has()) share.use(read);
-  };
-
-  const read = (): void => {
+  const receive = (): Received => {
     const { bytes } = receiveMessage(fd, into, 0);
-    if (bytes < 0) {
-      if (errnoName(bytes) !== "EAGAIN") stream.destroy();
-      return;
-    }
-    if (bytes === 0) {
-      wantsIn = false;
-      follow();
-      stream.push(null);
-      return;
-    }
-    if (!stream.push(Buffer.from(into.subarray(0, bytes)))) {
-      wantsIn = false;
-      if (!stream.destroyed) follow();
-    }
+    if (bytes > 0) return into.subarray(0, bytes);
+    if (bytes === 0) return "end";
+    return isLater(bytes) ? "later" : { lost: null };
   };
-
-  const write = (bytes: Uint8Array, done: (error?: Error | null) => void): void => {
-    const sent = sendMessage(fd, bytes, []);
-    if (sent === bytes.length) {
-      follow();
-      done();
-    } else if (sent >= 0 || errnoName(sent) === "EAGAIN") {
-      rest = { bytes: bytes.subarray(Math.max(sent, 0)), done };
-      follow();
-    } else {
-      follow();
-      done(new Error(`the other side has gone: ${errnoName(sent)}`));
-    }
-  };
-
-  const stream = new Duplex({
-    readableHighWaterMark: portion,
-    writableHighWaterMark: 65536,
-    read(): void {
-      if (wantsIn) return;
-      wantsIn = true;
-      follow();
+  return descriptorStream(
+    fd,
+    {
+      receive,
+      send: (bytes) => sendMessage(fd, bytes, []),
+      failure: "the other side has gone",
+      turn: (read) => {
+        if (share.has()) share.use(read);
+      },
     },
-    write(chunk: Uint8Array, _encoding, done): void {
-      write(chunk, done);
+    {
+      readableHighWaterMark: portion,
+      writableHighWaterMark: 65536,
+      final(done): void {
+        syscall(requireSyscall(arch, "shutdown"), [fd, shutWrite]);
+        done();
+      },
     },
-    final(done): void {
-      syscall(requireSyscall(arch, "shutdown"), [fd, shutWrite]);
-      done();
-    },
-    destroy(error, done): void {
-      watching?.close();
-      watching = null;
-      wantsIn = false;
-      rest = null;
-      closeFd(fd);
-      done(error);
-    },
-  });
-  return stream;
+  );
 }

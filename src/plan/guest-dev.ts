@@ -33,7 +33,7 @@ import type { DeviceNode } from "../spec/mount.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { beneath, makeParents, planNode } from "./dev.js";
 import { guarded, insideRoot } from "./mount.js";
-import { passAlways } from "./pass.js";
+import { type Sockets, passAlways } from "./pass.js";
 
 /** A node that waits to be bound; negative in the slot where the host has no such device. */
 interface TakenNode {
@@ -50,12 +50,7 @@ function comeFromHost(context: StartContext): boolean {
  * The devices of an id-mapped guest: nodes of their own in a file system that nobody else ever sees, made by the monitor, taken out of it by
  * the child before its root file system covers it. The host's own nodes may be for its root alone.
  */
-export function takeDevices(
-  context: StartContext,
-  child: Block,
-  sockets: { readonly outer: Slot; readonly inner: Slot },
-  at: Slot,
-): readonly TakenNode[] {
+export function takeDevices(context: StartContext, child: Block, sockets: Sockets, at: Slot): readonly TakenNode[] {
   const { monitor, build, spec } = context;
   const { devices } = spec.guest;
   if (devices.length === 0 || !spec.mounts.dev.populate || !comeFromHost(context)) return [];

@@ -110,10 +110,20 @@ function splitData(data: string): readonly string[] {
 
 /** How a path inside the container is followed. Standard places (proc, sys, dev) are never links. */
 export const insideRoot: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+export const insideRootNoLinks: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+
 /** Attributes of mounts that have no programs, devices or set-id files. */
 export const guarded: number = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
-export const insideRootNoLinks: number = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+/** A tmpfs whose root everybody may read, with limits as tmpfs(5) has them. */
+export function tmpfsOptions(size: string, inodes: string): readonly FsOption[] {
+  return [
+    { name: "source", value: "tmpfs" },
+    { name: "mode", value: "0755" },
+    { name: "size", value: size },
+    { name: "nr_inodes", value: inodes },
+  ];
+}
 
 /**
  * Opens a mount point below the root, making it (and its parents, 0755) where it is missing and `create` says so. The path is the container's:

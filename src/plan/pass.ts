@@ -4,13 +4,14 @@ import type { Slot } from "../program/ops.js";
 import { receiveMessage, sendMessage } from "../sys/structs.js";
 import type { PassedMount } from "./mount.js";
 
+/** Both ends of the socket pair between monitor and child. */
+export interface Sockets {
+  readonly outer: Slot;
+  readonly inner: Slot;
+}
+
 /** Hands one mount from the monitor to the child over the socket pair (SCM_RIGHTS, unix(7)), with a byte that says whether there is one. */
-export function passMount(
-  outer: Block,
-  inner: Block,
-  sockets: { readonly outer: Slot; readonly inner: Slot },
-  passed: PassedMount,
-): void {
+export function passMount(outer: Block, inner: Block, sockets: Sockets, passed: PassedMount): void {
   const out = sendMessage(new Uint8Array(1), 1);
   const sent = blob(outer.build, out, `{${passed.tree.name}}`);
   store(outer, passed.present, within(sent, out.dataAt, 1), 1, `say whether ${passed.what} is there`);
@@ -29,7 +30,7 @@ export function passMount(
 export function passAlways(
   outer: Block,
   inner: Block,
-  sockets: { readonly outer: Slot; readonly inner: Slot },
+  sockets: Sockets,
   tree: Slot,
   present: Slot,
   mount: Slot,

@@ -29,10 +29,11 @@ import {
 } from "../sys/flags.js";
 import { sockaddrUnixPath } from "../sys/structs.js";
 import type { StartContext } from "./context.js";
-import { guarded, insideRootNoLinks, openTarget } from "./mount.js";
+import { guarded, insideRootNoLinks, openTarget, tmpfsOptions } from "./mount.js";
+import type { Sockets } from "./pass.js";
 import { ensureDirectory } from "./rootfs.js";
 import { planExport } from "./unix-export.js";
-import { type Sockets, planUserdb } from "./userdb.js";
+import { planUserdb } from "./userdb.js";
 
 /**
  * A tmpfs on /run, and below it /run/host with what the guest may know of its manager (systemd's container interface). Gives what the
@@ -47,13 +48,13 @@ export function planRun(context: StartContext, child: Block, root: Slot, sockets
   const target = slot(build, "run.target");
   const host = slot(build, "run.host");
   ensureDirectory(child, root, "run");
-  newFilesystem(child, "tmpfs", tmpfs("20%", "800k"), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, mount, {
+  newFilesystem(child, "tmpfs", tmpfsOptions("20%", "800k"), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, mount, {
     note: "mount a tmpfs on /run",
   });
   openTarget(child, root, "run", null, target, "open /run", [], insideRootNoLinks);
   moveMount(child, mount, target, { note: "mount a tmpfs on /run" });
   close(child, target, "close the mount point");
-  newFilesystem(child, "tmpfs", tmpfs("4m", "1k"), guarded, host, { note: "mount a tmpfs on /run/host" });
+  newFilesystem(child, "tmpfs", tmpfsOptions("4m", "1k"), guarded, host, { note: "mount a tmpfs on /run/host" });
   mkdirat(child, mount, "host", 0o755, { note: "make /run/host" });
   moveMountAt(child, host, mount, "host", { note: "mount a tmpfs on /run/host" });
   close(child, mount, "close /run");
@@ -69,15 +70,6 @@ export function planRun(context: StartContext, child: Block, root: Slot, sockets
   mountSetattr(child, host, "", { set: MOUNT_ATTR_RDONLY }, false, { note: "make /run/host read-only" });
   close(child, host, "close /run/host");
   return taken;
-}
-
-function tmpfs(size: string, inodes: string): readonly { readonly name: string; readonly value: string }[] {
-  return [
-    { name: "source", value: "tmpfs" },
-    { name: "mode", value: "0755" },
-    { name: "size", value: size },
-    { name: "nr_inodes", value: inodes },
-  ];
 }
 
 function writeFile(child: Block, host: Slot, name: string, text: string): void {

@@ -41,6 +41,7 @@ import {
 } from "../sys/flags.js";
 import { sockaddrUnixAbstract } from "../sys/structs.js";
 import { CAP_LAST_CAP } from "../sys/capability.js";
+import { SIGRTMIN3 } from "../sys/signals.js";
 import { planProcAndSys, planSelinuxfs } from "./automount.js";
 import { planBootId } from "./bootid.js";
 import { dropCapabilities, noNewPrivileges } from "./capability.js";
@@ -128,9 +129,6 @@ import { planRun } from "./run.js";
 import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
 import { enterTimeNamespace } from "./time.js";
-
-/** What a guest's systemd is stopped by. */
-const SIGRTMIN3 = 37;
 
 /** Numbers of the states, as the monitor publishes them. */
 const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING: 4 } as const;

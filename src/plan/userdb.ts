@@ -42,13 +42,7 @@ import {
 import { recordFiles } from "../sys/userdb.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { signalChild } from "./hooks.js";
-import { passAlways } from "./pass.js";
-
-/** Both ends of the socket pair between monitor and child. */
-export interface Sockets {
-  readonly outer: Slot;
-  readonly inner: Slot;
-}
+import { type Sockets, passAlways } from "./pass.js";
 
 /** Records and homes of the host's users whom the guest has as well, below /run/host. */
 export function planUserdb(context: StartContext, child: Block, host: Slot, sockets: Sockets): void {

@@ -77,8 +77,6 @@ export interface StartFacts {
   readonly stdio: readonly [boolean, boolean, boolean] | null;
   /** Path of the monitor's socket, removed at the end. */
   readonly socketPath: string;
-  /** Where on the host a link leads to the guest's sockets, in a directory of its store's in one of all stores. */
-  readonly exportLink: string;
   /** null: the guest does not ask for any of it. */
   readonly guest: GuestFacts | null;
   /** Sockets of the caller's (preset slots) for init, by the protocol of sd_listen_fds(3); null: none. */
@@ -109,6 +107,8 @@ export interface GuestFacts {
   readonly journal: JournalLink | null;
   /** Users of the host's whom the guest is to have, in the order of the configuration. */
   readonly users: readonly UserFacts[];
+  /** Where on the host a link leads to the guest's sockets, in a directory of its store's in one of all stores. */
+  readonly exportLink: string;
 }
 
 /** A user of the host's, and what becomes of it in the guest. */

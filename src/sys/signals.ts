@@ -14,6 +14,9 @@ export type SignalName = keyof typeof SIGNALS;
 export const SIGRTMIN = 34;
 export const SIGRTMAX = 64;
 
+/** What systemd as PID 1 takes for the wish to halt (systemd(1), SIGNALS). */
+export const SIGRTMIN3: number = SIGRTMIN + 3;
+
 const ALIASES: Readonly<Record<string, number>> = { SIGIOT: 6, SIGPOLL: 29, SIGCLD: 17, SIGUNUSED: 31 };
 
 /**

@@ -8,7 +8,7 @@ import { command, type CommandResult } from "../support/command.js";
 import { type Report, reportOf } from "../support/guest-init.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-import { type Guest, guests, mountsInside, type SeenMount, statusOf, nodes } from "./guest.js";
+import { type Guest, guests, mountsInside, mountsOf, type SeenMount, statusOf, nodes } from "./guest.js";
 import { type LxdKind, lxdGuest, lxdKinds } from "./guest-lxd.js";
 
 /**
@@ -261,19 +261,13 @@ point("M4", "/sys/fs/cgroup is left to init, which can mount every hierarchy", a
   await seen.guest.sh("cd /; umount /sys/fs/cgroup/memory /sys/fs/cgroup/systemd /sys/fs/cgroup");
 });
 
-/** The line of a mount of the host's in mountinfo; "" if there is none. */
-const hostMount = (path: string): string =>
-  readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .findLast((line) => line.split(" ")[4] === path) ?? "";
-
 point(
   "M5",
   "binfmt_misc is nobody else's where the kernel has one for each user namespace: the guest mounts its own",
   async (seen) => {
     const own = "/proc/sys/fs/binfmt_misc";
     if (!probeHost("/run").binfmtNamespaces) {
-      const isMounted = / binfmt_misc /.test(hostMount(own));
+      const isMounted = mountsOf(readFileSync("/proc/self/mountinfo", "utf8")).get(own)?.fstype === "binfmt_misc";
       assert.deepEqual((await seen.guest.sh(`ls ${own}`)).split("\n"), isMounted ? readdirSync(own).sort() : [""]);
       return;
     }

@@ -86,7 +86,6 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     linkAddresses: { lxcbr0: { ipv4: "10.0.3.1", ipv6: "fc42:5009:ba4b:5ab0::1" } },
     pidFile: null,
     stdio: null,
-    exportLink: "/run/islet/unix-export/var-lib-lxc/c1",
     socketPath: "/run/islet/monitor/0123456789abcdef01234567",
     guest: {
       uuid: "0f3c1b52-9a1e-8d07-b6c4-3e5d7a9f1c20",
@@ -94,6 +93,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
       localtime: { zone: "Europe/Berlin", data: new Uint8Array([84, 90, 105, 102]) },
       journal: null,
       users: [],
+      exportLink: "/run/islet/unix-export/var-lib-lxc/c1",
     },
     listen: null,
     terminal: null,
