@@ -4,6 +4,7 @@
 #include "client.h"
 #include "init.h"
 #include "monitor.h"
+#include "moves.h"
 #include "nursery.h"
 #include "reap.h"
 
@@ -25,6 +26,8 @@ int main(int argc, char **argv)
             return init_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "reap") == 0)
             return reap_main(argc - 1, argv + 1);
+        if (strcmp(argv[1], "moves") == 0)
+            return moves_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "daemon") == 0)
             return daemon_main(argc);
         if (strcmp(argv[1], "runner") == 0)

@@ -53,6 +53,7 @@ import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
+import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
@@ -104,6 +105,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);
+  const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
 
@@ -264,6 +266,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     close: () => {
       lxcfs.close();
       apis.abandon();
+      endQuickMoves();
       if (sealed !== null) closeFd(sealed);
       sealed = null;
       return pool.close();

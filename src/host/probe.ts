@@ -70,13 +70,19 @@ export function firstLine(path: string): string {
   }
 }
 
-/** Hierarchies from mountinfo (proc(5)) and the memberships in /proc/self/cgroup (cgroups(7)). The first mount of each counts. */
-export function cgroupLayout(mountinfo: string, membership: string, read: (path: string) => string): CgroupLayout {
+/** Of each hierarchy, by its controllers ("" is the unified one), the path of /proc/PID/cgroup (cgroups(7)). */
+export function cgroupMemberships(text: string): ReadonlyMap<string, string> {
   const own = new Map<string, string>();
-  for (const line of membership.split("\n")) {
+  for (const line of text.split("\n")) {
     const match = /^\d+:([^:]*):(.*)$/.exec(line);
     if (match !== null) own.set(match[1] ?? "", match[2] ?? "/");
   }
+  return own;
+}
+
+/** Hierarchies from mountinfo (proc(5)) and the memberships in /proc/self/cgroup (cgroups(7)). The first mount of each counts. */
+export function cgroupLayout(mountinfo: string, membership: string, read: (path: string) => string): CgroupLayout {
+  const own = cgroupMemberships(membership);
   let unified: CgroupLayout["unified"] = null;
   const legacy: LegacyHierarchy[] = [];
   for (const { point: mount, fstype, superOptions } of parseMountinfo(mountinfo)) {
