@@ -23,6 +23,8 @@ export const peerPackages = [
   "iproute2",
   "net-tools",
   "procps",
+  "dnsmasq-base",
+  "nftables",
   "mmdebstrap",
 ];
 

@@ -1,3 +1,4 @@
+import type { BridgeNetwork, BridgeStatus } from "../spec/bridge.js";
 import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
@@ -300,6 +301,12 @@ export interface Engine {
   liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
   /** This host and the daemon itself, as only the engine knows them. */
   hostReport(): Promise<HostReport>;
+  /** Makes a bridge with DHCP, names and NAT, or what is missing of it. ISLET_EXISTS, ISLET_BUSY, ISLET_UNSUPPORTED, ISLET_OPERATION_FAILED. */
+  bridgeUp(network: BridgeNetwork): Promise<"made" | "mended" | "there">;
+  /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. false: islet has made none of that name. */
+  bridgeDown(name: string, force: boolean): Promise<boolean>;
+  /** The bridges that islet has made. */
+  bridges(): Promise<readonly BridgeStatus[]>;
   /** A container's settings beside its configuration (docs/guests/settings.md). ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
   settings(id: ContainerId): Promise<Settings>;
   /** Sets those with a text, takes those with null away; all or nothing. null: it is done; otherwise what the client runs completes it in the guest. */

@@ -10,6 +10,7 @@ import {
   type LxcfsFacts,
   type StartFacts,
 } from "../spec/host.js";
+import { cgroupMemberships } from "../host/probe.js";
 import { namespaceKinds } from "../spec/namespace.js";
 import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
@@ -35,7 +36,9 @@ export function startFacts(
     sharedPids: shared,
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),
-    callerCgroups: spec.cgroup.relative ? membership(options.caller.pid) : {},
+    callerCgroups: spec.cgroup.relative
+      ? Object.fromEntries(cgroupMemberships(readFileSync(`/proc/${options.caller.pid}/cgroup`, "utf8")))
+      : {},
     scope,
     linkAddresses: linkAddresses(spec),
     pidFile: options.pidFile,
@@ -146,15 +149,6 @@ function namespaceOf(pid: string, kind: CallerNamespace): string {
 /** Descriptors of the caller's namespaces, to be closed by whoever asked. */
 export function openCallerNamespaces(facts: StartFacts): readonly number[] {
   return facts.callerNamespaces.map((kind) => openSync(`/proc/${facts.callerPid}/ns/${kind}`, "r"));
-}
-
-function membership(pid: number): Readonly<Record<string, string>> {
-  const out: Record<string, string> = {};
-  for (const line of readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n")) {
-    const match = /^\d+:([^:]*):(.*)$/.exec(line);
-    if (match !== null) out[match[1] ?? ""] = match[2] ?? "/";
-  }
-  return out;
 }
 
 function linkAddresses(spec: ContainerSpec): StartFacts["linkAddresses"] {

@@ -43,6 +43,7 @@ import {
 import { environmentStrings } from "./commands.js";
 import { openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
+import { createBridges } from "./bridges.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
@@ -105,6 +106,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);
+  const bridges = createBridges(host, options.binary);
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -495,6 +497,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
           name,
           socket: monitorSocketPath(host.runtimeDir, storePath, name),
         })),
+      }),
+    bridgeUp: (network) => bridges.up(network),
+    bridgeDown: (name, force) => bridges.down(name, force),
+    bridges: () =>
+      new Promise((resolve) => {
+        resolve(bridges.list());
       }),
     settings: (id) =>
       new Promise((resolve) => {

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { readKernelFile } from "../host/fd.js";
-import { runBusctl, scopeCgroups, scopeRequest, scopeUnit, slice } from "../host/systemd.js";
+import { runProgram } from "../host/run-program.js";
+import { scopeCgroups, scopeRequest, scopeUnit, slice } from "../host/systemd.js";
 import { hasOwnPlace } from "../plan/cgroup.js";
 import type { FreshMonitor, MonitorPool } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
@@ -82,7 +83,7 @@ async function ask(
   const words = scopeRequest(unit, `Container ${spec.name}`, pid, Math.ceil(patience / 1000));
   const late = `no answer within ${patience / 1000} s`;
   for (;;) {
-    const result = await runBusctl(host.arch, busctl, words, left());
+    const result = await runProgram(host.arch, busctl, words, left());
     if (result.kind === "done") break;
     if (result.kind === "late") return late;
     // The last run's, of which systemd has not yet seen the end.

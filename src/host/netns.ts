@@ -184,16 +184,23 @@ export function hardwareAddress(arch: Arch, pid: number, name: string): string |
   });
 }
 
-function dumpLinks(socket: Socket, id: number): readonly LinkInfo[] {
+/** `id` null: of this process's own namespace. */
+function dumpLinks(socket: Socket, id: number | null): readonly LinkInfo[] {
   const request = netlinkMessage(
     RTM_GETLINK,
     DUMP,
     3,
     raw(new Uint8Array(16)),
-    attributeU32(IFLA_TARGET_NETNSID, id),
+    ...(id === null ? [] : [attributeU32(IFLA_TARGET_NETNSID, id)]),
     attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
   );
   return parseLinks(ask(socket, request, true)).items;
+}
+
+/** The interfaces of this process's own network namespace. */
+export function ownLinks(arch: Arch): readonly LinkInfo[] {
+  kept ??= open(arch);
+  return dumpLinks(kept, null);
 }
 
 export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {

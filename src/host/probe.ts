@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { type Arch, archFromUname } from "../sys/arch.js";
 import type { CgroupLayout, HostFacts, LegacyHierarchy } from "../spec/host.js";
 import { arch as nodeArch } from "node:os";
+import { findProgram } from "./run-program.js";
 import { parseMountinfo } from "../sys/mountinfo.js";
 
 /** ISLET_UNSUPPORTED on machines that islet knows no system calls of. */
@@ -39,15 +40,12 @@ export function probeHost(runtimeDir: string): HostFacts {
     cpus: firstLine("/sys/devices/system/cpu/online") || "0",
     memoryNodes: firstLine("/sys/devices/system/node/online") || "0",
     lxcfs: process.env["ISLET_LXCFS"] ?? "/var/lib/lxcfs",
-    busctl: process.env["ISLET_BUSCTL"] ?? (existsSync("/run/systemd/system") ? busctl(process.env["PATH"]) : null),
+    // Part of systemd; where it cannot be found, whoever runs it says so.
+    busctl:
+      process.env["ISLET_BUSCTL"] ??
+      (existsSync("/run/systemd/system") ? (findProgram("busctl") ?? "/usr/bin/busctl") : null),
     accounts: process.env["ISLET_ACCOUNTS"] ?? "/etc",
   };
-}
-
-/** busctl(1), which is part of systemd; where it cannot be found, whoever runs it says so. */
-function busctl(path: string = ""): string {
-  const places = [...path.split(":").filter((directory) => directory.startsWith("/")), "/usr/bin", "/bin"];
-  return places.map((directory) => `${directory}/busctl`).find((file) => existsSync(file)) ?? "/usr/bin/busctl";
 }
 
 /** Whether a kernel's release (uname(2)) is that version or a later one. */

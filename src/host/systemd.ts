@@ -1,10 +1,5 @@
 import { createHash } from "node:crypto";
-import { readSync } from "node:fs";
-import type { Arch } from "../sys/arch.js";
 import { SIGNALS } from "../sys/signals.js";
-import { requireSyscall } from "../sys/syscalls.js";
-import { closeFd, memfd, spawn, syscall } from "./addon.js";
-import { reapWhenDone } from "./reap.js";
 
 /** The host's systemd, as far as it makes scopes (org.freedesktop.systemd1(5)): busctl(1) speaks D-Bus for us. */
 
@@ -87,60 +82,4 @@ export function scopeCgroups(membership: string, unit: string): Readonly<Record<
     if (names.at(-1) === unit && !names.includes("..")) found[key] = path;
   }
   return Object.keys(found).length === 0 ? null : found;
-}
-
-export type BusctlResult =
-  | { readonly kind: "done" }
-  /** With the last line that it printed. */
-  | { readonly kind: "refused"; readonly why: string }
-  | { readonly kind: "late" };
-
-const { SIGKILL } = SIGNALS;
-const mostOutput = 4096;
-
-/** Runs busctl, for at most `time` milliseconds. */
-export function runBusctl(arch: Arch, program: string, words: readonly string[], time: number): Promise<BusctlResult> {
-  const output = memfd("islet-busctl", new Uint8Array(0), false);
-  let pidfd: number;
-  try {
-    // Where the bus is, it knows itself.
-    ({ pidfd } = spawn(
-      program,
-      ["busctl", ...words],
-      ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-      [
-        [1, output],
-        [2, output],
-      ],
-      { cwd: "/", setsid: true },
-    ));
-  } catch (error) {
-    closeFd(output);
-    return Promise.resolve({ kind: "refused", why: error instanceof Error ? error.message : String(error) });
-  }
-  return new Promise((resolve) => {
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      syscall(requireSyscall(arch, "pidfd_send_signal"), [pidfd, SIGKILL, 0, 0]);
-    }, time);
-    reapWhenDone(
-      pidfd,
-      (status) => {
-        clearTimeout(timer);
-        const said = lastLine(output);
-        closeFd(output);
-        if (status === 0) resolve({ kind: "done" });
-        else if (isLate) resolve({ kind: "late" });
-        else resolve({ kind: "refused", why: said === "" ? `busctl ended with status ${status}` : said });
-      },
-      true,
-    );
-  });
-}
-
-function lastLine(fd: number): string {
-  const bytes = new Uint8Array(mostOutput);
-  const text = new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
-  return text.trim().split("\n").at(-1) ?? "";
 }

@@ -1,5 +1,15 @@
 /** Addresses as text, for front ends, which see src/spec but not src/sys. Everything here is in canonical form: RFC 5952, lower-case MAC. */
-import { broadcastOf, classfulPrefix, formatIp, formatMac, parseIp, parseMac, parsePrefixed } from "../sys/ip.js";
+import {
+  broadcastOf,
+  classfulPrefix,
+  formatIp,
+  formatMac,
+  netmask,
+  networkOf,
+  parseIp,
+  parseMac,
+  parsePrefixed,
+} from "../sys/ip.js";
 import type { Family } from "../sys/ip.js";
 
 export type { Family };
@@ -39,4 +49,18 @@ export function macOf(text: string): string | null {
   if (/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text)) return text;
   const bytes = parseMac(text);
   return bytes === undefined ? null : formatMac(bytes);
+}
+
+/** Of `255.255.255.0` it is 24; null for a text that is no mask, or one with holes. */
+export function prefixOfMask(family: Family, text: string): number | null {
+  const bytes = parseIp(family, text);
+  if (bytes === undefined) return null;
+  const prefix = bytes.reduce((sum, byte) => sum + byte.toString(2).replaceAll("0", "").length, 0);
+  return netmask(prefix, bytes.length).every((byte, index) => byte === bytes[index]) ? prefix : null;
+}
+
+/** The valid address without its host bits. */
+export function networkAddress(family: Family, address: string, prefix: number): string {
+  const bytes = parseIp(family, address);
+  return bytes === undefined ? address : formatIp(networkOf(bytes, prefix));
 }

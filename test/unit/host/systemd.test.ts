@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { hostArch } from "../../../src/host/probe.js";
-import { escapeUnit, runBusctl, scopeCgroups, scopeRequest, scopeUnit } from "../../../src/host/systemd.js";
+import { runProgram } from "../../../src/host/run-program.js";
+import { escapeUnit, scopeCgroups, scopeRequest, scopeUnit } from "../../../src/host/systemd.js";
 import { testDir } from "../../support/paths.js";
 
 test("names are escaped as systemd-escape does it", () => {
@@ -78,7 +79,7 @@ test("busctl's last line is the reason of its failure, and it has its time", asy
   const said = async (script: string, time: number): Promise<unknown> => {
     writeFileSync(program, `#!/bin/sh\n${script}\n`);
     chmodSync(program, 0o755);
-    return runBusctl(hostArch(), program, ["call", directory], time);
+    return runProgram(hostArch(), program, ["call", directory], time);
   };
   assert.deepEqual(await said("exit 0", 10_000), { kind: "done" });
   assert.deepEqual(await said("echo first; echo 'Call failed: no' >&2; exit 1", 10_000), {
@@ -89,6 +90,6 @@ test("busctl's last line is the reason of its failure, and it has its time", asy
   assert.deepEqual(await said(': >"$2/begun"; exec sleep 60', 1000), { kind: "late" });
   assert.ok(existsSync(join(directory, "begun")));
   rmSync(program);
-  const missing = await runBusctl(hostArch(), program, [], 1000);
+  const missing = await runProgram(hostArch(), program, [], 1000);
   assert.equal(missing.kind, "refused");
 });

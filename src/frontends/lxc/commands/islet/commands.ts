@@ -6,6 +6,7 @@ export const isletCommands: Readonly<Record<string, CommandLoader>> = {
   get: async () => (await import("./settings.js")).get,
   help: async () => (await import("./help.js")).help,
   ls: async () => (await import("./ls.js")).ls,
+  net: async () => (await import("./net.js")).net,
   plan: async () => (await import("./plan.js")).plan,
   set: async () => (await import("./settings.js")).set,
   settings: async () => (await import("./settings.js")).settings,

@@ -1,0 +1,219 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { IsletError } from "../base/errors.js";
+import { printable } from "../base/printable.js";
+import { ownLinks } from "../host/netns.js";
+import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
+import { dnsmasqWords } from "../network/dnsmasq.js";
+import { nftRemoval, nftRules } from "../network/nftables.js";
+import { planBridgeDown, planBridgeUp } from "../plan/bridge.js";
+import type { LaunchProgram } from "../program/ops.js";
+import { decodeRecord, failureError } from "../program/report.js";
+import { runHelper } from "../runtime/helper.js";
+import type { BridgeNetwork, BridgeStatus } from "../spec/bridge.js";
+import type { HostFacts } from "../spec/host.js";
+import { IFF_UP } from "../sys/flags.js";
+import { parsePasswd } from "../sys/accounts.js";
+import { SIGNALS } from "../sys/signals.js";
+import { createChangeQueue } from "./queue.js";
+
+/**
+ * Bridges that islet makes: the interface, its rules of the firewall and its dnsmasq(8). All of them outlive the daemon; what was made is
+ * written down in files below the runtime directory.
+ */
+export interface Bridges {
+  /** Makes it whole; what of it is there already stays. ISLET_EXISTS when somebody else has made an interface of that name. */
+  up(net: BridgeNetwork): Promise<"made" | "mended" | "there">;
+  /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. Gives back false when islet has made none of that name. */
+  down(name: string, force: boolean): Promise<boolean>;
+  list(): readonly BridgeStatus[];
+}
+
+/** Milliseconds that each program has. */
+const patience = 10_000;
+/** Milliseconds that dnsmasq has to end. */
+const endTime = 2000;
+
+/** Whose rights dnsmasq takes: the first that there is. */
+const dnsmasqUsers = ["lxc-dnsmasq", "dnsmasq", "nobody"];
+
+/** `binary`: of islet. */
+export function createBridges(host: HostFacts, binary: string): Bridges {
+  const directory = join(host.runtimeDir, "net");
+  const queue = createChangeQueue();
+  const noteOf = (name: string): string => join(directory, `${name}.json`);
+  const pidFileOf = (name: string): string => join(directory, `${name}.dnsmasq.pid`);
+  // LXC's own place, so that addresses stay what they were; other daemons of this host keep theirs for themselves.
+  const leases = (name: string): string =>
+    host.runtimeDir === "/run/islet"
+      ? `/var/lib/misc/dnsmasq.${name}.leases`
+      : join(directory, `dnsmasq.${name}.leases`);
+
+  const runPlan = async (program: LaunchProgram, what: string): Promise<void> => {
+    const result = await runHelper(host.arch, binary, program, [], patience);
+    if (result.kind === "done") return;
+    const record = result.kind === "failed" ? decodeRecord(result.record) : null;
+    throw record === null
+      ? new IsletError("ISLET_TIMEOUT", `cannot ${what} within ${patience / 1000} s`)
+      : failureError(program, record, "ISLET_OPERATION_FAILED");
+  };
+
+  const recall = (name: string): BridgeNetwork | null => {
+    // It came from a command line.
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) return null;
+    try {
+      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as { version: number; network: BridgeNetwork };
+      return note.version === 1 ? note.network : null;
+    } catch {
+      return null;
+    }
+  };
+  const remember = (net: BridgeNetwork): void => {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(`${noteOf(net.name)}.new`, JSON.stringify({ version: 1, network: net }), { mode: 0o644 });
+    renameSync(`${noteOf(net.name)}.new`, noteOf(net.name));
+  };
+  const forget = (name: string): void => {
+    for (const file of [noteOf(name), pidFileOf(name)]) rmSync(file, { force: true });
+  };
+
+  /** Its pid; null: it does not run. A pid of the file may be another process's by now. */
+  const dnsmasqPid = (name: string): number | null => {
+    try {
+      const pid = Number(readFileSync(pidFileOf(name), "utf8").trim());
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      return words.includes(`--pid-file=${pidFileOf(name)}`) ? pid : null;
+    } catch {
+      return null;
+    }
+  };
+
+  const startDnsmasq = async (net: BridgeNetwork): Promise<void> => {
+    const program = findProgram("dnsmasq");
+    if (program === null)
+      throw new IsletError("ISLET_UNSUPPORTED", "dnsmasq is missing", { hint: "apt-get install dnsmasq-base" });
+    const accounts = parsePasswd(readFileSync(join(host.accounts, "passwd"), "utf8"));
+    const user = dnsmasqUsers.find((each) => accounts.some(({ name }) => name === each)) ?? "root";
+    const words = dnsmasqWords(net, user, { pid: pidFileOf(net.name), leases: leases(net.name) });
+    const result = await runProgram(host.arch, program, words, patience);
+    if (result.kind === "done") return;
+    const why = reason(result);
+    const rival = `another name server has port 53 of ${net.ipv4.address} (ss -lntup 'sport = 53'): it should bind to its own interfaces`;
+    throw new IsletError(
+      "ISLET_OPERATION_FAILED",
+      `cannot start dnsmasq on ${net.name}: ${why}`,
+      why.includes("Address already in use") ? { hint: rival } : {},
+    );
+  };
+
+  const stopDnsmasq = async (name: string): Promise<void> => {
+    for (const [signal, time] of [
+      [SIGNALS.SIGTERM, endTime],
+      [SIGNALS.SIGKILL, endTime],
+    ] as const) {
+      const pid = dnsmasqPid(name);
+      if (pid === null) return;
+      process.kill(pid, signal);
+      for (let waited = 0; waited < time && dnsmasqPid(name) === pid; waited += 10)
+        await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+
+  const setFirewall = async (rules: string, what: string): Promise<void> => {
+    const program = findProgram("nft");
+    if (program === null)
+      throw new IsletError("ISLET_UNSUPPORTED", "nft is missing", { hint: "apt-get install nftables" });
+    const result = await runProgram(host.arch, program, ["-f", "-"], patience, rules);
+    if (result.kind !== "done") throw new IsletError("ISLET_OPERATION_FAILED", `cannot ${what}: ${reason(result)}`);
+  };
+
+  const isThere = (name: string): boolean => ownLinks(host.arch).some((link) => link.name === name);
+
+  const takeDown = async (name: string): Promise<void> => {
+    await stopDnsmasq(name);
+    if (findProgram("nft") !== null) await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
+    await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
+    forget(name);
+  };
+
+  const bringUp = async (net: BridgeNetwork): Promise<"made" | "mended" | "there"> => {
+    const { name } = net;
+    const before = recall(name);
+    const isSame = before !== null && JSON.stringify(before) === JSON.stringify(net);
+    if (isThere(name)) {
+      if (before === null)
+        throw new IsletError("ISLET_EXISTS", `there is an interface ${name} already that islet has not made`, {
+          hint: "containers can use it as it is",
+        });
+      if (!isSame)
+        throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
+      if (dnsmasqPid(name) !== null) return "there";
+      await setFirewall(nftRules(net), `make the rules of ${name}`);
+      await startDnsmasq(net);
+      return "mended";
+    }
+    await stopDnsmasq(name);
+    // Before anything is made: whoever comes after a crash knows whose it is.
+    remember(net);
+    try {
+      await runPlan(planBridgeUp(net, host), `make the bridge ${name}`);
+      await setFirewall(nftRules(net), `make the rules of ${name}`);
+      await startDnsmasq(net);
+    } catch (error) {
+      await takeDown(name).catch((also: unknown) => {
+        console.error(`cannot clean up after ${name}`, also);
+      });
+      throw error;
+    }
+    return "made";
+  };
+
+  return {
+    up: (net) => queue.run(net.name, () => bringUp(net)),
+    down: (name, force) =>
+      queue.run(name, async () => {
+        if (recall(name) === null) return false;
+        const ports = portsOf(host, name);
+        if (ports.length > 0 && !force)
+          throw new IsletError("ISLET_BUSY", `${name} is in use: ${ports.join(", ")}`, {
+            hint: "stop the containers, or --force",
+          });
+        await takeDown(name);
+        return true;
+      }),
+    list: () =>
+      namesIn(directory).flatMap((name) => {
+        const network = recall(name);
+        if (network === null) return [];
+        const link = ownLinks(host.arch).find((each) => each.name === name);
+        const isUp = link !== undefined && (link.flags & IFF_UP) !== 0;
+        return [{ network, isUp, dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
+      }),
+  };
+}
+
+function portsOf(host: HostFacts, name: string): readonly string[] {
+  const links = ownLinks(host.arch);
+  const bridge = links.find((link) => link.name === name);
+  return bridge === undefined
+    ? []
+    : links
+        .filter(({ master }) => master === bridge.index)
+        .map((link) => link.name)
+        .sort();
+}
+
+/** Of what is written down. */
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => file.slice(0, -".json".length))
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+const reason = (result: Exclude<ProgramResult, { readonly kind: "done" }>): string =>
+  result.kind === "late" ? `it took longer than ${patience / 1000} s` : printable(result.why);

@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { IsletError } from "../../../../base/errors.js";
+import type { Command } from "../../../../engine/engine.js";
+import type { BridgeNetwork, BridgeStatus } from "../../../../spec/bridge.js";
+import { parseLxcNet, type VariableFile } from "../../config/lxc-net.js";
+import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
+import type { CommandTable } from "../getopt.js";
+import { type Column, tableLines } from "../layout.js";
+import { lookOf, plain, styled } from "../look.js";
+import { option } from "../options.js";
+import { ownOptions } from "./options.js";
+
+/** What LXC's lxc-net reads, in its order. */
+const defaultFiles = ["/etc/default/lxc", "/etc/default/lxc-net"];
+
+export const netTable: CommandTable = {
+  tool: "islet-net",
+  synopsis: "[up|down|ls] [--config=FILE] [--force] [--format=text|json]",
+  description:
+    "Makes the bridge lxcbr0, on which containers get addresses, names and the world behind it, takes it away, or shows it.",
+  options: [
+    option("config", "the variables of lxc-net (default /etc/default/lxc and /etc/default/lxc-net)", {
+      argument: "FILE",
+    }),
+    option("force", "with down: although interfaces are on it"),
+    option("format", "with ls: text (default) or json", { argument: "FORMAT", words: ["text", "json"] }),
+    ...ownOptions,
+  ],
+  operands: "any",
+  named: false,
+  notes: [
+    "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. `start` is another word for it, as is `stop` for `down`.",
+    "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24. With USE_LXC_BRIDGE=false `up` does nothing.",
+    "Nothing that islet has not made is touched: an interface of that name that is there already is an error.",
+    "Exit status: 0; 1 on failure.",
+  ],
+};
+
+function readFiles(call: Call): readonly VariableFile[] {
+  const given = call.options.value("config");
+  const files = given === null ? defaultFiles : [resolve(call.caller.cwd, given)];
+  return files.flatMap((file) => {
+    try {
+      return [{ file, text: readFileSync(file, "utf8") }];
+    } catch (error) {
+      if (given === null && (error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw new IsletError("ISLET_IO", `cannot read ${file}`, { cause: error });
+    }
+  });
+}
+
+async function up(call: Call): Promise<number> {
+  const network = parseLxcNet(readFiles(call));
+  if (network === null) {
+    call.report.notice("USE_LXC_BRIDGE is false: no bridge is wanted");
+    return 0;
+  }
+  await call.engine.bridgeUp(network);
+  return 0;
+}
+
+async function down(call: Call): Promise<number> {
+  const { name } = bridgeOf(call);
+  const isForced = call.options.has("force");
+  if (!(await call.engine.bridgeDown(name, isForced)))
+    throw new IsletError("ISLET_NOT_FOUND", `islet has made no bridge ${name}`);
+  return 0;
+}
+
+/** USE_LXC_BRIDGE may have become false since it was made. */
+function bridgeOf(call: Call): Pick<BridgeNetwork, "name"> {
+  const files = readFiles(call);
+  return parseLxcNet([...files, { file: "islet net down", text: "USE_LXC_BRIDGE=true" }]) ?? { name: "lxcbr0" };
+}
+
+async function ls(call: Call): Promise<number> {
+  const rows = await call.engine.bridges();
+  if (outputFormat(call.options) === "json") {
+    call.session.write(1, jsonText(rows.map(plainRow)));
+    return 0;
+  }
+  const look = lookOf(call.session, 1);
+  const columns: readonly Column<BridgeStatus>[] = [
+    { title: "BRIDGE", rank: 0, cell: ({ network }) => styled("bold", network.name) },
+    { title: "STATE", rank: 0, cell: (row) => plain(stateOf(row)) },
+    { title: "IPV4", rank: 1, cell: ({ network: { ipv4 } }) => plain(`${ipv4.address}/${ipv4.prefix}`) },
+    {
+      title: "IPV6",
+      rank: 2,
+      cell: ({ network: { ipv6 } }) => plain(ipv6 === null ? "" : `${ipv6.address}/${ipv6.prefix}`),
+    },
+    { title: "ON IT", rank: 3, cell: ({ ports }) => plain(ports.join(", ")) },
+  ];
+  for (const line of tableLines(rows, columns, look)) call.session.write(1, `${line}\n`);
+  return 0;
+}
+
+const stateOf = ({ isUp, dnsmasqPid }: BridgeStatus): string => {
+  if (!isUp) return "down";
+  return dnsmasqPid === null ? "no dnsmasq" : "up";
+};
+
+const plainRow = (row: BridgeStatus): unknown => ({
+  bridge: row.network.name,
+  state: stateOf(row),
+  ipv4: `${row.network.ipv4.address}/${row.network.ipv4.prefix}`,
+  ipv6: row.network.ipv6 === null ? null : `${row.network.ipv6.address}/${row.network.ipv6.prefix}`,
+  dnsmasqPid: row.dnsmasqPid,
+  ports: row.ports,
+});
+
+const verbs: Readonly<Record<string, (call: Call) => Promise<number>>> = { up, start: up, down, stop: down, ls };
+
+async function body(call: Call): Promise<number> {
+  const [verb = "ls", ...rest] = call.operands;
+  const run = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+  if (run === undefined || rest.length > 0)
+    throw new UsageError(`"${[verb, ...rest].join(" ")}" is none of up, down and ls`);
+  return await run(call);
+}
+
+export const net: Command = lxcCommand(netTable, body, { isOwn: true });

@@ -1,0 +1,79 @@
+import { existsSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import type { Arch } from "../sys/arch.js";
+import { SIGNALS } from "../sys/signals.js";
+import { requireSyscall } from "../sys/syscalls.js";
+import { closeFd, memfd, spawn, syscall } from "./addon.js";
+import { reapWhenDone } from "./reap.js";
+
+/** Programs of the host's that do a piece of work for us and end: busctl, nft, dnsmasq. */
+
+const safePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export type ProgramResult =
+  | { readonly kind: "done" }
+  /** With what it said: the line with the error in it, else the last one. */
+  | { readonly kind: "refused"; readonly why: string }
+  | { readonly kind: "late" };
+
+const mostOutput = 4096;
+
+/** Where a program of that name is: in PATH, or where Debian has such programs; null: nowhere. */
+export function findProgram(name: string): string | null {
+  const own = (process.env["PATH"] ?? "").split(":").filter((directory) => directory.startsWith("/"));
+  const files = [...own, ...safePath.split(":")].map((directory) => `${directory}/${name}`);
+  return files.find((file) => existsSync(file)) ?? null;
+}
+
+/** Runs a program for at most `time` milliseconds; `input` is its standard input. Never fails. */
+export function runProgram(
+  arch: Arch,
+  program: string,
+  words: readonly string[],
+  time: number,
+  input: string = "",
+): Promise<ProgramResult> {
+  const name = basename(program);
+  const given = memfd(`islet-${name}`, new TextEncoder().encode(input), true);
+  const output = memfd(`islet-${name}`, new Uint8Array(0), false);
+  let pidfd: number;
+  try {
+    const fds = [
+      [0, given],
+      [1, output],
+      [2, output],
+    ] as const;
+    ({ pidfd } = spawn(program, [name, ...words], [`PATH=${safePath}`], fds, { cwd: "/", setsid: true }));
+  } catch (error) {
+    closeFd(output);
+    return Promise.resolve({ kind: "refused", why: error instanceof Error ? error.message : String(error) });
+  } finally {
+    closeFd(given);
+  }
+  return new Promise((resolve) => {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      syscall(requireSyscall(arch, "pidfd_send_signal"), [pidfd, SIGNALS.SIGKILL, 0, 0]);
+    }, time);
+    reapWhenDone(
+      pidfd,
+      (status) => {
+        clearTimeout(timer);
+        const said = wordsOf(output);
+        closeFd(output);
+        if (status === 0) resolve({ kind: "done" });
+        else if (isLate) resolve({ kind: "late" });
+        else resolve({ kind: "refused", why: said === "" ? `${name} ended with status ${status}` : said });
+      },
+      true,
+    );
+  });
+}
+
+function wordsOf(fd: number): string {
+  const bytes = new Uint8Array(mostOutput);
+  const text = new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
+  const lines = text.trim().split("\n");
+  return lines.find((line) => /\berror\b/i.test(line)) ?? lines.at(-1) ?? "";
+}

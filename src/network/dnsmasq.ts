@@ -1,0 +1,32 @@
+import type { BridgeNetwork } from "../spec/bridge.js";
+
+/** dnsmasq(8) on one bridge: DHCP and DNS there and nowhere else. */
+
+export interface DnsmasqFiles {
+  readonly pid: string;
+  readonly leases: string;
+}
+
+/** Its arguments, those of LXC's lxc-net. `user`: whose rights it takes. It goes into the background when it serves. */
+export function dnsmasqWords(net: BridgeNetwork, user: string, files: DnsmasqFiles): readonly string[] {
+  const { ipv4, ipv6, domain } = net;
+  return [
+    // Else it reads the host's own.
+    `--conf-file=${ipv4.dhcp.confFile ?? "/dev/null"}`,
+    ...(domain === null ? [] : [`--domain=${domain}`, `--local=/${domain}/`]),
+    ...(ipv4.dhcp.ping ? [] : ["--no-ping"]),
+    `--user=${user}`,
+    "--strict-order",
+    "--bind-interfaces",
+    `--pid-file=${files.pid}`,
+    `--listen-address=${ipv4.address}`,
+    `--dhcp-range=${ipv4.dhcp.range}`,
+    `--dhcp-lease-max=${ipv4.dhcp.most}`,
+    "--dhcp-no-override",
+    "--except-interface=lo",
+    `--interface=${net.name}`,
+    `--dhcp-leasefile=${files.leases}`,
+    "--dhcp-authoritative",
+    ...(ipv6 === null ? [] : [`--dhcp-range=${ipv6.address},ra-only`, `--listen-address=${ipv6.address}`]),
+  ];
+}

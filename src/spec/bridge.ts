@@ -1,0 +1,55 @@
+/** A bridge that islet makes for containers: addresses by DHCP, names by DNS, the world behind it by NAT (lxc-net of LXC). */
+export interface BridgeNetwork {
+  /** Of the interface, at most 15 bytes. */
+  readonly name: string;
+  /** Six bytes in lower case; null: the kernel chooses. */
+  readonly hwaddr: string | null;
+  readonly ipv4: BridgeIpv4;
+  /** null: IPv4 alone. */
+  readonly ipv6: BridgeIpv6 | null;
+  /** What names on it end in; null: nothing. */
+  readonly domain: string | null;
+}
+
+export interface BridgeIpv4 {
+  /** The bridge's own. */
+  readonly address: string;
+  readonly prefix: number;
+  /** Whose packets to others leave with the host's address. */
+  readonly network: BridgeSubnet;
+  readonly dhcp: {
+    /** dnsmasq(8) --dhcp-range: first and last address, perhaps more. */
+    readonly range: string;
+    /** Leases at most. */
+    readonly most: number;
+    /** Addresses are tried before they are given. */
+    readonly ping: boolean;
+    /** More of dnsmasq's configuration; null: none. */
+    readonly confFile: string | null;
+  };
+}
+
+export interface BridgeIpv6 {
+  /** The bridge's own; guests make themselves addresses of its network (router advertisements). */
+  readonly address: string;
+  readonly prefix: number;
+  readonly network: BridgeSubnet;
+  readonly nat: boolean;
+}
+
+/** `address` has no host bits. */
+export interface BridgeSubnet {
+  readonly address: string;
+  readonly prefix: number;
+}
+
+/** What a bridge made by islet does now. */
+export interface BridgeStatus {
+  readonly network: BridgeNetwork;
+  /** The interface is there and up. */
+  readonly isUp: boolean;
+  /** dnsmasq's; null: it does not run. */
+  readonly dnsmasqPid: number | null;
+  /** Interfaces on it, sorted. */
+  readonly ports: readonly string[];
+}

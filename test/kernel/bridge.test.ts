@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import type { CommandResult } from "../support/command.js";
+import { end } from "../support/host.js";
+import { instance, type Instance } from "../support/instance.js";
+import { netns, type Netns } from "../support/netns.js";
+import { lacks } from "../support/skip.js";
+import { busyboxConfig, busyboxRootfs } from "../support/store.js";
+import { waitFor } from "../support/wait.js";
+
+/** A network namespace of the test's own with islet's daemon in it: what it makes there is seen by nobody else. */
+interface Place {
+  readonly net: Netns;
+  readonly own: Instance;
+  readonly islet: (...words: readonly string[]) => Promise<CommandResult>;
+  /** The bridges as `islet net ls` tells them. */
+  readonly list: () => Promise<readonly Bridge[]>;
+}
+
+interface Bridge {
+  readonly bridge: string;
+  readonly state: string;
+  readonly ipv4: string;
+  readonly ipv6: string | null;
+  readonly dnsmasqPid: number | null;
+  readonly ports: readonly string[];
+}
+
+async function place(t: TestContext, config: string = ""): Promise<Place> {
+  // Before what the others undo: dnsmasq would live on.
+  let down: () => Promise<unknown> = () => Promise.resolve();
+  t.after(() => down());
+  const net = await netns(t);
+  const own = await instance(t, { netnsPid: net.pid });
+  const file = join(own.store.path, "lxc-net");
+  writeFileSync(file, config);
+  const islet = (...words: readonly string[]): Promise<CommandResult> =>
+    own.command(["islet", "net", ...words, `--config=${file}`]);
+  down = () => islet("down", "--force");
+  return {
+    net,
+    own,
+    islet,
+    list: async () =>
+      JSON.parse(await own.ok(["islet", "net", "ls", "--format=json"])) as Awaited<ReturnType<Place["list"]>>,
+  };
+}
+
+const done: Pick<CommandResult, "status" | "stdout" | "stderr"> = { status: 0, stdout: "", stderr: "" };
+const seen = ({ status, stdout, stderr }: CommandResult): typeof done => ({ status, stdout, stderr });
+
+/** What a DHCP client of busybox does with its lease. */
+const leaseScript = `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/$mask dev $interface
+ip route add default via $router
+echo nameserver $dns > /etc/resolv.conf
+`;
+
+/** A container on lxcbr0 that has asked for an address; gives it back. */
+async function guest({ own }: Place, name: string): Promise<string> {
+  const rootfs = join(own.store.path, name, "rootfs");
+  busyboxRootfs(rootfs);
+  writeFileSync(join(rootfs, "lease"), leaseScript, { mode: 0o755 });
+  const config = busyboxConfig(rootfs, name).replace(
+    "lxc.net.0.type = empty\n",
+    "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n",
+  );
+  writeFileSync(join(own.store.path, name, "config"), config);
+  await own.ok(["lxc-start", ...own.store.at(name)]);
+  const inside = ["lxc-attach", ...own.store.at(name), "--"];
+  await own.ok([...inside, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/lease", "-x", `hostname:${name}`]);
+  const address = /inet (10\.0\.3\.\d+)\/24/.exec(await own.ok([...inside, "ip", "-4", "addr", "show", "eth0"]))?.[1];
+  return address ?? assert.fail("no address");
+}
+
+/** What is written down of bridges; who has which address is kept. */
+const notes = (own: Instance): readonly string[] =>
+  readdirSync(join(own.runtimeDir, "net")).filter((file) => !file.endsWith(".leases"));
+
+const inside = ({ own }: Place, name: string, ...command: readonly string[]): Promise<CommandResult> =>
+  own.command(["lxc-attach", ...own.store.at(name), "--", ...command]);
+
+/** A host beyond the bridge's host, which knows no way back to the bridge's network: `world` at 192.0.2.2. */
+async function world(t: TestContext, near: Netns): Promise<Netns> {
+  const far = await netns(t);
+  await near.ok(["ip", "link", "add", "islt-up", "type", "veth", "peer", "name", "islt-far", "netns", String(far.pid)]);
+  await near.ok(["ip", "addr", "add", "192.0.2.1/24", "dev", "islt-up"]);
+  await near.ok(["ip", "link", "set", "islt-up", "up"]);
+  await far.ok(["ip", "addr", "add", "192.0.2.2/24", "dev", "islt-far"]);
+  await far.ok(["ip", "link", "set", "islt-far", "up"]);
+  return far;
+}
+
+test("guests get addresses and names on lxcbr0, and reach the world behind it", async (t) => {
+  if (lacks(t, "root")) return;
+  const there = await place(t);
+  const far = await world(t, there.net);
+  assert.deepEqual(seen(await there.islet("up")), done);
+  const link = await there.net.ok(["ip", "-o", "addr", "show", "lxcbr0"]);
+  assert.match(link, /inet 10\.0\.3\.1\/24 brd 10\.0\.3\.255/);
+  assert.match(await there.net.ok(["ip", "-o", "link", "show", "lxcbr0"]), /00:16:3e:00:00:00/);
+  const [one, two] = [await guest(there, "islt-net-1"), await guest(there, "islt-net-2")];
+  assert.notEqual(one, two);
+  assert.equal((await inside(there, "islt-net-1", "ping", "-c", "1", "-W", "5", "10.0.3.1")).status, 0);
+  assert.equal((await inside(there, "islt-net-1", "ping", "-c", "1", "-W", "5", two)).status, 0);
+  const name = await inside(there, "islt-net-1", "nslookup", "islt-net-2", "10.0.3.1");
+  assert.ok(name.stdout.includes(two), name.stdout);
+  // The far host answers the address of the near one.
+  const served = far.command(["busybox", "nc", "-l", "-p", "7", "-e", "cat"], { timeout: 30_000 });
+  const asked = await waitFor("an answer through NAT", async () => {
+    const answer = await inside(there, "islt-net-1", "sh", "-c", "echo hello | nc -w 2 192.0.2.2 7");
+    return answer.stdout !== "" && answer.stdout;
+  });
+  assert.equal(asked, "hello\n");
+  await served;
+  const [bridge] = await there.list();
+  assert.deepEqual(
+    [bridge?.bridge, bridge?.state, bridge?.ipv4, bridge?.ports.length],
+    ["lxcbr0", "up", "10.0.3.1/24", 2],
+  );
+});
+
+test("it stays while interfaces are on it, and leaves nothing", async (t) => {
+  if (lacks(t, "root")) return;
+  const there = await place(t);
+  const { own, net, islet } = there;
+  const rules = (): Promise<string> => net.ok(["nft", "list", "ruleset"]);
+  await net.ok(["nft", "add", "table", "inet", "lxc"]);
+  const before = await rules();
+  assert.deepEqual(seen(await islet("up")), done);
+  assert.notEqual(await rules(), before);
+  await guest(there, "islt-net-1");
+  const busy = await islet("down");
+  assert.equal(busy.status, 1);
+  assert.match(busy.stderr, /^islet net: lxcbr0 is in use: veth\S+; stop the containers, or --force\n$/);
+  const pid = (await there.list())[0]?.dnsmasqPid ?? assert.fail("no dnsmasq");
+  await own.ok(["lxc-stop", ...own.store.at("islt-net-1"), "-k"]);
+  assert.deepEqual(seen(await islet("down")), done);
+  // Reaped by whoever takes orphans here.
+  await waitFor("dnsmasq's end", () => !existsSync(`/proc/${pid}`));
+  assert.equal(await rules(), before);
+  assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
+  assert.deepEqual(notes(own), []);
+  const again = await islet("down");
+  assert.deepEqual([again.status, again.stderr], [1, "islet net: islet has made no bridge lxcbr0\n"]);
+});
+
+test("a second up changes nothing; one that was killed in part is mended, also by the next daemon", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, islet, list } = await place(t, 'LXC_DOMAIN="lxc"\n');
+  assert.deepEqual(seen(await islet("start")), done);
+  const [first] = await list();
+  assert.deepEqual(seen(await islet("up")), done);
+  assert.deepEqual(await list(), [first]);
+  const pid = first?.dnsmasqPid ?? assert.fail("no dnsmasq");
+  end(pid, "SIGKILL");
+  await waitFor("dnsmasq's end", async () => (await list())[0]?.state === "no dnsmasq");
+  const daemon = own.pid();
+  end(daemon, "SIGKILL");
+  await waitFor("the daemon's end", () => !existsSync(`/proc/${daemon}`));
+  assert.deepEqual(seen(await islet("up")), done);
+  const [mended] = await list();
+  assert.deepEqual([mended?.state, mended?.ipv4], ["up", "10.0.3.1/24"]);
+  assert.notEqual(mended?.dnsmasqPid, pid);
+  assert.deepEqual(seen(await islet("stop")), done);
+  assert.deepEqual(await list(), []);
+});
+
+test("other settings need a down first", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, islet } = await place(t);
+  await islet("up");
+  writeFileSync(join(own.store.path, "lxc-net"), "LXC_DHCP_MAX=9\n");
+  const { status, stderr } = await islet("up");
+  assert.deepEqual([status, stderr], [1, "islet net: lxcbr0 is up with other settings; islet net down comes first\n"]);
+});
+
+test("IPv6 where it is configured", async (t) => {
+  if (lacks(t, "root")) return;
+  const config = "LXC_IPV6_ADDR=fd42:7::1\nLXC_IPV6_MASK=64\nLXC_IPV6_NETWORK=fd42:7::/64\nLXC_IPV6_NAT=true\n";
+  const { net, islet, list } = await place(t, config);
+  assert.deepEqual(seen(await islet("up")), done);
+  assert.match(await net.ok(["ip", "-6", "-o", "addr", "show", "lxcbr0"]), /fd42:7::1\/64/);
+  assert.match(await net.ok(["nft", "list", "ruleset"]), /ip6 saddr fd42:7::\/64 .*masquerade/);
+  assert.equal((await net.ok(["cat", "/proc/sys/net/ipv6/conf/all/forwarding"])).trim(), "1");
+  assert.equal((await list())[0]?.ipv6, "fd42:7::1/64");
+});
+
+test("what somebody else has made is not touched", async (t) => {
+  if (lacks(t, "root")) return;
+  const { net, islet, list } = await place(t);
+  await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
+  const before = await net.ok(["ip", "-o", "addr"]);
+  const { status, stderr } = await islet("up");
+  assert.equal(status, 1);
+  assert.equal(
+    stderr,
+    "islet net: there is an interface lxcbr0 already that islet has not made; containers can use it as it is\n",
+  );
+  assert.equal((await islet("down")).status, 1);
+  assert.equal(await net.ok(["ip", "-o", "addr"]), before);
+  assert.deepEqual(await list(), []);
+});
+
+test("when another name server has the port, the error says so and nothing is left", async (t) => {
+  if (lacks(t, "root")) return;
+  const { net, own, islet, list } = await place(t);
+  // Ends with the namespace's first caller.
+  const holder = net.command(["busybox", "nc", "-l", "-p", "53"], { timeout: 60_000 }).catch(() => undefined);
+  const sockets = (): string =>
+    ["tcp", "tcp6"].map((kind) => readFileSync(`/proc/${net.pid}/net/${kind}`, "utf8")).join("");
+  await waitFor("the port to be taken", () => /:0035 \S+ 0A /.test(sockets()));
+  const { status, stderr } = await islet("up");
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /^islet net: cannot start dnsmasq on lxcbr0: .*Address already in use; another name server has port 53 of 10\.0\.3\.1 .*\n$/,
+  );
+  assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
+  assert.equal(await net.ok(["nft", "list", "ruleset"]), "");
+  assert.deepEqual(await list(), []);
+  assert.deepEqual(notes(own), []);
+  await net.command(["sh", "-c", "echo | busybox nc -w 1 127.0.0.1 53"]);
+  await holder;
+});
+
+test("a wrong variable is told with file and line, and nothing is made", async (t) => {
+  if (lacks(t, "root")) return;
+  const { net, own, islet } = await place(t, "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n");
+  const { status, stderr } = await islet("up");
+  assert.equal(status, 1);
+  assert.equal(stderr, `islet net: 10.9.0.1 is not in 10.0.3.0/24 (${join(own.store.path, "lxc-net")}:2 LXC_ADDR)\n`);
+  assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
+});

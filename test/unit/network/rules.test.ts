@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dnsmasqWords } from "../../../src/network/dnsmasq.js";
+import { nftRemoval, nftRules, tableOf } from "../../../src/network/nftables.js";
+import { lxcbr0 as net } from "../../support/bridge.js";
+import type { BridgeNetwork } from "../../../src/spec/bridge.js";
+
+const both: BridgeNetwork = {
+  ...net,
+  ipv4: { ...net.ipv4, dhcp: { ...net.ipv4.dhcp, ping: false, confFile: "/etc/lxc/dnsmasq.conf" } },
+  ipv6: { address: "fd42::1", prefix: 64, network: { address: "fd42::", prefix: 64 }, nat: true },
+  domain: "lxc",
+};
+
+test("the rules are one table of the bridge's own, replaced in one transaction", () => {
+  assert.equal(
+    nftRules(net),
+    `add table inet islet_lxcbr0
+delete table inet islet_lxcbr0
+table inet islet_lxcbr0 {
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname "lxcbr0" udp dport { 53, 67 } accept
+    iifname "lxcbr0" tcp dport { 53, 67 } accept
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "lxcbr0" accept
+    oifname "lxcbr0" accept
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr 10.0.3.0/24 ip daddr != 10.0.3.0/24 counter masquerade
+  }
+}
+`,
+  );
+  assert.equal(nftRemoval("lxcbr0"), "add table inet islet_lxcbr0\ndelete table inet islet_lxcbr0\n");
+});
+
+test("IPv6 is masqueraded only where that is wanted", () => {
+  const rule = "ip6 saddr fd42::/64 ip6 daddr != fd42::/64 counter masquerade";
+  assert.ok(nftRules(both).includes(rule));
+  assert.ok(both.ipv6 !== null && !nftRules({ ...both, ipv6: { ...both.ipv6, nat: false } }).includes("ip6 saddr"));
+});
+
+test("two bridges never share a table", () => {
+  assert.deepEqual(["a-b", "a_b", "a.b", "ab"].map(tableOf), [
+    "islet_a_2d_b",
+    "islet_a_5f_b",
+    "islet_a_2e_b",
+    "islet_ab",
+  ]);
+});
+
+test("dnsmasq gets the arguments of LXC's lxc-net", () => {
+  const files = { pid: "/run/pid", leases: "/var/leases" };
+  assert.deepEqual(dnsmasqWords(net, "dnsmasq", files), [
+    "--conf-file=/dev/null",
+    "--user=dnsmasq",
+    "--strict-order",
+    "--bind-interfaces",
+    "--pid-file=/run/pid",
+    "--listen-address=10.0.3.1",
+    "--dhcp-range=10.0.3.2,10.0.3.254",
+    "--dhcp-lease-max=253",
+    "--dhcp-no-override",
+    "--except-interface=lo",
+    "--interface=lxcbr0",
+    "--dhcp-leasefile=/var/leases",
+    "--dhcp-authoritative",
+  ]);
+  const more = dnsmasqWords(both, "nobody", files);
+  for (const word of [
+    "--conf-file=/etc/lxc/dnsmasq.conf",
+    "--domain=lxc",
+    "--local=/lxc/",
+    "--no-ping",
+    "--dhcp-range=fd42::1,ra-only",
+    "--listen-address=fd42::1",
+  ])
+    assert.ok(more.includes(word), word);
+});
