@@ -12,7 +12,13 @@ export async function openInProcess(runtimeDirectory: string): Promise<LibraryCa
   mkdirSync(runtimeDirectory, { recursive: true, mode: 0o711 });
   mkdirSync(`${runtimeDirectory}/monitor`, { recursive: true, mode: 0o700 });
   chmodSync(`${runtimeDirectory}/monitor`, 0o700);
-  const engine = createEngine({ host: probeHost(runtimeDirectory), binary, keepSpare: true, guestDoor });
+  const engine = createEngine({
+    host: probeHost(runtimeDirectory),
+    binary,
+    keepSpare: true,
+    guestDoor,
+    wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDirectory, name),
+  });
   await engine.rediscover();
   const caller: Caller = {
     uid: process.getuid?.() ?? 0,

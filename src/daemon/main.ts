@@ -65,6 +65,7 @@ async function main(): Promise<void> {
     keepSpare: true,
     isUnderTest,
     guestDoor,
+    wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     monitorGroups: () => cgroup.members(),
   });
   await engine.rediscover();

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
-import { ownLinks } from "../host/netns.js";
+import { hasLink, ownLinks } from "../host/netns.js";
 import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
@@ -127,7 +127,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (result.kind !== "done") throw new IsletError("ISLET_OPERATION_FAILED", `cannot ${what}: ${reason(result)}`);
   };
 
-  const isThere = (name: string): boolean => ownLinks(host.arch).some((link) => link.name === name);
+  const isThere = (name: string): boolean => hasLink(host.arch, name);
 
   const takeDown = async (name: string): Promise<void> => {
     await stopDnsmasq(name);

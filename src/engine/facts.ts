@@ -137,6 +137,17 @@ function callerNamespaces(spec: ContainerSpec, pid: number): readonly CallerName
   );
 }
 
+/** The bridges that a container's interfaces are to be joined with. */
+export function joinedLinks(spec: ContainerSpec): readonly string[] {
+  if (spec.network.kind !== "own") return [];
+  return spec.network.nics.flatMap((nic) => (nic.type === "veth" && nic.link !== null ? [nic.link] : []));
+}
+
+/** The interfaces that a container is joined with are the caller's, who has others than the daemon. */
+export function isNetworkElsewhere(spec: ContainerSpec, pid: number): boolean {
+  return callerNamespaces(spec, pid).includes("net");
+}
+
 /** "" where it cannot be seen, which is everybody's own. */
 function namespaceOf(pid: string, kind: CallerNamespace): string {
   try {

@@ -4,7 +4,7 @@ import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { missingCalls } from "../host/features.js";
-import { prepareQuestions } from "../host/netns.js";
+import { hasLink, prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
 import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
@@ -25,6 +25,7 @@ import {
   whenKnown,
 } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
+import type { BridgeNetwork } from "../spec/bridge.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { instanceIdKey, readyKey, type Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -41,9 +42,9 @@ import {
   type State,
 } from "./engine.js";
 import { environmentStrings } from "./commands.js";
-import { openCallerNamespaces, startFacts } from "./facts.js";
+import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
-import { createBridges } from "./bridges.js";
+import type { Bridges } from "./bridges.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
@@ -87,6 +88,8 @@ export interface LocalOptions {
   readonly isUnderTest?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
+  /** The bridge of that name that the host's administrator wants (lxc-net); null: there is none. */
+  readonly wantedBridge?: (name: string) => Promise<BridgeNetwork | null>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
 }
@@ -106,7 +109,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);
-  const bridges = createBridges(host, options.binary);
+  let bridgesMade: Promise<Bridges> | null = null;
+  const bridges = (): Promise<Bridges> =>
+    (bridgesMade ??= import("./bridges.js").then(({ createBridges }) => createBridges(host, options.binary)));
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -189,6 +194,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
+  /** Makes what the host wants of the bridges that the container is to be joined with and that are not there. */
+  const provideBridges = async (spec: ContainerSpec, { caller }: StartOptions): Promise<void> => {
+    const missing = joinedLinks(spec).filter((link) => !hasLink(host.arch, link));
+    if (missing.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
+    for (const link of missing) {
+      const network = (await options.wantedBridge?.(link)) ?? null;
+      if (network !== null) await (await bridges()).up(network);
+    }
+  };
+
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
     if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
@@ -196,6 +211,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
+      await provideBridges(spec, wanted);
       const scoped = await takeScope(host, pool, spec, wanted.warn);
       try {
         const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
@@ -498,12 +514,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
           socket: monitorSocketPath(host.runtimeDir, storePath, name),
         })),
       }),
-    bridgeUp: (network) => bridges.up(network),
-    bridgeDown: (name, force) => bridges.down(name, force),
-    bridges: () =>
-      new Promise((resolve) => {
-        resolve(bridges.list());
-      }),
+    bridgeUp: async (network) => (await bridges()).up(network),
+    bridgeDown: async (name, force) => (await bridges()).down(name, force),
+    bridges: async () => (await bridges()).list(),
     settings: (id) =>
       new Promise((resolve) => {
         resolve(readSettings(id));

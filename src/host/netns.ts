@@ -197,6 +197,20 @@ function dumpLinks(socket: Socket, id: number | null): readonly LinkInfo[] {
   return parseLinks(ask(socket, request, true)).items;
 }
 
+/** Whether there is an interface of that name in this process's own network namespace. */
+export function hasLink(arch: Arch, name: string): boolean {
+  kept ??= open(arch);
+  const request = netlinkMessage(
+    RTM_GETLINK,
+    REQUEST,
+    6,
+    raw(new Uint8Array(16)),
+    attribute(IFLA_IFNAME, raw(cString(name))),
+    attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+  );
+  return parseMessages(ask(kept, request, false)).every((item) => parseNetlinkError(item) === undefined);
+}
+
 /** The interfaces of this process's own network namespace. */
 export function ownLinks(arch: Arch): readonly LinkInfo[] {
   kept ??= open(arch);

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
 import { instance, type Instance } from "../support/instance.js";
 import { netns, type Netns } from "../support/netns.js";
+import { testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { busyboxConfig, busyboxRootfs } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
@@ -14,6 +15,8 @@ import { waitFor } from "../support/wait.js";
 interface Place {
   readonly net: Netns;
   readonly own: Instance;
+  /** The variables of lxc-net. */
+  readonly file: string;
   readonly islet: (...words: readonly string[]) => Promise<CommandResult>;
   /** The bridges as `islet net ls` tells them. */
   readonly list: () => Promise<readonly Bridge[]>;
@@ -28,13 +31,17 @@ interface Bridge {
   readonly ports: readonly string[];
 }
 
-async function place(t: TestContext, config: string = ""): Promise<Place> {
+async function place(t: TestContext, config: string = "", isOnDemand: boolean = false): Promise<Place> {
   // Before what the others undo: dnsmasq would live on.
   let down: () => Promise<unknown> = () => Promise.resolve();
   t.after(() => down());
   const net = await netns(t);
-  const own = await instance(t, { netnsPid: net.pid });
-  const file = join(own.store.path, "lxc-net");
+  const above = mkdtempSync(join(testDir, "islt-lxc-net-"));
+  t.after(() => {
+    rmSync(above, { recursive: true });
+  });
+  const file = join(above, "lxc-net");
+  const own = await instance(t, { netnsPid: net.pid, ...(isOnDemand ? { env: { ISLET_LXC_NET: file } } : {}) });
   writeFileSync(file, config);
   const islet = (...words: readonly string[]): Promise<CommandResult> =>
     own.command(["islet", "net", ...words, `--config=${file}`]);
@@ -42,6 +49,7 @@ async function place(t: TestContext, config: string = ""): Promise<Place> {
   return {
     net,
     own,
+    file,
     islet,
     list: async () =>
       JSON.parse(await own.ok(["islet", "net", "ls", "--format=json"])) as Awaited<ReturnType<Place["list"]>>,
@@ -171,9 +179,9 @@ test("a second up changes nothing; one that was killed in part is mended, also b
 
 test("other settings need a down first", async (t) => {
   if (lacks(t, "root")) return;
-  const { own, islet } = await place(t);
+  const { file, islet } = await place(t);
   await islet("up");
-  writeFileSync(join(own.store.path, "lxc-net"), "LXC_DHCP_MAX=9\n");
+  writeFileSync(file, "LXC_DHCP_MAX=9\n");
   const { status, stderr } = await islet("up");
   assert.deepEqual([status, stderr], [1, "islet net: lxcbr0 is up with other settings; islet net down comes first\n"]);
 });
@@ -229,9 +237,42 @@ test("when another name server has the port, the error says so and nothing is le
 
 test("a wrong variable is told with file and line, and nothing is made", async (t) => {
   if (lacks(t, "root")) return;
-  const { net, own, islet } = await place(t, "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n");
+  const { net, file, islet } = await place(t, "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n");
   const { status, stderr } = await islet("up");
   assert.equal(status, 1);
-  assert.equal(stderr, `islet net: 10.9.0.1 is not in 10.0.3.0/24 (${join(own.store.path, "lxc-net")}:2 LXC_ADDR)\n`);
+  assert.equal(stderr, `islet net: 10.9.0.1 is not in 10.0.3.0/24 (${file}:2 LXC_ADDR)\n`);
   assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
+});
+
+test("the first container that is to be joined with it makes it", async (t) => {
+  if (lacks(t, "root")) return;
+  const there = await place(t, "USE_LXC_BRIDGE=true\n", true);
+  assert.match(await guest(there, "islt-net-1"), /^10\.0\.3\./);
+  const [first] = await there.list();
+  assert.deepEqual([first?.state, first?.ports.length], ["up", 1]);
+  await guest(there, "islt-net-2");
+  const [second] = await there.list();
+  assert.deepEqual([second?.dnsmasqPid, second?.ports.length], [first?.dnsmasqPid, 2]);
+});
+
+test("many at once that need it make one", async (t) => {
+  if (lacks(t, "root")) return;
+  // With it, dnsmasq takes three seconds for each, one after another.
+  const there = await place(t, "LXC_DHCP_PING=false\n", true);
+  const names = ["islt-net-1", "islt-net-2", "islt-net-3", "islt-net-4"];
+  const addresses = await Promise.all(names.map((name) => guest(there, name)));
+  assert.equal(new Set(addresses).size, names.length);
+  assert.equal((await there.list())[0]?.ports.length, names.length);
+});
+
+test("a start makes none that nobody wants, and tells what is wrong with the variables", async (t) => {
+  if (lacks(t, "root")) return;
+  const there = await place(t, "USE_LXC_BRIDGE=false\n", true);
+  await assert.rejects(guest(there, "islt-net-1"), /lxcbr0/);
+  assert.deepEqual(await there.list(), []);
+  writeFileSync(there.file, "LXC_ADDR=10.9.0.1\n");
+  const { status, stderr } = await there.own.command(["lxc-start", ...there.own.store.at("islt-net-1")]);
+  assert.equal(status, 1);
+  assert.ok(stderr.includes(`10.9.0.1 is not in 10.0.3.0/24 (${there.file}:1 LXC_ADDR)`), stderr);
+  assert.deepEqual(await there.list(), []);
 });

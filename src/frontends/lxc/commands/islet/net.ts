@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { IsletError } from "../../../../base/errors.js";
 import type { Command } from "../../../../engine/engine.js";
 import type { BridgeNetwork, BridgeStatus } from "../../../../spec/bridge.js";
+import { bridgeFiles, readBridgeFiles } from "../../bridge.js";
 import { parseLxcNet, type VariableFile } from "../../config/lxc-net.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
@@ -10,9 +10,6 @@ import { type Column, tableLines } from "../layout.js";
 import { lookOf, plain, styled } from "../look.js";
 import { option } from "../options.js";
 import { ownOptions } from "./options.js";
-
-/** What LXC's lxc-net reads, in its order. */
-const defaultFiles = ["/etc/default/lxc", "/etc/default/lxc-net"];
 
 export const netTable: CommandTable = {
   tool: "islet-net",
@@ -32,6 +29,7 @@ export const netTable: CommandTable = {
   notes: [
     "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. `start` is another word for it, as is `stop` for `down`.",
     "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24. With USE_LXC_BRIDGE=false `up` does nothing.",
+    "A start makes the bridge by itself when a container's veth is to be joined with it and it is not there.",
     "Nothing that islet has not made is touched: an interface of that name that is there already is an error.",
     "Exit status: 0; 1 on failure.",
   ],
@@ -39,15 +37,11 @@ export const netTable: CommandTable = {
 
 function readFiles(call: Call): readonly VariableFile[] {
   const given = call.options.value("config");
-  const files = given === null ? defaultFiles : [resolve(call.caller.cwd, given)];
-  return files.flatMap((file) => {
-    try {
-      return [{ file, text: readFileSync(file, "utf8") }];
-    } catch (error) {
-      if (given === null && (error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw new IsletError("ISLET_IO", `cannot read ${file}`, { cause: error });
-    }
-  });
+  if (given === null) return readBridgeFiles(bridgeFiles());
+  const file = resolve(call.caller.cwd, given);
+  const found = readBridgeFiles([file]);
+  if (found.length === 0) throw new IsletError("ISLET_IO", `there is no file ${file}`);
+  return found;
 }
 
 async function up(call: Call): Promise<number> {
