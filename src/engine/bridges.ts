@@ -2,11 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
-import { hasLink, ownLinks } from "../host/netns.js";
+import { ownLinks } from "../host/netns.js";
 import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
-import { planBridgeDown, planBridgeUp } from "../plan/bridge.js";
+import { bridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
@@ -127,12 +127,19 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (result.kind !== "done") throw new IsletError("ISLET_OPERATION_FAILED", `cannot ${what}: ${reason(result)}`);
   };
 
-  const isThere = (name: string): boolean => hasLink(host.arch, name);
+  /** half: whoever made it was killed meanwhile. */
+  const find = (name: string): "ours" | "half" | "others" | "none" => {
+    const link = ownLinks(host.arch).find((each) => each.name === name);
+    if (link === undefined) return "none";
+    if (link.alias !== bridgeMark) return "others";
+    return (link.flags & IFF_UP) === 0 ? "half" : "ours";
+  };
+  const isOurs = (name: string): boolean => ["ours", "half"].includes(find(name));
 
   const takeDown = async (name: string): Promise<void> => {
     await stopDnsmasq(name);
     if (findProgram("nft") !== null) await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
-    await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
+    if (isOurs(name)) await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
     forget(name);
   };
 
@@ -140,11 +147,12 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     const { name } = net;
     const before = recall(name);
     const isSame = before !== null && JSON.stringify(before) === JSON.stringify(net);
-    if (isThere(name)) {
-      if (before === null)
-        throw new IsletError("ISLET_EXISTS", `there is an interface ${name} already that islet has not made`, {
-          hint: "containers can use it as it is",
-        });
+    const found = find(name);
+    if (found === "others")
+      throw new IsletError("ISLET_EXISTS", `there is an interface ${name} already that islet has not made`, {
+        hint: "containers can use it as it is",
+      });
+    if (found === "ours") {
       if (!isSame)
         throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
       if (dnsmasqPid(name) !== null) return "there";
@@ -152,7 +160,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       await startDnsmasq(net);
       return "mended";
     }
-    await stopDnsmasq(name);
+    await takeDown(name);
     // Before anything is made: whoever comes after a crash knows whose it is.
     remember(net);
     try {
@@ -172,7 +180,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     up: (net) => queue.run(net.name, () => bringUp(net)),
     down: (name, force) =>
       queue.run(name, async () => {
-        if (recall(name) === null) return false;
+        if (recall(name) === null && !isOurs(name)) return false;
         const ports = portsOf(host, name);
         if (ports.length > 0 && !force)
           throw new IsletError("ISLET_BUSY", `${name} is in use: ${ports.join(", ")}`, {
@@ -186,7 +194,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
         const network = recall(name);
         if (network === null) return [];
         const link = ownLinks(host.arch).find((each) => each.name === name);
-        const isUp = link !== undefined && (link.flags & IFF_UP) !== 0;
+        const isUp = link?.alias === bridgeMark && (link.flags & IFF_UP) !== 0;
         return [{ network, isUp, dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
       }),
   };

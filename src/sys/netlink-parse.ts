@@ -31,6 +31,8 @@ export interface LinkInfo {
   /** Index of the peer or parent; in another namespace when linkNetnsId is given. */
   readonly link: number | null;
   readonly linkNetnsId: number | null;
+  /** What somebody has written to it (IFLA_IFALIAS). */
+  readonly alias: string | null;
   readonly stats: LinkStats | null;
 }
 
@@ -69,6 +71,7 @@ export function parseLink(received: Received): LinkInfo {
   const hwaddr = attributes.get(k.IFLA_ADDRESS);
   const info = attributes.get(k.IFLA_LINKINFO);
   const kind = info === undefined ? undefined : parseAttributes(info).get(k.IFLA_INFO_KIND);
+  const alias = attributes.get(k.IFLA_IFALIAS);
   const stats = attributes.get(k.IFLA_STATS64);
   return {
     index: header.getInt32(4, true),
@@ -80,6 +83,7 @@ export function parseLink(received: Received): LinkInfo {
     master: u32(k.IFLA_MASTER),
     link: u32(k.IFLA_LINK),
     linkNetnsId: u32(k.IFLA_LINK_NETNSID),
+    alias: alias === undefined ? null : fromCString(alias),
     stats: stats === undefined || stats.length < 64 ? null : parseStats(stats),
   };
 }

@@ -213,6 +213,23 @@ test("what somebody else has made is not touched", async (t) => {
   assert.deepEqual(await list(), []);
 });
 
+test("what was made in part is made whole, and what came in its place stays", async (t) => {
+  if (lacks(t, "root")) return;
+  const { net, own, islet, list } = await place(t);
+  await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
+  await net.ok(["ip", "link", "set", "lxcbr0", "alias", "made by islet"]);
+  assert.deepEqual(seen(await islet("up")), done);
+  assert.deepEqual([(await list())[0]?.state, (await list())[0]?.ipv4], ["up", "10.0.3.1/24"]);
+  await net.ok(["ip", "link", "del", "lxcbr0"]);
+  await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
+  assert.equal((await list())[0]?.state, "down");
+  assert.equal((await islet("up")).status, 1);
+  assert.deepEqual(seen(await islet("down")), done);
+  await net.ok(["ip", "link", "show", "lxcbr0"]);
+  assert.equal(await net.ok(["nft", "list", "ruleset"]), "");
+  assert.deepEqual(notes(own), []);
+});
+
 test("when another name server has the port, the error says so and nothing is left", async (t) => {
   if (lacks(t, "root")) return;
   const { net, own, islet, list } = await place(t);
