@@ -22,6 +22,14 @@ interface Place {
   readonly list: () => Promise<readonly Bridge[]>;
 }
 
+interface Shown {
+  readonly bridges: readonly Bridge[];
+  readonly containers: readonly Record<string, unknown>[];
+}
+
+const shown = async (own: Instance): Promise<Shown> =>
+  JSON.parse(await own.ok(["islet", "net", "ls", "--format=json", ...own.store.at("").slice(0, 2)])) as Shown;
+
 interface Bridge {
   readonly bridge: string;
   readonly state: string;
@@ -51,8 +59,7 @@ async function place(t: TestContext, config: string = "", isOnDemand: boolean = 
     own,
     file,
     islet,
-    list: async () =>
-      JSON.parse(await own.ok(["islet", "net", "ls", "--format=json"])) as Awaited<ReturnType<Place["list"]>>,
+    list: async () => (await shown(own)).bridges,
   };
 }
 
@@ -124,7 +131,19 @@ test("guests get addresses and names on lxcbr0, and reach the world behind it", 
   });
   assert.equal(asked, "hello\n");
   await served;
-  const [bridge] = await there.list();
+  const { bridges, containers } = await shown(there.own);
+  const [bridge] = bridges;
+  assert.deepEqual(
+    containers.map(({ container, bridge: at, ipv4 }) => [container, at, ipv4]),
+    [
+      ["islt-net-1", "lxcbr0", [one]],
+      ["islt-net-2", "lxcbr0", [two]],
+    ],
+  );
+  assert.match(
+    await there.own.ok(["islet", "net", ...there.own.store.at("").slice(0, 2)]),
+    /^BRIDGE +STATE +IPV4\s*\nlxcbr0 +up +10\.0\.3\.1\/24\s*\n\nCONTAINER +HOST SIDE +BRIDGE +IPV4\s*\nislt-net-1 +veth\w+ +lxcbr0 +10\.0\.3\.\d+\s*\nislt-net-2 /,
+  );
   assert.deepEqual(
     [bridge?.bridge, bridge?.state, bridge?.ipv4, bridge?.ports.length],
     ["lxcbr0", "up", "10.0.3.1/24", 2],

@@ -259,7 +259,10 @@ describe("islet doctor", () => {
       after(containers({ faults: ["/s/db/config:3: Unsupported config key"] })),
       /^warning: \/s\/db\/config:3: .* db cannot start/,
     );
-    one(after(containers({ missingLinks: ["lxcbr0"] })), /^warning: db wants the interface lxcbr0.*lxc-net/);
+    one(
+      after(containers({ missingLinks: ["lxcbr0"] })),
+      /^warning: db wants the interface lxcbr0.*lxc-net.*islet net up/,
+    );
     one(after(containers({ missingLinks: ["br7"] })), /ip link add br7 type bridge/);
     one(after(containers({ missingRootfs: "/s/db/rootfs" })), /lxc-destroy -P \/var\/lib\/lxc -n db/);
     one(after(storeOf({ partial: [{ name: "x", isAlive: false }] })), /^warning: x is half made/);

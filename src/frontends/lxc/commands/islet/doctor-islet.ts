@@ -138,7 +138,7 @@ function containers(store: StoreState): readonly Finding[] {
           `${name} wants the interface ${link}, which this host does not have`,
           `${name} cannot start`,
           link === "lxcbr0"
-            ? 'systemctl enable --now lxc-net (Debian\'s package lxc; USE_LXC_BRIDGE="true" in /etc/default/lxc-net), or lxc.net.N.type = empty'
+            ? 'USE_LXC_BRIDGE="true" in /etc/default/lxc-net (then a start makes it, or islet net up), or lxc.net.N.type = empty'
             : `make it (ip link add ${link} type bridge; ip link set ${link} up), or name another in lxc.net.N.link`,
         ),
       );

@@ -4,6 +4,7 @@ import { IsletError } from "../../../../base/errors.js";
 import { showFault } from "../../../../base/source.js";
 import { printable } from "../../../../base/printable.js";
 import type { HostReport } from "../../../../engine/engine.js";
+import { wantedBridge } from "../../bridge.js";
 import { configPlaces, readKernelConfig } from "../checkconfig.js";
 import { optionValues } from "../checkconfig-report.js";
 import type { Call } from "../frame.js";
@@ -175,7 +176,7 @@ const linkTypes = ["veth", "macvlan", "ipvlan", "vlan", "phys"];
 /** Numbers of interfaces that are looked at. */
 const mostNics = 16;
 
-async function health(call: Call, name: string, isRunning: boolean): Promise<ContainerHealth> {
+async function health(call: Call, runtimeDir: string, name: string, isRunning: boolean): Promise<ContainerHealth> {
   const sick = (faults: readonly string[]): ContainerHealth => ({
     name,
     faults,
@@ -191,10 +192,12 @@ async function health(call: Call, name: string, isRunning: boolean): Promise<Con
     const { config } = loaded;
     if (isRunning) return sick([]);
     config.spec(id, call.caller, { command: null, mode: "exec" }, () => undefined);
+    // A start makes the bridge that lxc-net's variables want.
     const links = Array.from({ length: mostNics }, (_, nr) => `lxc.net.${nr}`)
       .filter((nic) => linkTypes.includes(config.item(`${nic}.type`) ?? ""))
       .map((nic) => config.item(`${nic}.link`) ?? "")
-      .filter((link) => /^[^/\s]{1,15}$/.test(link) && !existsSync(`/sys/class/net/${link}`));
+      .filter((link) => /^[^/\s]{1,15}$/.test(link) && !existsSync(`/sys/class/net/${link}`))
+      .filter((link) => wantedBridge(runtimeDir, link) === null);
     const rootfs = (config.item("lxc.rootfs.path") ?? "").replace(/^dir:/, "");
     return {
       name,
@@ -208,7 +211,7 @@ async function health(call: Call, name: string, isRunning: boolean): Promise<Con
   }
 }
 
-async function storeState(call: Call): Promise<StoreState> {
+async function storeState(call: Call, runtimeDir: string): Promise<StoreState> {
   const { storePath: path } = call.id;
   const isThere = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   if (!isThere) return { path, mount: null, freeBytes: null, freeShare: null, partial: [], containers: [] };
@@ -225,7 +228,7 @@ async function storeState(call: Call): Promise<StoreState> {
       return mark === undefined ? [] : [{ name, isAlive: isLocked(locks, mark.dev, mark.ino) }];
     }),
     containers: await Promise.all(
-      (await call.engine.defined(path)).map((name) => health(call, name, running.has(name))),
+      (await call.engine.defined(path)).map((name) => health(call, runtimeDir, name, running.has(name))),
     ),
   };
 }
@@ -258,6 +261,6 @@ export async function readFacts(call: Call): Promise<DoctorFacts> {
     },
     programs: new Map(found.flatMap(([name, path]) => (path === null ? [] : [[name, path] as const]))),
     islet: isletState(call, report),
-    store: await storeState(call),
+    store: await storeState(call, report.host.runtimeDir),
   };
 }

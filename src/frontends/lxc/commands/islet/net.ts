@@ -7,7 +7,7 @@ import { parseLxcNet, type VariableFile } from "../../config/lxc-net.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { type Column, tableLines } from "../layout.js";
-import { lookOf, plain, styled } from "../look.js";
+import { harmless, lookOf, plain, styled } from "../look.js";
 import { option } from "../options.js";
 import { ownOptions } from "./options.js";
 
@@ -15,7 +15,7 @@ export const netTable: CommandTable = {
   tool: "islet-net",
   synopsis: "[up|down|ls] [--config=FILE] [--force] [--format=text|json]",
   description:
-    "Makes the bridge lxcbr0, on which containers get addresses, names and the world behind it, takes it away, or shows it.",
+    "Makes the bridge lxcbr0, on which containers get addresses, names and the world behind it, takes it away, or shows it and who is on it.",
   options: [
     option("config", "the variables of lxc-net (default /etc/default/lxc and /etc/default/lxc-net)", {
       argument: "FILE",
@@ -30,6 +30,7 @@ export const netTable: CommandTable = {
     "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. `start` is another word for it, as is `stop` for `down`.",
     "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24. With USE_LXC_BRIDGE=false `up` does nothing.",
     "A start makes the bridge by itself when a container's veth is to be joined with it and it is not there.",
+    "`ls`, which is the default, shows the bridges that islet has made, and the running containers of the store (-P) that have an end of an interface on the host: which, on which of these bridges, and the container's addresses. `--format json` prints an object: `bridges` is an array of objects with the members bridge, state (up, down, no dnsmasq), ipv4, ipv6, dnsmasqPid and ports; `containers` one of objects with container, hostName, bridge, ipv4 and ipv6.",
     "Nothing that islet has not made is touched: an interface of that name that is there already is an error.",
     "Exit status: 0; 1 on failure.",
   ],
@@ -68,14 +69,46 @@ function bridgeOf(call: Call): Pick<BridgeNetwork, "name"> {
   return parseLxcNet([...files, { file: "islet net down", text: "USE_LXC_BRIDGE=true" }]) ?? { name: "lxcbr0" };
 }
 
+/** A nic of a running container that has an end on the host. */
+interface Joined {
+  readonly container: string;
+  readonly hostName: string;
+  /** null: of none that islet has made. */
+  readonly bridge: string | null;
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+}
+
+async function joinedContainers(call: Call, bridges: readonly BridgeStatus[]): Promise<readonly Joined[]> {
+  const { engine, id } = call;
+  const bridgeOfPort = new Map(bridges.flatMap(({ network, ports }) => ports.map((port) => [port, network.name])));
+  const running = await engine.active(id.storePath);
+  const found = await Promise.all(
+    running.map(async ({ storePath, name }) => {
+      const [links, addresses] = await Promise.all([
+        engine.links({ storePath, name }),
+        engine.addresses({ storePath, name }),
+      ]);
+      return links.map(({ hostName }) => ({
+        container: name,
+        hostName,
+        bridge: bridgeOfPort.get(hostName) ?? null,
+        ...addresses,
+      }));
+    }),
+  );
+  return found.flat();
+}
+
 async function ls(call: Call): Promise<number> {
-  const rows = await call.engine.bridges();
+  const bridges = await call.engine.bridges();
+  const joined = await joinedContainers(call, bridges);
   if (outputFormat(call.options) === "json") {
-    call.session.write(1, jsonText(rows.map(plainRow)));
+    call.session.write(1, jsonText({ bridges: bridges.map(plainRow), containers: joined }));
     return 0;
   }
   const look = lookOf(call.session, 1);
-  const columns: readonly Column<BridgeStatus>[] = [
+  const bridgeColumns: readonly Column<BridgeStatus>[] = [
     { title: "BRIDGE", rank: 0, cell: ({ network }) => styled("bold", network.name) },
     { title: "STATE", rank: 0, cell: (row) => plain(stateOf(row)) },
     { title: "IPV4", rank: 1, cell: ({ network: { ipv4 } }) => plain(`${ipv4.address}/${ipv4.prefix}`) },
@@ -84,9 +117,19 @@ async function ls(call: Call): Promise<number> {
       rank: 2,
       cell: ({ network: { ipv6 } }) => plain(ipv6 === null ? "" : `${ipv6.address}/${ipv6.prefix}`),
     },
-    { title: "ON IT", rank: 3, cell: ({ ports }) => plain(ports.join(", ")) },
   ];
-  for (const line of tableLines(rows, columns, look)) call.session.write(1, `${line}\n`);
+  const containerColumns: readonly Column<Joined>[] = [
+    { title: "CONTAINER", rank: 0, least: 8, cell: ({ container }) => styled("bold", harmless(container, look)) },
+    { title: "HOST SIDE", rank: 2, cell: ({ hostName }) => plain(harmless(hostName, look)) },
+    { title: "BRIDGE", rank: 1, cell: ({ bridge }) => plain(bridge ?? "") },
+    { title: "IPV4", rank: 0, least: 15, cell: ({ ipv4 }) => plain(ipv4.join(", ")) },
+    { title: "IPV6", rank: 3, least: 16, cell: ({ ipv6 }) => plain(ipv6.join(", ")) },
+  ];
+  const tables = [
+    ...(bridges.length === 0 ? [] : [tableLines(bridges, bridgeColumns, look)]),
+    ...(joined.length === 0 ? [] : [tableLines(joined, containerColumns, look)]),
+  ];
+  if (tables.length > 0) call.session.write(1, `${tables.map((lines) => lines.join("\n")).join("\n\n")}\n`);
   return 0;
 }
 
