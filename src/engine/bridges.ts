@@ -3,14 +3,15 @@ import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { ownLinks } from "../host/netns.js";
-import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
+import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
+import { firewallWarnings } from "../network/firewall.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
 import { bridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
-import type { BridgeNetwork, BridgeStatus } from "../spec/bridge.js";
+import type { BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
 import type { HostFacts } from "../spec/host.js";
 import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
@@ -23,7 +24,7 @@ import { createChangeQueue } from "./queue.js";
  */
 export interface Bridges {
   /** Makes it whole; what of it is there already stays. ISLET_EXISTS when somebody else has made an interface of that name. */
-  up(net: BridgeNetwork): Promise<"made" | "mended" | "there">;
+  up(net: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. Gives back false when islet has made none of that name. */
   down(name: string, force: boolean): Promise<boolean>;
   list(): readonly BridgeStatus[];
@@ -143,7 +144,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     forget(name);
   };
 
-  const bringUp = async (net: BridgeNetwork): Promise<"made" | "mended" | "there"> => {
+  const bringUp = async (net: BridgeNetwork): Promise<BridgeUp["done"]> => {
     const { name } = net;
     const before = recall(name);
     const isSame = before !== null && JSON.stringify(before) === JSON.stringify(net);
@@ -176,8 +177,26 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     return "made";
   };
 
+  /** What keeps guests from using it although it is up. */
+  const obstacles = async (net: BridgeNetwork): Promise<readonly string[]> => {
+    const program = findProgram("nft");
+    const rules =
+      program === null ? null : await programOutput(host.arch, program, ["-j", "-t", "list", "ruleset"], patience);
+    const isForwarding = readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
+    return [
+      ...(rules === null ? [] : firewallWarnings(net, rules)),
+      ...(isForwarding
+        ? []
+        : [`the host no longer forwards, so guests on ${net.name} reach nobody else: sysctl -w net.ipv4.ip_forward=1`]),
+    ];
+  };
+
   return {
-    up: (net) => queue.run(net.name, () => bringUp(net)),
+    up: (net) =>
+      queue.run(net.name, async () => {
+        const done = await bringUp(net);
+        return { done, warnings: await obstacles(net) };
+      }),
     down: (name, force) =>
       queue.run(name, async () => {
         if (recall(name) === null && !isOurs(name)) return false;

@@ -1,4 +1,4 @@
-import type { BridgeNetwork, BridgeStatus } from "../spec/bridge.js";
+import type { BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
 import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
@@ -302,7 +302,7 @@ export interface Engine {
   /** This host and the daemon itself, as only the engine knows them. */
   hostReport(): Promise<HostReport>;
   /** Makes a bridge with DHCP, names and NAT, or what is missing of it. ISLET_EXISTS, ISLET_BUSY, ISLET_UNSUPPORTED, ISLET_OPERATION_FAILED. */
-  bridgeUp(network: BridgeNetwork): Promise<"made" | "mended" | "there">;
+  bridgeUp(network: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. false: islet has made none of that name. */
   bridgeDown(name: string, force: boolean): Promise<boolean>;
   /** The bridges that islet has made. */

@@ -195,12 +195,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
   };
 
   /** Makes what the host wants of the bridges that the container is to be joined with and that are not there. */
-  const provideBridges = async (spec: ContainerSpec, { caller }: StartOptions): Promise<void> => {
+  const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<void> => {
     const missing = joinedLinks(spec).filter((link) => !hasLink(host.arch, link));
     if (missing.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
     for (const link of missing) {
       const network = (await options.wantedBridge?.(link)) ?? null;
-      if (network !== null) await (await bridges()).up(network);
+      if (network === null) continue;
+      const { warnings } = await (await bridges()).up(network);
+      for (const message of warnings) warn?.({ message, at: null });
     }
   };
 

@@ -1,4 +1,4 @@
-import { existsSync, readSync } from "node:fs";
+import { existsSync, fstatSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import type { Arch } from "../sys/arch.js";
 import { SIGNALS } from "../sys/signals.js";
@@ -17,6 +17,7 @@ export type ProgramResult =
   | { readonly kind: "late" };
 
 const mostOutput = 4096;
+const mostPrinted = 4 << 20;
 
 /** Where a program of that name is: in PATH, or where Debian has such programs; null: nowhere. */
 export function findProgram(name: string): string | null {
@@ -26,16 +27,47 @@ export function findProgram(name: string): string | null {
 }
 
 /** Runs a program for at most `time` milliseconds; `input` is its standard input. Never fails. */
-export function runProgram(
+export async function runProgram(
   arch: Arch,
   program: string,
   words: readonly string[],
   time: number,
   input: string = "",
 ): Promise<ProgramResult> {
+  const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
+  try {
+    return await runInto(arch, program, words, time, input, output);
+  } finally {
+    closeFd(output);
+  }
+}
+
+/** What a program prints, up to 4 MiB; null: it failed, or took longer than `time` milliseconds. */
+export async function programOutput(
+  arch: Arch,
+  program: string,
+  words: readonly string[],
+  time: number,
+): Promise<string | null> {
+  const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
+  try {
+    const { kind } = await runInto(arch, program, words, time, "", output);
+    return kind === "done" ? readText(output, Math.min(fstatSync(output).size, mostPrinted)) : null;
+  } finally {
+    closeFd(output);
+  }
+}
+
+async function runInto(
+  arch: Arch,
+  program: string,
+  words: readonly string[],
+  time: number,
+  input: string,
+  output: number,
+): Promise<ProgramResult> {
   const name = basename(program);
   const given = memfd(`islet-${name}`, new TextEncoder().encode(input), true);
-  const output = memfd(`islet-${name}`, new Uint8Array(0), false);
   let pidfd: number;
   try {
     const fds = [
@@ -45,12 +77,11 @@ export function runProgram(
     ] as const;
     ({ pidfd } = spawn(program, [name, ...words], [`PATH=${safePath}`], fds, { cwd: "/", setsid: true }));
   } catch (error) {
-    closeFd(output);
-    return Promise.resolve({ kind: "refused", why: error instanceof Error ? error.message : String(error) });
+    return { kind: "refused", why: error instanceof Error ? error.message : String(error) };
   } finally {
     closeFd(given);
   }
-  return new Promise((resolve) => {
+  return await new Promise((resolve) => {
     let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;
@@ -60,8 +91,7 @@ export function runProgram(
       pidfd,
       (status) => {
         clearTimeout(timer);
-        const said = wordsOf(output);
-        closeFd(output);
+        const said = status === 0 ? "" : wordsOf(output);
         if (status === 0) resolve({ kind: "done" });
         else if (isLate) resolve({ kind: "late" });
         else resolve({ kind: "refused", why: said === "" ? `${name} ended with status ${status}` : said });
@@ -71,9 +101,12 @@ export function runProgram(
   });
 }
 
-function wordsOf(fd: number): string {
-  const bytes = new Uint8Array(mostOutput);
-  const text = new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
-  const lines = text.trim().split("\n");
+function readText(fd: number, size: number): string {
+  const bytes = new Uint8Array(size);
+  return new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
+}
+
+function wordsOf(output: number): string {
+  const lines = readText(output, mostOutput).trim().split("\n");
   return lines.find((line) => /\berror\b/i.test(line)) ?? lines.at(-1) ?? "";
 }

@@ -53,3 +53,10 @@ export interface BridgeStatus {
   /** Interfaces on it, sorted. */
   readonly ports: readonly string[];
 }
+
+export interface BridgeUp {
+  /** made: nothing of it was there; mended: a part of it; there: all of it. */
+  readonly done: "made" | "mended" | "there";
+  /** What keeps guests from using it all the same, and what helps: lines. */
+  readonly warnings: readonly string[];
+}

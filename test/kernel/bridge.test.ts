@@ -232,6 +232,25 @@ test("what somebody else has made is not touched", async (t) => {
   assert.deepEqual(await list(), []);
 });
 
+test("a firewall in the way is told with what helps, and that helps", async (t) => {
+  if (lacks(t, "root")) return;
+  const there = await place(t);
+  const { net, islet } = there;
+  const chain = (hook: string): string => `{ type filter hook ${hook} priority 0; policy drop; }`;
+  await net.ok(["nft", "add", "table", "inet", "islt-wall"]);
+  for (const hook of ["input", "forward"])
+    await net.ok(["nft", "add", "chain", "inet", "islt-wall", hook, chain(hook)]);
+  const { status, stderr } = await islet("up");
+  const lines = stderr.trim().split("\n");
+  assert.deepEqual([status, lines.length], [0, 2], stderr);
+  for (const line of lines) {
+    assert.match(line, /^islet net: the firewall's chain inet islt-wall (input|forward) drops what /);
+    for (const remedy of (line.split(" accepts it: ")[1] ?? "").split("; ")) await net.ok(remedy.split(" "));
+  }
+  assert.deepEqual(seen(await islet("up")), done);
+  assert.match(await guest(there, "islt-net-1"), /^10\.0\.3\./);
+});
+
 test("what was made in part is made whole, and what came in its place stays", async (t) => {
   if (lacks(t, "root")) return;
   const { net, own, islet, list } = await place(t);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dnsmasqWords } from "../../../src/network/dnsmasq.js";
+import { firewallWarnings } from "../../../src/network/firewall.js";
 import { nftRemoval, nftRules, tableOf } from "../../../src/network/nftables.js";
 import { lxcbr0 as net } from "../../support/bridge.js";
 import type { BridgeNetwork } from "../../../src/spec/bridge.js";
@@ -80,4 +81,69 @@ test("dnsmasq gets the arguments of LXC's lxc-net", () => {
     "--listen-address=fd42::1",
   ])
     assert.ok(more.includes(word), word);
+});
+
+interface Written {
+  readonly family?: string;
+  readonly table?: string;
+  readonly hook?: string;
+  readonly policy?: string;
+  /** Its rules' expressions. */
+  readonly rules?: readonly (readonly object[])[];
+}
+
+/** As `nft -j list ruleset` prints one chain. */
+function listing({
+  family = "inet",
+  table = "filter",
+  hook = "forward",
+  policy = "drop",
+  rules = [],
+}: Written): string {
+  const chain = { family, table, name: hook, handle: 1, type: "filter", hook, prio: 0, policy };
+  const written = rules.map((expr, handle) => ({ rule: { family, table, chain: hook, handle, expr } }));
+  return JSON.stringify({ nftables: [{ metainfo: { json_schema_version: 1 } }, { chain }, ...written] });
+}
+
+const on = (key: string, right: string): object => ({ match: { op: "==", left: { meta: { key } }, right } });
+const accept = { accept: null };
+
+test("chains that drop by default are told, with the rules that help", () => {
+  assert.deepEqual(firewallWarnings(net, listing({})), [
+    "the firewall's chain inet filter forward drops what is forwarded from guests on lxcbr0, unless a rule accepts it: nft insert rule inet filter forward iifname lxcbr0 accept; nft insert rule inet filter forward oifname lxcbr0 accept",
+  ]);
+  assert.deepEqual(firewallWarnings(net, listing({ family: "ip", hook: "input" })), [
+    "the firewall's chain ip filter input drops what is sent to the host from guests on lxcbr0, unless a rule accepts it: nft insert rule ip filter input iifname lxcbr0 accept",
+  ]);
+});
+
+test("chains that let pass, or have a rule for the bridge, are not", () => {
+  const both = [
+    [on("iifname", "lxcbr0"), { counter: {} }, accept],
+    [on("oifname", "lxc*"), accept],
+  ];
+  for (const quiet of [
+    listing({ policy: "accept" }),
+    listing({ family: "ip6" }),
+    listing({ hook: "output" }),
+    listing({ table: "islet_lxcbr0" }),
+    listing({ rules: both }),
+    "",
+    "no JSON",
+    "[]",
+    '{"nftables": [null, 1, {"chain": null}, {"rule": {"expr": 1}}]}',
+  ])
+    assert.deepEqual(firewallWarnings(net, quiet), [], quiet);
+});
+
+test("a rule for others, for a port, or that does not accept does not count", () => {
+  const dport = { match: { op: "==", left: { payload: { protocol: "tcp", field: "dport" } }, right: 22 } };
+  for (const rule of [
+    [on("iifname", "virbr0"), accept],
+    [on("oifname", "lxcbr0"), accept],
+    [on("iifname", "lxcbr0"), dport, accept],
+    [on("iifname", "lxcbr0"), { drop: null }],
+    [accept, on("iifname", "eth*")],
+  ])
+    assert.equal(firewallWarnings(net, listing({ hook: "input", rules: [rule] })).length, 1, JSON.stringify(rule));
 });

@@ -27,7 +27,7 @@ export const netTable: CommandTable = {
   operands: "any",
   named: false,
   notes: [
-    "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. `start` is another word for it, as is `stop` for `down`.",
+    "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. What of the host's other rules of nftables or of its settings keeps guests from using it is told, with what helps. `start` is another word for it, as is `stop` for `down`.",
     "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24. With USE_LXC_BRIDGE=false `up` does nothing.",
     "A start makes the bridge by itself when a container's veth is to be joined with it and it is not there.",
     "`ls`, which is the default, shows the bridges that islet has made, and the running containers of the store (-P) that have an end of an interface on the host: which, on which of these bridges, and the container's addresses. `--format json` prints an object: `bridges` is an array of objects with the members bridge, state (up, down, no dnsmasq), ipv4, ipv6, dnsmasqPid and ports; `containers` one of objects with container, hostName, bridge, ipv4 and ipv6.",
@@ -51,7 +51,8 @@ async function up(call: Call): Promise<number> {
     call.report.notice("USE_LXC_BRIDGE is false: no bridge is wanted");
     return 0;
   }
-  await call.engine.bridgeUp(network);
+  const { warnings } = await call.engine.bridgeUp(network);
+  for (const warning of warnings) call.report.notice(warning);
   return 0;
 }
 
