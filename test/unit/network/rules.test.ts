@@ -118,7 +118,7 @@ test("chains that drop by default are told, with the rules that help", () => {
 });
 
 test("chains that let pass, or have a rule for the bridge, are not", () => {
-  const both = [
+  const passing = [
     [on("iifname", "lxcbr0"), { counter: {} }, accept],
     [on("oifname", "lxc*"), accept],
   ];
@@ -127,7 +127,7 @@ test("chains that let pass, or have a rule for the bridge, are not", () => {
     listing({ family: "ip6" }),
     listing({ hook: "output" }),
     listing({ table: "islet_lxcbr0" }),
-    listing({ rules: both }),
+    listing({ rules: passing }),
     "",
     "no JSON",
     "[]",
