@@ -1,64 +1,11 @@
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import type { Instance } from "../support/instance.js";
-import { netns, type Netns } from "../support/netns.js";
+import type { Netns } from "../support/netns.js";
 import { make, pidOf, place, startTraces, type Place } from "../support/place.js";
+import { allowForwarding, neighbour, proxies, sysctl, watchRoutes } from "../support/routes.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-
-/** islt-up (10.6.0.1) of the place's network leads to a neighbour, 10.6.0.9 in a network namespace of its own. */
-async function neighbour(t: TestContext, net: Netns): Promise<Netns> {
-  const other = await netns(t);
-  await net.ok([
-    "ip",
-    "link",
-    "add",
-    "islt-up",
-    "mtu",
-    "1400",
-    "type",
-    "veth",
-    "peer",
-    "name",
-    "islt-lan",
-    "mtu",
-    "1400",
-  ]);
-  await net.ok(["ip", "link", "set", "islt-lan", "netns", String(other.pid)]);
-  for (const [where, link, host] of [
-    [net, "islt-up", 1],
-    [other, "islt-lan", 9],
-  ] as const) {
-    await where.ok(["ip", "addr", "add", `10.6.0.${host}/24`, "dev", link]);
-    await where.ok(["ip", "addr", "add", `fd06::${host}/64`, "dev", link, "nodad"]);
-    await where.ok(["ip", "link", "set", link, "up"]);
-  }
-  // For addresses of an interface that the host has no other route to, it answers nobody (arp_process).
-  await net.ok(["ip", "route", "add", "default", "via", "10.6.0.9"]);
-  return other;
-}
-
-/** As sysctl(8) would, which is not on every host. */
-async function sysctl(net: Netns, path: string, value: number): Promise<void> {
-  await net.ok(["sh", "-c", `echo ${value} > /proc/sys/net/${path}`]);
-}
-
-async function allowAll(net: Netns): Promise<void> {
-  await sysctl(net, "ipv6/conf/all/forwarding", 1);
-  await sysctl(net, "ipv4/conf/islt-up/forwarding", 1);
-  await sysctl(net, "ipv6/conf/islt-up/forwarding", 1);
-  await sysctl(net, "ipv6/conf/islt-up/proxy_ndp", 1);
-}
-
-async function proxies(net: Netns): Promise<readonly string[]> {
-  const both =
-    (await net.ok(["ip", "-4", "neigh", "show", "proxy"])) + (await net.ok(["ip", "-6", "neigh", "show", "proxy"]));
-  return both
-    .split("\n")
-    .map((line) => /^(\S+) dev (\S+)/.exec(line)?.slice(1).join(" ") ?? "")
-    .filter((line) => line !== "")
-    .sort();
-}
 
 /** Routes through an interface: their destinations. */
 async function routes(net: Netns, link: string): Promise<readonly string[]> {
@@ -70,25 +17,6 @@ async function routes(net: Netns, link: string): Promise<readonly string[]> {
     .map((line) => line.split(" ")[0] ?? "")
     .filter((line) => line !== "" && !line.startsWith("fe80:"))
     .sort();
-}
-
-/** Routes and entries of the network, which must come back to what they were. */
-async function watchRoutes(net: Netns): Promise<(after: string) => Promise<void>> {
-  const picture = async (): Promise<string> => {
-    const all = (await net.ok(["ip", "-4", "route"])) + (await net.ok(["ip", "-6", "route"]));
-    // Link-local routes and the state of links come and go by themselves.
-    const lines = all.split("\n").filter((line) => line !== "" && !line.startsWith("fe80:"));
-    return [...lines.map((line) => line.replace(/ linkdown\b/, "").trim()), ...(await proxies(net))].join("\n");
-  };
-  const before = await picture();
-  return async (after) => {
-    let now = "";
-    try {
-      await waitFor("routes and entries to be gone", async () => (now = await picture()) === before);
-    } catch {
-      assert.equal(now, before, after);
-    }
-  };
 }
 
 const router = `lxc.net.0.type = veth
@@ -119,7 +47,7 @@ test("a router's container is reached over routes of the host, by neighbours too
   if (lacks(t, "veth") || lacks(t, "bridge")) return;
   const { net, own, run, inside, stop } = await place(t);
   const lan = await neighbour(t, net);
-  await allowAll(net);
+  await allowForwarding(net);
   const traces = await startTraces(own, net, "islt-r");
   const assertRoutes = await watchRoutes(net);
   const extra = "lxc.net.0.veth.ipv4.route = 10.66.0.0/24\nlxc.net.0.veth.ipv6.route = fd66::/64";
@@ -219,7 +147,7 @@ test("what a router and l2proxy need of the host is said with the sysctl to set"
   await sysctl(net, "ipv6/conf/islt-up/forwarding", 1);
   await refuses(proxied, requires("veth.mode = router with an IPv6 gateway", "net.ipv6.conf.all.forwarding"));
 
-  await allowAll(net);
+  await allowForwarding(net);
   await net.ok(["ip", "route", "add", "fd06::50/128", "dev", "islt-br"]);
   const failed = await refused(own, proxied);
   assert.match(
@@ -235,7 +163,7 @@ test("an ipvlan in the mode l3s is answered for on its link", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "ipvlan")) return;
   const { net, run, inside, stop } = await place(t);
   const lan = await neighbour(t, net);
-  await allowAll(net);
+  await allowForwarding(net);
   const assertRoutes = await watchRoutes(net);
   await run(
     "islt-r",

@@ -20,24 +20,18 @@ export function addProxy(made: NicContext, entry: ProxyEntry, link: string, inde
   const { monitor } = made.context;
   const address = addressBytes(entry.family, entry.address, entry.at);
   const show = `proxy ${entry.address} dev ${link}`;
-  const message = newNeighbourProxy({ index: "late", address });
-  request(monitor, made.sockets, message, { index }, `{RTM_NEWNEIGH, ${show}}`, {
-    note: `answer for ${entry.address} on ${link}`,
-    at: entry.at,
-  });
+  // Registered first, so that not even a lost answer leaves the entry. No answer says that it was there before: it is then taken over.
   if (stays) {
+    const message = delNeighbourProxy({ index: "late", address });
     const note = `answer for ${entry.address} on ${link} no more`;
     // Somebody may have removed the entry, or the link itself.
     const gone = [ENOENT, ENODEV];
-    deferRequest(
-      monitor,
-      delNeighbourProxy({ index: "late", address }),
-      { index },
-      `{RTM_DELNEIGH, ${show}}`,
-      note,
-      gone,
-    );
+    deferRequest(monitor, message, { index }, `{RTM_DELNEIGH, ${show}}`, note, gone);
   }
+  request(monitor, made.sockets, newNeighbourProxy({ index: "late", address }), { index }, `{RTM_NEWNEIGH, ${show}}`, {
+    note: `answer for ${entry.address} on ${link}`,
+    at: entry.at,
+  });
 }
 
 type Proxied = Extract<NicSpec, { readonly type: "veth" | "ipvlan" }>;
