@@ -1561,6 +1561,8 @@ export const BRIDGE_FLAGS_MASTER = 1;
 export const BRIDGE_FLAGS_SELF = 2;
 export const BRIDGE_VLAN_INFO_PVID = 2;
 export const BRIDGE_VLAN_INFO_UNTAGGED = 4;
+export const BRIDGE_VLAN_INFO_RANGE_BEGIN = 8;
+export const BRIDGE_VLAN_INFO_RANGE_END = 16;
 
 // IFLA_MACVLAN_MODE.
 export const MACVLAN_MODE_PRIVATE = 1;

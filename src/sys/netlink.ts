@@ -26,7 +26,8 @@ const CREATE = REQUEST | k.NLM_F_CREATE | k.NLM_F_EXCL;
 /** What every new link can be given. */
 export interface LinkOptions {
   readonly name: string;
-  readonly mtu?: number;
+  /** Its place is `mtu`. */
+  readonly mtu?: Late;
   /** Six bytes (ip.ts parseMac). */
   readonly hwaddr?: Uint8Array;
   readonly numRxQueues?: number;
@@ -39,7 +40,8 @@ export interface LinkOptions {
 
 export interface VethOptions extends LinkOptions {
   readonly peerName: string;
-  readonly peerMtu?: number;
+  /** Its place is `peerMtu`. */
+  readonly peerMtu?: Late;
   readonly peerHwaddr?: Uint8Array;
   readonly peerNumRxQueues?: number;
   readonly peerNumTxQueues?: number;
@@ -53,14 +55,17 @@ export interface VethOptions extends LinkOptions {
 export function newLinkVeth(veth: VethOptions): NetlinkMessage {
   const peer = join([
     ifinfomsg({}),
-    ...linkAttributes({
-      name: veth.peerName,
-      ...(veth.peerMtu === undefined ? {} : { mtu: veth.peerMtu }),
-      ...(veth.peerHwaddr === undefined ? {} : { hwaddr: veth.peerHwaddr }),
-      ...(veth.peerNumRxQueues === undefined ? {} : { numRxQueues: veth.peerNumRxQueues }),
-      ...(veth.peerNumTxQueues === undefined ? {} : { numTxQueues: veth.peerNumTxQueues }),
-      ...(veth.peerNetnsFd === undefined ? {} : { netnsFd: veth.peerNetnsFd }),
-    }),
+    ...linkAttributes(
+      {
+        name: veth.peerName,
+        ...(veth.peerMtu === undefined ? {} : { mtu: veth.peerMtu }),
+        ...(veth.peerHwaddr === undefined ? {} : { hwaddr: veth.peerHwaddr }),
+        ...(veth.peerNumRxQueues === undefined ? {} : { numRxQueues: veth.peerNumRxQueues }),
+        ...(veth.peerNumTxQueues === undefined ? {} : { numTxQueues: veth.peerNumTxQueues }),
+        ...(veth.peerNetnsFd === undefined ? {} : { netnsFd: veth.peerNetnsFd }),
+      },
+      "peerMtu",
+    ),
   ]);
   const master = veth.master === undefined ? [] : [attributeU32(k.IFLA_MASTER, veth.master, "masterIndex")];
   return newLink(veth, "veth", [attribute(k.VETH_INFO_PEER, peer)], master);
@@ -188,23 +193,42 @@ export function dumpAddresses(family?: Family, seq = 0): NetlinkMessage {
   return netlinkMessage(k.RTM_GETADDR, k.NLM_F_REQUEST | k.NLM_F_DUMP, seq, raw(header));
 }
 
-/** Membership of a bridge's port in VLANs: `add` or `delete`. `pvid`: untagged frames that come in belong to it. */
+/** One VLAN of a bridge's port, or with `to` all from `id` to that one. */
+export interface PortVlan {
+  readonly id: number;
+  readonly to?: number;
+  /** Untagged frames that come in belong to it; not of a range. */
+  readonly pvid?: boolean;
+  /** Its frames go out without a tag. */
+  readonly untagged?: boolean;
+}
+
+/**
+ * Membership of a bridge's port in VLANs: `add` or `delete` (linux/if_bridge.h, struct bridge_vlan_info; bridge(8), vlan). The kernel takes
+ * them in order, and deleting one that the port is not in is no error.
+ */
 export function bridgePortVlans(
   what: "add" | "delete",
-  port: {
-    readonly index: Late;
-    readonly vlans: readonly { readonly id: number; readonly pvid?: boolean; readonly untagged?: boolean }[];
-    readonly seq?: number;
-  },
+  port: { readonly index: Late; readonly vlans: readonly PortVlan[]; readonly seq?: number },
 ): NetlinkMessage {
-  const infos = port.vlans.map((vlan) => {
+  const infos = port.vlans.flatMap((vlan) => {
     const flags =
       (vlan.pvid === true ? k.BRIDGE_VLAN_INFO_PVID : 0) | (vlan.untagged === true ? k.BRIDGE_VLAN_INFO_UNTAGGED : 0);
-    return attribute(k.IFLA_BRIDGE_VLAN_INFO, raw(pack(4).u16(0, flags).u16(2, vlanId(vlan.id)).bytes));
+    if (vlan.to === undefined) return [portVlan(vlan.id, flags)];
+    if (vlan.pvid === true || vlan.to <= vlan.id)
+      throw new RangeError(`VLANs ${vlan.id} to ${vlan.to} are no range of a port`);
+    return [
+      portVlan(vlan.id, flags | k.BRIDGE_VLAN_INFO_RANGE_BEGIN),
+      portVlan(vlan.to, flags | k.BRIDGE_VLAN_INFO_RANGE_END),
+    ];
   });
   const header = ifinfomsg({ family: k.AF_BRIDGE, index: port.index });
   const type = what === "add" ? k.RTM_SETLINK : k.RTM_DELLINK;
   return netlinkMessage(type, REQUEST, port.seq ?? 0, header, attribute(k.IFLA_AF_SPEC, ...infos));
+}
+
+function portVlan(id: number, flags: number): Part {
+  return attribute(k.IFLA_BRIDGE_VLAN_INFO, raw(pack(4).u16(0, flags).u16(2, vlanId(id)).bytes));
 }
 
 /** Whether a port of a bridge reaches only the bridge and ports that are not isolated. */
@@ -345,9 +369,9 @@ function newLink(link: LinkOptions, kind: string, data: readonly Part[], more: r
   return netlinkMessage(k.RTM_NEWLINK, CREATE, link.seq ?? 0, ...parts);
 }
 
-function linkAttributes(link: LinkOptions): readonly Part[] {
+function linkAttributes(link: LinkOptions, mtuPlace: "mtu" | "peerMtu" = "mtu"): readonly Part[] {
   const parts = [nameAttribute(link.name)];
-  if (link.mtu !== undefined) parts.push(attributeU32(k.IFLA_MTU, link.mtu));
+  if (link.mtu !== undefined) parts.push(attributeU32(k.IFLA_MTU, link.mtu, mtuPlace));
   if (link.hwaddr !== undefined) parts.push(attribute(k.IFLA_ADDRESS, raw(link.hwaddr)));
   if (link.numTxQueues !== undefined) parts.push(attributeU32(k.IFLA_NUM_TX_QUEUES, link.numTxQueues));
   if (link.numRxQueues !== undefined) parts.push(attributeU32(k.IFLA_NUM_RX_QUEUES, link.numRxQueues));

@@ -7,6 +7,7 @@ import { hostUsers } from "../support/host-users.js";
 import { testDir } from "../support/paths.js";
 import { busybox } from "../support/store.js";
 import { netns } from "../support/netns.js";
+import { allowForwarding, neighbour, watchRoutes } from "../support/routes.js";
 import { lacks } from "../support/skip.js";
 import { instance, watchTraces, type Instance } from "../support/instance.js";
 import { lxdContainer } from "./guest-lxd.js";
@@ -58,6 +59,7 @@ async function failEvery(
   name: string,
   isWanted: (operation: Planned) => boolean,
   netnsPid: number | "self" = "self",
+  isClean: (after: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   const at = own.store.at(name);
   await own.ok(["lxc-start", ...at]);
@@ -72,6 +74,7 @@ async function failEvery(
     try {
       if ((await startFailing(own, name, operation)) === "failed") failed += 1;
       await before.assertGone(what);
+      await isClean(what);
     } catch (error) {
       faults.push(`${what}: ${error instanceof Error ? error.message : String(error)}`.slice(0, 600));
     }
@@ -122,6 +125,38 @@ ${hooks.map((kind) => `lxc.hook.${kind} = /bin/true\n`).join("")}`,
     "islt-fault",
     ({ index, operation }) => index % step === 0 && !arithmetic.includes(operation),
     net.pid,
+  );
+});
+
+test("a router's container whose start fails at some step leaves no routes and answers for nobody", async (t) => {
+  if (lacks(t, "veth")) return;
+  const net = await netns(t);
+  await neighbour(t, net);
+  await allowForwarding(net);
+  const own = await instance(t, { env: { ISLET_TEST: "1" }, netnsPid: net.pid });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.net.0.type =
+lxc.net.0.type = veth
+lxc.net.0.veth.mode = router
+lxc.net.0.link = islt-up
+lxc.net.0.l2proxy = 1
+lxc.net.0.flags = up
+lxc.net.0.ipv4.address = 10.6.0.50/32
+lxc.net.0.ipv4.gateway = 169.254.0.1
+lxc.net.0.ipv6.address = fd06::50/128
+lxc.net.0.ipv6.gateway = fe80::1`,
+  );
+  const about = /islt-up|veth|forwarding|proxy_ndp|answer for|let the container go on/;
+  await failEvery(
+    t,
+    own,
+    "islt-fault",
+    // What undoes cannot be undone.
+    ({ process, note, operation }) => process === "monitor" && about.test(note) && !arithmetic.includes(operation),
+    net.pid,
+    await watchRoutes(net),
   );
 });
 

@@ -1,60 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { instance, linksOf, processesOf, watchTraces, type Instance, type Traces } from "../support/instance.js";
+import { test } from "node:test";
+import { linksOf, processesOf } from "../support/instance.js";
 import { descriptorCount } from "../support/leaks.js";
-import { netns, type Netns } from "../support/netns.js";
+import { linkTable, make, pidOf, place, startTraces } from "../support/place.js";
 import { lacks } from "../support/skip.js";
-import { busyboxConfig, busyboxRootfs } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
-
-/** A network namespace of the test's own, with the bridge islt-br (10.9.0.1) and islt's daemon in it. */
-interface Place {
-  readonly net: Netns;
-  readonly own: Instance;
-  /** Makes a container with these lines about its network and starts it. */
-  readonly run: (name: string, lines: string) => Promise<void>;
-  /** What a command in the container prints. */
-  readonly inside: (name: string, ...command: readonly string[]) => Promise<string>;
-  readonly stop: (name: string) => Promise<void>;
-}
-
-async function place(t: TestContext): Promise<Place> {
-  const net = await netns(t);
-  await net.ok(["ip", "link", "add", "islt-br", "type", "bridge"]);
-  await net.ok(["ip", "addr", "add", "10.9.0.1/24", "dev", "islt-br"]);
-  await net.ok(["ip", "addr", "add", "fd09::1/64", "dev", "islt-br", "nodad"]);
-  await net.ok(["ip", "link", "set", "islt-br", "up"]);
-  const own = await instance(t, { netnsPid: net.pid });
-  return {
-    net,
-    own,
-    run: async (name, lines) => {
-      make(own, name, lines);
-      await own.ok(["lxc-start", ...own.store.at(name)]);
-    },
-    inside: (name, ...command) => own.ok(["lxc-attach", ...own.store.at(name), "--", ...command]),
-    stop: async (name) => {
-      await own.ok(["lxc-stop", ...own.store.at(name), "-k"]);
-    },
-  };
-}
-
-/** A container whose network is what the lines say. */
-function make(own: Instance, name: string, lines: string): void {
-  const rootfs = join(own.store.path, name, "rootfs");
-  if (!existsSync(rootfs)) busyboxRootfs(rootfs);
-  const config = busyboxConfig(rootfs, name).replace("lxc.net.0.type = empty\n", "");
-  writeFileSync(join(own.store.path, name, "config"), `${config}${lines}\n`);
-}
-
-/** As `ip -o link` prints them: name to the rest of its line. */
-function linkTable(text: string): ReadonlyMap<string, string> {
-  return new Map(
-    [...text.matchAll(/^\d+: ([^:@]+)(?:@[^:]*)?: (.*)$/gm)].map(([, name = "", rest = ""]) => [name, rest]),
-  );
-}
 
 const veth = `lxc.net.0.type = veth
 lxc.net.0.link = islt-br
@@ -146,12 +98,6 @@ lxc.net.0.ipv6.gateway = fd09::1`,
   await traces.assertGone("after the container stopped");
 });
 
-/** What there is before the container; its directory is made by hand and stays. */
-function startTraces(own: Instance, net: Netns, name: string): Promise<Traces> {
-  make(own, name, "");
-  return watchTraces(own, [name], net.pid);
-}
-
 test("several nics get their names in order: those given, ethN for the others", async (t) => {
   if (lacks(t, "veth") || lacks(t, "bridge")) return;
   const { net, own, run, inside, stop } = await place(t);
@@ -241,10 +187,6 @@ lxc.net.0.ipv4.address = 10.8.0.2/24`,
     await stop("islt-m");
     await traces.assertGone("after the container stopped");
   });
-}
-
-async function pidOf(own: Instance, name: string): Promise<number> {
-  return Number(await own.ok(["lxc-info", ...own.store.at(name), "-pH"]));
 }
 
 test("an interface of the host moves in under a new name and comes back under its own", async (t) => {

@@ -23,6 +23,8 @@ export type Feature =
   | "cgroup2-controllers"
   | "veth"
   | "bridge"
+  | "bridge-vlan"
+  | "ipvlan"
   | "dummy"
   | "seccomp"
   | "apparmor"
@@ -60,6 +62,29 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "the kernel makes no veth pairs",
   },
   bridge: { has: () => linkType("bridge"), lacking: "the kernel makes no bridges" },
+  // A kernel without them takes vlan_filtering and ignores it.
+  "bridge-vlan": {
+    has: () =>
+      succeeds(
+        "unshare",
+        "-n",
+        "sh",
+        "-c",
+        "ip link add islt-a type bridge vlan_filtering 1 && bridge vlan add vid 5 dev islt-a self",
+      ),
+    lacking: "bridges of this kernel know no VLANs, or bridge(8) is missing",
+  },
+  ipvlan: {
+    has: () =>
+      succeeds(
+        "unshare",
+        "-n",
+        "sh",
+        "-c",
+        "ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s",
+      ),
+    lacking: "the kernel makes no ipvlan interfaces",
+  },
   dummy: { has: () => linkType("dummy"), lacking: "the kernel makes no dummy interfaces" },
   seccomp: {
     has: () => existsSync("/proc/sys/kernel/seccomp/actions_avail"),

@@ -5,6 +5,8 @@ import {
   call,
   check,
   data,
+  defer,
+  ignore,
   imm,
   load,
   nil,
@@ -12,6 +14,7 @@ import {
   store,
   within,
 } from "./parts.js";
+import { close } from "../../program/calls.js";
 import type { Slot, Value } from "../../program/ops.js";
 import type { NetlinkMessage, PatchName } from "../../sys/nlmsg.js";
 import { IFREQ_AT, ifreq } from "../../sys/structs.js";
@@ -24,12 +27,8 @@ export interface NetSockets {
 }
 
 export function openNetSockets(block: Block, where: string): NetSockets {
-  const rtnl = slot(block.build, `${where}.rtnl`);
+  const rtnl = openRtnl(block, where);
   const ioctl = slot(block.build, `${where}.ioctl`);
-  call(block, "socket", [imm(16, "AF_NETLINK"), imm(0o2000003, "SOCK_RAW|SOCK_CLOEXEC"), imm(0, "NETLINK_ROUTE")], {
-    note: "open a netlink socket",
-    out: rtnl,
-  });
   call(block, "socket", [imm(1, "AF_UNIX"), imm(0o2000002, "SOCK_DGRAM|SOCK_CLOEXEC"), imm(0)], {
     note: "open a socket for interface ioctls",
     out: ioctl,
@@ -37,10 +36,19 @@ export function openNetSockets(block: Block, where: string): NetSockets {
   return { rtnl, ioctl };
 }
 
+function openRtnl(block: Block, where: string): Slot {
+  const rtnl = slot(block.build, `${where}.rtnl`);
+  call(block, "socket", [imm(16, "AF_NETLINK"), imm(0o2000003, "SOCK_RAW|SOCK_CLOEXEC"), imm(0, "NETLINK_ROUTE")], {
+    note: "open a netlink socket",
+    out: rtnl,
+  });
+  return rtnl;
+}
+
 /** Sends one request and takes its acknowledgement; the kernel's answer is the operation's error. */
 export function request(
   block: Block,
-  sockets: NetSockets,
+  sockets: Pick<NetSockets, "rtnl">,
   message: NetlinkMessage,
   late: Readonly<Partial<Record<PatchName, Value>>>,
   show: string,
@@ -62,6 +70,22 @@ export function request(
   });
   load(block, error, within(answer, 16, 4), 4, `${options.note}: look at the answer`);
   check(block, error, options);
+}
+
+/** Registers a request for the end that undoes an earlier one. `gone`: errors that say that there is nothing left to undo. */
+export function deferRequest(
+  block: Block,
+  message: NetlinkMessage,
+  late: Readonly<Partial<Record<PatchName, Value>>>,
+  show: string,
+  note: string,
+  gone: readonly number[],
+): void {
+  defer(block, note, `${note} at the end`, (undo) => {
+    const rtnl = openRtnl(undo, "undo");
+    request(undo, { rtnl }, message, late, show, { note, on: ignore(...gone) });
+    close(undo, rtnl, "close the netlink socket");
+  });
 }
 
 /** The index of an interface by its name in the block's network namespace. */

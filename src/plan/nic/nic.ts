@@ -1,17 +1,19 @@
-import { IsletError } from "../../base/errors.js";
 import { type Block, buffer, call, cwdFd, format, imm, slot } from "../../program/assembler.js";
 import { close } from "../../program/calls.js";
 import type { Slot } from "../../program/ops.js";
 import { EEXIST } from "../../sys/errno.js";
 import { parseIp } from "../../sys/ip.js";
-import { newAddress, newRoute, setLink } from "../../sys/netlink.js";
-import type { NicGateway, NicSpec } from "../../spec/nic.js";
+import { newAddress, setLink } from "../../sys/netlink.js";
+import type { NicSpec } from "../../spec/nic.js";
 import type { StartContext } from "../context.js";
 import { hookArgv, hookEnvironment, runCommand } from "../hooks.js";
 import { defer } from "../../program/assembler.js";
+import { planGateway } from "./gateway.js";
 import { planIpvlan, planMacvlan, planVlan } from "./stacked.js";
 import { type NetSockets, interfaceIndex, openNetSockets, request } from "./netlink.js";
 import { planPhys } from "./phys.js";
+import { checkProxy, planProxy } from "./proxy.js";
+import { addressBytes } from "./routes.js";
 import { planVeth } from "./veth.js";
 
 /** What a nic's planner gets. */
@@ -84,17 +86,26 @@ export function planHostNics(context: StartContext): void {
 function planNic(made: NicContext): void {
   const { nic } = made;
   switch (nic.type) {
-    case "veth":
-      runScripts(made.context, nic, ["veth", nic.link ?? "", planVeth(made, nic)]);
+    case "veth": {
+      const proxy = checkProxy(made, nic);
+      const near = planVeth(made, nic);
+      runScripts(made.context, nic, ["veth", nic.link ?? "", near], () => {
+        planProxy(made, nic, proxy);
+      });
       return;
+    }
     case "macvlan":
       planMacvlan(made, nic);
       runScripts(made.context, nic, ["macvlan", nic.link, made.name]);
       return;
-    case "ipvlan":
+    case "ipvlan": {
+      const proxy = checkProxy(made, nic);
       planIpvlan(made, nic);
-      runScripts(made.context, nic, ["ipvlan", nic.link, made.name]);
+      runScripts(made.context, nic, ["ipvlan", nic.link, made.name], () => {
+        planProxy(made, nic, proxy);
+      });
       return;
+    }
     case "vlan":
       planVlan(made, nic);
       runScripts(made.context, nic, ["vlan", nic.link, made.name]);
@@ -112,8 +123,16 @@ function planNic(made: NicContext): void {
   }
 }
 
-/** lxc.net.N.script.up now and script.down at the end, on the host. */
-function runScripts(context: StartContext, nic: NicSpec, words: readonly string[]): void {
+/**
+ * lxc.net.N.script.up now and script.down at the end, on the host. `between`: what is there when script.up runs and gone when
+ * script.down does.
+ */
+function runScripts(
+  context: StartContext,
+  nic: NicSpec,
+  words: readonly string[],
+  between: () => void = () => undefined,
+): void {
   const [type = "", parent, peer] = words;
   const command = (script: string, direction: "up" | "down"): Parameters<typeof runCommand>[1] => ({
     name: `script.${direction} of nic ${nic.index}`,
@@ -142,6 +161,7 @@ function runScripts(context: StartContext, nic: NicSpec, words: readonly string[
       runCommand(undo, command(scriptDown, "down"), context.slots.hookOutput, "ignore");
     });
   }
+  between();
   if (scriptUp !== null) runCommand(context.monitor, command(scriptUp, "up"), context.slots.hookOutput, "fail");
 }
 
@@ -160,8 +180,7 @@ export function planInsideNics(context: StartContext, child: Block): void {
     child.at = nic.at;
     const index = interfaceIndex(child, sockets, name, { note: `find ${name} in the container` });
     for (const address of nic.addresses) {
-      const bytes = parseIp(address.family, address.address);
-      if (bytes === undefined) throw badAddress(address.address, address.at);
+      const bytes = addressBytes(address.family, address.address, address.at);
       const broadcast = address.broadcast === null ? undefined : parseIp("ipv4", address.broadcast);
       const message = newAddress({
         index: "late",
@@ -185,54 +204,4 @@ export function planInsideNics(context: StartContext, child: Block): void {
   child.at = null;
   close(child, sockets.rtnl, "close the netlink socket");
   close(child, sockets.ioctl, "close the ioctl socket");
-}
-
-function planGateway(
-  context: StartContext,
-  child: Block,
-  sockets: NetSockets,
-  nic: NicSpec,
-  name: string,
-  index: Slot,
-  family: "ipv4" | "ipv6",
-  gateway: NicGateway | null,
-): void {
-  if (gateway === null) return;
-  const hints = {
-    ENETUNREACH: "the gateway is not on a network of the nic's addresses",
-    ENETDOWN: "the nic is not up; see lxc.net.N.flags",
-  };
-  if (gateway.kind === "device") {
-    request(child, sockets, newRoute({ family, index: "late" }), { index }, `{RTM_NEWROUTE, default dev ${name}}`, {
-      note: `route everything through ${name}`,
-      at: gateway.at,
-      hints,
-    });
-    return;
-  }
-  const link = "link" in nic ? nic.link : null;
-  const text =
-    gateway.kind === "address"
-      ? gateway.address
-      : link === null
-        ? null
-        : (context.start.linkAddresses[link]?.[family] ?? null);
-  if (text === null)
-    throw new IsletError(
-      "ISLET_BAD_CONFIG",
-      `the gateway of ${name} is "auto", but ${link ?? "its link"} has no ${family} address`,
-      { at: gateway.at },
-    );
-  const bytes = parseIp(family, text);
-  if (bytes === undefined) throw badAddress(text, gateway.at);
-  const message = newRoute({ family, gateway: bytes, index: "late", onlink: true });
-  request(child, sockets, message, { index }, `{RTM_NEWROUTE, default via ${text}}`, {
-    note: `route everything through ${text}`,
-    at: gateway.at,
-    hints,
-  });
-}
-
-function badAddress(text: string, at: NicSpec["at"]): IsletError {
-  return new IsletError("ISLET_BAD_CONFIG", `"${text}" is not an address`, { at });
 }

@@ -6,7 +6,7 @@ import type { NicContext } from "./nic.js";
 import { interfaceIndex, request } from "./netlink.js";
 
 /** Links on top of a host's interface, born in the container's namespace; they end with it. */
-function plan(made: NicContext, link: string, kind: string, message: NetlinkMessage): void {
+function plan(made: NicContext, link: string, kind: string, how: string, message: NetlinkMessage): void {
   const { monitor } = made.context;
   const parentIndex = interfaceIndex(monitor, made.sockets, link, {
     note: `find the interface ${link}`,
@@ -17,7 +17,7 @@ function plan(made: NicContext, link: string, kind: string, message: NetlinkMess
     made.sockets,
     message,
     { parentIndex, netnsFd: made.netns },
-    `{RTM_NEWLINK, ${kind} ${made.name} on ${link}}`,
+    `{RTM_NEWLINK, ${kind} ${made.name} on ${link}, ${how}}`,
     {
       note: `make the ${kind} ${made.name} on ${link}`,
       hints: {
@@ -48,13 +48,14 @@ function common(made: NicContext): {
 }
 
 export function planMacvlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "macvlan" }>): void {
-  plan(made, nic.link, "macvlan", newLinkMacvlan({ ...common(made), mode: nic.mode }));
+  plan(made, nic.link, "macvlan", nic.mode, newLinkMacvlan({ ...common(made), mode: nic.mode }));
 }
 
 export function planIpvlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "ipvlan" }>): void {
-  plan(made, nic.link, "ipvlan", newLinkIpvlan({ ...common(made), mode: nic.mode, isolation: nic.isolation }));
+  const message = newLinkIpvlan({ ...common(made), mode: nic.mode, isolation: nic.isolation });
+  plan(made, nic.link, "ipvlan", `${nic.mode} ${nic.isolation}`, message);
 }
 
 export function planVlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "vlan" }>): void {
-  plan(made, nic.link, "vlan", newLinkVlan({ ...common(made), id: nic.vlanId }));
+  plan(made, nic.link, "vlan", `id ${nic.vlanId}`, newLinkVlan({ ...common(made), id: nic.vlanId }));
 }

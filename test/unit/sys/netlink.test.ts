@@ -33,20 +33,23 @@ const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).
 
 // The bytes that iproute2 6.1 sends for the same request (strace -x), but for the order of attributes and the NUL behind the kind.
 test("macvlan, ipvlan and vlan links carry what ip(8) would send", () => {
-  const cases = [
-    {
-      message: n.newLinkMacvlan({ name: "islt-m", mode: "bridge", parent: 3, hwaddr: mac }),
-      kind: "macvlan",
-      data: "0800010004000000",
-    },
-    {
-      message: n.newLinkIpvlan({ name: "islt-i", mode: "l3s", isolation: "private", parent: 3 }),
-      kind: "ipvlan",
-      data: "06000100020000000600020001000000",
-    },
-    { message: n.newLinkVlan({ name: "islt-vl", id: 7, parent: 3 }), kind: "vlan", data: "0600010007000000" },
+  const macvlan = (mode: n.MacvlanMode): NetlinkMessage =>
+    n.newLinkMacvlan({ name: "islt-m", mode, parent: 3, hwaddr: mac });
+  const ipvlan = (mode: n.IpvlanMode, isolation: n.IpvlanIsolation): NetlinkMessage =>
+    n.newLinkIpvlan({ name: "islt-i", mode, isolation, parent: 3 });
+  const cases: readonly (readonly [NetlinkMessage, string, string])[] = [
+    [macvlan("private"), "macvlan", "0800010001000000"],
+    [macvlan("vepa"), "macvlan", "0800010002000000"],
+    [macvlan("bridge"), "macvlan", "0800010004000000"],
+    [macvlan("passthru"), "macvlan", "0800010008000000"],
+    // IPVLAN_MODE_L2 0, L3 1, L3S 2; IPVLAN_F_PRIVATE 1, IPVLAN_F_VEPA 2 (linux/if_link.h).
+    [ipvlan("l2", "bridge"), "ipvlan", "06000100000000000600020000000000"],
+    [ipvlan("l3", "bridge"), "ipvlan", "06000100010000000600020000000000"],
+    [ipvlan("l3s", "private"), "ipvlan", "06000100020000000600020001000000"],
+    [ipvlan("l3s", "vepa"), "ipvlan", "06000100020000000600020002000000"],
+    [n.newLinkVlan({ name: "islt-vl", id: 7, parent: 3 }), "vlan", "0600010007000000"],
   ];
-  for (const { message, kind, data } of cases) {
+  for (const [message, kind, data] of cases) {
     const received = only(message);
     assert.equal(received.type, k.RTM_NEWLINK);
     assert.equal(k.showFlags(k.NLM_FLAGS, received.flags & 7), "NLM_F_REQUEST|NLM_F_ACK");
@@ -88,6 +91,20 @@ test("a veth peer is described inside the request, with its namespace left for t
   const attributes = parseAttributes(peer.subarray(16));
   assert.equal(hex(attributes.get(k.IFLA_NET_NS_FD)), "2a000000");
   assert.equal(hex(attributes.get(k.IFLA_NUM_RX_QUEUES)), "04000000");
+});
+
+test("the MTU of both ends of a pair may be the program's to fill in", () => {
+  const message = n.newLinkVeth({ name: "a", peerName: "b", mtu: "late", peerMtu: "late" });
+  const bytes = Uint8Array.from(message.bytes);
+  const data = new DataView(bytes.buffer);
+  data.setUint32(patchAt(message, "mtu"), 1400, true);
+  data.setUint32(patchAt(message, "peerMtu"), 1300, true);
+  const received = only({ bytes, patches: {} });
+  assert.equal(parseLink(received).mtu, 1400);
+  const info = parseAttributes(parseAttributes(received.payload.subarray(16)).get(k.IFLA_LINKINFO) ?? new Uint8Array());
+  const peer =
+    parseAttributes(info.get(k.IFLA_INFO_DATA) ?? new Uint8Array()).get(k.VETH_INFO_PEER) ?? new Uint8Array();
+  assert.equal(parseLink({ ...received, payload: peer }).mtu, 1300);
 });
 
 test("changes of a link go by index with a new name, or by name without", () => {
@@ -145,6 +162,56 @@ test("a bridge port's VLANs are requests of the bridge family", () => {
   assert.equal(hex(received.payload.subarray(16)), "14001a0008000200060005000800020000000600");
   assert.equal(only(n.bridgePortVlans("delete", { index: 1, vlans: [{ id: 1 }] })).type, k.RTM_DELLINK);
   assert.throws(() => n.bridgePortVlans("add", { index: 1, vlans: [{ id: 4095 }] }), RangeError);
+  assert.throws(() => n.bridgePortVlans("add", { index: 1, vlans: [{ id: 5, to: 5 }] }), RangeError);
+  assert.throws(() => n.bridgePortVlans("add", { index: 1, vlans: [{ id: 5, to: 9, pvid: true }] }), RangeError);
+});
+
+// The bytes of iproute2 6.1 (strace -e write=3), the sequence numbers, which are times there, made 0. islt-a is link 3.
+test("VLANs, routes and proxy entries are the bytes that bridge(8) and ip(8) send", () => {
+  const ip = (text: string): Uint8Array => parseIpv4(text) ?? parseIpv6(text) ?? new Uint8Array();
+  const cases: readonly (readonly [string, NetlinkMessage, string])[] = [
+    [
+      "bridge vlan del vid 1-4094 dev islt-a",
+      n.bridgePortVlans("delete", { index: 3, vlans: [{ id: 1, to: 4094 }] }),
+      "340000001100050000000000000000000700000003000000000000000000000014001a000800020008000100080002001000fe0f",
+    ],
+    [
+      "bridge vlan add vid 20 dev islt-a pvid untagged",
+      n.bridgePortVlans("add", { index: 3, vlans: [{ id: 20, pvid: true, untagged: true }] }),
+      "2c000000130005000000000000000000070000000300000000000000000000000c001a000800020006001400",
+    ],
+    [
+      "bridge vlan add vid 30 dev islt-a",
+      n.bridgePortVlans("add", { index: 3, vlans: [{ id: 30 }] }),
+      "2c000000130005000000000000000000070000000300000000000000000000000c001a000800020000001e00",
+    ],
+    [
+      "ip neigh replace proxy 10.6.0.50 dev islt-a",
+      n.newNeighbourProxy({ index: 3, address: ip("10.6.0.50") }),
+      "240000001c0005050000000000000000020000000300000080000800080001000a060032",
+    ],
+    [
+      "ip neigh del proxy 10.6.0.50 dev islt-a",
+      n.delNeighbourProxy({ index: 3, address: ip("10.6.0.50") }),
+      "240000001d0005000000000000000000020000000300000080000800080001000a060032",
+    ],
+    [
+      "ip neigh replace proxy fd06::50 dev islt-a",
+      n.newNeighbourProxy({ index: 3, address: ip("fd06::50") }),
+      "300000001c00050500000000000000000a000000030000008000080014000100fd060000000000000000000000000050",
+    ],
+    [
+      "ip route add 10.6.0.50/32 dev islt-a",
+      n.newRoute({ family: "ipv4", destination: { address: ip("10.6.0.50"), prefix: 32 }, index: 3 }),
+      "2c00000018000506000000000000000002200000fe03fd0100000000080001000a0600320800040003000000",
+    ],
+    [
+      "ip -6 route add fd06::50/128 dev islt-a",
+      n.newRoute({ family: "ipv6", destination: { address: ip("fd06::50"), prefix: 128 }, index: 3 }),
+      "380000001800050600000000000000000a800000fe0300010000000014000100fd0600000000000000000000000000500800040003000000",
+    ],
+  ];
+  for (const [command, message, bytes] of cases) assert.equal(hex(message.bytes), bytes, command);
 });
 
 test("a dump is read until it is done, and says what went wrong", () => {

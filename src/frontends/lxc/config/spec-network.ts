@@ -65,6 +65,9 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
     case "veth": {
       const mode = nic.vethMode?.value ?? "bridge";
       if (l2proxy && mode !== "router") fault(into, "l2proxy needs veth.mode = router", nic.l2proxy?.at ?? typeAt);
+      else if (l2proxy && link === null)
+        skipped(into, `l2proxy has no effect without lxc.net.${nic.index}.link`, nic.l2proxy?.at ?? typeAt);
+      checkPortVlans(nic, mode === "bridge" && link !== null, into);
       return {
         ...common,
         type,
@@ -103,6 +106,18 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
   }
 }
 
+/** VLANs are of a bridge's port; the port is in each of them once. */
+function checkPortVlans(nic: NicValues, isPort: boolean, into: Collector): void {
+  const { vethVlanId, vethTagged } = nic;
+  for (const item of vethVlanId === null ? vethTagged : [vethVlanId, ...vethTagged]) {
+    if (!isPort) fault(into, `VLANs need veth.mode = bridge and lxc.net.${nic.index}.link, the bridge`, item.at);
+  }
+  for (const item of vethTagged) {
+    if (item.value === vethVlanId?.value)
+      fault(into, `VLAN ${item.value} cannot be both veth.vlan.id and veth.vlan.tagged.id`, item.at);
+  }
+}
+
 function commonPart(nic: NicValues, into: Collector): NicCommon {
   const up = nic.flags !== null;
   const name = nic.name?.value ?? `lxc.net.${nic.index}`;
@@ -118,7 +133,9 @@ function commonPart(nic: NicValues, into: Collector): NicCommon {
         gateway.at,
         `write lxc.net.${nic.index}.flags = up`,
       );
-    if (addresses.length === 0)
+    // A link-local IPv6 address is there without being given, and enough to reach such a gateway.
+    const isLinkLocal = family === "ipv6" && /^fe[89ab]/.test(gateway.value);
+    if (addresses.length === 0 && !isLinkLocal)
       fault(
         into,
         `Cannot add ${family} gateway for ${name} when not assigning an address`,

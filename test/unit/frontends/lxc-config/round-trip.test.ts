@@ -249,22 +249,26 @@ const nic = (index: number): fc.Arbitrary<string> => {
       phrase.map((text) => `/x ${text}y`),
     ),
   ];
+  const veth = [
+    line(key("veth.pair"), name),
+    line(
+      key("veth.ipv4.route"),
+      ipv4.map((one) => `${one}/16`),
+    ),
+    line(
+      key("veth.ipv6.route"),
+      ipv6.map((one) => `${one}/48`),
+    ),
+    line(key("veth.n_rxqueues"), fc.integer({ min: 1, max: 16 })),
+  ];
+  // A VLAN is either the untagged one or a tagged one, and of bridges only.
   const types: Readonly<Record<string, readonly fc.Arbitrary<string>[]>> = {
     veth: [
-      line(key("veth.pair"), name),
-      line(key("veth.mode"), oneOf("bridge", "router")),
-      line(
-        key("veth.ipv4.route"),
-        ipv4.map((one) => `${one}/16`),
-      ),
-      line(
-        key("veth.ipv6.route"),
-        ipv6.map((one) => `${one}/48`),
-      ),
-      line(key("veth.n_rxqueues"), fc.integer({ min: 1, max: 16 })),
-      line(key("veth.vlan.id"), fc.oneof(fc.integer({ min: 1, max: 4094 }).map(String), fc.constant("none"))),
-      line(key("veth.vlan.tagged.id"), fc.integer({ min: 1, max: 4094 })),
+      ...veth,
+      line(key("veth.vlan.id"), fc.oneof(fc.integer({ min: 1, max: 2000 }).map(String), fc.constant("none"))),
+      line(key("veth.vlan.tagged.id"), fc.integer({ min: 2001, max: 4094 })),
     ],
+    router: [...veth, line(key("l2proxy"), oneOf("0", "1"))],
     macvlan: [line(key("macvlan.mode"), oneOf("private", "vepa", "bridge", "passthru"))],
     ipvlan: [
       line(key("ipvlan.mode"), oneOf("l2", "l3", "l3s")),
@@ -281,7 +285,8 @@ const nic = (index: number): fc.Arbitrary<string> => {
         .array(fc.oneof(...common, ...(types[type] ?? [])), { maxLength: 8 })
         .map((more) =>
           [
-            `${key("type")} = ${type}`,
+            `${key("type")} = ${type === "router" ? "veth" : type}`,
+            ...(type === "router" ? [`${key("veth.mode")} = router`] : []),
             `${key("link")} = br0`,
             ...(type === "vlan" ? [`${key("vlan.id")} = 9`] : []),
             ...more,

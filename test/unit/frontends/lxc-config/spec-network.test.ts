@@ -56,8 +56,6 @@ lxc.net.0.veth.ipv4.route = 10.1.0.0/16
 lxc.net.0.veth.ipv6.route = fd00::/8
 lxc.net.0.veth.n_rxqueues = 2
 lxc.net.0.veth.n_txqueues = 3
-lxc.net.0.veth.vlan.id = none
-lxc.net.0.veth.vlan.tagged.id = 5
 lxc.net.0.l2proxy = 1
 `),
     {
@@ -83,10 +81,33 @@ lxc.net.0.l2proxy = 1
       routes6: ["fd00::/8"],
       rxQueues: 2,
       txQueues: 3,
-      vlanId: "none",
-      vlanTagged: [5],
+      vlanId: null,
+      vlanTagged: [],
       l2proxy: true,
     },
+  );
+});
+
+test("a port of a bridge has VLANs, each of them once", () => {
+  const port = "lxc.net.0.type = veth\nlxc.net.0.link = br0";
+  const vlans = (text: string): unknown => {
+    const { vlanId, vlanTagged } = nic(`${port}\n${text}`) as { vlanId: unknown; vlanTagged: unknown };
+    return [vlanId, vlanTagged];
+  };
+  assert.deepEqual(vlans("lxc.net.0.veth.vlan.id = none\nlxc.net.0.veth.vlan.tagged.id = 5"), ["none", [5]]);
+  assert.deepEqual(vlans("lxc.net.0.veth.vlan.id = 7\nlxc.net.0.veth.vlan.tagged.id = 5"), [7, [5]]);
+});
+
+test("a gateway that is a link-local IPv6 address needs no other address", () => {
+  const text = "lxc.net.0.type = veth\nlxc.net.0.flags = up\nlxc.net.0.ipv6.gateway = fe80::1";
+  assert.deepEqual((nic(text) as { gateway6: unknown }).gateway6, { kind: "address", address: "fe80::1" });
+});
+
+test("l2proxy without a link is told to have no effect", () => {
+  const result = convert("lxc.net.0.type = veth\nlxc.net.0.veth.mode = router\nlxc.net.0.l2proxy = 1");
+  assert.deepEqual(
+    result.notices.map((notice) => notice.message),
+    ["/var/lib/lxc/web1/config:3: l2proxy has no effect without lxc.net.0.link"],
   );
 });
 
@@ -134,6 +155,18 @@ test("what no kernel would take is a fault with its line", () => {
     ],
     ["lxc.net.0.type = veth\nlxc.net.0.mtu = foo", /^"foo" is not an MTU: 68 to 65536/],
     ["lxc.net.0.type = veth\nlxc.net.0.l2proxy = 1", /^l2proxy needs veth\.mode = router/],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.veth.vlan.id = 5",
+      /^VLANs need veth\.mode = bridge and lxc\.net\.0\.link, the bridge \(\/var\/lib\/lxc\/web1\/config:2 lxc\.net\.0\.veth\.vlan\.id\)$/,
+    ],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.link = a\nlxc.net.0.veth.mode = router\nlxc.net.0.veth.vlan.tagged.id = 5",
+      /^VLANs need veth\.mode = bridge/,
+    ],
+    [
+      "lxc.net.0.type = veth\nlxc.net.0.link = a\nlxc.net.0.veth.vlan.id = 5\nlxc.net.0.veth.vlan.tagged.id = 5",
+      /^VLAN 5 cannot be both veth\.vlan\.id and veth\.vlan\.tagged\.id/,
+    ],
     ["lxc.net.0.type = ipvlan\nlxc.net.0.link = a\nlxc.net.0.l2proxy = 1", /^l2proxy needs ipvlan\.mode = l3s/],
     [
       "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.0.0.1\nlxc.net.0.ipv4.gateway = dev",
