@@ -114,7 +114,12 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     ] as const) {
       const pid = dnsmasqPid(name);
       if (pid === null) return;
-      process.kill(pid, signal);
+      try {
+        process.kill(pid, signal);
+      } catch {
+        // It has ended meanwhile.
+        return;
+      }
       for (let waited = 0; waited < time && dnsmasqPid(name) === pid; waited += 10)
         await new Promise((resolve) => setTimeout(resolve, 10));
     }
