@@ -130,7 +130,13 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (program === null)
       throw new IsletError("ISLET_UNSUPPORTED", "nft is missing", { hint: "apt-get install nftables" });
     const result = await runProgram(host.arch, program, ["-f", "-"], patience, rules);
-    if (result.kind !== "done") throw new IsletError("ISLET_OPERATION_FAILED", `cannot ${what}: ${reason(result)}`);
+    if (result.kind === "done") return;
+    const why = reason(result);
+    throw new IsletError(
+      "ISLET_OPERATION_FAILED",
+      `cannot ${what}: ${why}`,
+      why.includes("Operation not supported") ? { hint: "the kernel has no nftables (modprobe nf_tables)" } : {},
+    );
   };
 
   /** half: whoever made it was killed meanwhile. */

@@ -110,7 +110,7 @@ async function world(t: TestContext, near: Netns): Promise<Netns> {
 }
 
 test("guests get addresses and names on lxcbr0, and reach the world behind it", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const there = await place(t);
   const far = await world(t, there.net);
   assert.deepEqual(seen(await there.islet("up")), done);
@@ -151,7 +151,7 @@ test("guests get addresses and names on lxcbr0, and reach the world behind it", 
 });
 
 test("it stays while interfaces are on it, and leaves nothing", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const there = await place(t);
   const { own, net, islet } = there;
   const rules = (): Promise<string> => net.ok(["nft", "list", "ruleset"]);
@@ -176,7 +176,7 @@ test("it stays while interfaces are on it, and leaves nothing", async (t) => {
 });
 
 test("a second up changes nothing; one that was killed in part is mended, also by the next daemon", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { own, islet, list } = await place(t, 'LXC_DOMAIN="lxc"\n');
   assert.deepEqual(seen(await islet("start")), done);
   const [first] = await list();
@@ -197,7 +197,7 @@ test("a second up changes nothing; one that was killed in part is mended, also b
 });
 
 test("other settings need a down first", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { file, islet } = await place(t);
   await islet("up");
   writeFileSync(file, "LXC_DHCP_MAX=9\n");
@@ -206,7 +206,7 @@ test("other settings need a down first", async (t) => {
 });
 
 test("IPv6 where it is configured", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const config = "LXC_IPV6_ADDR=fd42:7::1\nLXC_IPV6_MASK=64\nLXC_IPV6_NETWORK=fd42:7::/64\nLXC_IPV6_NAT=true\n";
   const { net, islet, list } = await place(t, config);
   assert.deepEqual(seen(await islet("up")), done);
@@ -217,7 +217,7 @@ test("IPv6 where it is configured", async (t) => {
 });
 
 test("what somebody else has made is not touched", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { net, islet, list } = await place(t);
   await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
   const before = await net.ok(["ip", "-o", "addr"]);
@@ -233,7 +233,7 @@ test("what somebody else has made is not touched", async (t) => {
 });
 
 test("a firewall in the way is told with what helps, and that helps", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const there = await place(t);
   const { net, islet } = there;
   const chain = (hook: string): string => `{ type filter hook ${hook} priority 0; policy drop; }`;
@@ -252,7 +252,7 @@ test("a firewall in the way is told with what helps, and that helps", async (t) 
 });
 
 test("what was made in part is made whole, and what came in its place stays", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { net, own, islet, list } = await place(t);
   await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
   await net.ok(["ip", "link", "set", "lxcbr0", "alias", "made by islet"]);
@@ -269,7 +269,7 @@ test("what was made in part is made whole, and what came in its place stays", as
 });
 
 test("when another name server has the port, the error says so and nothing is left", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { net, own, islet, list } = await place(t);
   // Ends with the namespace's first caller.
   const holder = net.command(["busybox", "nc", "-l", "-p", "53"], { timeout: 60_000 }).catch(() => undefined);
@@ -291,7 +291,7 @@ test("when another name server has the port, the error says so and nothing is le
 });
 
 test("a wrong variable is told with file and line, and nothing is made", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const { net, file, islet } = await place(t, "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n");
   const { status, stderr } = await islet("up");
   assert.equal(status, 1);
@@ -300,7 +300,7 @@ test("a wrong variable is told with file and line, and nothing is made", async (
 });
 
 test("the first container that is to be joined with it makes it", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const there = await place(t, "USE_LXC_BRIDGE=true\n", true);
   assert.match(await guest(there, "islt-net-1"), /^10\.0\.3\./);
   const [first] = await there.list();
@@ -311,7 +311,7 @@ test("the first container that is to be joined with it makes it", async (t) => {
 });
 
 test("many at once that need it make one", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   // With it, dnsmasq takes three seconds for each, one after another.
   const there = await place(t, "LXC_DHCP_PING=false\n", true);
   const names = ["islt-net-1", "islt-net-2", "islt-net-3", "islt-net-4"];
@@ -321,7 +321,7 @@ test("many at once that need it make one", async (t) => {
 });
 
 test("a start makes none that nobody wants, and tells what is wrong with the variables", async (t) => {
-  if (lacks(t, "root")) return;
+  if (lacks(t, "nftables")) return;
   const there = await place(t, "USE_LXC_BRIDGE=false\n", true);
   await assert.rejects(guest(there, "islt-net-1"), /lxcbr0/);
   assert.deepEqual(await there.list(), []);

@@ -25,6 +25,7 @@ export type Feature =
   | "bridge"
   | "bridge-vlan"
   | "ipvlan"
+  | "nftables"
   | "dummy"
   | "seccomp"
   | "apparmor"
@@ -84,6 +85,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
         "ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s",
       ),
     lacking: "the kernel makes no ipvlan interfaces",
+  },
+  nftables: {
+    has: () => succeeds("unshare", "-n", "nft", "add", "table", "inet", "islt-probe"),
+    lacking: "the kernel has no nftables, or nft(8) is missing",
   },
   dummy: { has: () => linkType("dummy"), lacking: "the kernel makes no dummy interfaces" },
   seccomp: {
