@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
-import { ownLinks } from "../host/netns.js";
+import { ownLink, ownLinks } from "../host/netns.js";
 import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { firewallWarnings } from "../network/firewall.js";
@@ -120,8 +121,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
         // It has ended meanwhile.
         return;
       }
-      for (let waited = 0; waited < time && dnsmasqPid(name) === pid; waited += 10)
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let waited = 0; waited < time && dnsmasqPid(name) === pid; waited += 10) await sleep(10);
     }
   };
 
@@ -139,10 +139,15 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     );
   };
 
+  const serve = async (net: BridgeNetwork): Promise<void> => {
+    await setFirewall(nftRules(net), `make the rules of ${net.name}`);
+    await startDnsmasq(net);
+  };
+
   /** half: whoever made it was killed meanwhile. */
   const find = (name: string): "ours" | "half" | "others" | "none" => {
-    const link = ownLinks(host.arch).find((each) => each.name === name);
-    if (link === undefined) return "none";
+    const link = ownLink(host.arch, name);
+    if (link === null) return "none";
     if (link.alias !== bridgeMark) return "others";
     return (link.flags & IFF_UP) === 0 ? "half" : "ours";
   };
@@ -168,8 +173,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       if (!isSame)
         throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
       if (dnsmasqPid(name) !== null) return "there";
-      await setFirewall(nftRules(net), `make the rules of ${name}`);
-      await startDnsmasq(net);
+      await serve(net);
       return "mended";
     }
     await takeDown(name);
@@ -177,8 +181,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     remember(net);
     try {
       await runPlan(planBridgeUp(net, host), `make the bridge ${name}`);
-      await setFirewall(nftRules(net), `make the rules of ${name}`);
-      await startDnsmasq(net);
+      await serve(net);
     } catch (error) {
       await takeDown(name).catch((also: unknown) => {
         console.error(`cannot clean up after ${name}`, also);
@@ -223,9 +226,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       namesIn(directory).flatMap((name) => {
         const network = recall(name);
         if (network === null) return [];
-        const link = ownLinks(host.arch).find((each) => each.name === name);
-        const isUp = link?.alias === bridgeMark && (link.flags & IFF_UP) !== 0;
-        return [{ network, isUp, dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
+        return [{ network, isUp: find(name) === "ours", dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
       }),
   };
 }

@@ -4,7 +4,7 @@ import { printable } from "../base/printable.js";
 import { closeFd, memfd } from "../host/addon.js";
 import { readFileSync } from "node:fs";
 import { missingCalls } from "../host/features.js";
-import { hasLink, prepareQuestions } from "../host/netns.js";
+import { ownLink, prepareQuestions } from "../host/netns.js";
 import { socketPair } from "../host/socket.js";
 import { planAttach, planHostCommand } from "../plan/attach.js";
 import { planInterfaceIn, planInterfaceOut } from "../plan/nic/hotplug.js";
@@ -196,7 +196,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   /** Makes what the host wants of the bridges that the container is to be joined with and that are not there. */
   const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<void> => {
-    const missing = joinedLinks(spec).filter((link) => !hasLink(host.arch, link));
+    const missing = joinedLinks(spec).filter((link) => ownLink(host.arch, link) === null);
     if (missing.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
     for (const link of missing) {
       const network = (await options.wantedBridge?.(link)) ?? null;

@@ -165,23 +165,26 @@ export function addressesInNamespace(arch: Arch, pid: number): readonly AddressI
   return inNamespace(arch, pid, [], dumpAddresses);
 }
 
-/** The hardware address of one of a namespace's interfaces; null: there is none of that name. Not a dump: guests make as many as they like. */
+/** One link, not a dump: guests make as many as they like. `id` null: of this process's own namespace; null: there is none of that name. */
+function linkByName(socket: Socket, id: number | null, name: string): LinkInfo | null {
+  const request = netlinkMessage(
+    RTM_GETLINK,
+    REQUEST,
+    5,
+    raw(new Uint8Array(16)),
+    attribute(IFLA_IFNAME, raw(cString(name))),
+    ...(id === null ? [] : [attributeU32(IFLA_TARGET_NETNSID, id)]),
+    attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
+  );
+  const answer = ask(socket, request, false);
+  return parseMessages(answer).some((item) => parseNetlinkError(item) !== undefined)
+    ? null
+    : (parseLinks(answer).items[0] ?? null);
+}
+
+/** The hardware address of one of a namespace's interfaces; null: there is none of that name. */
 export function hardwareAddress(arch: Arch, pid: number, name: string): string | null {
-  return inNamespace(arch, pid, null, (socket, id) => {
-    const request = netlinkMessage(
-      RTM_GETLINK,
-      REQUEST,
-      5,
-      raw(new Uint8Array(16)),
-      attribute(IFLA_IFNAME, raw(cString(name))),
-      attributeU32(IFLA_TARGET_NETNSID, id),
-      attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
-    );
-    const answer = ask(socket, request, false);
-    return parseMessages(answer).some((item) => parseNetlinkError(item) !== undefined)
-      ? null
-      : (parseLinks(answer).items[0]?.hwaddr ?? null);
-  });
+  return inNamespace(arch, pid, null, (socket, id) => linkByName(socket, id, name)?.hwaddr ?? null);
 }
 
 /** `id` null: of this process's own namespace. */
@@ -197,18 +200,10 @@ function dumpLinks(socket: Socket, id: number | null): readonly LinkInfo[] {
   return parseLinks(ask(socket, request, true)).items;
 }
 
-/** Whether there is an interface of that name in this process's own network namespace. */
-export function hasLink(arch: Arch, name: string): boolean {
+/** The interface of that name in this process's own network namespace; null: there is none. */
+export function ownLink(arch: Arch, name: string): LinkInfo | null {
   kept ??= open(arch);
-  const request = netlinkMessage(
-    RTM_GETLINK,
-    REQUEST,
-    6,
-    raw(new Uint8Array(16)),
-    attribute(IFLA_IFNAME, raw(cString(name))),
-    attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
-  );
-  return parseMessages(ask(kept, request, false)).every((item) => parseNetlinkError(item) === undefined);
+  return linkByName(kept, null, name);
 }
 
 /** The interfaces of this process's own network namespace. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { SIGNALS } from "../sys/signals.js";
+import { cgroupMemberships } from "./probe.js";
 
 /** The host's systemd, as far as it makes scopes (org.freedesktop.systemd1(5)): busctl(1) speaks D-Bus for us. */
 
@@ -76,8 +77,7 @@ export function scopeRequest(unit: string, description: string, pid: number, sec
 /** Where a process is, by hierarchy, in those in which it is in the unit; null: in none. A path that leads out of what can be seen here is no use. */
 export function scopeCgroups(membership: string, unit: string): Readonly<Record<string, string>> | null {
   const found: Record<string, string> = {};
-  for (const line of membership.split("\n")) {
-    const [, key = "", path = ""] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+  for (const [key, path] of cgroupMemberships(membership)) {
     const names = path.split("/");
     if (names.at(-1) === unit && !names.includes("..")) found[key] = path;
   }

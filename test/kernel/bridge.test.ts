@@ -6,9 +6,9 @@ import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
 import { instance, type Instance } from "../support/instance.js";
 import { netns, type Netns } from "../support/netns.js";
+import { make } from "../support/place.js";
 import { testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
-import { busyboxConfig, busyboxRootfs } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
 /** A network namespace of the test's own with islet's daemon in it: what it makes there is seen by nobody else. */
@@ -77,13 +77,8 @@ echo nameserver $dns > /etc/resolv.conf
 /** A container on lxcbr0 that has asked for an address; gives it back. */
 async function guest({ own }: Place, name: string): Promise<string> {
   const rootfs = join(own.store.path, name, "rootfs");
-  busyboxRootfs(rootfs);
+  make(own, name, "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up");
   writeFileSync(join(rootfs, "lease"), leaseScript, { mode: 0o755 });
-  const config = busyboxConfig(rootfs, name).replace(
-    "lxc.net.0.type = empty\n",
-    "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\n",
-  );
-  writeFileSync(join(own.store.path, name, "config"), config);
   await own.ok(["lxc-start", ...own.store.at(name)]);
   const inside = ["lxc-attach", ...own.store.at(name), "--"];
   await own.ok([...inside, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/lease", "-x", `hostname:${name}`]);

@@ -13,7 +13,9 @@ const succeeds = (program: string, ...args: readonly string[]): boolean => {
   }
 };
 const limit = (file: string): boolean => existsSync(file) && Number(readFileSync(file, "utf8")) > 0;
-const linkType = (type: string): boolean => succeeds("unshare", "-n", "ip", "link", "add", "islt-probe", "type", type);
+/** In a network namespace that goes with it. */
+const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c", script);
+const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
 
 export type Feature =
   | "root"
@@ -59,35 +61,21 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "the cgroup v2 hierarchy does not have the memory and pids controllers",
   },
   veth: {
-    has: () => succeeds("unshare", "-n", "ip", "link", "add", "islt-a", "type", "veth", "peer", "name", "islt-b"),
+    has: () => inNetns("ip link add islt-a type veth peer name islt-b"),
     lacking: "the kernel makes no veth pairs",
   },
   bridge: { has: () => linkType("bridge"), lacking: "the kernel makes no bridges" },
   // A kernel without them takes vlan_filtering and ignores it.
   "bridge-vlan": {
-    has: () =>
-      succeeds(
-        "unshare",
-        "-n",
-        "sh",
-        "-c",
-        "ip link add islt-a type bridge vlan_filtering 1 && bridge vlan add vid 5 dev islt-a self",
-      ),
+    has: () => inNetns("ip link add islt-a type bridge vlan_filtering 1 && bridge vlan add vid 5 dev islt-a self"),
     lacking: "bridges of this kernel know no VLANs, or bridge(8) is missing",
   },
   ipvlan: {
-    has: () =>
-      succeeds(
-        "unshare",
-        "-n",
-        "sh",
-        "-c",
-        "ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s",
-      ),
+    has: () => inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s"),
     lacking: "the kernel makes no ipvlan interfaces",
   },
   nftables: {
-    has: () => succeeds("unshare", "-n", "nft", "add", "table", "inet", "islt-probe"),
+    has: () => inNetns("nft add table inet islt-probe"),
     lacking: "the kernel has no nftables, or nft(8) is missing",
   },
   dummy: { has: () => linkType("dummy"), lacking: "the kernel makes no dummy interfaces" },
