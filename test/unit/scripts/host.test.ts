@@ -34,6 +34,14 @@ test("services that systemd starts meanwhile are no difference", () => {
   assert.deepEqual(differences(empty, after, { marks }), []);
 });
 
+test("a daemon's own cgroup may go, with the last daemon or as what a killed one had left, but none may stay", () => {
+  const own = { ...empty, cgroups: ["/sys/fs/cgroup/islet", "/sys/fs/cgroup/pids/islet"] };
+  assert.deepEqual(differences(own, empty, { marks }), []);
+  assert.equal(differences(empty, own, { marks }).length, 2);
+  const inner = { ...empty, cgroups: ["/sys/fs/cgroup/pids/islet/a"] };
+  assert.equal(differences(inner, empty, { marks }).length, 1);
+});
+
 test("a process counts only if it carries a mark of the run", () => {
   const mine = { ...empty, processes: new Map([["7@1", sleeper]]) };
   const other = { ...empty, processes: new Map([["7@1", { ...sleeper, environment: "" }]]) };
