@@ -29,10 +29,12 @@ export function startFacts(
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
+  const digits = stableDigits(spec);
   return {
     environment: options.caller.environment,
     cgroupSuffix: freeSuffix(spec, host),
-    random: spec.guest.stableNics ? stableDigits(spec) : randomBytes(32).toString("hex"),
+    random: spec.guest.stableNics ? digits : randomBytes(32).toString("hex"),
+    digits,
     sharedPids: shared,
     callerPid: options.caller.pid,
     callerNamespaces: callerNamespaces(spec, options.caller.pid),

@@ -61,6 +61,8 @@ export interface StartFacts {
   readonly cgroupSuffix: string;
   /** Text for random names and addresses, at least 16 hex digits per nic. */
   readonly random: string;
+  /** Text of the container's own, the same at every start: for addresses that are to stay. At least 16 hex digits. */
+  readonly digits: string;
   /** Pids behind the namespaces to share, by container name or path as the spec names it. */
   readonly sharedPids: Readonly<Record<string, number>>;
   /** The caller's pid and cgroup for namespaces to keep, and lxc.cgroup.relative. */

@@ -77,6 +77,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
   return {
     environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", LANG: "C.UTF-8", TERM: "linux" },
     cgroupSuffix: "",
+    digits: "fedcba98765432100f1e2d3c4b5a69788796a5b4c3d2e1f01032547698badcfe",
     random: "0123456789abcdef0f1e2d3c4b5a69788796a5b4c3d2e1f01032547698badcfe",
     sharedPids: {},
     callerPid: 4242,

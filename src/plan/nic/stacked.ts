@@ -3,6 +3,7 @@ import { newLinkIpvlan, newLinkMacvlan, newLinkVlan } from "../../sys/netlink.js
 import type { NetlinkMessage } from "../../sys/nlmsg.js";
 import type { NicSpec } from "../../spec/nic.js";
 import type { NicContext } from "./nic.js";
+import { insideHwaddr } from "./hwaddr.js";
 import { interfaceIndex, request } from "./netlink.js";
 
 /** Links on top of a host's interface, born in the container's namespace; they end with it. */
@@ -48,7 +49,10 @@ function common(made: NicContext): {
 }
 
 export function planMacvlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "macvlan" }>): void {
-  plan(made, nic.link, "macvlan", nic.mode, newLinkMacvlan({ ...common(made), mode: nic.mode }));
+  // In passthru the link takes the address as well: it keeps its own.
+  const hwaddr = nic.mode === "passthru" ? undefined : parseMac(insideHwaddr(nic, made.context.start.digits));
+  const message = newLinkMacvlan({ ...common(made), mode: nic.mode, ...(hwaddr === undefined ? {} : { hwaddr }) });
+  plan(made, nic.link, "macvlan", nic.mode, message);
 }
 
 export function planIpvlan(made: NicContext, nic: Extract<NicSpec, { readonly type: "ipvlan" }>): void {

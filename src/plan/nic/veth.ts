@@ -9,24 +9,11 @@ import type { NicContext } from "./nic.js";
 import { deferRequest, interfaceIndex, request } from "./netlink.js";
 import { call, compute, data, imm, label, load, place, slot, within } from "./parts.js";
 import { hasVlans, planPortVlans, requireVlanFiltering } from "./port-vlan.js";
+import { insideHwaddr, octets, randomOf } from "./hwaddr.js";
 import { planRouter } from "./router.js";
 import { addRoute } from "./routes.js";
 
 type Veth = Extract<NicSpec, { readonly type: "veth" }>;
-
-/** Sixteen hexadecimal digits for each nic, from those of the start: FNV-1a twice, with different beginnings. */
-function randomOf(index: number, random: string): string {
-  const hash = (begin: number): string => {
-    let value = begin;
-    for (const char of `${random}/${index}`) value = Math.imul(value ^ char.charCodeAt(0), 0x01000193) >>> 0;
-    return value.toString(16).padStart(8, "0");
-  };
-  return hash(0x811c9dc5) + hash(0x9747b28c);
-}
-
-function octets(digits: string): string {
-  return digits.replace(/(..)(?=.)/g, "$1:");
-}
 
 /** The name of the host's end: given, or vethXXXXXX as LXC makes them. */
 export function nearName(pair: string | null, index: number, random: string): string {
@@ -66,12 +53,7 @@ export function planVeth(made: NicContext, nic: Veth): string {
   const { monitor, start } = context;
   const random = randomOf(nic.index, start.random);
   const near = nearName(nic.pair, nic.index, start.random);
-  const hwaddr =
-    nic.hwaddr !== null
-      ? parseMac(nic.hwaddr)
-      : context.spec.guest.stableNics
-        ? parseMac(`02:${octets(randomOf(nic.index, `${start.random}/inside`).slice(6, 16))}`)
-        : undefined;
+  const hwaddr = parseMac(insideHwaddr(nic, start.digits));
   // A high address keeps the bridge from taking this port's address for its own.
   const nearAddress = parseMac(`fe:${octets(random.slice(6, 16))}`);
   const bridge = nic.mode === "bridge" ? nic.link : null;
