@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
@@ -17,6 +17,9 @@ import type { HostFacts } from "../spec/host.js";
 import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
+import { type BridgeFiles, bridgeDirectory, bridgeFiles } from "./bridge-files.js";
+import { type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
+import { createHostNames, type HostNames } from "./host-names.js";
 import { createChangeQueue } from "./queue.js";
 
 /**
@@ -29,6 +32,9 @@ export interface Bridges {
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. Gives back false when islet has made none of that name. */
   down(name: string, force: boolean): Promise<boolean>;
   list(): readonly BridgeStatus[];
+  /** Those that are written down, as their dnsmasq knows the containers on them. */
+  hosted(): readonly HostedBridge[];
+  readonly names: HostNames;
 }
 
 /** Milliseconds that each program has. */
@@ -41,15 +47,10 @@ const dnsmasqUsers = ["lxc-dnsmasq", "dnsmasq", "nobody"];
 
 /** `binary`: of islet. */
 export function createBridges(host: HostFacts, binary: string): Bridges {
-  const directory = join(host.runtimeDir, "net");
+  const directory = bridgeDirectory(host);
   const queue = createChangeQueue();
-  const noteOf = (name: string): string => join(directory, `${name}.json`);
-  const pidFileOf = (name: string): string => join(directory, `${name}.dnsmasq.pid`);
-  // LXC's own place, so that addresses stay what they were; other daemons of this host keep theirs for themselves.
-  const leases = (name: string): string =>
-    host.runtimeDir === "/run/islet"
-      ? `/var/lib/misc/dnsmasq.${name}.leases`
-      : join(directory, `dnsmasq.${name}.leases`);
+  const names = createHostNames(join(host.accounts, "hosts"));
+  const filesOf = (name: string): BridgeFiles => bridgeFiles(host, name);
 
   const runPlan = async (program: LaunchProgram, what: string): Promise<void> => {
     const result = await runHelper(host.arch, binary, program, [], patience);
@@ -64,27 +65,39 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     // It came from a command line.
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) return null;
     try {
-      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as { version: number; network: BridgeNetwork };
-      return note.version === 1 ? note.network : null;
+      const note = JSON.parse(readFileSync(filesOf(name).note, "utf8")) as {
+        version: number;
+        network: Omit<BridgeNetwork, "hostNames"> & Partial<BridgeNetwork>;
+      };
+      // Earlier releases knew nothing of names on the host.
+      return note.version === 1 ? { ...note.network, hostNames: note.network.hostNames ?? false } : null;
     } catch {
       return null;
     }
   };
   const remember = (net: BridgeNetwork): void => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(`${noteOf(net.name)}.new`, JSON.stringify({ version: 1, network: net }), { mode: 0o644 });
-    renameSync(`${noteOf(net.name)}.new`, noteOf(net.name));
+    writeFileSync(`${filesOf(net.name).note}.new`, JSON.stringify({ version: 1, network: net }), { mode: 0o644 });
+    renameSync(`${filesOf(net.name).note}.new`, filesOf(net.name).note);
   };
   const forget = (name: string): void => {
-    for (const file of [noteOf(name), pidFileOf(name)]) rmSync(file, { force: true });
+    const { note, dnsmasqPid: pid, running, hosts } = filesOf(name);
+    for (const file of [note, pid]) rmSync(file, { force: true });
+    for (const each of [running, hosts]) {
+      try {
+        rmdirSync(each);
+      } catch {
+        // It was never made, or containers are in it still.
+      }
+    }
   };
 
   /** Its pid; null: it does not run. A pid of the file may be another process's by now. */
   const dnsmasqPid = (name: string): number | null => {
     try {
-      const pid = Number(readFileSync(pidFileOf(name), "utf8").trim());
+      const pid = Number(readFileSync(filesOf(name).dnsmasqPid, "utf8").trim());
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      return words.includes(`--pid-file=${pidFileOf(name)}`) ? pid : null;
+      return words.includes(`--pid-file=${filesOf(name).dnsmasqPid}`) ? pid : null;
     } catch {
       return null;
     }
@@ -96,7 +109,9 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       throw new IsletError("ISLET_UNSUPPORTED", "dnsmasq is missing", { hint: "apt-get install dnsmasq-base" });
     const accounts = parsePasswd(readFileSync(join(host.accounts, "passwd"), "utf8"));
     const user = dnsmasqUsers.find((each) => accounts.some(({ name }) => name === each)) ?? "root";
-    const words = dnsmasqWords(net, user, { pid: pidFileOf(net.name), leases: leases(net.name) });
+    const files = filesOf(net.name);
+    makeHostDirectories(files);
+    const words = dnsmasqWords(net, user, files);
     const result = await runProgram(host.arch, program, words, patience);
     if (result.kind === "done") return;
     const why = reason(result);
@@ -115,12 +130,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     ] as const) {
       const pid = dnsmasqPid(name);
       if (pid === null) return;
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // It has ended meanwhile.
-        return;
-      }
+      if (!signalled(pid, signal)) return;
       for (let waited = 0; waited < time && dnsmasqPid(name) === pid; waited += 10) await sleep(10);
     }
   };
@@ -153,7 +163,18 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
   };
   const isOurs = (name: string): boolean => ["ours", "half"].includes(find(name));
 
+  const hostedBridge = (network: BridgeNetwork): HostedBridge => ({
+    network,
+    files: filesOf(network.name),
+    reread: () => {
+      const pid = dnsmasqPid(network.name);
+      if (pid !== null) signalled(pid, SIGNALS.SIGHUP);
+    },
+  });
+
   const takeDown = async (name: string): Promise<void> => {
+    const known = recall(name);
+    if (known?.hostNames === true) names.drop(hostedBridge(known));
     await stopDnsmasq(name);
     if (findProgram("nft") !== null) await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
     if (isOurs(name)) await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
@@ -206,9 +227,16 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
   };
 
   return {
+    names,
+    hosted: () =>
+      namesIn(directory).flatMap((name) => {
+        const network = recall(name);
+        return network === null ? [] : [hostedBridge(network)];
+      }),
     up: (net) =>
       queue.run(net.name, async () => {
         const done = await bringUp(net);
+        if (net.hostNames) names.keep(hostedBridge(net));
         return { done, warnings: await obstacles(net) };
       }),
     down: (name, force) =>
@@ -229,6 +257,16 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
         return [{ network, isUp: find(name) === "ours", dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
       }),
   };
+}
+
+/** False: it has ended meanwhile. */
+function signalled(pid: number, signal: number): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function portsOf(host: HostFacts, name: string): readonly string[] {

@@ -45,6 +45,7 @@ import { environmentStrings } from "./commands.js";
 import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
+import { createBridgeRegister } from "./bridge-register.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
@@ -112,6 +113,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   let bridgesMade: Promise<Bridges> | null = null;
   const bridges = (): Promise<Bridges> =>
     (bridgesMade ??= import("./bridges.js").then(({ createBridges }) => createBridges(host, options.binary)));
+  const register = createBridgeRegister(host, registry, bridges);
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -219,10 +221,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
         const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
         const program = planStart(spec, host, facts, wanted.warn);
         const meta = describeMonitor(spec, host, facts);
+        const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
         try {
           return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
         } catch (error) {
+          unregister();
           apis.close(meta);
           throw error;
         }
@@ -262,12 +266,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await registry.rediscover();
       await lxcfs.begin();
       apis.resume();
+      await register.resume();
       sweepDevices(host.runtimeDir);
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
       [...registry.orphans()].length > 0 ||
       lxcfs.isNeeded() ||
+      register.isNeeded() ||
       apis.count > 0,
     rehearse: (spec) => {
       const wanted: StartOptions = {
@@ -283,10 +289,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       pool.prepare();
       prepareQuestions(host.arch);
     },
-    close: () => {
+    close: async () => {
       lxcfs.close();
       apis.abandon();
       endQuickMoves();
+      await register.close();
       if (sealed !== null) closeFd(sealed);
       sealed = null;
       return pool.close();
@@ -394,7 +401,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await fillWithBusybox(request);
     },
     destroy: (id, spec, caller) => {
-      const change = (): Promise<void> => destroyContainer(registry, id, spec, caller);
+      const change = async (): Promise<void> => {
+        await destroyContainer(registry, id, spec, caller);
+        await register.forget(id);
+      };
       // Refused at once, even while it starts.
       return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
     },
@@ -546,7 +556,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
   registry.onGone((meta) => {
     if (!meta.ephemeral) return;
     void queue
-      .run(key(meta), () => removeTree(directoryOf(meta)))
+      .run(key(meta), async () => {
+        await removeTree(directoryOf(meta));
+        await register.forget(meta);
+      })
       .catch((error: unknown) => {
         console.error(`cannot destroy the ephemeral container ${meta.name}`, error);
       });

@@ -39,7 +39,7 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
 }
 

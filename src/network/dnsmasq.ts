@@ -3,11 +3,14 @@ import type { BridgeNetwork } from "../spec/bridge.js";
 /** dnsmasq(8) on one bridge: DHCP and DNS there and nowhere else. */
 
 export interface DnsmasqFiles {
-  readonly pid: string;
+  readonly dnsmasqPid: string;
   readonly leases: string;
+  /** Directories: of hardware addresses with what belongs to them, and of names with their addresses. */
+  readonly hosts: string;
+  readonly running: string;
 }
 
-/** Its arguments, those of LXC's lxc-net. `user`: whose rights it takes. It goes into the background when it serves. */
+/** Its arguments: those of LXC's lxc-net, and the directories. `user`: whose rights it takes. It goes into the background when it serves. */
 export function dnsmasqWords(net: BridgeNetwork, user: string, files: DnsmasqFiles): readonly string[] {
   const { ipv4, ipv6, domain } = net;
   return [
@@ -18,7 +21,7 @@ export function dnsmasqWords(net: BridgeNetwork, user: string, files: DnsmasqFil
     `--user=${user}`,
     "--strict-order",
     "--bind-interfaces",
-    `--pid-file=${files.pid}`,
+    `--pid-file=${files.dnsmasqPid}`,
     `--listen-address=${ipv4.address}`,
     `--dhcp-range=${ipv4.dhcp.range}`,
     `--dhcp-lease-max=${ipv4.dhcp.most}`,
@@ -26,7 +29,10 @@ export function dnsmasqWords(net: BridgeNetwork, user: string, files: DnsmasqFil
     "--except-interface=lo",
     `--interface=${net.name}`,
     `--dhcp-leasefile=${files.leases}`,
+    `--dhcp-hostsdir=${files.hosts}`,
+    `--hostsdir=${files.running}`,
     "--dhcp-authoritative",
-    ...(ipv6 === null ? [] : [`--dhcp-range=${ipv6.address},ra-only`, `--listen-address=${ipv6.address}`]),
+    // ra-names: a guest's address of its own making has its name, too.
+    ...(ipv6 === null ? [] : [`--dhcp-range=${ipv6.address},ra-names`, `--listen-address=${ipv6.address}`]),
   ];
 }

@@ -9,6 +9,8 @@ export interface BridgeNetwork {
   readonly ipv6: BridgeIpv6 | null;
   /** What names on it end in; null: nothing. */
   readonly domain: string | null;
+  /** The host knows the containers on it by their names, too (/etc/hosts). */
+  readonly hostNames: boolean;
 }
 
 export interface BridgeIpv4 {

@@ -10,6 +10,13 @@ export interface NicAddress {
   readonly at: Source | null;
 }
 
+/** What the DHCP of a bridge of islet's keeps for the nic: it gets no other address, and nobody else gets this one. */
+export interface NicReservation {
+  /** Of IPv4. */
+  readonly address: string;
+  readonly at: Source | null;
+}
+
 /** auto: the address of the link on the host; device: a route through the device without a gateway. */
 export type NicGateway =
   | { readonly kind: "address"; readonly address: string; readonly at: Source | null }
@@ -49,6 +56,8 @@ export type NicSpec = NicCommon &
         readonly vlanId: number | "none" | null;
         readonly vlanTagged: readonly number[];
         readonly l2proxy: boolean;
+        /** null: any address will do. */
+        readonly reservation: NicReservation | null;
       }
     | { readonly type: "macvlan"; readonly link: string; readonly mode: "private" | "vepa" | "bridge" | "passthru" }
     | {

@@ -54,8 +54,8 @@ test("two bridges never share a table", () => {
   ]);
 });
 
-test("dnsmasq gets the arguments of LXC's lxc-net", () => {
-  const files = { pid: "/run/pid", leases: "/var/leases" };
+test("dnsmasq gets the arguments of LXC's lxc-net, and directories of its hosts", () => {
+  const files = { dnsmasqPid: "/run/pid", leases: "/var/leases", hosts: "/var/hosts", running: "/run/running" };
   assert.deepEqual(dnsmasqWords(net, "dnsmasq", files), [
     "--conf-file=/dev/null",
     "--user=dnsmasq",
@@ -69,6 +69,8 @@ test("dnsmasq gets the arguments of LXC's lxc-net", () => {
     "--except-interface=lo",
     "--interface=lxcbr0",
     "--dhcp-leasefile=/var/leases",
+    "--dhcp-hostsdir=/var/hosts",
+    "--hostsdir=/run/running",
     "--dhcp-authoritative",
   ]);
   const more = dnsmasqWords(both, "nobody", files);
@@ -77,7 +79,7 @@ test("dnsmasq gets the arguments of LXC's lxc-net", () => {
     "--domain=lxc",
     "--local=/lxc/",
     "--no-ping",
-    "--dhcp-range=fd42::1,ra-only",
+    "--dhcp-range=fd42::1,ra-names",
     "--listen-address=fd42::1",
   ])
     assert.ok(more.includes(word), word);

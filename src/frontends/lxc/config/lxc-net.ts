@@ -30,6 +30,8 @@ const defaults = {
   LXC_IPV6_MASK: "",
   LXC_IPV6_NETWORK: "",
   LXC_IPV6_NAT: "false",
+  // Of islet alone: LXC's script takes no notice.
+  ISLET_HOST_NAMES: "false",
 } as const;
 
 type Variable = keyof typeof defaults;
@@ -102,6 +104,7 @@ function toNetwork(found: Variables, faults: Fault[]): BridgeNetwork {
     ipv4: toIpv4(found, flag("LXC_DHCP_PING"), wrong),
     ipv6: toIpv6(found, flag("LXC_IPV6_NAT"), wrong),
     domain: domain === "" ? null : domain,
+    hostNames: flag("ISLET_HOST_NAMES"),
   };
 }
 

@@ -81,6 +81,7 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
         vlanId: nic.vethVlanId?.value ?? null,
         vlanTagged: nic.vethTagged.map((item) => item.value),
         l2proxy,
+        reservation: null,
       };
     }
     case "macvlan":
