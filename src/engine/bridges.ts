@@ -49,7 +49,9 @@ const dnsmasqUsers = ["lxc-dnsmasq", "dnsmasq", "nobody"];
 export function createBridges(host: HostFacts, binary: string): Bridges {
   const directory = bridgeDirectory(host);
   const queue = createChangeQueue();
-  const names = createHostNames(join(host.accounts, "hosts"));
+  // A daemon with a runtime directory of its own stands beside the host's, whose names are not its business.
+  const isHosts = host.runtimeDir === "/run/islet" || host.accounts !== "/etc";
+  const names = createHostNames(isHosts ? join(host.accounts, "hosts") : null);
   const filesOf = (name: string): BridgeFiles => bridgeFiles(host, name);
 
   const runPlan = async (program: LaunchProgram, what: string): Promise<void> => {

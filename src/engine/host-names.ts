@@ -5,7 +5,7 @@ import { isErrno, writeWhole } from "./store.js";
 
 /** Names of the containers on bridges in the host's own hosts(5), for those bridges whose administrator asked for it. */
 export interface HostNames {
-  /** Writes down what is there now, and goes on to whenever dnsmasq gives an address. */
+  /** Writes down what is there, a moment later, and goes on to whenever dnsmasq gives an address. */
   keep(bridge: HostedBridge): void;
   /** Takes them away. */
   drop(bridge: HostedBridge): void;
@@ -13,14 +13,16 @@ export interface HostNames {
   close(): void;
 }
 
-/** Milliseconds after a lease until it is written down: there may be more. */
+/** Milliseconds after a change until it is written down: there may be more, and dnsmasq may be in the middle of writing its leases. */
 const settleTime = 50;
 
-export function createHostNames(file: string): HostNames {
+/** `file`: null: nobody is told. */
+export function createHostNames(file: string | null): HostNames {
   const watched = new Map<string, FSWatcher>();
   const timers = new Map<string, NodeJS.Timeout>();
 
   const write = (bridge: HostedBridge, isWanted: boolean): void => {
+    if (file === null) return;
     const { name, domain } = bridge.network;
     const before = read(file);
     const after = withHostEntries(before, name, domain, isWanted ? hostEntries(bridge) : []);
@@ -53,23 +55,27 @@ export function createHostNames(file: string): HostNames {
     timers.delete(name);
   };
 
+  const follow = (bridge: HostedBridge): void => {
+    const { name } = bridge.network;
+    try {
+      const watcher = watch(bridge.files.leases, { persistent: false }, () => {
+        later(bridge);
+      });
+      watcher.on("error", () => {
+        unwatch(name);
+      });
+      watched.set(name, watcher);
+    } catch (error) {
+      // No dnsmasq has run there yet: the next `keep` is for when one does.
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+  };
+
   return {
     keep(bridge) {
       const { name } = bridge.network;
-      unwatch(name);
-      tryWrite(bridge);
-      try {
-        const watcher = watch(bridge.files.leases, { persistent: false }, () => {
-          later(bridge);
-        });
-        watcher.on("error", () => {
-          unwatch(name);
-        });
-        watched.set(name, watcher);
-      } catch (error) {
-        // No dnsmasq has run there yet: the next `keep` is for when one does.
-        if (!isErrno(error, "ENOENT")) throw error;
-      }
+      if (!watched.has(name)) follow(bridge);
+      later(bridge);
     },
     drop(bridge) {
       unwatch(bridge.network.name);

@@ -1,108 +1,20 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
+import { guest, inside, place, shown, world } from "../support/bridge-place.js";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
-import { instance, type Instance } from "../support/instance.js";
-import { netns, type Netns } from "../support/netns.js";
-import { make } from "../support/place.js";
-import { testDir } from "../support/paths.js";
+import type { Instance } from "../support/instance.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
-
-/** A network namespace of the test's own with islet's daemon in it: what it makes there is seen by nobody else. */
-interface Place {
-  readonly net: Netns;
-  readonly own: Instance;
-  /** The variables of lxc-net. */
-  readonly file: string;
-  readonly islet: (...words: readonly string[]) => Promise<CommandResult>;
-  /** The bridges as `islet net ls` tells them. */
-  readonly list: () => Promise<readonly Bridge[]>;
-}
-
-interface Shown {
-  readonly bridges: readonly Bridge[];
-  readonly containers: readonly Record<string, unknown>[];
-}
-
-const shown = async (own: Instance): Promise<Shown> =>
-  JSON.parse(await own.ok(["islet", "net", "ls", "--format=json", ...own.store.at("").slice(0, 2)])) as Shown;
-
-interface Bridge {
-  readonly bridge: string;
-  readonly state: string;
-  readonly ipv4: string;
-  readonly ipv6: string | null;
-  readonly dnsmasqPid: number | null;
-  readonly ports: readonly string[];
-}
-
-async function place(t: TestContext, config: string = "", isOnDemand: boolean = false): Promise<Place> {
-  // Before what the others undo: dnsmasq would live on.
-  let down: () => Promise<unknown> = () => Promise.resolve();
-  t.after(() => down());
-  const net = await netns(t);
-  const above = mkdtempSync(join(testDir, "islt-lxc-net-"));
-  t.after(() => {
-    rmSync(above, { recursive: true });
-  });
-  const file = join(above, "lxc-net");
-  const own = await instance(t, { netnsPid: net.pid, ...(isOnDemand ? { env: { ISLET_LXC_NET: file } } : {}) });
-  writeFileSync(file, config);
-  const islet = (...words: readonly string[]): Promise<CommandResult> =>
-    own.command(["islet", "net", ...words, `--config=${file}`]);
-  down = () => islet("down", "--force");
-  return {
-    net,
-    own,
-    file,
-    islet,
-    list: async () => (await shown(own)).bridges,
-  };
-}
 
 const done: Pick<CommandResult, "status" | "stdout" | "stderr"> = { status: 0, stdout: "", stderr: "" };
 const seen = ({ status, stdout, stderr }: CommandResult): typeof done => ({ status, stdout, stderr });
 
-/** What a DHCP client of busybox does with its lease. */
-const leaseScript = `#!/bin/sh
-[ "$1" = bound ] || exit 0
-ip addr add $ip/$mask dev $interface
-ip route add default via $router
-echo nameserver $dns > /etc/resolv.conf
-`;
-
-/** A container on lxcbr0 that has asked for an address; gives it back. */
-async function guest({ own }: Place, name: string): Promise<string> {
-  const rootfs = join(own.store.path, name, "rootfs");
-  make(own, name, "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up");
-  writeFileSync(join(rootfs, "lease"), leaseScript, { mode: 0o755 });
-  await own.ok(["lxc-start", ...own.store.at(name)]);
-  const inside = ["lxc-attach", ...own.store.at(name), "--"];
-  await own.ok([...inside, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", "/lease", "-x", `hostname:${name}`]);
-  const address = /inet (10\.0\.3\.\d+)\/24/.exec(await own.ok([...inside, "ip", "-4", "addr", "show", "eth0"]))?.[1];
-  return address ?? assert.fail("no address");
-}
-
-/** What is written down of bridges; who has which address is kept. */
+/** What is written down of bridges; who has which address and name is kept. */
 const notes = (own: Instance): readonly string[] =>
-  readdirSync(join(own.runtimeDir, "net")).filter((file) => !file.endsWith(".leases"));
-
-const inside = ({ own }: Place, name: string, ...command: readonly string[]): Promise<CommandResult> =>
-  own.command(["lxc-attach", ...own.store.at(name), "--", ...command]);
-
-/** A host beyond the bridge's host, which knows no way back to the bridge's network: `world` at 192.0.2.2. */
-async function world(t: TestContext, near: Netns): Promise<Netns> {
-  const far = await netns(t);
-  await near.ok(["ip", "link", "add", "islt-up", "type", "veth", "peer", "name", "islt-far", "netns", String(far.pid)]);
-  await near.ok(["ip", "addr", "add", "192.0.2.1/24", "dev", "islt-up"]);
-  await near.ok(["ip", "link", "set", "islt-up", "up"]);
-  await far.ok(["ip", "addr", "add", "192.0.2.2/24", "dev", "islt-far"]);
-  await far.ok(["ip", "link", "set", "islt-far", "up"]);
-  return far;
-}
+  readdirSync(join(own.runtimeDir, "net")).filter((file) => !/\.(leases|hosts)$/.test(file));
 
 test("guests get addresses and names on lxcbr0, and reach the world behind it", async (t) => {
   if (lacks(t, "nftables")) return;

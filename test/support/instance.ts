@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { scopeUnit } from "../../src/host/systemd.js";
 import { cleanup, type Cleaner } from "./cleanup.js";
@@ -17,6 +17,8 @@ export interface Instance {
   readonly store: Store;
   /** The daemon's pid; changes when it was killed and a command started another. */
   readonly pid: () => number;
+  /** Kills the daemon; the next one is another process, with the same environment. */
+  readonly restart: (meanwhile?: () => Promise<void>) => Promise<void>;
   readonly command: (argv: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
   readonly ok: (argv: readonly string[], options?: CommandOptions) => Promise<string>;
 }
@@ -33,6 +35,8 @@ export interface InstanceOptions {
 export async function instance(t: Cleaner, options: InstanceOptions = {}): Promise<Instance> {
   const defer = cleanup(t);
   const above = mkdtempSync(join(testDir, "islt-own-"));
+  // A dnsmasq without root's rights looks for its files in there.
+  chmodSync(above, 0o711);
   const runtimeDir = join(above, "run");
   const storePath = join(above, "store");
   mkdirSync(runtimeDir, { mode: 0o711 });
@@ -46,7 +50,8 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
   const within = (argv: readonly string[]): readonly string[] =>
     enter.length === 0 ? argv : ["nsenter", ...enter, "--", ...argv];
   const [program = "", ...args] = within(node);
-  const daemon = spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+  const begin = (): ReturnType<typeof spawn> => spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+  let daemon = begin();
   const pidFile = join(runtimeDir, "daemon.pid");
   const withEnv = (given: CommandOptions = {}): CommandOptions => ({
     ...given,
@@ -59,6 +64,15 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
     runtimeDir,
     store: { path: storePath, at: (name) => ["-P", storePath, "-n", name] },
     pid: () => Number(readFileSync(pidFile, "utf8")),
+    restart: async (meanwhile) => {
+      const before = self.pid();
+      end(before, "SIGKILL");
+      await waitFor("the daemon's end", () => !existsSync(`/proc/${before}`));
+      await meanwhile?.();
+      daemon = begin();
+      await waitFor("the next daemon", () => self.pid() !== before);
+      await atRest(self);
+    },
     command: (argv, given) => command(there(argv), withEnv(given)),
     ok: (argv, given) => ok(there(argv), withEnv(given)),
   };
