@@ -204,7 +204,9 @@ function takeOver(
           : "take another one, or stop that container first",
     });
   }
-  void release(bridge.network, [lease]);
+  release(bridge.network, [lease]).catch((error: unknown) => {
+    console.error(`cannot give ${address} back`, error);
+  });
 }
 
 function leasesOf({ files }: HostedBridge): readonly Lease[] {

@@ -53,19 +53,22 @@ export function createBridgeRegister(
       if (of !== null) refresh(of, bridge);
     }
   };
-  const ended = (id: BridgeHostOwner): Promise<void> =>
-    (ends = ends
+  const ended = (id: BridgeHostOwner): void => {
+    ends = ends
       .then(() => end(id))
       .catch((error: unknown) => {
         console.error(`cannot give back the addresses of ${id.name}`, error);
-      }));
+      });
+  };
   const unsubscribe = registry.onGone((meta) => {
-    if (made !== null || existsSync(bridgeDirectory(host))) void ended(meta);
+    if (made !== null || existsSync(bridgeDirectory(host))) ended(meta);
   });
 
   return {
     async admit(spec, start, warn) {
-      const noted = vethsOf(spec).filter(({ link }) => existsSync(bridgeFiles(host, link ?? "").note));
+      const noted = vethsOf(spec).filter(
+        ({ link, mode }) => link !== null && mode === "bridge" && existsSync(bridgeFiles(host, link).note),
+      );
       const joined = start.callerNamespaces.includes("net") ? [] : noted;
       checkReservations(vethsOf(spec), joined);
       if (joined.length === 0) return nothing;
@@ -101,10 +104,11 @@ export function createBridgeRegister(
       const of = await known();
       for (const bridge of of?.hosted() ?? []) {
         for (const id of runningHosts(bridge)) {
-          if (registry.get(id) === undefined && !registry.isOrphan(id)) await ended(id);
+          if (registry.get(id) === undefined && !registry.isOrphan(id)) ended(id);
         }
         if (of !== null) refresh(of, bridge);
       }
+      await ends;
     },
     isNeeded: () =>
       made !== null && made.hosted().some((bridge) => bridge.network.hostNames && runningHosts(bridge).length > 0),

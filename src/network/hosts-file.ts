@@ -22,7 +22,9 @@ export function withHostEntries(
   const begin = lines.indexOf(beginOf(bridge));
   const end = begin < 0 ? -1 : lines.indexOf(endOf(bridge), begin);
   const [before, after] =
-    end < 0 ? [text === "" || text.endsWith("\n") ? text : `${text}\n`, ""] : [joined(lines.slice(0, begin)), lines.slice(end + 1).join("\n")];
+    end < 0
+      ? [text === "" || text.endsWith("\n") ? text : `${text}\n`, ""]
+      : [joined(lines.slice(0, begin)), lines.slice(end + 1).join("\n")];
   const taken = new Set(namesIn(`${before}\n${after}`));
   const block = entries.flatMap(({ address, name }) => {
     const names = [...(domain === null ? [] : [`${name}.${domain}`]), name].filter((each) => !taken.has(each));

@@ -274,6 +274,7 @@ export function newNic(index: number, at: Source): NicValues {
     index, at, type: null, flags: null, link: null, name: null, hwaddr: null, mtu: null, ipv4: [], ipv6: [], gateway4: null, gateway6: null,
     scriptUp: null, scriptDown: null, pair: null, vethMode: null, routes4: [], routes6: [], rxQueues: null, txQueues: null, vethVlanId: null,
     vethTagged: [], vlanId: null, macvlanMode: null, ipvlanMode: null, ipvlanIsolation: null, l2proxy: null,
+    naming: null, reserve: null,
   };
 }
 

@@ -76,6 +76,9 @@ export interface NicValues {
   ipvlanMode: Item<"l2" | "l3" | "l3s"> | null;
   ipvlanIsolation: Item<"bridge" | "private" | "vepa"> | null;
   l2proxy: Item<boolean> | null;
+  /** islet.net.N. */
+  naming: Item<"lxc" | "systemd"> | null;
+  reserve: Item<string> | null;
 }
 
 export interface EnvironmentValue {

@@ -1,16 +1,13 @@
 /** systemd's container interface (systemd.io/CONTAINER_INTERFACE); docs/guests/systemd.md has it point by point. */
-import { createHash } from "node:crypto";
 import type { DeviceRule } from "../../../spec/cgroup.js";
-import type { NicSpec } from "../../../spec/nic.js";
 import type { CapabilityRule } from "../../../spec/security.js";
-import type { ContainerSpec, NetworkSpec } from "../../../spec/spec.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
 import type { Values } from "./model.js";
 import { autoMountsOr } from "./profile.js";
 
 /** Ptys that the guest may open, each of a terminal, a login or a unit with one. */
 const ptys = 1024;
 const maxHostname = 64;
-const maxInterfaceName = 15;
 
 /** rawio: a debugfs that cannot be mounted; module and time: the host's; audit: nobody's, and systemd would try. */
 // prettier-ignore
@@ -56,7 +53,6 @@ export function systemdProfile(spec: ContainerSpec, values: Values): ContainerSp
       devicesV1: withRules(cgroup.devicesV1, cgroup.devicesV2),
       devicesV2: withRules(cgroup.devicesV2, cgroup.devicesV1),
     },
-    network: network(spec),
     guest: {
       ...guest,
       run: ownRun || isHosts ? null : guest.run,
@@ -83,33 +79,4 @@ function withRules(own: readonly DeviceRule[], other: readonly DeviceRule[]): re
   const given = own.length > 0 ? own : other;
   const text = (rules: readonly DeviceRule[]): string => JSON.stringify(rules.map((one) => ({ ...one, at: null })));
   return text(given.slice(0, devices.length)) === text(devices) ? given : [...devices, ...given];
-}
-
-/** The first veth is host0 inside, and ve-NAME (vb-NAME in a bridge) outside: systemd-networkd knows these names. */
-function network(spec: ContainerSpec): NetworkSpec {
-  if (spec.network.kind === "host") return spec.network;
-  const { nics } = spec.network;
-  const first = nics.findIndex((nic) => nic.type === "veth");
-  const isTaken = (name: string): boolean =>
-    nics.some((nic) => nic.name === name || ("pair" in nic && nic.pair === name));
-  return {
-    kind: "own",
-    nics: nics.map((nic, index): NicSpec => {
-      if (index !== first || nic.type !== "veth") return nic;
-      const near = hostName(nic.link === null ? "ve-" : "vb-", spec);
-      return {
-        ...nic,
-        name: nic.name ?? (isTaken("host0") ? null : "host0"),
-        pair: nic.pair ?? (isTaken(near) ? null : near),
-      };
-    }),
-  };
-}
-
-/** Names that are too long, or of which another store may have one, too, end in a hash. */
-function hostName(prefix: string, spec: ContainerSpec): string {
-  const room = maxInterfaceName - prefix.length;
-  if (spec.name.length <= room) return prefix + spec.name;
-  const hash = createHash("sha256").update(`${spec.storePath}/${spec.name}`).digest("hex").slice(0, 4);
-  return `${prefix}${spec.name.slice(0, room - hash.length)}${hash}`;
 }

@@ -2,6 +2,7 @@
 import type { GuestProfile } from "../../../spec/guest.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import type { Values } from "./model.js";
+import { namedNics } from "./nic-naming.js";
 import { lxdProfile } from "./profile-lxd.js";
 import { systemdProfile } from "./profile-systemd.js";
 
@@ -14,5 +15,7 @@ const profiles: Readonly<Record<GuestProfile, Profile>> = {
 };
 
 export function applyProfile(spec: ContainerSpec, values: Values): ContainerSpec {
-  return profiles[spec.guest.profile](spec, values);
+  const { profile } = spec.guest;
+  const made = profiles[profile](spec, values);
+  return { ...made, network: namedNics(made, values, profile === "systemd") };
 }

@@ -81,7 +81,7 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
         vlanId: nic.vethVlanId?.value ?? null,
         vlanTagged: nic.vethTagged.map((item) => item.value),
         l2proxy,
-        reservation: null,
+        reservation: nic.reserve === null ? null : { address: nic.reserve.value, at: nic.reserve.at },
       };
     }
     case "macvlan":

@@ -39,6 +39,7 @@ LXC_IPV6_ADDR=fd42:0::1
 LXC_IPV6_MASK=64
 LXC_IPV6_NETWORK=fd42::/64
 LXC_IPV6_NAT=true
+ISLET_HOST_NAMES=true
 LXC_AUTO="$(anything)"
 `;
   assert.deepEqual(parse(text), {
@@ -52,6 +53,7 @@ LXC_AUTO="$(anything)"
     },
     ipv6: { address: "fd42::1", prefix: 64, network: { address: "fd42::", prefix: 64 }, nat: true },
     domain: "lxc",
+    hostNames: true,
   });
 });
 

@@ -84,6 +84,7 @@ lxc.net.0.l2proxy = 1
       vlanId: null,
       vlanTagged: [],
       l2proxy: true,
+      reservation: null,
     },
   );
 });
