@@ -301,6 +301,8 @@ export interface Engine {
   liveUsage(id: ContainerId, wanted: { readonly activity: boolean }): Promise<LiveUsage>;
   /** This host and the daemon itself, as only the engine knows them. */
   hostReport(): Promise<HostReport>;
+  /** The bridge that a start makes if a container is to be joined with it; null: none is wanted here. ISLET_BAD_CONFIG. */
+  wantedBridge(): Promise<BridgeNetwork | null>;
   /** Makes a bridge with DHCP, names and NAT, or what is missing of it. ISLET_EXISTS, ISLET_BUSY, ISLET_UNSUPPORTED, ISLET_OPERATION_FAILED. */
   bridgeUp(network: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. false: islet has made none of that name. */

@@ -89,8 +89,8 @@ export interface LocalOptions {
   readonly isUnderTest?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
-  /** The bridge of that name that the host's administrator wants (lxc-net); null: there is none. */
-  readonly wantedBridge?: (name: string) => Promise<BridgeNetwork | null>;
+  /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
+  readonly wantedBridge?: (name: string | null) => Promise<BridgeNetwork | null>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
 }
@@ -526,6 +526,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
           socket: monitorSocketPath(host.runtimeDir, storePath, name),
         })),
       }),
+    wantedBridge: async () => (await options.wantedBridge?.(null)) ?? null,
     bridgeUp: async (network) => (await bridges()).up(network),
     bridgeDown: async (name, force) => (await bridges()).down(name, force),
     bridges: async () => (await bridges()).list(),

@@ -22,11 +22,11 @@ export function readBridgeFiles(files: readonly string[]): readonly VariableFile
 }
 
 /**
- * The bridge that the host's lxc-net wants, if it is called that: what a start makes that finds no such interface. A daemon with a runtime
+ * The bridge that the host's lxc-net wants, if it is called that or `name` is null: what a start makes that finds no such interface. A daemon with a runtime
  * directory of its own stands beside the host's, whose bridge is not its business unless it was given one.
  */
-export function wantedBridge(runtimeDir: string, name: string): BridgeNetwork | null {
+export function wantedBridge(runtimeDir: string, name: string | null): BridgeNetwork | null {
   if (runtimeDir !== "/run/islet" && process.env["ISLET_LXC_NET"] === undefined) return null;
   const network = parseLxcNet(readBridgeFiles(bridgeFiles()));
-  return network?.name === name ? network : null;
+  return name === null || network?.name === name ? network : null;
 }

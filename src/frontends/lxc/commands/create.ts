@@ -79,9 +79,9 @@ export function checkStorage(options: ParsedOptions): void {
 }
 
 /** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
-function initial(call: Call): InitialConfig | null {
+async function initial(call: Call): Promise<InitialConfig | null> {
   const given = call.options.value("config");
-  const source = given === null ? defaultConfig(call.caller) : readUserFile(call, given);
+  const source = given === null ? await defaultConfig(call.caller, call.engine) : readUserFile(call, given);
   if (source === null) return null;
   const result = initialConfig(source, call.caller);
   switch (result.kind) {
@@ -188,7 +188,7 @@ async function body(call: Call): Promise<number> {
     report.error(`Failed to create container ${id.name}`);
     return 1;
   };
-  const config = initial(call);
+  const config = await initial(call);
   if (config === null) return failed();
   let template: Template;
   try {

@@ -167,9 +167,17 @@ export function initialConfig(
   };
 }
 
-/** The system's default configuration; empty where there is none. */
-export function defaultConfig(caller: Caller): ConfigSource {
-  return findDefaultConfig(host.files, systemConfig(caller)) ?? { file: "", text: "" };
+/**
+ * The system's default configuration. Where there is none a new container is joined with the bridge that its start makes, as LXC's packages have it; where
+ * none is wanted it has no network.
+ */
+export async function defaultConfig(caller: Caller, engine: Pick<Engine, "wantedBridge">): Promise<ConfigSource> {
+  const found = findDefaultConfig(host.files, systemConfig(caller));
+  if (found !== null) return found;
+  const bridge = await engine.wantedBridge();
+  const text =
+    bridge === null ? "" : `lxc.net.0.type = veth\nlxc.net.0.link = ${bridge.name}\nlxc.net.0.flags = up\n`;
+  return { file: "islet's default", text };
 }
 
 /** A file the user named; null: it cannot be read, is no plain file, or is absurdly large. */

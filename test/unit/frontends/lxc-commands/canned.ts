@@ -111,6 +111,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     takeTerminal: notCanned,
     hostOutput: notCanned,
     containersOf: () => Promise.resolve(new Map()),
+    wantedBridge: () => Promise.resolve(null),
     bridgeUp: notCanned,
     bridgeDown: notCanned,
     bridges: notCanned,
