@@ -5,6 +5,7 @@ import { errorLines, IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { ownLink, ownLinks } from "../host/netns.js";
 import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
+import { freeFor } from "../network/dhcp-range.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { firewallWarnings } from "../network/firewall.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
@@ -18,7 +19,7 @@ import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
 import { type BridgeFiles, bridgeDirectory, bridgeFiles } from "./bridge-files.js";
-import { type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
+import { currentLeases, type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
 import { createHostNames, type HostNames } from "./host-names.js";
 import { createChangeQueue } from "./queue.js";
 
@@ -158,6 +159,12 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     await startDnsmasq(net);
   };
 
+  const freeAddresses = ({ name, ipv4 }: BridgeNetwork): BridgeStatus["freeFor"] =>
+    freeFor(
+      ipv4.dhcp,
+      currentLeases(filesOf(name)).map(({ address }) => address),
+    );
+
   /** half: whoever made it was killed meanwhile. */
   const find = (name: string): "ours" | "half" | "others" | "none" => {
     const link = ownLink(host.arch, name);
@@ -274,7 +281,15 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       namesIn(directory).flatMap((name) => {
         const network = recall(name);
         if (network === null) return [];
-        return [{ network, isUp: find(name) === "ours", dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
+        return [
+          {
+            network,
+            isUp: find(name) === "ours",
+            dnsmasqPid: dnsmasqPid(name),
+            freeFor: freeAddresses(network),
+            ports: portsOf(host, name),
+          },
+        ];
       }),
   };
 }

@@ -6,14 +6,16 @@ import { inside, place, type Place } from "../support/bridge-place.js";
 import { end } from "../support/host.js";
 import { instance, linksOf, processesOf, type Instance } from "../support/instance.js";
 import { make } from "../support/place.js";
+import { root } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
+import { compileStatic } from "../support/static.js";
 import { waitFor } from "../support/wait.js";
 
 const quick = "LXC_DHCP_PING=false\n";
 
-/** What is written down of bridges; who has which address is kept. */
+/** What is written down of bridges; who has which address, and may have it again, is kept. */
 const notes = ({ own }: Place): readonly string[] =>
-  readdirSync(join(own.runtimeDir, "net")).filter((file) => !file.endsWith(".leases"));
+  readdirSync(join(own.runtimeDir, "net")).filter((file) => !/\.(leases|hosts)$/.test(file));
 
 /** Pids of dnsmasq for this daemon's bridges. */
 function servers({ own }: Place): readonly number[] {
@@ -202,7 +204,7 @@ test("a second daemon leaves the bridge of the first alone", async (t) => {
     second.own.command(["islet", "net", ...words, `--config=${first.file}`]);
   assert.equal((await first.islet("up")).status, 0);
   const [before] = await first.list();
-  const rules = await first.net.ok(["nft", "list", "ruleset"]);
+  const rules = await first.net.ok(["nft", "-s", "list", "ruleset"]);
   const refused = await islet("up");
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /^islet net: [^\n]*lxcbr0[^\n]*\n$/);
@@ -211,8 +213,48 @@ test("a second daemon leaves the bridge of the first alone", async (t) => {
   const forced = await islet("down", "--force");
   assert.equal(forced.status, 1);
   assert.deepEqual(await first.list(), [before]);
-  assert.equal(await first.net.ok(["nft", "list", "ruleset"]), rules);
+  assert.equal(await first.net.ok(["nft", "-s", "list", "ruleset"]), rules);
   // Its containers use the bridge all the same.
   assert.match(await guest(second, "islt-bf-1"), /^10\.0\.3\./);
   assert.deepEqual((await first.list())[0]?.dnsmasqPid, before?.dnsmasqPid);
 });
+
+/** Resident memory, kB. */
+const rss = (pid: number): number => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+
+for (const [how, mode, state] of [
+  ["hardware addresses", "mac", "addresses for containers only"],
+  ["client identifiers", "id", "up"],
+] as const) {
+  test(`a guest that floods DHCP with ${how} takes no other container's address`, async (t) => {
+    if (lacks(t, "nftables")) return;
+    const there = await place(t, quick);
+    const { own } = there;
+    await there.islet("up");
+    const early = await guest(there, "islt-bf-1");
+    makeGuest(there, "islt-bf-2");
+    compileStatic(join(root, "test/support/dhcp-flood.c"), join(own.store.path, "islt-bf-2/rootfs/bin/dhcp-flood"));
+    await own.ok(["lxc-start", ...own.store.at("islt-bf-2")]);
+    const [pid = 0] = servers(there);
+    const before = [rss(pid), rss(own.pid())] as const;
+    await own.ok(["lxc-attach", ...own.store.at("islt-bf-2"), "--", "dhcp-flood", "eth0", "10.0.3.", mode, "20"], {
+      timeout: 120_000,
+    });
+    const leases = readFileSync(join(own.runtimeDir, "net", "dnsmasq.lxcbr0.leases"), "utf8")
+      .trimEnd()
+      .split("\n");
+    assert.ok(leases.length <= 253, String(leases.length));
+    assert.ok(
+      leases.some((line) => line.includes(` ${early} islt-bf-1 `)),
+      "who had an address keeps it",
+    );
+    assert.equal((await there.list())[0]?.state, state);
+    assert.ok(rss(pid) - before[0] < 4096, `dnsmasq grew from ${before[0]} to ${rss(pid)} kB`);
+    assert.ok(rss(own.pid()) - before[1] < 32_768, `the daemon grew from ${before[1]} to ${rss(own.pid())} kB`);
+    t.diagnostic(`dnsmasq ${before[0]} to ${rss(pid)} kB, daemon ${before[1]} to ${rss(own.pid())} kB`);
+    const late = await guest(there, "islt-bf-3");
+    assert.match(late, /^10\.0\.3\./);
+    assert.notEqual(late, early);
+    assert.equal(await askAddress(there, "islt-bf-1"), early);
+  });
+}
