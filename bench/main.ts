@@ -1,8 +1,9 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
-import { measures, type Bench } from "./measures.js";
+import { measures } from "./measures.js";
 import { call, clear, makeContainers, must, run, type Side } from "./sides.js";
+import type { Bench } from "./timing.js";
 import { holds, ratioOf, table, type Measured } from "./table.js";
 
 export interface BenchOptions {
@@ -49,6 +50,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     memory: runtimeDir,
     daemons: () => options.daemonsOf(runtimeDir).map(({ pid }) => pid),
     stopDaemons: () => options.stopDaemons(runtimeDir),
+    stopDaemonsOf: options.stopDaemons,
     say,
   };
   const wanted = measures.filter(({ name, unasked }) =>

@@ -8,7 +8,7 @@ export type Budget =
 
 export interface Measured {
   readonly name: string;
-  readonly unit: "ms" | "kB" | "MB";
+  readonly unit: "ms" | "us" | "kB" | "MB";
   readonly sides: { readonly islet: Spread | null; readonly lxc: Spread | null; readonly floor: Spread | null };
   readonly budget: Budget;
   /** What went wrong, one line each; a side that failed has no numbers. */

@@ -50,7 +50,7 @@ await main(async () => {
   }
   if (process.getuid() !== 0) throw new Failure("the benchmark starts containers: run it as root");
   const say = (text) => process.stderr.write(`bench: ${text}\n`);
-  setup({ quiet: true, peers: true });
+  setup({ quiet: true, peers: true, more: ["iperf3"] });
   buildHelpers(say);
   const { bench } = await import(join(root, "dist/bench/main.js"));
   const result = await bench({

@@ -54,14 +54,15 @@ function modulesAreCurrent() {
   );
 }
 
-export function setup({ quiet = false, peers = false, buildToo = true } = {}) {
+/** `more`: packages beside those. */
+export function setup({ quiet = false, peers = false, more = [], buildToo = true } = {}) {
   const say = (text) => process.stderr.write(`setup: ${text}\n`);
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
     throw new Failure(`Node ${process.versions.node} is too old: 20.19 or later is needed`);
   }
   const wanted = missingTools();
-  if (peers) wanted.push(...missingPackages(peerPackages));
+  wanted.push(...missingPackages([...(peers ? peerPackages : []), ...more]));
   if (wanted.length > 0) installPackages([...new Set(wanted)], { say });
 
   if (!modulesAreCurrent()) {

@@ -86,7 +86,7 @@ export async function hostEnded(bridge: HostedBridge, id: BridgeHostOwner): Prom
   const own = new Set(noted?.nics.map(({ hwaddr }) => hwaddr));
   await release(
     bridge.network,
-    leasesOf(bridge).filter(({ hwaddr }) => own.has(hwaddr)),
+    currentLeases(bridge.files).filter(({ hwaddr }) => own.has(hwaddr)),
   );
 }
 
@@ -105,7 +105,7 @@ export function runningHosts({ files }: HostedBridge): readonly BridgeHostOwner[
 
 /** Names of the running ones, with the addresses that they have. */
 export function hostEntries(bridge: HostedBridge): readonly HostEntry[] {
-  const leases = leasesOf(bridge);
+  const leases = currentLeases(bridge.files);
   return notesIn(bridge.files)
     .flatMap(({ id, nics }) => {
       const addresses = textOf(fileOf(bridge.files.running, id));
@@ -146,7 +146,7 @@ function withoutConflicts(bridge: HostedBridge, host: BridgeHost, tell: (line: s
     forgetHost(bridge, id);
     return false;
   });
-  const leases = leasesOf(bridge);
+  const leases = currentLeases(bridge.files);
   return { ...host, nics: host.nics.map((nic) => admittedNic(bridge, nic, others, leases, tell)) };
 }
 
@@ -209,7 +209,8 @@ function takeOver(
   });
 }
 
-function leasesOf({ files }: HostedBridge): readonly Lease[] {
+/** Those that have not ended. */
+export function currentLeases(files: BridgeFiles): readonly Lease[] {
   const now = Date.now() / 1000;
   return parseLeases(textOf(files.leases) ?? "").filter(({ expires }) => expires === 0 || expires > now);
 }

@@ -1,14 +1,15 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { IsletError } from "../base/errors.js";
+import { errorLines, IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { ownLink, ownLinks } from "../host/netns.js";
 import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
+import { freeFor } from "../network/dhcp-range.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { firewallWarnings } from "../network/firewall.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
-import { bridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
+import { bridgeMark, ownBridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
@@ -18,7 +19,7 @@ import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
 import { type BridgeFiles, bridgeDirectory, bridgeFiles } from "./bridge-files.js";
-import { type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
+import { currentLeases, type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
 import { createHostNames, type HostNames } from "./host-names.js";
 import { createChangeQueue } from "./queue.js";
 
@@ -35,6 +36,8 @@ export interface Bridges {
   /** Those that are written down, as their dnsmasq knows the containers on them. */
   hosted(): readonly HostedBridge[];
   readonly names: HostNames;
+  /** Makes one that is up whole again, if islet has made it and its dnsmasq was killed. Gives back what was in the way, lines. Never fails. */
+  mend(name: string): Promise<readonly string[]>;
 }
 
 /** Milliseconds that each program has. */
@@ -156,11 +159,17 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     await startDnsmasq(net);
   };
 
+  const freeAddresses = ({ name, ipv4 }: BridgeNetwork): BridgeStatus["freeFor"] =>
+    freeFor(
+      ipv4.dhcp,
+      currentLeases(filesOf(name)).map(({ address }) => address),
+    );
+
   /** half: whoever made it was killed meanwhile. */
   const find = (name: string): "ours" | "half" | "others" | "none" => {
     const link = ownLink(host.arch, name);
     if (link === null) return "none";
-    if (link.alias !== bridgeMark) return "others";
+    if (link.alias !== ownBridgeMark(host)) return "others";
     return (link.flags & IFF_UP) === 0 ? "half" : "ours";
   };
   const isOurs = (name: string): boolean => ["ours", "half"].includes(find(name));
@@ -178,7 +187,10 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     const known = recall(name);
     if (known?.hostNames === true) names.drop(hostedBridge(known));
     await stopDnsmasq(name);
-    if (findProgram("nft") !== null) await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
+    // Another daemon's rules of the same bridge have the same name.
+    const isAnothers = find(name) === "others" && ownLink(host.arch, name)?.alias?.startsWith(bridgeMark) === true;
+    if (findProgram("nft") !== null && !isAnothers)
+      await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
     if (isOurs(name)) await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
     forget(name);
   };
@@ -252,11 +264,32 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
         await takeDown(name);
         return true;
       }),
+    mend: async (name) => {
+      if (dnsmasqPid(name) !== null) return [];
+      return queue.run(name, async () => {
+        const net = recall(name);
+        if (net === null || find(name) !== "ours" || dnsmasqPid(name) !== null) return [];
+        try {
+          await serve(net);
+          return [];
+        } catch (error) {
+          return errorLines(error);
+        }
+      });
+    },
     list: () =>
       namesIn(directory).flatMap((name) => {
         const network = recall(name);
         if (network === null) return [];
-        return [{ network, isUp: find(name) === "ours", dnsmasqPid: dnsmasqPid(name), ports: portsOf(host, name) }];
+        return [
+          {
+            network,
+            isUp: find(name) === "ours",
+            dnsmasqPid: dnsmasqPid(name),
+            freeFor: freeAddresses(network),
+            ports: portsOf(host, name),
+          },
+        ];
       }),
   };
 }

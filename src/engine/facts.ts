@@ -12,7 +12,7 @@ import {
 } from "../spec/host.js";
 import { cgroupMemberships } from "../host/probe.js";
 import { namespaceKinds } from "../spec/namespace.js";
-import { guestApiDirectory, monitorSocketPath } from "../runtime/monitors.js";
+import { guestApiDirectory, monitorSocketPath, networkPin } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { StartOptions } from "./engine.js";
@@ -30,6 +30,7 @@ export function startFacts(
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
   const digits = stableDigits(spec);
+  const namespaces = callerNamespaces(spec, options.caller.pid);
   return {
     environment: options.caller.environment,
     cgroupSuffix: freeSuffix(spec, host),
@@ -37,7 +38,7 @@ export function startFacts(
     digits,
     sharedPids: shared,
     callerPid: options.caller.pid,
-    callerNamespaces: callerNamespaces(spec, options.caller.pid),
+    callerNamespaces: namespaces,
     callerCgroups: spec.cgroup.relative
       ? Object.fromEntries(cgroupMemberships(readFileSync(`/proc/${options.caller.pid}/cgroup`, "utf8")))
       : {},
@@ -56,6 +57,7 @@ export function startFacts(
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
     lxcfs,
+    networkPin: namespaces.includes("net") ? null : networkPin(host.runtimeDir, spec.storePath, spec.name),
     guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
   };
 }

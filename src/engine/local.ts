@@ -45,6 +45,7 @@ import { environmentStrings } from "./commands.js";
 import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
+import { bridgeFiles } from "./bridge-files.js";
 import { createBridgeRegister } from "./bridge-register.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
@@ -52,7 +53,9 @@ import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { createGuestApis } from "./guest-api.js";
 import { describeMonitor } from "./meta.js";
+import { createNetworkChecks } from "./network-check.js";
 import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
+import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
@@ -110,6 +113,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
   const apis = createGuestApis(host, registry, options.guestDoor);
+  const physReturn = createPhysReturn(host, options.binary);
+  const networkChecks = createNetworkChecks(host, registry);
   let bridgesMade: Promise<Bridges> | null = null;
   const bridges = (): Promise<Bridges> =>
     (bridgesMade ??= import("./bridges.js").then(({ createBridges }) => createBridges(host, options.binary)));
@@ -196,10 +201,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
-  /** Makes what the host wants of the bridges that the container is to be joined with and that are not there. */
+  /** Makes what the host wants of the bridges that the container is to be joined with and that are not there, or not whole. */
   const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<void> => {
-    const missing = joinedLinks(spec).filter((link) => ownLink(host.arch, link) === null);
-    if (missing.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
+    const links = joinedLinks(spec);
+    const missing = links.filter((link) => ownLink(host.arch, link) === null);
+    const noted = links.filter((link) => !missing.includes(link) && existsSync(bridgeFiles(host, link).note));
+    if (missing.length + noted.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
+    for (const link of noted) {
+      for (const message of await (await bridges()).mend(link)) warn?.({ message, at: null });
+    }
     for (const link of missing) {
       const network = (await options.wantedBridge?.(link)) ?? null;
       if (network === null) continue;
@@ -216,25 +226,37 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
       await provideBridges(spec, wanted);
-      const scoped = await takeScope(host, pool, spec, wanted.warn);
+      // Of an end that nobody has seen.
+      await physReturn.restore(spec);
+      const admitted = networkChecks.admit(spec, wanted);
+      let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
+        scoped = await takeScope(host, pool, spec, wanted.warn);
         const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
         const program = planStart(spec, host, facts, wanted.warn);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
+        if (facts.networkPin !== null) physReturn.note(spec);
         try {
           return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
         } catch (error) {
           unregister();
           apis.close(meta);
+          await physReturn.restore(spec);
           throw error;
         }
       } finally {
+        admitted();
         await scoped?.monitor.discard();
       }
     });
   };
+
+  const takeBack = (id: ContainerId): Promise<void> =>
+    queue.run(key(id), async () => {
+      if (registry.get(id) === undefined && !registry.isOrphan(id)) await physReturn.restore(id);
+    });
 
   const setFrozen = async (id: ContainerId, frozen: boolean): Promise<void> => {
     const monitor = started(registry, id);
@@ -264,6 +286,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Before the look around: what appears meanwhile is not missed.
       registry.watchOthers();
       await registry.rediscover();
+      for (const id of physReturn.noted()) await takeBack(id);
       await lxcfs.begin();
       apis.resume();
       await register.resume();
@@ -553,6 +576,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
   };
   registry.subscribe((event) => {
     if (event.kind === "state" && event.state === "STOPPED") forgetDevices(host, event);
+  });
+  registry.onGone((meta) => {
+    takeBack(meta).catch((error: unknown) => {
+      console.error(error);
+    });
   });
   registry.onGone((meta) => {
     if (!meta.ephemeral) return;

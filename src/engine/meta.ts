@@ -1,6 +1,7 @@
 import type { AttachTarget } from "../plan/attach.js";
 import { nicNames } from "../plan/nic/nic.js";
 import { nearName } from "../plan/nic/veth.js";
+import { joinedNics } from "../network/clash.js";
 import type { GuestApiMeta, MonitorMeta } from "../runtime/monitors.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
@@ -47,6 +48,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     cgroups: paths.legacy.map((item) => ({ controllers: item.hierarchy.controllers, path: item.path })),
     unified: paths.unified?.path ?? null,
     links: hostLinks(spec, start),
+    ...joinedOf(spec, start),
     attach,
     signals: {
       halt: spec.lifecycle.haltSignal,
@@ -103,6 +105,13 @@ const vethType = (nic: NicSpec & { readonly type: "veth" }): string => {
   if (nic.mode === "router") return "routed";
   return nic.link === null ? "p2p" : "bridged";
 };
+
+/** Links of the same name in another network namespace are others. */
+function joinedOf(spec: ContainerSpec, start: StartFacts): Pick<MonitorMeta, "joined"> {
+  if (spec.network.kind !== "own" || start.callerNamespaces.includes("net")) return {};
+  const joined = joinedNics(spec.network.nics);
+  return joined.length === 0 ? {} : { joined };
+}
 
 function hostLinks(spec: ContainerSpec, start: StartFacts): readonly string[] {
   if (spec.network.kind !== "own") return [];

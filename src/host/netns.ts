@@ -3,6 +3,8 @@ import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
 import { errnoName } from "../sys/errno.js";
 import {
+  AF_INET,
+  AF_INET6,
   IFF_UP,
   IFLA_EXT_MASK,
   IFLA_IFNAME,
@@ -10,6 +12,7 @@ import {
   NETLINK_GET_STRICT_CHK,
   RTM_GETADDR,
   RTM_GETLINK,
+  RTM_GETROUTE,
   RT_SCOPE_LINK,
   SOL_NETLINK,
 } from "../sys/flags.js";
@@ -23,7 +26,14 @@ import {
   parseNetlinkError,
   raw,
 } from "../sys/nlmsg.js";
-import { type AddressInfo, type LinkInfo, parseAddresses, parseLinks } from "../sys/netlink-parse.js";
+import {
+  type AddressInfo,
+  type LinkInfo,
+  parseAddresses,
+  parseLinks,
+  parseRoutes,
+  type RouteInfo,
+} from "../sys/netlink-parse.js";
 import { cString } from "../sys/bytes.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
@@ -39,6 +49,7 @@ const REQUEST = 0x1;
 const DUMP = 0x301;
 const NETNSA_NSID = 1;
 const NETNSA_PID = 2;
+const NETNSA_FD = 3;
 /** Leaves the counters out, most of a link's message. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 const IFA_TARGET_NETNSID = 10;
@@ -103,11 +114,12 @@ function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Arra
   return out;
 }
 
-function namespaceId(socket: Socket, pid: number): number | null {
+/** `by`: NETNSA_PID or NETNSA_FD, and which. */
+function namespaceId(socket: Socket, by: number, which: number): number | null {
   const empty = raw(new Uint8Array(4));
   for (let round = 0; round < 2; round += 1) {
     const answer = parseMessages(
-      ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(NETNSA_PID, pid)), false),
+      ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(by, which)), false),
     )[0];
     if (answer === undefined || parseNetlinkError(answer) !== undefined) return null;
     const id = parseAttributes(answer.payload.subarray(4)).get(NETNSA_NSID);
@@ -120,7 +132,7 @@ function namespaceId(socket: Socket, pid: number): number | null {
         REQUEST_ACK,
         2,
         empty,
-        attributeU32(NETNSA_PID, pid),
+        attributeU32(by, which),
         attributeU32(NETNSA_NSID, 0xffffffff),
       ),
       false,
@@ -136,11 +148,15 @@ export function prepareQuestions(arch: Arch): void {
 
 /** Asks in the namespace of a process; `none` when it is gone or shares our namespace. */
 function inNamespace<T>(arch: Arch, pid: number, none: T, question: (socket: Socket, id: number) => T): T {
+  return inThat(arch, NETNSA_PID, pid, none, question);
+}
+
+function inThat<T>(arch: Arch, by: number, which: number, none: T, question: (socket: Socket, id: number) => T): T {
   kept ??= open(arch);
   const socket = kept;
   let isDrained = false;
   try {
-    const id = namespaceId(socket, pid);
+    const id = namespaceId(socket, by, which);
     const answer = id === null ? none : question(socket, id);
     isDrained = true;
     return answer;
@@ -200,10 +216,36 @@ function dumpLinks(socket: Socket, id: number | null): readonly LinkInfo[] {
   return parseLinks(ask(socket, request, true)).items;
 }
 
+/** The interfaces of the network namespace that a descriptor is of; null: it is of none, or of this process's own. */
+export function linksOfDescriptor(arch: Arch, fd: number): readonly LinkInfo[] | null {
+  return inThat<readonly LinkInfo[] | null>(arch, NETNSA_FD, fd, null, dumpLinks);
+}
+
 /** The interface of that name in this process's own network namespace; null: there is none. */
 export function ownLink(arch: Arch, name: string): LinkInfo | null {
   kept ??= open(arch);
   return linkByName(kept, null, name);
+}
+
+/** The addresses of an interface of this process's own network namespace; link-local ones of IPv6 are left out. */
+export function ownAddresses(arch: Arch, index: number): readonly AddressInfo[] {
+  kept ??= open(arch);
+  const header = new Uint8Array(8);
+  new DataView(header.buffer).setUint32(4, index, true);
+  return parseAddresses(ask(kept, netlinkMessage(RTM_GETADDR, DUMP, 6, raw(header)), true)).items.filter(
+    (item) => item.index === index && (item.family === "ipv4" || item.scope !== RT_SCOPE_LINK),
+  );
+}
+
+/** The routes of this process's own network namespace, of all tables that the kernel tells of. */
+export function ownRoutes(arch: Arch): readonly RouteInfo[] {
+  kept ??= open(arch);
+  const socket = kept;
+  return [AF_INET, AF_INET6].flatMap((family) => {
+    const header = new Uint8Array(12);
+    header[0] = family;
+    return parseRoutes(ask(socket, netlinkMessage(RTM_GETROUTE, DUMP, 7, raw(header)), true)).items;
+  });
 }
 
 /** The interfaces of this process's own network namespace. */

@@ -29,6 +29,9 @@ const label = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/;
 /** What dnsmasq takes for another word of --dhcp-host: the time of a lease, and "ignore". */
 const otherWords = /^(?:\d+[smhdw]?|infinite|ignore)$/;
 
+/** dnsmasq(8), --dhcp-host: clients' own identifiers are ignored. */
+const anyClient = "id:*";
+
 /** null: a container of that name has no name on its bridge. */
 export function hostNameOf(container: string): string | null {
   const name = container.toLowerCase();
@@ -40,7 +43,8 @@ export function dhcpHostFile(host: BridgeHost): string {
   const lines = host.nics.map(({ hwaddr, name, reservation, fixed }) => {
     // An address that it takes by itself is not for others either.
     const address = reservation?.address ?? fixed.find((each) => !each.includes(":")) ?? null;
-    return [hwaddr, ...(address === null ? [] : [address]), ...(name === null ? [] : [name])].join(",");
+    // Whatever else its guest says of itself: there is one address for it.
+    return [hwaddr, anyClient, ...(address === null ? [] : [address]), ...(name === null ? [] : [name])].join(",");
   });
   return `# ${JSON.stringify({ storePath: host.id.storePath, name: host.id.name })}\n${lines.map((line) => `${line}\n`).join("")}`;
 }
@@ -80,8 +84,9 @@ export function parseDhcpHostFile(
   }
   if (!isOwner(id)) return null;
   const nics = lines.flatMap((line) => {
-    const [hwaddr = "", ...words] = line.split(",");
+    const [hwaddr = "", ...rest] = line.split(",");
     if (hwaddr === "") return [];
+    const words = rest.filter((word) => word !== anyClient);
     const address = words.find((word) => word.includes(".")) ?? null;
     return [{ hwaddr, address, name: words.find((word) => word !== address) ?? null }];
   });

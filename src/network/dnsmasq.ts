@@ -1,4 +1,5 @@
 import type { BridgeNetwork } from "../spec/bridge.js";
+import { dhcpRanges } from "./dhcp-range.js";
 
 /** dnsmasq(8) on one bridge: DHCP and DNS there and nowhere else. */
 
@@ -23,7 +24,7 @@ export function dnsmasqWords(net: BridgeNetwork, user: string, files: DnsmasqFil
     "--bind-interfaces",
     `--pid-file=${files.dnsmasqPid}`,
     `--listen-address=${ipv4.address}`,
-    `--dhcp-range=${ipv4.dhcp.range}`,
+    ...dhcpRanges(ipv4.dhcp).map((range) => `--dhcp-range=${range}`),
     `--dhcp-lease-max=${ipv4.dhcp.most}`,
     "--dhcp-no-override",
     "--except-interface=lo",

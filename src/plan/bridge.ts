@@ -10,8 +10,16 @@ import { writeFile } from "./cgroup.js";
 import { interfaceIndex, type NetSockets, openNetSockets, request } from "./nic/netlink.js";
 import type { Slot } from "../program/ops.js";
 
-/** The alias of what islet has made: whatever else is called so is somebody else's. */
+/** How the alias begins of what islet has made. */
 export const bridgeMark = "made by islet";
+
+/** The alias of what this daemon has made: whatever else is called so is somebody else's, or that of a daemon with another runtime directory. */
+export function ownBridgeMark({ runtimeDir }: HostFacts): string {
+  return runtimeDir === "/run/islet" ? bridgeMark : `${bridgeMark} in ${runtimeDir}`.slice(0, longestAlias);
+}
+
+/** IFALIASZ without its zero byte. */
+const longestAlias = 255;
 
 /** Makes a bridge with its addresses, up, and lets the host forward. What has been done when it fails is `planBridgeDown`'s. */
 export function planBridgeUp(net: BridgeNetwork, host: HostFacts): LaunchProgram {
@@ -25,9 +33,16 @@ export function planBridgeUp(net: BridgeNetwork, host: HostFacts): LaunchProgram
     hints: { EEXIST: "an interface of that name is there already", EOPNOTSUPP: "the kernel has no bridges" },
   });
   const index = interfaceIndex(client, sockets, name, { note: `find the bridge ${name}` });
-  request(client, sockets, setLink({ index: "late", alias: bridgeMark }), { index }, `{RTM_SETLINK, ${name}, alias}`, {
-    note: `write on ${name} who has made it`,
-  });
+  request(
+    client,
+    sockets,
+    setLink({ index: "late", alias: ownBridgeMark(host) }),
+    { index },
+    `{RTM_SETLINK, ${name}, alias}`,
+    {
+      note: `write on ${name} who has made it`,
+    },
+  );
   const inSysctl = (family: Family, file: string): string => `/proc/sys/net/${family}/conf/${name}/${file}`;
   // Its address serves at once: nobody else can have it yet. A host without IPv6 has none of these.
   for (const file of ["accept_dad", "autoconf"])

@@ -2,6 +2,7 @@ import { mkdirSync, openSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import type { DevicePolicy } from "../plan/device-bpf.js";
+import type { JoinedNic } from "../spec/nic.js";
 import { type State, freezerStates, states } from "../spec/states.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, openChannel } from "../host/channel.js";
@@ -35,6 +36,8 @@ export interface MonitorMeta {
   readonly unified: string | null;
   /** Host names of the nics. */
   readonly links: readonly string[];
+  /** What its nics bring to links of the host's, where that is known; monitors of releases before do not say. */
+  readonly joined?: readonly JoinedNic[];
   /** Signals and confinement of the container, for stop and attach. */
   readonly attach: unknown;
   readonly signals: {
@@ -109,6 +112,11 @@ export function monitorSocketPath(runtimeDir: string, storePath: string, name: s
 /** The host's side of a guest's API: what of it the guest finds is this directory, so that the socket in it can be replaced. */
 export function guestApiDirectory(runtimeDir: string, storePath: string, name: string): string {
   return `${runtimeDir}/devlxd/${monitorId(storePath, name)}`;
+}
+
+/** Where a container's network namespace is held while interfaces of the host's are in it; beside it, with .json, what is written down of them. */
+export function networkPin(runtimeDir: string, storePath: string, name: string): string {
+  return `${runtimeDir}/phys/${monitorId(storePath, name)}`;
 }
 
 /** A monitor that has not been told anything yet. Whoever takes its socket has it. */

@@ -52,6 +52,8 @@ export interface BridgeStatus {
   readonly isUp: boolean;
   /** dnsmasq's; null: it does not run. */
   readonly dnsmasqPid: number | null;
+  /** Who gets an address by DHCP that has none yet: everybody, containers alone (not what their guests run inside), or nobody. */
+  readonly freeFor: "all" | "known" | "none";
   /** Interfaces on it, sorted. */
   readonly ports: readonly string[];
 }

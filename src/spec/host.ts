@@ -87,6 +87,8 @@ export interface StartFacts {
   readonly terminal: string | null;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
+  /** Where the network namespace is held while interfaces of the host's are in it, whatever becomes of the monitor; null: nowhere. */
+  readonly networkPin: string | null;
   /** Directory on the host with the socket of the guest's API; where there is none at the time of the start, the guest gets none. */
   readonly guestApi: string;
 }

@@ -71,3 +71,11 @@ export type NicSpec = NicCommon &
     | { readonly type: "phys"; readonly link: string }
     | { readonly type: "empty" }
   );
+
+/** What a nic brings to its link; what it gets there by itself is not known beforehand. */
+export interface JoinedNic {
+  /** The link on the host, with its VLAN where it has one. */
+  readonly segment: string;
+  readonly hwaddr: string | null;
+  readonly addresses: readonly string[];
+}

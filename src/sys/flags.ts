@@ -1646,13 +1646,25 @@ export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
 export const RTA_PRIORITY = 6;
 export const RTA_PREFSRC = 7;
+export const RTA_MULTIPATH = 9;
 export const RTA_TABLE = 15;
 export const RTA_VIA = 18;
 /** Attributes of a route. */
 export const RTA_ATTRS: FlagTable = {
   kind: "value",
   base: "decimal",
-  names: { RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE, RTA_VIA },
+  names: {
+    RTA_DST,
+    RTA_SRC,
+    RTA_IIF,
+    RTA_OIF,
+    RTA_GATEWAY,
+    RTA_PRIORITY,
+    RTA_PREFSRC,
+    RTA_MULTIPATH,
+    RTA_TABLE,
+    RTA_VIA,
+  },
 };
 
 // Rtnetlink(7) scopes.

@@ -50,6 +50,17 @@ export interface AddressInfo {
   readonly broadcast: string | null;
 }
 
+export interface RouteInfo {
+  /** Bits of the destination: 0 is the default route. */
+  readonly prefix: number;
+  /** RT_TABLE_*. */
+  readonly table: number;
+  /** RTN_*. */
+  readonly type: number;
+  /** Indexes of the interfaces it leads through; more than one where it has several next hops. */
+  readonly links: readonly number[];
+}
+
 /** The outcome of a dump so far. */
 export interface Dump<T> {
   readonly items: readonly T[];
@@ -125,6 +136,37 @@ export function parseAddress(received: Received): AddressInfo | undefined {
     label: label === undefined ? null : fromCString(label),
     broadcast: broadcast?.length === 4 ? formatIp(broadcast) : null,
   };
+}
+
+/** struct rtmsg and attributes (RTM_NEWROUTE). */
+export function parseRoute(received: Received): RouteInfo {
+  const { payload } = received;
+  if (payload.length < 12) throw new RangeError(`route message of ${payload.length} bytes`);
+  const header = view(payload);
+  const attributes = parseAttributes(payload.subarray(12));
+  const link = number32(attributes.get(k.RTA_OIF));
+  return {
+    prefix: header.getUint8(1),
+    table: number32(attributes.get(k.RTA_TABLE)) ?? header.getUint8(4),
+    type: header.getUint8(7),
+    links: [...(link === null ? [] : [link]), ...nextHops(attributes.get(k.RTA_MULTIPATH))],
+  };
+}
+
+/** The interfaces of a row of struct rtnexthop, each of which says how long it is with its attributes. */
+function nextHops(bytes: Uint8Array | undefined): readonly number[] {
+  const links: number[] = [];
+  for (let at = 0; bytes !== undefined && at + 8 <= bytes.length;) {
+    const hop = view(bytes.subarray(at));
+    links.push(hop.getInt32(4, true));
+    at += Math.max(8, (hop.getUint16(0, true) + 3) & ~3);
+  }
+  return links;
+}
+
+/** The routes of the datagrams received so far. */
+export function parseRoutes(bytes: Uint8Array): Dump<RouteInfo> {
+  return dump(bytes, k.RTM_NEWROUTE, parseRoute);
 }
 
 /** The links of the datagrams received so far (whole datagrams, one after the other). */

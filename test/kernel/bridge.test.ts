@@ -162,7 +162,7 @@ test("what was made in part is made whole, and what came in its place stays", as
   if (lacks(t, "nftables")) return;
   const { net, own, islet, list } = await place(t);
   await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
-  await net.ok(["ip", "link", "set", "lxcbr0", "alias", "made by islet"]);
+  await net.ok(["ip", "link", "set", "lxcbr0", "alias", `made by islet in ${own.runtimeDir}`]);
   assert.deepEqual(seen(await islet("up")), done);
   assert.deepEqual([(await list())[0]?.state, (await list())[0]?.ipv4], ["up", "10.0.3.1/24"]);
   await net.ok(["ip", "link", "del", "lxcbr0"]);

@@ -86,6 +86,7 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
       await stopDaemons(runtimeDir);
       daemon.kill("SIGKILL");
       removeCgroups(names);
+      for (const file of list(join(runtimeDir, "phys"))) await command(["umount", join(runtimeDir, "phys", file)]);
       rmSync(above, { recursive: true, force: true });
     }
   });

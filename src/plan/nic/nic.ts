@@ -12,6 +12,7 @@ import { planGateway } from "./gateway.js";
 import { planIpvlan, planMacvlan, planVlan } from "./stacked.js";
 import { type NetSockets, interfaceIndex, openNetSockets, request } from "./netlink.js";
 import { planPhys } from "./phys.js";
+import { planPin } from "./pin.js";
 import { checkProxy, planProxy } from "./proxy.js";
 import { addressBytes } from "./routes.js";
 import { planVeth } from "./veth.js";
@@ -68,6 +69,7 @@ export function planHostNics(context: StartContext): void {
     defer(monitor, "close netns", "close the network namespace at the end", (undo) => {
       close(undo, netns, "close the network namespace");
     });
+    planPin(context, path);
   }
   const names = nicNames(nics);
   nics.forEach((nic, position) => {

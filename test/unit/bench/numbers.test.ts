@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readTimes } from "../../../bench/measures.js";
+import { readTimes } from "../../../bench/timing.js";
 import { spreadOf } from "../../../bench/stats.js";
 import { holds, ratioOf, table, type Measured } from "../../../bench/table.js";
 

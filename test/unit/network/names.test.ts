@@ -21,7 +21,7 @@ test("a container is known by its hardware addresses, with its name and the addr
   const text = dhcpHostFile({ id, nics: [reserved, other, { ...nic, name: null }] });
   assert.equal(
     text,
-    '# {"storePath":"/var/lib/lxc","name":"web"}\n00:16:3e:00:00:01,10.0.3.9,web\n00:16:3e:00:00:02,10.0.3.7\n00:16:3e:00:00:01\n',
+    '# {"storePath":"/var/lib/lxc","name":"web"}\n00:16:3e:00:00:01,id:*,10.0.3.9,web\n00:16:3e:00:00:02,id:*,10.0.3.7\n00:16:3e:00:00:01,id:*\n',
   );
   assert.deepEqual(parseDhcpHostFile(text), {
     id,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { dhcpRanges, freeFor } from "../../../src/network/dhcp-range.js";
 import { dnsmasqWords } from "../../../src/network/dnsmasq.js";
 import { firewallWarnings } from "../../../src/network/firewall.js";
 import { nftRemoval, nftRules, tableOf } from "../../../src/network/nftables.js";
@@ -54,6 +55,29 @@ test("two bridges never share a table", () => {
   ]);
 });
 
+test("those that dnsmasq does not know get no more than three quarters of the addresses", () => {
+  const dhcp = (range: string, most: number = 1000): BridgeNetwork["ipv4"]["dhcp"] => ({
+    ...net.ipv4.dhcp,
+    range,
+    most,
+  });
+  assert.deepEqual(dhcpRanges(dhcp("10.0.255.250,10.1.0.9")), [
+    "tag:known,10.0.255.250,10.1.0.9",
+    "tag:!known,10.0.255.250,10.1.0.5",
+  ]);
+  assert.deepEqual(dhcpRanges(dhcp("10.0.3.2,10.0.3.254", 40))[1], "tag:!known,10.0.3.2,10.0.3.31");
+  for (const range of ["10.0.3.2,10.0.3.16", "10.0.3.2,10.0.3.254,12h", "10.0.3.2,static"])
+    assert.deepEqual(dhcpRanges(dhcp(range)), [range]);
+  const first = (count: number): readonly string[] => Array.from({ length: count }, (_, host) => `10.0.3.${host + 2}`);
+  const whole = dhcp("10.0.3.2,10.0.3.254");
+  assert.deepEqual(
+    [0, 188, 189, 252, 253].map((count) => freeFor(whole, first(count))),
+    ["all", "all", "known", "known", "none"],
+  );
+  assert.equal(freeFor(dhcp("10.0.3.2,10.0.3.254", 40), first(40)), "none");
+  assert.equal(freeFor(whole, ["10.0.3.254", "10.9.9.9"]), "all");
+});
+
 test("dnsmasq gets the arguments of LXC's lxc-net, and directories of its hosts", () => {
   const files = { dnsmasqPid: "/run/pid", leases: "/var/leases", hosts: "/var/hosts", running: "/run/running" };
   assert.deepEqual(dnsmasqWords(net, "dnsmasq", files), [
@@ -63,7 +87,8 @@ test("dnsmasq gets the arguments of LXC's lxc-net, and directories of its hosts"
     "--bind-interfaces",
     "--pid-file=/run/pid",
     "--listen-address=10.0.3.1",
-    "--dhcp-range=10.0.3.2,10.0.3.254",
+    "--dhcp-range=tag:known,10.0.3.2,10.0.3.254",
+    "--dhcp-range=tag:!known,10.0.3.2,10.0.3.190",
     "--dhcp-lease-max=253",
     "--dhcp-no-override",
     "--except-interface=lo",

@@ -1,5 +1,5 @@
 /** lxc.net.* as a spec's network. */
-import type { Source } from "../../../base/source.js";
+import { showSource, type Source } from "../../../base/source.js";
 import { macOf } from "../../../spec/address.js";
 import type { NicAddress, NicCommon, NicGateway, NicSpec } from "../../../spec/nic.js";
 import type { NetworkSpec } from "../../../spec/spec.js";
@@ -27,7 +27,29 @@ export function networkSpec(values: Values, netNamespace: "new" | "keep" | "shar
     if (nic.name !== null && names.has(nic.name)) fault(into, `two network devices are called "${nic.name}"`, nic.at);
     if (nic.name !== null) names.add(nic.name);
   }
+  checkTwins(real, into);
   return { kind: "own", nics };
+}
+
+/** Two nics of one link that want the same address: neither would work. On different links they may. */
+function checkTwins(nics: readonly NicValues[], into: Collector): void {
+  const seen = new Map<string, { readonly nic: NicValues; readonly at: Source }>();
+  const check = (what: string, nic: NicValues, at: Source): void => {
+    const link = nic.link?.value ?? null;
+    if (link === null) return;
+    const vlan = nic.vlanId?.value ?? nic.vethVlanId?.value ?? "";
+    const key = `${what}\0${link}\0${vlan}`;
+    const first = seen.get(key);
+    if (first === undefined) seen.set(key, { nic, at });
+    else if (first.nic !== nic)
+      fault(into, `two network devices on ${link} have ${what}: this one and that of ${showSource(first.at)}`, at);
+  };
+  for (const nic of nics) {
+    // Every ipvlan has its link's.
+    const mac = nic.hwaddr === null || nic.type?.value === "ipvlan" ? null : macOf(nic.hwaddr.value);
+    if (nic.hwaddr !== null && mac !== null) check(`the hardware address ${mac}`, nic, nic.hwaddr.at);
+    for (const { value, at } of [...nic.ipv4, ...nic.ipv6]) check(`the address ${value.address}`, nic, at);
+  }
 }
 
 /** IFNAMSIZ without its zero byte. */
@@ -184,6 +206,7 @@ function hwaddr(item: Item<string> | null, into: Collector): string | null {
     );
   else if ((Number.parseInt(mac.slice(1, 2), 16) & 1) === 1)
     fault(into, `"${mac}" is a multicast address: the second digit must be even`, item.at);
+  else if (mac === "00:00:00:00:00:00") fault(into, `"${mac}" is no network device's address`, item.at);
   return mac;
 }
 

@@ -134,9 +134,10 @@ async function ls(call: Call): Promise<number> {
   return 0;
 }
 
-const stateOf = ({ isUp, dnsmasqPid }: BridgeStatus): string => {
+const stateOf = ({ isUp, dnsmasqPid, freeFor }: BridgeStatus): string => {
   if (!isUp) return "down";
-  return dnsmasqPid === null ? "no dnsmasq" : "up";
+  if (dnsmasqPid === null) return "no dnsmasq";
+  return { all: "up", known: "addresses for containers only", none: "no addresses left" }[freeFor];
 };
 
 const plainRow = (row: BridgeStatus): unknown => ({
