@@ -5,6 +5,7 @@ import { parseMac } from "../../sys/ip.js";
 import { delLink, newLinkVeth, type VethOptions } from "../../sys/netlink.js";
 import { IFREQ_AT, ifreq } from "../../sys/structs.js";
 import type { NicSpec } from "../../spec/nic.js";
+import { needsMac, planGuard } from "./guard.js";
 import type { NicContext } from "./nic.js";
 import { deferRequest, interfaceIndex, request } from "./netlink.js";
 import { call, compute, data, imm, label, load, place, slot, within } from "./parts.js";
@@ -69,7 +70,7 @@ export function planVeth(made: NicContext, nic: Veth): string {
   const hwaddr =
     nic.hwaddr !== null
       ? parseMac(nic.hwaddr)
-      : context.spec.guest.stableNics
+      : context.spec.guest.stableNics || needsMac(nic)
         ? parseMac(`02:${octets(randomOf(nic.index, `${start.random}/inside`).slice(6, 16))}`)
         : undefined;
   // A high address keeps the bridge from taking this port's address for its own.
@@ -114,6 +115,7 @@ export function planVeth(made: NicContext, nic: Veth): string {
   });
   // Only now: before, the name may be somebody else's. A pair whose making could not be acknowledged ends with the namespace.
   deferRequest(monitor, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, `remove ${near}`, [ENODEV]);
+  planGuard(made, nic, near, hwaddr);
   finishNear(made, nic, near, bridge);
   return near;
 }

@@ -1,4 +1,5 @@
 import type { Fault, Source } from "../../../base/source.js";
+import type { NicFilter } from "../../../spec/nic.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import type { AutoMounts } from "../../../spec/mount.js";
 import type { GuestProfile, JournalMode, LocaltimeMode, ScopeMode } from "../../../spec/guest.js";
@@ -76,6 +77,10 @@ export interface NicValues {
   ipvlanMode: Item<"l2" | "l3" | "l3s"> | null;
   ipvlanIsolation: Item<"bridge" | "private" | "vepa"> | null;
   l2proxy: Item<boolean> | null;
+  /** Of islet.net.N. */
+  limitIn: Item<number> | null;
+  limitOut: Item<number> | null;
+  filter: Item<readonly NicFilter[]> | null;
 }
 
 export interface EnvironmentValue {

@@ -84,8 +84,39 @@ lxc.net.0.l2proxy = 1
       vlanId: null,
       vlanTagged: [],
       l2proxy: true,
+      limitIn: null,
+      limitOut: null,
+      filter: null,
     },
   );
+});
+
+test("limits are bits a second, a filter is its words in their order", () => {
+  const veth = "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.0.3.5/24\n";
+  const guard = (text: string): unknown => {
+    const { limitIn, limitOut, filter } = nic(veth + text) as Record<string, unknown>;
+    return { limitIn, limitOut, filter };
+  };
+  const none = { limitIn: null, limitOut: null, filter: null };
+  assert.deepEqual(guard("islet.net.0.limit.in = 10mbit\nislet.net.0.limit.out = 64000"), {
+    ...none,
+    limitIn: { rate: 10_000_000 },
+    limitOut: { rate: 64_000 },
+  });
+  assert.deepEqual(guard("islet.net.0.filter = ipv6 mac"), { ...none, filter: { words: ["mac", "ipv6"] } });
+  assert.deepEqual(guard("islet.net.0.filter = all"), { ...none, filter: { words: ["mac", "ipv4", "ipv6"] } });
+  assert.deepEqual(guard("islet.net.0.filter = none"), none);
+  assert.deepEqual(guard("islet.net.0.filter = all\nislet.net.0.limit.in = 1gbit\nislet.net.0 ="), none);
+});
+
+test("a filter of IPv4 needs an address or a network that is routed to the nic", () => {
+  const veth = "lxc.net.0.type = veth";
+  const fault =
+    "the filter of nic 0 must know the nic's IPv4 address (/var/lib/lxc/web1/config:2 islet.net.0.filter); write lxc.net.0.ipv4.address, or a filter without ipv4";
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = all`), [fault]);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv4`), [fault]);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv6`), []);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = ipv4\nlxc.net.0.veth.ipv4.route = 10.1.0.0/16`), []);
 });
 
 test("a port of a bridge has VLANs, each of them once", () => {
