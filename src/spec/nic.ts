@@ -23,6 +23,16 @@ export type NicGateway =
   | { readonly kind: "auto"; readonly at: Source | null }
   | { readonly kind: "device"; readonly at: Source | null };
 
+/** What of a nic's own is checked where its frames come in on the host: the source MAC, or the sender's addresses. */
+export type NicFilter = "mac" | "ipv4" | "ipv6";
+export const nicFilters: readonly NicFilter[] = ["mac", "ipv4", "ipv6"];
+
+/** Bits a second. */
+export interface NicLimit {
+  readonly rate: number;
+  readonly at: Source | null;
+}
+
 export interface NicCommon {
   /** N of lxc.net.N: the order of the nics. */
   readonly index: number;
@@ -58,6 +68,11 @@ export type NicSpec = NicCommon &
         readonly l2proxy: boolean;
         /** null: any address will do. */
         readonly reservation: NicReservation | null;
+        /** What the container gets at most, and what it sends. */
+        readonly limitIn: NicLimit | null;
+        readonly limitOut: NicLimit | null;
+        /** null: it may send what it likes. */
+        readonly filter: { readonly words: readonly NicFilter[]; readonly at: Source | null } | null;
       }
     | { readonly type: "macvlan"; readonly link: string; readonly mode: "private" | "vepa" | "bridge" | "passthru" }
     | {

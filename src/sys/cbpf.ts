@@ -1,4 +1,4 @@
-/** Classic BPF, the language of seccomp filters: instructions, an assembler with labels, a disassembler and an emulator. */
+/** Classic BPF, the language of seccomp filters and of packet filters (cbpf-packet.ts): instructions, an assembler with labels, a disassembler and an emulator. */
 import { pack, view } from "./bytes.js";
 import { SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET, showFlags } from "./flags.js";
 import { SECCOMP_DATA_SIZE } from "./structs.js";
@@ -59,6 +59,8 @@ export type Statement =
   /** A = the 32-bit word at that offset of seccomp_data. */
   | { readonly kind: "load"; readonly offset: number }
   | { readonly kind: "and"; readonly value: number }
+  /** Any instruction that does not jump, by its code (cbpf-packet.ts). */
+  | { readonly kind: "insn"; readonly code: number; readonly k: number }
   /** A compared with a value, unsigned; `set`: A & value is not 0. */
   | {
       readonly kind: "jump";
@@ -107,6 +109,9 @@ export function assembleClassic(statements: readonly Statement[]): readonly Clas
         break;
       case "and":
         reversed.push({ code: ALU_AND_K, jt: 0, jf: 0, k: statement.value >>> 0 });
+        break;
+      case "insn":
+        reversed.push({ code: statement.code, jt: 0, jf: 0, k: statement.k >>> 0 });
         break;
       case "return":
         reversed.push({ code: RET_K, jt: 0, jf: 0, k: statement.value >>> 0 });

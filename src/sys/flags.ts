@@ -1314,8 +1314,14 @@ export const BPF_COMMANDS: FlagTable = {
   },
 };
 
+// Kinds of maps, what an instruction BPF_LD_IMM64 may load, helper functions (linux/bpf.h).
+export const BPF_MAP_TYPE_ARRAY = 2;
+export const BPF_PSEUDO_MAP_VALUE = 2;
+export const BPF_FUNC_ktime_get_ns = 5;
+
 // Bpf(2) program types.
 export const BPF_PROG_TYPE_SOCKET_FILTER = 1;
+export const BPF_PROG_TYPE_SCHED_CLS = 3;
 export const BPF_PROG_TYPE_CGROUP_SKB = 8;
 export const BPF_PROG_TYPE_CGROUP_SOCK = 9;
 export const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
@@ -1326,6 +1332,7 @@ export const BPF_PROG_TYPES: FlagTable = {
   base: "decimal",
   names: {
     BPF_PROG_TYPE_SOCKET_FILTER,
+    BPF_PROG_TYPE_SCHED_CLS,
     BPF_PROG_TYPE_CGROUP_SKB,
     BPF_PROG_TYPE_CGROUP_SOCK,
     BPF_PROG_TYPE_CGROUP_DEVICE,
@@ -1444,6 +1451,8 @@ export const RTM_GETROUTE = 26;
 export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
+export const RTM_NEWQDISC = 36;
+export const RTM_NEWTFILTER = 44;
 export const RTM_GETSTATS = 94;
 /** Rtnetlink(7) messages. */
 export const RTM_TYPES: FlagTable = {
@@ -1463,6 +1472,8 @@ export const RTM_TYPES: FlagTable = {
     RTM_NEWNEIGH,
     RTM_DELNEIGH,
     RTM_GETNEIGH,
+    RTM_NEWQDISC,
+    RTM_NEWTFILTER,
     RTM_GETSTATS,
   },
 };
@@ -1820,3 +1831,25 @@ function showNumber(value: bigint, base: FlagTable["base"]): string {
       throw new TypeError(`unknown base ${String(base satisfies never)}`);
   }
 }
+
+// Queueing disciplines and filters: handles (linux/pkt_sched.h), attributes (linux/rtnetlink.h, pkt_sched.h, pkt_cls.h).
+export const TC_H_ROOT = 0xffffffff;
+export const TC_H_CLSACT = 0xfffffff1;
+export const TC_H_MIN_INGRESS = 0xfff2;
+export const TC_LINKLAYER_ETHERNET = 1;
+export const TCA_KIND = 1;
+export const TCA_OPTIONS = 2;
+export const TCA_TBF_PARMS = 1;
+export const TCA_TBF_RATE64 = 4;
+export const TCA_TBF_BURST = 6;
+export const TCA_BPF_OPS_LEN = 4;
+export const TCA_BPF_OPS = 5;
+export const TCA_BPF_FD = 6;
+export const TCA_BPF_NAME = 7;
+export const TCA_BPF_FLAGS = 8;
+export const TCA_BPF_FLAG_ACT_DIRECT = 1;
+/** What a filter answers. -1: the next one decides. */
+export const TC_ACT_UNSPEC = -1;
+export const TC_ACT_OK = 0;
+export const TC_ACT_SHOT = 2;
+export const ETH_P_ALL = 3;

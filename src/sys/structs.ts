@@ -4,6 +4,7 @@
  * give the byte offset and the width of every field that a launch program stores into or relocates.
  */
 import { align, cString, concat, pack, view, type Int } from "./bytes.js";
+import { BPF_MAP_TYPE_ARRAY } from "./flags.js";
 
 /** An 8-byte pointer inside a blob of bytes: the word at `at` must become the address of offset `to` of the same blob. */
 export interface Pointer {
@@ -244,6 +245,15 @@ export function bpfProgLoad(load: {
       { at: BPF_PROG_LOAD_AT.license, to: license },
     ],
   };
+}
+
+/** union bpf_attr of BPF_MAP_CREATE for an array of one value, as far as map_name: 44 bytes. */
+export const BPF_MAP_CREATE_SIZE = 44;
+export function bpfMapCreate(map: { readonly valueSize: number; readonly name: string }): Uint8Array {
+  const name = cString(map.name);
+  if (name.length > 16) throw new RangeError(`bad BPF map name ${map.name}`);
+  return pack(BPF_MAP_CREATE_SIZE).u32(0, BPF_MAP_TYPE_ARRAY).u32(4, 4).u32(8, map.valueSize).u32(12, 1).put(28, name)
+    .bytes;
 }
 
 /** union bpf_attr of BPF_PROG_ATTACH and BPF_PROG_DETACH: 20 bytes of u32. */

@@ -160,6 +160,33 @@ lxc.net.0.ipv6.gateway = fe80::1`,
   );
 });
 
+test("a guarded nic whose start fails at some step is gone with all that hung on it", async (t) => {
+  if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "tc-bpf") || lacks(t, "tc-tbf")) return;
+  const net = await netns(t);
+  await net.ok(["ip", "link", "add", "islt-br", "type", "bridge"]);
+  const own = await instance(t, { env: { ISLET_TEST: "1" }, netnsPid: net.pid });
+  busybox(
+    own.store,
+    "islt-fault",
+    `lxc.net.0.type =
+lxc.net.0.type = veth
+lxc.net.0.link = islt-br
+lxc.net.0.flags = up
+lxc.net.0.ipv4.address = 10.9.0.2/24
+islet.net.0.limit.in = 10mbit
+islet.net.0.limit.out = 10mbit
+islet.net.0.filter = all`,
+  );
+  const about = /veth|limit what|comes out by|let out by|its counter|close the program/;
+  await failEvery(
+    t,
+    own,
+    "islt-fault",
+    ({ process, note, operation }) => process === "monitor" && about.test(note) && !arithmetic.includes(operation),
+    net.pid,
+  );
+});
+
 test("in a shared user namespace a failing guide leaves nothing either", async (t) => {
   if (lacks(t, "userns")) return;
   const own = await instance(t, { env: { ISLET_TEST: "1" } });

@@ -27,6 +27,10 @@ export type Feature =
   | "bridge"
   | "bridge-vlan"
   | "ipvlan"
+  | "macvlan"
+  | "dnsmasq"
+  | "tc-bpf"
+  | "tc-tbf"
   | "nftables"
   | "dummy"
   | "seccomp"
@@ -69,6 +73,20 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   "bridge-vlan": {
     has: () => inNetns("ip link add islt-a type bridge vlan_filtering 1 && bridge vlan add vid 5 dev islt-a self"),
     lacking: "bridges of this kernel know no VLANs, or bridge(8) is missing",
+  },
+  macvlan: {
+    has: () =>
+      inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a type macvlan mode bridge"),
+    lacking: "the kernel makes no macvlan interfaces",
+  },
+  dnsmasq: { has: () => succeeds("dnsmasq", "--version"), lacking: "dnsmasq is not installed" },
+  "tc-bpf": {
+    has: () => inNetns("tc qdisc add dev lo clsact && tc filter add dev lo ingress bpf bytecode '1,6 0 0 0'"),
+    lacking: "the kernel has no BPF filters of links, or tc(8) is missing",
+  },
+  "tc-tbf": {
+    has: () => inNetns("tc qdisc add dev lo root tbf rate 1mbit burst 16kb latency 50ms"),
+    lacking: "the kernel has no token buckets, or tc(8) is missing",
   },
   ipvlan: {
     has: () => inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s"),

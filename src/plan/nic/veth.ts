@@ -5,6 +5,7 @@ import { parseMac } from "../../sys/ip.js";
 import { delLink, newLinkVeth, type VethOptions } from "../../sys/netlink.js";
 import { IFREQ_AT, ifreq } from "../../sys/structs.js";
 import type { NicSpec } from "../../spec/nic.js";
+import { planGuard } from "./guard.js";
 import type { NicContext } from "./nic.js";
 import { deferRequest, interfaceIndex, request } from "./netlink.js";
 import { call, compute, data, imm, label, load, place, slot, within } from "./parts.js";
@@ -96,6 +97,7 @@ export function planVeth(made: NicContext, nic: Veth): string {
   });
   // Only now: before, the name may be somebody else's. A pair whose making could not be acknowledged ends with the namespace.
   deferRequest(monitor, delLink({ name: near }), {}, `{RTM_DELLINK, ${near}}`, `remove ${near}`, [ENODEV]);
+  planGuard(made, nic, near, hwaddr);
   finishNear(made, nic, near, bridge);
   return near;
 }

@@ -38,6 +38,9 @@ const veth = (changes: Partial<Veth>): NicSpec => ({
   vlanTagged: [],
   l2proxy: false,
   reservation: null,
+  limitIn: null,
+  limitOut: null,
+  filter: null,
   ...changes,
 });
 

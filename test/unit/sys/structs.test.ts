@@ -69,6 +69,9 @@ int main(void)
     attr.insns = 72; attr.license = 88;
     hex("bpf_load", &attr, 72);
     memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_ARRAY; attr.key_size = 4; attr.value_size = 8; attr.max_entries = 1; strcpy(attr.map_name, "islet_limit");
+    hex("bpf_map", &attr, 44);
+    memset(&attr, 0, sizeof attr);
     attr.target_fd = 3; attr.attach_bpf_fd = 4; attr.attach_type = BPF_CGROUP_DEVICE; attr.attach_flags = BPF_F_ALLOW_MULTI; attr.replace_bpf_fd = 5;
     hex("bpf_attach", &attr, 20);
     memset(&attr, 0, sizeof attr);
@@ -133,6 +136,7 @@ const OURS: Readonly<Record<string, () => Uint8Array>> = {
   pollfd: () => s.pollfd(-1, k.POLLIN),
   cap_header: () => capHeader(4),
   cap_data: () => capData({ effective: 0x100_0000_0003n, permitted: 0x1ff_0000_0007n, inheritable: 1n }),
+  bpf_map: () => s.bpfMapCreate({ valueSize: 8, name: "islet_limit" }),
   bpf_load: () =>
     relocated(
       s.bpfProgLoad({

@@ -24,7 +24,7 @@ ${[
   "sys/stat linux/memfd sys/file sys/ioctl linux/sockios linux/nsfs linux/fs linux/loop linux/btrfs linux/keyctl sys/personality",
   "sys/wait signal sys/signalfd sys/eventfd sys/epoll sys/timerfd poll linux/reboot sys/mman sys/xattr linux/stat linux/magic",
   "sys/inotify linux/bpf linux/netlink linux/rtnetlink linux/if_link linux/if_bridge linux/if_tun linux/veth net/if linux/neighbour",
-  "linux/landlock asm/termbits linux/capability sys/resource",
+  "linux/landlock asm/termbits linux/capability sys/resource linux/pkt_sched linux/pkt_cls linux/if_ether",
 ]
   .flatMap((line) => line.split(" "))
   .map((name) => `#include <${name}.h>`)

@@ -26,7 +26,9 @@ export const lxcDocuments: Documents = {
   spec,
   async create(id, request, caller, engine, run) {
     const source =
-      request.config === null ? await defaultConfig(caller, engine) : { file: `the config of ${id.name}`, text: request.config };
+      request.config === null
+        ? await defaultConfig(caller, engine)
+        : { file: `the config of ${id.name}`, text: request.config };
     const loaded = initialConfig(source, caller);
     if (loaded.kind === "faulty") throw refused(source.file, loaded);
     const { initial } = loaded;

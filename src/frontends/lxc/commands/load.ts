@@ -175,8 +175,7 @@ export async function defaultConfig(caller: Caller, engine: Pick<Engine, "wanted
   const found = findDefaultConfig(host.files, systemConfig(caller));
   if (found !== null) return found;
   const bridge = await engine.wantedBridge();
-  const text =
-    bridge === null ? "" : `lxc.net.0.type = veth\nlxc.net.0.link = ${bridge.name}\nlxc.net.0.flags = up\n`;
+  const text = bridge === null ? "" : `lxc.net.0.type = veth\nlxc.net.0.link = ${bridge.name}\nlxc.net.0.flags = up\n`;
   return { file: "islet's default", text };
 }
 

@@ -2,6 +2,7 @@
 import { broadcastAddress } from "../../../spec/address.js";
 import { namespaceKinds, type NamespaceKind } from "../../../spec/namespace.js";
 import type { NicGateway, NicSpec } from "../../../spec/nic.js";
+import { rateText } from "../../../spec/rate.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { namespaceNames } from "./keys-security.js";
 import type { Writer } from "./writer.js";
@@ -79,6 +80,10 @@ function fromNic(nic: NicSpec, out: Writer): void {
       if (nic.vlanId !== null) out.text(key("veth.vlan.id"), String(nic.vlanId));
       for (const id of nic.vlanTagged) out.text(key("veth.vlan.tagged.id"), String(id));
       out.flag(key("l2proxy"), nic.l2proxy, false);
+      out.text(`islet.net.${nic.index}.reserve`, nic.reservation?.address ?? null);
+      out.text(`islet.net.${nic.index}.limit.in`, nic.limitIn === null ? null : rateText(nic.limitIn.rate));
+      out.text(`islet.net.${nic.index}.limit.out`, nic.limitOut === null ? null : rateText(nic.limitOut.rate));
+      out.text(`islet.net.${nic.index}.filter`, nic.filter === null ? null : nic.filter.words.join(" "));
       break;
     case "macvlan":
       if (nic.mode !== "private") out.text(key("macvlan.mode"), nic.mode);

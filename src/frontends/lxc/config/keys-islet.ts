@@ -9,6 +9,7 @@ import {
   localtimeModes,
   scopeModes,
 } from "../../../spec/guest.js";
+import { isletNetRow } from "./keys-islet-net.js";
 import { namedFamily } from "./keys-process.js";
 import { type KeyRow, flagKey, linesKey, scalar, textKey } from "./row.js";
 import { Problem, type Read, anyText, oneOf } from "./scalars.js";
@@ -103,4 +104,5 @@ export const isletRows: readonly KeyRow[] = [
     }),
     get: ({ guestApi, guestProfile }) => ((guestApi?.value ?? guestProfile?.value === "lxd") ? "1" : "0"),
   },
+  isletNetRow,
 ];

@@ -52,7 +52,8 @@ function described(text: Text, kind: KeyKind): Pick<NicRow, "sub" | "kind" | "si
   };
 }
 
-function one<T>(field: NicScalar<T>, read: Read<T>, show: (value: T | null) => string, text: Text): NicRow {
+/** A key with one value; `show` turns it, or null where it was not given, into what is read back. */
+export function one<T>(field: NicScalar<T>, read: Read<T>, show: (value: T | null) => string, text: Text): NicRow {
   const put = (nic: NicValues, item: Item<T> | null): void => {
     (nic as unknown as Record<NicScalar<T>, Item<T> | null>)[field] = item;
   };
@@ -266,8 +267,6 @@ export const nicRows: readonly NicRow[] = [
   }),
 ];
 
-const bySub: ReadonlyMap<string, NicRow> = new Map(nicRows.map((row) => [row.sub, row]));
-
 export function newNic(index: number, at: Source): NicValues {
   // prettier-ignore
   return {
@@ -275,10 +274,11 @@ export function newNic(index: number, at: Source): NicValues {
     scriptUp: null, scriptDown: null, pair: null, vethMode: null, routes4: [], routes6: [], rxQueues: null, txQueues: null, vethVlanId: null,
     vethTagged: [], vlanId: null, macvlanMode: null, ipvlanMode: null, ipvlanIsolation: null, l2proxy: null,
     naming: null, reserve: null,
+    limitIn: null, limitOut: null, filter: null,
   };
 }
 
-function findNic(values: Values, index: number): NicValues | undefined {
+export function findNic(values: Values, index: number): NicValues | undefined {
   return values.nics.find((nic) => nic.index === index);
 }
 
@@ -300,54 +300,67 @@ function splitNic(rest: string): { readonly index: number; readonly sub: string 
   return match?.[1] === undefined ? null : { index: Number(match[1]), sub: match[2] ?? null };
 }
 
-const unknown = (rest: string): Problem => new Problem(`Unsupported config key "lxc.net.${rest}"`);
+/** The keys PREFIX.N.SUB. What is cleared without a SUB is up to `clearAll`. */
+export function nicFamily(
+  prefix: "lxc.net." | "islet.net.",
+  rows: readonly NicRow[],
+  clearAll: (draft: Draft, index: number) => void,
+): Pick<KeyRow, "set" | "clear" | "get"> {
+  const bySub: ReadonlyMap<string, NicRow> = new Map(rows.map((row) => [row.sub, row]));
+  const unknown = (rest: string): Problem => new Problem(`Unsupported config key "${prefix}${rest}"`);
 
-function setNic(draft: Draft, value: string, at: Source, rest: string): Problem | undefined {
-  const split = splitNic(rest);
-  if (split === null) return unknown(rest);
-  if (split.sub === null) return new Problem(`lxc.net.${rest} takes no value: write lxc.net.${rest}.type = TYPE`);
-  const row = bySub.get(split.sub);
-  if (row === undefined) return unknown(rest);
-  const nic = needNic(draft, split.index, at);
-  const type = nic.type?.value ?? null;
-  if (row.types !== null && (type === null || !row.types.includes(type))) {
-    const wanted = `lxc.net.${split.index}.type = ${row.types.join(" or ")}`;
-    return new Problem(
-      type === null ? `${row.sub} needs ${wanted} before it` : `${row.sub} belongs to ${wanted}, this nic is ${type}`,
-    );
+  function set(draft: Draft, value: string, at: Source, rest: string): Problem | undefined {
+    const split = splitNic(rest);
+    if (split === null) return unknown(rest);
+    if (split.sub === null) {
+      const key = `${prefix}${rest}`;
+      return new Problem(`${key} takes no value: write ${key}.${rows === nicRows ? "type = TYPE" : "KEY = VALUE"}`);
+    }
+    const row = bySub.get(split.sub);
+    if (row === undefined) return unknown(rest);
+    const type = findNic(draft, split.index)?.type?.value ?? null;
+    if (row.types !== null && (type === null || !row.types.includes(type))) {
+      const wanted = `lxc.net.${split.index}.type = ${row.types.join(" or ")}`;
+      return new Problem(
+        type === null ? `${row.sub} needs ${wanted} before it` : `${row.sub} belongs to ${wanted}, this nic is ${type}`,
+      );
+    }
+    const nic = needNic(draft, split.index, at);
+    if (row.sub !== "type" || type === null) return row.set(nic, value, at);
+    // A second type makes a new nic of it, as in LXC. (LXC also forgets what was said before the first type; that loss helps nobody.)
+    const fresh = newNic(split.index, at);
+    draft.nics = draft.nics.map((other) => (other.index === split.index ? fresh : other));
+    return row.set(fresh, value, at);
   }
-  if (row.sub !== "type" || type === null) return row.set(nic, value, at);
-  // A second type makes a new nic of it, as in LXC. (LXC also forgets what was said before the first type; that loss helps nobody.)
-  const fresh = newNic(split.index, at);
-  draft.nics = draft.nics.map((other) => (other.index === split.index ? fresh : other));
-  return row.set(fresh, value, at);
-}
 
-function clearNic(draft: Draft, rest: string): Problem | undefined {
-  const split = splitNic(rest);
-  if (split === null) return unknown(rest);
-  if (split.sub === null || split.sub === "type") {
-    dropNic(draft, split.index);
+  function clear(draft: Draft, rest: string): Problem | undefined {
+    const split = splitNic(rest);
+    if (split === null) return unknown(rest);
+    if (split.sub === null || split.sub === "type") {
+      clearAll(draft, split.index);
+      return undefined;
+    }
+    const row = bySub.get(split.sub);
+    if (row === undefined) return unknown(rest);
+    const nic = findNic(draft, split.index);
+    if (nic === undefined)
+      return new Problem(`there is no lxc.net.${split.index} of which ${split.sub} could be cleared`);
+    row.clear(nic);
     return undefined;
   }
-  const row = bySub.get(split.sub);
-  if (row === undefined) return unknown(rest);
-  const nic = findNic(draft, split.index);
-  if (nic === undefined)
-    return new Problem(`there is no lxc.net.${split.index} of which ${split.sub} could be cleared`);
-  row.clear(nic);
-  return undefined;
-}
 
-function getNic(values: Values, rest: string): string | null {
-  const split = splitNic(rest);
-  const nic = split === null ? undefined : findNic(values, split.index);
-  if (split === null || nic === undefined) return null;
-  if (split.sub === null) {
-    const type = nic.type?.value ?? "empty";
-    return lines(nicRows.filter((row) => row.types === null || row.types.includes(type)).map((row) => row.sub));
+  function get(values: Values, rest: string): string | null {
+    const split = splitNic(rest);
+    const nic = split === null ? undefined : findNic(values, split.index);
+    if (split === null || nic === undefined) return null;
+    if (split.sub === null) {
+      const type = nic.type?.value ?? "empty";
+      return lines(rows.filter((row) => row.types === null || row.types.includes(type)).map((row) => row.sub));
+    }
+    return bySub.get(split.sub)?.get(nic) ?? null;
   }
-  return bySub.get(split.sub)?.get(nic) ?? null;
+
+  return { set, clear, get };
 }
 
 export const netRows: readonly KeyRow[] = [
@@ -370,8 +383,6 @@ export const netRows: readonly KeyRow[] = [
     kind: "family",
     since: "2.1",
     doc: "A key of nic N, see below; lxc.net.N = removes the nic.",
-    set: setNic,
-    clear: clearNic,
-    get: getNic,
+    ...nicFamily("lxc.net.", nicRows, dropNic),
   },
 ];

@@ -1,8 +1,7 @@
 /** lxc.container.conf(5), rendered from the key table as docs/reference/lxc-config.md is. */
 import { bold, escape, fromMarkdown, heading, inline, line, page, tagged, title } from "../roff.js";
-import { nicRows } from "./keys-net.js";
 import { legacyNames, legacyNicNames } from "./legacy.js";
-import { differences, intro, usedKinds } from "./page.js";
+import { differences, intro, numberedRows, usedKinds } from "./page.js";
 import type { KeyRow } from "./row.js";
 import { chapters, includeRow } from "./table.js";
 
@@ -32,10 +31,10 @@ export function configManPage(release: string): string {
     ...chapters.flatMap((chapter) => [heading(chapter.title), ...chapter.rows.flatMap(rowLines)]),
     heading("Keys of a network device"),
     inline("N is the number of the device. `type` comes before keys that only some types have."),
-    ...nicRows.flatMap((row) =>
+    ...numberedRows.flatMap(([key, row]) =>
       tagged(
         line(
-          bold(`lxc.net.N.${row.sub}`),
+          bold(key),
           escape(
             ` (${row.kind}; ${row.types === null ? "" : `${row.types.join(", ")}; `}${released(row.since, undefined)})`,
           ),

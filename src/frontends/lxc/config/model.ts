@@ -1,4 +1,5 @@
 import type { Fault, Source } from "../../../base/source.js";
+import type { NicFilter } from "../../../spec/nic.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
 import type { AutoMounts } from "../../../spec/mount.js";
 import type { GuestProfile, JournalMode, LocaltimeMode, ScopeMode } from "../../../spec/guest.js";
@@ -79,6 +80,9 @@ export interface NicValues {
   /** islet.net.N. */
   naming: Item<"lxc" | "systemd"> | null;
   reserve: Item<string> | null;
+  limitIn: Item<number> | null;
+  limitOut: Item<number> | null;
+  filter: Item<readonly NicFilter[]> | null;
 }
 
 export interface EnvironmentValue {

@@ -1,5 +1,6 @@
 /** docs/reference/lxc-config.md, rendered from the key table. A test compares the file; UPDATE=1 rewrites it. */
-import { nicRows } from "./keys-net.js";
+import { isletNicRows } from "./keys-islet-net.js";
+import { type NicRow, nicRows } from "./keys-net.js";
 import { legacyNames, legacyNicNames } from "./legacy.js";
 import type { KeyKind, KeyRow } from "./row.js";
 import { chapters, includeRow } from "./table.js";
@@ -71,11 +72,17 @@ function rowLine(row: KeyRow): string {
   return line(`${row.key}${row.rest ?? ""}`, row.kind, row.since, row.gone, row.doc);
 }
 
+/** Keys of a network device, LXC's and islet's own. */
+export const numberedRows: readonly (readonly [key: string, row: NicRow])[] = [
+  ...nicRows.map((row) => [`lxc.net.N.${row.sub}`, row] as const),
+  ...isletNicRows.map((row) => [`islet.net.N.${row.sub}`, row] as const),
+];
+
 /** Kinds that a key has, each with its meaning. */
 export function usedKinds(): readonly (readonly [kind: string, text: string])[] {
   const used = new Set<KeyKind>([
     ...chapters.flatMap(({ rows }) => rows.map((row) => row.kind)),
-    ...nicRows.map((row) => row.kind),
+    ...numberedRows.map(([, row]) => row.kind),
     includeRow.kind,
   ]);
   return Object.entries(kinds).filter(([kind]) => used.has(kind as KeyKind));
@@ -98,9 +105,9 @@ export function configPage(): string {
     "## Keys of a network device\n",
     "N is the number of the device. `type` comes before keys that only some types have.\n",
     "| key | kind | since | types | |\n|---|---|---|---|---|",
-    ...nicRows.map(
-      (row) =>
-        `| \`lxc.net.N.${row.sub}\` | ${row.kind} | ${row.since} | ${row.types?.join(", ") ?? "all"} | ${escape(row.doc)} |`,
+    ...numberedRows.map(
+      ([key, row]) =>
+        `| \`${key}\` | ${row.kind} | ${row.since} | ${row.types?.join(", ") ?? "all"} | ${escape(row.doc)} |`,
     ),
     "",
     differences,

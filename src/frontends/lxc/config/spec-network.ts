@@ -1,7 +1,7 @@
 /** lxc.net.* as a spec's network. */
 import { showSource, type Source } from "../../../base/source.js";
 import { macOf } from "../../../spec/address.js";
-import type { NicAddress, NicCommon, NicGateway, NicSpec } from "../../../spec/nic.js";
+import type { NicAddress, NicCommon, NicFilter, NicGateway, NicLimit, NicSpec } from "../../../spec/nic.js";
 import type { NetworkSpec } from "../../../spec/spec.js";
 import { type Collector, fault, skipped } from "./collector.js";
 import type { AddressValue, Item, NicValues, Values } from "./model.js";
@@ -104,6 +104,9 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
         vlanTagged: nic.vethTagged.map((item) => item.value),
         l2proxy,
         reservation: nic.reserve === null ? null : { address: nic.reserve.value, at: nic.reserve.at },
+        limitIn: limit(nic.limitIn),
+        limitOut: limit(nic.limitOut),
+        filter: filter(nic, into),
       };
     }
     case "macvlan":
@@ -139,6 +142,24 @@ function checkPortVlans(nic: NicValues, isPort: boolean, into: Collector): void 
     if (item.value === vethVlanId?.value)
       fault(into, `VLAN ${item.value} cannot be both veth.vlan.id and veth.vlan.tagged.id`, item.at);
   }
+}
+
+function limit(item: Item<number> | null): NicLimit | null {
+  return item === null ? null : { rate: item.value, at: item.at };
+}
+
+/** What may be sent from must be known. Of IPv6 each nic has a link-local address: then that is all. */
+function filter(nic: NicValues, into: Collector): { words: readonly NicFilter[]; at: Source } | null {
+  if (nic.filter === null || nic.filter.value.length === 0) return null;
+  const { value: words, at } = nic.filter;
+  if (words.includes("ipv4") && nic.ipv4.length === 0 && nic.routes4.length === 0 && nic.reserve === null)
+    fault(
+      into,
+      `the filter of nic ${nic.index} must know the nic's IPv4 address`,
+      at,
+      `write lxc.net.${nic.index}.ipv4.address, islet.net.${nic.index}.reserve, or a filter without ipv4`,
+    );
+  return { words, at };
 }
 
 function commonPart(nic: NicValues, into: Collector): NicCommon {

@@ -7,7 +7,20 @@ import { wantedPrograms } from "../../../../src/frontends/lxc/commands/islet/doc
 import { isLocked, mountOf } from "../../../../src/frontends/lxc/commands/islet/doctor-read.js";
 import { widthOf } from "../../../../src/frontends/lxc/commands/look.js";
 
-const allModules = ["veth", "bridge", "macvlan", "ipvlan", "8021q", "tun", "overlay", "fuse", "loop"];
+const allModules = [
+  "veth",
+  "bridge",
+  "macvlan",
+  "ipvlan",
+  "8021q",
+  "sch_tbf",
+  "sch_ingress",
+  "cls_bpf",
+  "tun",
+  "overlay",
+  "fuse",
+  "loop",
+];
 const v2 = ["cpuset", "cpu", "io", "memory", "pids"];
 const v1 = ["memory", "cpu", "cpuset", "blkio", "pids", "cpuacct", "devices", "freezer"];
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isletNicRows } from "../../../../src/frontends/lxc/config/keys-islet-net.js";
 import { nicRows } from "../../../../src/frontends/lxc/config/keys-net.js";
 import { chapters } from "../../../../src/frontends/lxc/config/table.js";
 import { get, parse, parseFine } from "./helper.js";
@@ -100,6 +101,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "lxc.cgroup.dir.monitor.pivot": ["p", "p", ""],
   "lxc.cgroup.dir.container.inner": ["in", "in", ""],
   "lxc.net.0.type": ["none", "none", "none"],
+  "islet.net.0.filter": ["all", "mac ipv4 ipv6", "none"],
 };
 
 const nicSamples: Readonly<Record<string, readonly [type: string, value: string, shown: string, cleared: string]>> = {
@@ -130,6 +132,14 @@ const nicSamples: Readonly<Record<string, readonly [type: string, value: string,
   l2proxy: ["ipvlan", "1", "1", "0"],
 };
 
+const isletNicSamples: Readonly<Record<string, readonly [value: string, shown: string, cleared: string]>> = {
+  naming: ["systemd", "systemd", ""],
+  reserve: ["10.0.3.50", "10.0.3.50", ""],
+  "limit.in": ["10000kbit", "10mbit", ""],
+  "limit.out": ["1500000", "1500kbit", ""],
+  filter: ["ipv6  mac", "mac ipv6", "none"],
+};
+
 test("every row of the key table has a sample here, and groups can only be cleared", () => {
   for (const row of chapters.flatMap((chapter) => chapter.rows)) {
     if (row.kind === "group") {
@@ -143,10 +153,11 @@ test("every row of the key table has a sample here, and groups can only be clear
       );
   }
   assert.deepEqual(nicRows.map((row) => row.sub).sort(), Object.keys(nicSamples).sort());
+  assert.deepEqual(isletNicRows.map((row) => row.sub).sort(), Object.keys(isletNicSamples).sort());
 });
 
 for (const [key, [value, shown, cleared]] of Object.entries(samples)) {
-  if (key.startsWith("lxc.net.")) continue;
+  if (key.startsWith("lxc.net.") || key.startsWith("islet.net.")) continue;
   test(`${key} = ${value} is read back as LXC shows it, and as ${JSON.stringify(cleared)} when cleared`, () => {
     assert.equal(get(`${key} = ${value}`, key), shown);
     assert.equal(get(`${key} = ${value}\n${key} =`, key), cleared);
@@ -160,6 +171,18 @@ for (const [sub, [type, value, shown, cleared]] of Object.entries(nicSamples)) {
     assert.equal(get(`${nic}lxc.net.7.${sub} = ${value}`, `lxc.net.7.${sub}`), shown);
     if (sub !== "type")
       assert.equal(get(`${nic}lxc.net.7.${sub} = ${value}\nlxc.net.7.${sub} =`, `lxc.net.7.${sub}`), cleared);
+  });
+}
+
+for (const [sub, [value, shown, cleared]] of Object.entries(isletNicSamples)) {
+  test(`islet.net.7.${sub} = ${value} is read back in one form`, () => {
+    const nic = "lxc.net.7.type = veth\n";
+    const key = `islet.net.7.${sub}`;
+    assert.equal(get(`${nic}${key} = ${value}`, key), shown);
+    for (const clear of [`${key} =`, "islet.net.7 ="])
+      assert.equal(get(`${nic}${key} = ${value}\n${clear}`, key), cleared);
+    assert.equal(get(nic, key), cleared);
+    assert.equal(get(nic, "islet.net.7"), "naming\nreserve\nlimit.in\nlimit.out\nfilter\n");
   });
 }
 

@@ -85,7 +85,63 @@ lxc.net.0.l2proxy = 1
       vlanTagged: [],
       l2proxy: true,
       reservation: null,
+      limitIn: null,
+      limitOut: null,
+      filter: null,
     },
+  );
+});
+
+test("limits are bits a second, a filter is its words in their order", () => {
+  const veth = "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.0.3.5/24\n";
+  const guard = (text: string): unknown => {
+    const { limitIn, limitOut, filter } = nic(veth + text) as Record<string, unknown>;
+    return { limitIn, limitOut, filter };
+  };
+  const none = { limitIn: null, limitOut: null, filter: null };
+  assert.deepEqual(guard("islet.net.0.limit.in = 10mbit\nislet.net.0.limit.out = 64000"), {
+    ...none,
+    limitIn: { rate: 10_000_000 },
+    limitOut: { rate: 64_000 },
+  });
+  assert.deepEqual(guard("islet.net.0.filter = ipv6 mac"), { ...none, filter: { words: ["mac", "ipv6"] } });
+  assert.deepEqual(guard("islet.net.0.filter = all"), { ...none, filter: { words: ["mac", "ipv4", "ipv6"] } });
+  assert.deepEqual(guard("islet.net.0.filter = none"), none);
+  assert.deepEqual(guard("islet.net.0.filter = all\nislet.net.0.limit.in = 1gbit\nislet.net.0 ="), none);
+});
+
+test("a filter of IPv4 needs an address or a network that is routed to the nic", () => {
+  const veth = "lxc.net.0.type = veth";
+  const fault =
+    "the filter of nic 0 must know the nic's IPv4 address (/var/lib/lxc/web1/config:2 islet.net.0.filter); write lxc.net.0.ipv4.address, islet.net.0.reserve, or a filter without ipv4";
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = all`), [fault]);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv4`), [fault]);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv6`), []);
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = ipv4\nlxc.net.0.veth.ipv4.route = 10.1.0.0/16`), []);
+});
+
+test("a nic that asks for it is named as systemd names the nics of its containers", () => {
+  const names = (text: string): unknown => {
+    const { name, pair } = nic(`lxc.net.0.type = veth\n${text}`) as { name: unknown; pair: unknown };
+    return [name, pair];
+  };
+  assert.deepEqual(names("islet.net.0.naming = systemd"), ["host0", "ve-web1"]);
+  assert.deepEqual(names("islet.net.0.naming = systemd\nlxc.net.0.link = lxcbr0"), ["host0", "vb-web1"]);
+  assert.deepEqual(names("islet.net.0.naming = systemd\nlxc.net.0.name = eth7"), ["eth7", "ve-web1"]);
+  assert.deepEqual(names("islet.net.0.naming = systemd\nlxc.net.0.veth.pair = x"), ["host0", "x"]);
+  assert.deepEqual(names("islet.guest = systemd"), ["host0", "ve-web1"]);
+  assert.deepEqual(names("islet.guest = systemd\nislet.net.0.naming = lxc"), [null, null]);
+  assert.deepEqual(names(""), [null, null]);
+});
+
+test("an address may be reserved", () => {
+  const reserved = (text: string): unknown =>
+    (nic(`lxc.net.0.type = veth\n${text}`) as { reservation: unknown }).reservation;
+  assert.deepEqual(reserved("islet.net.0.reserve = 10.0.3.50"), { address: "10.0.3.50" });
+  assert.equal(reserved(""), null);
+  assert.match(
+    specFaults("lxc.net.0.type = veth\nislet.net.0.reserve = fd42::1")[0] ?? "",
+    /"fd42::1" is not an IPv4 address such as 10\.0\.3\.50/,
   );
 });
 

@@ -171,6 +171,32 @@ const refused: readonly (readonly [config: string, message: string])[] = [
     "lxc.net.0.type = macvlan\nlxc.net.0.veth.pair = x",
     "veth.pair belongs to lxc.net.0.type = veth, this nic is macvlan",
   ],
+  ["lxc.net.0.type = veth\nislet.net.0 = x", "islet.net.0 takes no value: write islet.net.0.KEY = VALUE"],
+  ["islet.net.0.foo = 1", 'Unsupported config key "islet.net.0.foo"'],
+  ["islet.net.0.filter = mac\nlxc.net.0.type = veth", "filter needs lxc.net.0.type = veth before it"],
+  [
+    "lxc.net.0.type = macvlan\nislet.net.0.limit.in = 1mbit",
+    "limit.in belongs to lxc.net.0.type = veth, this nic is macvlan",
+  ],
+  ["lxc.net.0.type = phys\nislet.net.0.filter = mac", "filter belongs to lxc.net.0.type = veth, this nic is phys"],
+  ...["fast", "1mb", "1000", "200gbit", "-1mbit", "1.5mbit"].map(
+    (value) =>
+      [
+        `lxc.net.0.type = veth\nislet.net.0.limit.out = ${value}`,
+        `"${value}" is not a rate from 16kbit to 100gbit: write 500kbit, 10mbit, 1gbit, or bits a second`,
+      ] as const,
+  ),
+  ...[
+    ["ip", "ip"],
+    ["mac all", "all"],
+    ["none mac", "none"],
+  ].map(
+    ([value = "", word = ""]) =>
+      [
+        `lxc.net.0.type = veth\nislet.net.0.filter = ${value}`,
+        `"${word}" is not a filter: write mac, ipv4 and ipv6 with blanks between, all or none`,
+      ] as const,
+  ),
   ["lxc.net.0.type = veth\nlxc.net.0.veth.mode = foo", '"foo" is not a mode of veth: bridge, router'],
   ["lxc.net.0.type = veth\nlxc.net.0.veth.vlan.id = 5000", '"5000" is not a whole number from 1 to 4094'],
   ["lxc.net.0.type = veth\nlxc.net.0.veth.n_rxqueues = 0", '"0" is not a whole number from 1 to 4096'],

@@ -113,6 +113,27 @@ const featureRows: readonly FeatureRow[] = [
     level: "warning",
   },
   {
+    what: "token buckets",
+    option: "CONFIG_NET_SCH_TBF",
+    module: "sch_tbf",
+    effect: "islet.net.N.limit.in does not work",
+    level: "note",
+  },
+  {
+    what: "hooks for what comes in by an interface",
+    option: "CONFIG_NET_SCH_INGRESS",
+    module: "sch_ingress",
+    effect: "neither islet.net.N.limit.out nor islet.net.N.filter works",
+    level: "note",
+  },
+  {
+    what: "BPF filters of interfaces",
+    option: "CONFIG_NET_CLS_BPF",
+    module: "cls_bpf",
+    effect: "neither islet.net.N.limit.out nor islet.net.N.filter works",
+    level: "note",
+  },
+  {
     what: "tun and tap",
     option: "CONFIG_TUN",
     module: "tun",

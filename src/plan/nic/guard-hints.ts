@@ -1,0 +1,5 @@
+/** What to say when the kernel has no such queueing discipline, filter or call: CONFIG_`option`. */
+export function missing(option: string): Readonly<Record<string, string>> {
+  const says = `this kernel was built without CONFIG_${option}, or its module is not installed`;
+  return { ENOENT: says, EOPNOTSUPP: says, ENOSYS: says };
+}
