@@ -27,6 +27,9 @@ export type NicGateway =
 export type NicFilter = "mac" | "ipv4" | "ipv6";
 export const nicFilters: readonly NicFilter[] = ["mac", "ipv4", "ipv6"];
 
+/** Addresses and networks of a nic with a filter: a program for more is longer than the kernel takes. */
+export const mostFiltered = 128;
+
 /** Bits a second. */
 export interface NicLimit {
   readonly rate: number;

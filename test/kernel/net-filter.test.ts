@@ -12,6 +12,7 @@ import { ipv4, mac as macBytes, tagged } from "../support/packets.js";
 import { linksOf } from "../support/instance.js";
 import { pidOf, place, type Place } from "../support/place.js";
 import { patience } from "../support/patience.js";
+import { sysctl } from "../support/routes.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
@@ -277,4 +278,40 @@ islet.net.0.filter = all`;
   await here.stop("islt-fb");
   await here.stop("islt-fa");
   assert.deepEqual(linksOf(net.pid), ["lo", "islt-br"]);
+});
+
+test("a router's veth is guarded as a bridge's port is, and as many addresses as there may be are no obstacle", async (t) => {
+  if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "tc-bpf") || lacks(t, "tc-tbf")) return;
+  const here = await place(t);
+  const { inside, own, net } = here;
+  const many = Array.from({ length: 126 }, (_, i) => `lxc.net.0.ipv6.address = fd07::${i + 1}/128`).join("\n");
+  await sysctl(net, "ipv6/conf/all/forwarding", 1);
+  for (const filter of ["mac", "all"]) {
+    await here.run(
+      "islt-fa",
+      `lxc.net.0.type = veth
+lxc.net.0.veth.mode = router
+lxc.net.0.veth.pair = islt-f
+lxc.net.0.flags = up
+lxc.net.0.ipv4.address = 10.5.0.2/32
+lxc.net.0.ipv4.gateway = dev
+lxc.net.0.ipv6.gateway = fe80::1
+${many}
+islet.net.0.limit.in = 100mbit
+islet.net.0.limit.out = 100mbit
+islet.net.0.filter = ${filter}`,
+    );
+    await inside("islt-fa", "ping", "-c", "1", "-W", "5", "10.9.0.1");
+    await net.ok(["busybox", "ping", "-c", "1", "-W", "5", "10.5.0.2"]);
+    await settled(here, "islt-fa");
+    await net.ok(["busybox", "ping6", "-c", "1", "-W", "5", "fd07::126"]);
+    // Another's address, to which the host has a route.
+    await net.ok(["ip", "route", "add", "10.5.0.3/32", "dev", "islt-f"]);
+    const pid = await pidOf(own, "islt-fa");
+    await ok(["nsenter", `--net=/proc/${pid}/ns/net`, "ip", "addr", "add", "10.5.0.3/32", "dev", "eth0"]);
+    const from3 = ["lxc-attach", ...own.store.at("islt-fa"), "--", "ping", "-c", "1", "-W", "1", "-I", "10.5.0.3"];
+    const { status } = await own.command([...from3, "10.9.0.1"]);
+    assert.equal(status === 0, filter === "mac", filter);
+    await here.stop("islt-fa");
+  }
 });

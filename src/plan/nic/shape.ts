@@ -7,7 +7,7 @@ import { newIngressFilter, newTokenBucket } from "../../sys/traffic.js";
 import type { NicLimit } from "../../spec/nic.js";
 import { rateText } from "../../spec/rate.js";
 import { compileLimit, LIMIT_MAP_AT } from "./limit-bpf.js";
-import { missing } from "./guard-hints.js";
+import { bpfHints, missing } from "./guard-hints.js";
 import type { NicContext } from "./nic.js";
 import { request } from "./netlink.js";
 import { call, data, imm, slot, store, within } from "./parts.js";
@@ -49,7 +49,7 @@ export function planLimitOut(made: NicContext, limit: NicLimit, near: string, in
   const name = "islet_limit";
   const [map, program] = [slot(build, `${near}.limit.map`), slot(build, `${near}.limit`)];
   const note = `limit what goes out by ${made.name} to ${rateText(rate)}`;
-  const hints = missing("BPF_SYSCALL");
+  const hints = bpfHints;
   const create = data(build, bpfMapCreate({ valueSize: 8, name }), '{BPF_MAP_TYPE_ARRAY, "islet_limit"}');
   call(monitor, "bpf", [imm(BPF_MAP_CREATE, "BPF_MAP_CREATE"), create, imm(BPF_MAP_CREATE_SIZE)], {
     note: `${note}: make its counter`,

@@ -1,6 +1,7 @@
 /** lxc.net.* as a spec's network. */
 import { showSource, type Source } from "../../../base/source.js";
 import { macOf } from "../../../spec/address.js";
+import { mostFiltered } from "../../../spec/nic.js";
 import type { NicAddress, NicCommon, NicFilter, NicGateway, NicLimit, NicSpec } from "../../../spec/nic.js";
 import type { NetworkSpec } from "../../../spec/spec.js";
 import { type Collector, fault, skipped } from "./collector.js";
@@ -159,6 +160,9 @@ function filter(nic: NicValues, into: Collector): { words: readonly NicFilter[];
       at,
       `write lxc.net.${nic.index}.ipv4.address, islet.net.${nic.index}.reserve, or a filter without ipv4`,
     );
+  const count = nic.ipv4.length + nic.ipv6.length + nic.routes4.length + nic.routes6.length;
+  if (count > mostFiltered)
+    fault(into, `the filter of nic ${nic.index} is for ${mostFiltered} addresses and networks, not ${count}`, at);
   return { words, at };
 }
 

@@ -118,6 +118,10 @@ test("a filter of IPv4 needs an address or a network that is routed to the nic",
   assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv4`), [fault]);
   assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = mac ipv6`), []);
   assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = ipv4\nlxc.net.0.veth.ipv4.route = 10.1.0.0/16`), []);
+  const many = Array.from({ length: 129 }, (_, i) => `lxc.net.0.ipv6.address = fd00::${i + 1}\n`).join("");
+  assert.deepEqual(specFaults(`${veth}\nislet.net.0.filter = ipv6\n${many}`), [
+    "the filter of nic 0 is for 128 addresses and networks, not 129 (/var/lib/lxc/web1/config:2 islet.net.0.filter)",
+  ]);
 });
 
 test("a nic that asks for it is named as systemd names the nics of its containers", () => {
