@@ -6,7 +6,7 @@ import { NLMSG_ERROR, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS, NLM_F_ACK_TLVS, NLM
 export type Late = number | "late";
 
 /** Names of the places that a program stores a 32-bit value into. */
-export type PatchName = "index" | "parentIndex" | "masterIndex" | "netnsFd" | "netnsPid" | "mtu" | "peerMtu";
+export type PatchName = "index" | "parentIndex" | "masterIndex" | "netnsFd" | "netnsPid" | "mtu" | "peerMtu" | "newIndex";
 
 export type Patches = Readonly<Partial<Record<PatchName, number>>>;
 
