@@ -2,8 +2,8 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, 
 import { setTimeout as sleep } from "node:timers/promises";
 import { syscall } from "../host/addon.js";
 import { linksOfDescriptor, ownLink, ownLinks } from "../host/netns.js";
-import { nicNames } from "../plan/nic/nic.js";
 import { planInterfaceOut } from "../plan/nic/hotplug.js";
+import { otherIndex } from "../plan/nic/phys.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
 import { networkPin } from "../runtime/monitors.js";
@@ -32,8 +32,6 @@ export interface PhysReturn {
 interface Away {
   /** Its name on the host. */
   readonly link: string;
-  /** Its name inside, at first. */
-  readonly inside: string;
   readonly index: number;
   readonly kind: string | null;
 }
@@ -72,7 +70,7 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
     try {
       const there = linksOfDescriptor(host.arch, fd) ?? [];
       for (const one of away) {
-        const found = identify(there, one);
+        const found = there.find((link) => isThat(link, one));
         if (found !== undefined) await takeOut(fd, found.name, one.link);
       }
     } finally {
@@ -85,7 +83,7 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
   /** Real interfaces come to the host when the kernel clears their namespace away, under the name that they have by then. */
   const fromKernel = async (name: string, one: Away): Promise<void> => {
     for (let waited = 0; ownLink(host.arch, one.link) === null; waited += pause) {
-      const found = ownLinks(host.arch).find(({ index, kind }) => index === one.index && kind === one.kind);
+      const found = ownLinks(host.arch).find((link) => isThat(link, one));
       if (found !== undefined) {
         const fd = openSync("/proc/self/ns/net", "r");
         try {
@@ -106,13 +104,10 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
   return {
     note(spec) {
       if (spec.network.kind !== "own") return;
-      const names = nicNames(spec.network.nics);
-      const away = spec.network.nics.flatMap((nic, position): readonly Away[] => {
+      const away = spec.network.nics.flatMap((nic): readonly Away[] => {
         const found = nic.type === "phys" ? ownLink(host.arch, nic.link) : null;
         // What is not there is told when it is to be moved.
-        return found === null
-          ? []
-          : [{ link: found.name, inside: names[position] ?? found.name, index: found.index, kind: found.kind }];
+        return found === null ? [] : [{ link: found.name, index: found.index, kind: found.kind }];
       });
       if (away.length === 0) return;
       const note: Note = { version: 1, storePath: spec.storePath, name: spec.name, away };
@@ -138,10 +133,9 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
   };
 }
 
-/** Its index mostly stays the same, its name unless the guest changes it; what it is cannot change. */
-function identify(links: readonly LinkInfo[], one: Away): LinkInfo | undefined {
-  const like = links.filter(({ kind }) => kind === one.kind);
-  return like.find(({ index }) => index === one.index) ?? like.find(({ name }) => name === one.inside);
+/** A guest can give it another name, and its name to another one. */
+function isThat({ index, kind }: LinkInfo, one: Away): boolean {
+  return kind === one.kind && (index === one.index || index === one.index + otherIndex);
 }
 
 function readNote(path: string): Note | null {

@@ -150,6 +150,8 @@ export interface LinkChanges {
   /** Move it to that namespace; with `rename` it arrives there under the new name. */
   readonly netnsFd?: Late;
   readonly netnsPid?: Late;
+  /** Its index there (Linux 5.13); EBUSY if that is another's. */
+  readonly newIndex?: Late;
   readonly alias?: string;
   readonly seq?: number;
 }
@@ -165,6 +167,7 @@ export function setLink(
   if (link.master !== undefined) attributes.push(attributeU32(k.IFLA_MASTER, link.master, "masterIndex"));
   if (link.netnsFd !== undefined) attributes.push(attributeU32(k.IFLA_NET_NS_FD, link.netnsFd, "netnsFd"));
   if (link.netnsPid !== undefined) attributes.push(attributeU32(k.IFLA_NET_NS_PID, link.netnsPid, "netnsPid"));
+  if (link.newIndex !== undefined) attributes.push(attributeU32(k.IFLA_NEW_IFINDEX, link.newIndex, "newIndex"));
   if (link.alias !== undefined) attributes.push(attribute(k.IFLA_IFALIAS, raw(cString(link.alias))));
   const header = ifinfomsg({
     ...("index" in link ? { index: link.index } : {}),

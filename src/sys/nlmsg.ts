@@ -7,7 +7,7 @@ export type Late = number | "late";
 
 /** Names of the places that a program stores a 32-bit value into. */
 export type PatchName =
-  "index" | "parentIndex" | "masterIndex" | "netnsFd" | "netnsPid" | "mtu" | "peerMtu" | "programFd";
+  "index" | "parentIndex" | "masterIndex" | "netnsFd" | "netnsPid" | "mtu" | "peerMtu" | "newIndex" | "programFd";
 
 export type Patches = Readonly<Partial<Record<PatchName, number>>>;
 

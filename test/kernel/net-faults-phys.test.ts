@@ -81,14 +81,20 @@ test("an interface of the host's comes back when the monitor is killed", async (
   await there.assertClean("the next start and stop");
 });
 
-test("it comes back under its old name when the guest has renamed it", async (t) => {
-  const there = await lent(t);
-  if (there === null) return;
-  await there.inside("islt-nf", "ip", "link", "set", "lan", "name", "other");
-  await killed(there.monitor);
-  await there.assertBack("the monitor was killed");
-  await there.assertClean("the monitor was killed");
-});
+for (const how of ["it is stopped", "its monitor is killed"]) {
+  test(`it, and no stranger, comes back under its old name when the guest has exchanged their names and ${how}`, async (t) => {
+    const there = await lent(t);
+    if (there === null) return;
+    const { net, own } = there;
+    const guest = ["nsenter", `--net=/proc/${await pidOf(own, "islt-nf")}/ns/net`, "ip", "link"];
+    await net.ok([...guest, "set", "lan", "name", "other"]);
+    await net.ok([...guest, "add", "lan", "type", "veth", "peer", "name", "lan2"]);
+    if (how === "it is stopped") await there.stop("islt-nf");
+    else await killed(there.monitor);
+    await there.assertBack(how);
+    await there.assertClean(how);
+  });
+}
 
 test("it comes back with the next command when monitor and daemon are killed at once", async (t) => {
   const there = await lent(t);

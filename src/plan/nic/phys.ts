@@ -17,14 +17,18 @@ import {
   wait,
 } from "../../program/assembler.js";
 import { cloneArguments, close } from "../../program/calls.js";
+import { EBUSY } from "../../sys/errno.js";
 import { CLONE_NEWNET, CLONE_PIDFD } from "../../sys/flags.js";
 import { parseMac } from "../../sys/ip.js";
 import { setLink } from "../../sys/netlink.js";
-import type { Slot } from "../../program/ops.js";
+import type { Rule, Slot } from "../../program/ops.js";
 import type { NicSpec } from "../../spec/nic.js";
 import { signalChild } from "../hooks.js";
 import type { NicContext } from "./nic.js";
 import { interfaceIndex, openNetSockets, request } from "./netlink.js";
+
+/** Added to the index of an interface whose own is another's in the container. */
+export const otherIndex = 0x4000_0000;
 
 /** An interface of the host moves into the container, and comes back under its own name at the end. */
 export function planPhys(made: NicContext, nic: Extract<NicSpec, { readonly type: "phys" }>): void {
@@ -40,15 +44,12 @@ export function planPhys(made: NicContext, nic: Extract<NicSpec, { readonly type
     note: "open the host's network namespace",
     out: hostNet,
   });
-  const moved = slot(build, "moved");
+  // Its index inside, by which it is found again whatever the guest calls it, and whatever else the guest calls as it was called; 0: it never left.
+  const inside = slot(build, "inside.index");
   defer(monitor, `return ${nic.link}`, `take ${nic.link} back at the end`, (undo) => {
     const done = label("it is back");
-    const result = slot(build, "return.result");
-    takeBack(made, undo, nic.link, hostNet, result, null);
-    jump(undo, done, "it is back", "eq", result, imm(0));
-    jump(undo, done, "it never left", "eq", moved, imm(0));
-    // Perhaps the guest gave it another name: its index mostly stays the same.
-    takeBack(made, undo, nic.link, hostNet, result, index);
+    jump(undo, done, "it never left", "eq", inside, imm(0));
+    takeBack(made, undo, nic.link, hostNet, inside);
     place(undo, done);
     close(undo, hostNet, "close the host's network namespace");
   });
@@ -57,52 +58,54 @@ export function planPhys(made: NicContext, nic: Extract<NicSpec, { readonly type
     up: false,
     rename: name,
     netnsFd: "late",
+    newIndex: "late",
     ...(nic.mtu === null ? {} : { mtu: nic.mtu }),
     ...(hwaddr === undefined ? {} : { hwaddr }),
   });
-  request(
-    monitor,
-    sockets,
-    message,
-    { index, netnsFd: netns },
-    `{RTM_SETLINK, ${nic.link} into the container as ${name}}`,
-    { note: `move ${nic.link} into the container as ${name}` },
-  );
-  compute(monitor, moved, "set", imm(1), null, `${nic.link} is the container's now`);
+  const move = (on: readonly Rule[]): void => {
+    const show = `{RTM_SETLINK, ${nic.link} into the container as ${name}}`;
+    const late = { index, netnsFd: netns, newIndex: inside };
+    request(monitor, sockets, message, late, show, { note: `move ${nic.link} into the container as ${name}`, on });
+  };
+  const taken = label("its index is another's inside");
+  const there = label("it is there");
+  compute(monitor, inside, "set", index, null, "it keeps its index");
+  move([{ on: EBUSY, to: taken }]);
+  jump(monitor, there, "it is there", "ne", inside, imm(0));
+  place(monitor, taken);
+  compute(monitor, inside, "add", index, imm(otherIndex), "it gets an index that nobody has");
+  move([]);
+  place(monitor, there);
 }
 
-/** A process of its own enters the container's network namespace and sends the interface out. `result` is 0 if that worked. */
-function takeBack(made: NicContext, undo: Block, link: string, hostNet: Slot, result: Slot, index: Slot | null): void {
+/** A process of its own enters the container's network namespace and sends the interface out. */
+function takeBack(made: NicContext, undo: Block, link: string, hostNet: Slot, index: Slot): void {
   const { name, netns } = made;
   const { build } = made.context;
-  const attempt = index === null ? "" : " by its number";
   const after = label("after the attempt");
   const goOn = { on: [{ on: "any" as const, to: "next" as const }] };
   const room = buffer(build, 8, "pidfd");
   const pidfd = slot(build, "return.pidfd");
-  compute(undo, result, "set", imm(1), null, "not back yet");
   const args = cloneArguments(undo, BigInt(CLONE_PIDFD), signalChild, room, null);
   clone(
     undo,
-    `return of ${link}${attempt}`,
+    `return of ${link}`,
     args,
-    { note: `start the return of ${link}${attempt}`, on: [{ on: "any", to: after }] },
+    { note: `start the return of ${link}`, on: [{ on: "any", to: after }] },
     (child) => {
       call(child, "setns", [netns, imm(CLONE_NEWNET, "CLONE_NEWNET")], {
         note: "enter the container's network namespace",
       });
       const own = openNetSockets(child, "return");
-      const there = index ?? interfaceIndex(child, own, name, { note: `find ${name} in the container` });
       const message = setLink({ index: "late", up: false, netnsFd: "late", rename: link });
-      const late = { index: there, netnsFd: hostNet };
-      request(child, own, message, late, `{RTM_SETLINK, ${name} back as ${link}}`, {
-        note: `take ${link} back${attempt}`,
+      request(child, own, message, { index, netnsFd: hostNet }, `{RTM_SETLINK, ${name} back as ${link}}`, {
+        note: `take ${link} back`,
       });
       end(child, 0, "it is back");
     },
   );
   load(undo, pidfd, room, 4, "take its pidfd");
-  wait(undo, pidfd, false, { note: `wait for the return of ${link}`, out: result, ...goOn });
+  wait(undo, pidfd, false, { note: `wait for the return of ${link}`, ...goOn });
   call(undo, "close", [pidfd], { note: "close its pidfd", ...goOn });
   place(undo, after);
 }
