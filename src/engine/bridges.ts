@@ -4,19 +4,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { ownLink, ownLinks } from "../host/netns.js";
-import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
+import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
-import { firewallWarnings } from "../network/firewall.js";
 import { nftRemoval, nftRules } from "../network/nftables.js";
 import { bridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
-import type { BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
+import type { BridgeFinding, BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
 import type { HostFacts } from "../spec/host.js";
 import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
+import { checkBridge, type CheckedBridge } from "./bridge-check.js";
 import { createChangeQueue } from "./queue.js";
 
 /**
@@ -28,6 +28,8 @@ export interface Bridges {
   up(net: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. Gives back false when islet has made none of that name. */
   down(name: string, force: boolean): Promise<boolean>;
+  /** Does what guests do there, to see whether that passes; null: islet has made none of that name, or it is down. */
+  check(name: string): Promise<readonly BridgeFinding[] | null>;
   list(): readonly BridgeStatus[];
 }
 
@@ -172,7 +174,11 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (found === "ours") {
       if (!isSame)
         throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
-      if (dnsmasqPid(name) !== null) return "there";
+      // Rules are lost unseen: whoever reloads the host's firewall flushes them.
+      if (dnsmasqPid(name) !== null) {
+        await setFirewall(nftRules(net), `make the rules of ${name}`);
+        return "there";
+      }
       await serve(net);
       return "mended";
     }
@@ -191,25 +197,19 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     return "made";
   };
 
-  /** What keeps guests from using it although it is up. */
-  const obstacles = async (net: BridgeNetwork): Promise<readonly string[]> => {
-    const program = findProgram("nft");
-    const rules =
-      program === null ? null : await programOutput(host.arch, program, ["-j", "-t", "list", "ruleset"], patience);
-    const isForwarding = readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
-    return [
-      ...(rules === null ? [] : firewallWarnings(net, rules)),
-      ...(isForwarding
-        ? []
-        : [`the host no longer forwards, so guests on ${net.name} reach nobody else: sysctl -w net.ipv4.ip_forward=1`]),
-    ];
-  };
+  const check = (net: BridgeNetwork): Promise<CheckedBridge> =>
+    checkBridge(host, binary, {
+      network: net,
+      leases: leases(net.name),
+      dnsmasqPid: dnsmasqPid(net.name),
+      usesNft: true,
+    });
 
   return {
     up: (net) =>
       queue.run(net.name, async () => {
         const done = await bringUp(net);
-        return { done, warnings: await obstacles(net) };
+        return { done, warnings: (await check(net)).warnings };
       }),
     down: (name, force) =>
       queue.run(name, async () => {
@@ -221,6 +221,12 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
           });
         await takeDown(name);
         return true;
+      }),
+    check: (name) =>
+      queue.run(name, async () => {
+        const net = recall(name);
+        if (net === null || find(name) !== "ours") return null;
+        return (await check(net)).findings;
       }),
     list: () =>
       namesIn(directory).flatMap((name) => {

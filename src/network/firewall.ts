@@ -3,11 +3,15 @@ import { tableOf } from "./nftables.js";
 
 /** Who else in this host's nftables stands in the way of a bridge, from what `nft -j list ruleset` prints (libnftables-json(5)). */
 
+export type Hook = "input" | "forward";
+
+/** A base chain of one of these hooks. */
 interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;
-  readonly hook: string;
+  readonly hook: Hook;
+  readonly drops: boolean;
 }
 
 interface Rule {
@@ -17,55 +21,158 @@ interface Rule {
   readonly expr: readonly unknown[];
 }
 
-const families = (net: BridgeNetwork): readonly string[] =>
-  net.ipv6 === null ? ["inet", "ip"] : ["inet", "ip", "ip6"];
+interface Listing {
+  readonly chains: readonly Chain[];
+  readonly rules: readonly Rule[];
+  /** FAMILY TABLE NAME of every chain. */
+  readonly names: ReadonlySet<string>;
+}
 
 /**
  * A line for each chain that drops what no rule of its accepts, has none for the bridge, and so takes the guests' way to their addresses
  * (input) or to the world (forward); with what helps. What cannot be read says nothing.
  */
-export function firewallWarnings(net: BridgeNetwork, listing: string): readonly string[] {
-  const { chains, rules } = parseListing(listing);
-  return chains.flatMap((chain) => {
-    if (!families(net).includes(chain.family) || chain.table === tableOf(net.name)) return [];
-    const own = rules.filter(
-      ({ family, table, chain: name }) => family === chain.family && table === chain.table && name === chain.name,
-    );
-    const wanted = (chain.hook === "forward" ? ["iifname", "oifname"] : ["iifname"]).filter(
-      (key) => !own.some(({ expr }) => acceptsFor(expr, key, net.name)),
-    );
+export function firewallWarnings(
+  net: BridgeNetwork,
+  listing: string,
+  families: readonly string[] = net.ipv6 === null ? ["inet", "ip"] : ["inet", "ip", "ip6"],
+): readonly string[] {
+  const read = parseListing(listing);
+  return read.chains.flatMap((chain) => {
+    if (!chain.drops || isOurs(net, chain) || !families.includes(chain.family)) return [];
+    const wanted = missingKeys(net, chain, read);
     if (wanted.length === 0) return [];
-    const what = chain.hook === "forward" ? "what is forwarded" : "what is sent to the host";
-    const place = `${chain.family} ${chain.table} ${chain.name}`;
-    const remedy = wanted.map((key) => `nft insert rule ${place} ${key} ${net.name} accept`).join("; ");
+    const { what, remedy } = inWords(net, chain, wanted, read);
+    const place = placeOf(chain);
     return [
       `the firewall's chain ${place} drops ${what} from guests on ${net.name}, unless a rule accepts it: ${remedy}`,
     ];
   });
 }
 
-function parseListing(listing: string): { readonly chains: readonly Chain[]; readonly rules: readonly Rule[] } {
+/**
+ * What does not pass over IPv4 although it should: the chains that drop by default, as above, and those that lead to a rule that drops or
+ * rejects, unless that looks at other interfaces or at what belongs to no connection. A line each.
+ */
+export function nftObstacles(net: BridgeNetwork, listing: string, hook: Hook): readonly string[] {
+  const read = parseListing(listing);
+  return read.chains.flatMap((chain) => {
+    if (chain.hook !== hook || isOurs(net, chain) || !["inet", "ip"].includes(chain.family)) return [];
+    const wanted = missingKeys(net, chain, read);
+    if (wanted.length === 0 || !(chain.drops || mayDrop(net, chain, chain.name, read, new Set()))) return [];
+    const { what, remedy } = inWords(net, chain, wanted, read);
+    return [`the firewall's chain ${placeOf(chain)} drops ${what}, unless a rule accepts it: ${remedy}`];
+  });
+}
+
+const isOurs = (net: BridgeNetwork, { table }: Chain): boolean => table === tableOf(net.name);
+const placeOf = ({ family, table, name }: Chain): string => `${family} ${table} ${name}`;
+
+/** What packets of the bridge's could be known by and are not. */
+function missingKeys(net: BridgeNetwork, chain: Chain, { rules }: Listing): readonly string[] {
+  const own = rulesOf(rules, chain, chain.name);
+  return (chain.hook === "forward" ? ["iifname", "oifname"] : ["iifname"]).filter(
+    (key) => !own.some(({ expr }) => acceptsFor(expr, key, net.name)),
+  );
+}
+
+const rulesOf = (rules: readonly Rule[], { family, table }: Chain, name: string): readonly Rule[] =>
+  rules.filter((rule) => rule.family === family && rule.table === table && rule.chain === name);
+
+function inWords(
+  { name }: BridgeNetwork,
+  chain: Chain,
+  keys: readonly string[],
+  { names }: Listing,
+): { readonly what: string; readonly remedy: string } {
+  const what = chain.hook === "forward" ? "what is forwarded" : "what is sent to the host";
+  const has = (other: string): boolean => names.has(`${chain.family} ${chain.table} ${other}`);
+  if (chain.table === "firewalld") return { what, remedy: `firewall-cmd --zone=trusted --add-interface=${name}` };
+  // Capitals: made by iptables, which is not to find rules that it does not understand.
+  if (chain.table === "filter" && /^[A-Z]+$/.test(chain.name)) {
+    return {
+      what,
+      remedy: iptablesRemedy(name, "iptables", chain.name, keys.length === 1 ? (keys[0] ?? "") : "both", has),
+    };
+  }
+  const remedy = keys.map((key) => `nft insert rule ${placeOf(chain)} ${key} ${name} accept`).join("; ");
+  return { what, remedy };
+}
+
+/** Commands for a chain of iptables'. `key`: iifname, oifname or both; `has`: is there a chain of that name? */
+export function iptablesRemedy(
+  name: string,
+  program: string,
+  chain: string,
+  key: string,
+  has: (chain: string) => boolean,
+): string {
+  const isForward = chain === "FORWARD";
+  if (has("ufw-user-forward"))
+    return isForward ? `ufw route allow in on ${name}; ufw route allow out on ${name}` : `ufw allow in on ${name}`;
+  // Docker sets FORWARD up anew, but leaves that one alone.
+  const at = isForward && has("DOCKER-USER") ? "DOCKER-USER" : chain;
+  const options = [...(key === "oifname" ? [] : ["-i"]), ...(isForward && key !== "iifname" ? ["-o"] : [])];
+  return options.map((option) => `${program} -I ${at} ${option} ${name} -j ACCEPT`).join("; ");
+}
+
+/** `seen`: chains on the way, against loops. */
+function mayDrop(net: BridgeNetwork, base: Chain, name: string, listing: Listing, seen: Set<string>): boolean {
+  if (seen.has(name)) return false;
+  seen.add(name);
+  return rulesOf(listing.rules, base, name).some(({ expr }) => {
+    if (isForOthers(net, expr)) return false;
+    return expr.filter(isRecord).some((each) => {
+      if ("drop" in each || "reject" in each) return true;
+      const { xt } = each;
+      if (isRecord(xt) && xt["type"] === "target") return xt["name"] === "REJECT";
+      const way = each["jump"] ?? each["goto"];
+      return isRecord(way) && mayDrop(net, base, String(way["target"]), listing, seen);
+    });
+  });
+}
+
+/** A rule for other interfaces, or for what belongs to no connection. */
+function isForOthers(net: BridgeNetwork, expr: readonly unknown[]): boolean {
+  return expr.filter(isRecord).some(({ match, xt }) => {
+    if (isRecord(xt)) return xt["type"] === "match" && xt["name"] === "conntrack";
+    if (!isRecord(match) || !isRecord(match["left"])) return false;
+    const { ct, meta } = match["left"];
+    if (isRecord(ct) && ct["key"] === "state") return match["right"] === "invalid";
+    const key = isRecord(meta) ? String(meta["key"]) : "";
+    return ["iifname", "oifname"].includes(key) && match["op"] === "==" && !isMatch(match, key, net.name);
+  });
+}
+
+/** Whether the table is there that the bridge's own rules are in. */
+export function hasOwnRules(net: BridgeNetwork, listing: string): boolean {
+  return parseListing(listing).chains.some((chain) => isOurs(net, chain));
+}
+
+function parseListing(listing: string): Listing {
   const chains: Chain[] = [];
   const rules: Rule[] = [];
-  for (const item of itemsOf(listing)) {
-    const { chain, rule } = item;
-    if (isRecord(chain) && chain["policy"] === "drop" && (chain["hook"] === "input" || chain["hook"] === "forward"))
-      chains.push({
-        family: String(chain["family"]),
-        table: String(chain["table"]),
-        name: String(chain["name"]),
-        hook: chain["hook"],
-      });
-    if (isRecord(rule) && Array.isArray(rule["expr"]))
-      rules.push({
-        family: String(rule["family"]),
-        table: String(rule["table"]),
-        chain: String(rule["chain"]),
-        expr: rule["expr"],
-      });
+  const names = new Set<string>();
+  for (const { chain, rule } of itemsOf(listing)) {
+    if (isRecord(chain)) {
+      const { family, table, name } = textsOf(chain);
+      names.add(`${family} ${table} ${name}`);
+      if (chain["hook"] === "input" || chain["hook"] === "forward")
+        chains.push({ family, table, name, hook: chain["hook"], drops: chain["policy"] === "drop" });
+    }
+    if (isRecord(rule) && Array.isArray(rule["expr"])) {
+      const { family, table } = textsOf(rule);
+      rules.push({ family, table, chain: String(rule["chain"]), expr: rule["expr"] });
+    }
   }
-  return { chains, rules };
+  return { chains, rules, names };
 }
+
+const textsOf = (item: Readonly<Record<string, unknown>>): Pick<Chain, "family" | "table" | "name"> => ({
+  family: String(item["family"]),
+  table: String(item["table"]),
+  name: String(item["name"]),
+});
 
 function itemsOf(listing: string): readonly { readonly chain?: unknown; readonly rule?: unknown }[] {
   let value: unknown;
@@ -83,15 +190,15 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 /** A rule that looks at the interface and perhaps counts, nothing else, and accepts. */
 function acceptsFor(expr: readonly unknown[], key: string, name: string): boolean {
-  let isOurs = false;
+  let isOursToPass = false;
   for (const each of expr) {
     if (!isRecord(each)) return false;
     if ("match" in each) {
       if (!isMatch(each["match"], key, name)) return false;
-      isOurs = true;
+      isOursToPass = true;
     } else if (!("counter" in each) && !("accept" in each)) return false;
   }
-  return isOurs && expr.some((each) => isRecord(each) && "accept" in each);
+  return isOursToPass && expr.some((each) => isRecord(each) && "accept" in each);
 }
 
 function isMatch(match: unknown, key: string, name: string): boolean {

@@ -60,3 +60,15 @@ export interface BridgeUp {
   /** What keeps guests from using it all the same, and what helps: lines. */
   readonly warnings: readonly string[];
 }
+
+/** What guests on a bridge need: addresses, names, a way beyond the host, the host's address there, and a way back for answers. */
+export type BridgeNeed = "dhcp" | "names" | "forwarding" | "nat" | "answers";
+
+/** One of them, tried out. */
+export interface BridgeFinding {
+  readonly what: BridgeNeed;
+  /** null: it was not tried. */
+  readonly passes: boolean | null;
+  /** What is probably in the way, and what helps; or why it was not tried. */
+  readonly causes: readonly string[];
+}

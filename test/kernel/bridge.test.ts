@@ -239,7 +239,10 @@ test("a firewall in the way is told with what helps, and that helps", async (t) 
   const lines = stderr.trim().split("\n");
   assert.deepEqual([status, lines.length], [0, 2], stderr);
   for (const line of lines) {
-    assert.match(line, /^islet net: the firewall's chain inet islt-wall (input|forward) drops what /);
+    assert.match(
+      line,
+      /^islet net: guests on lxcbr0 .*: the firewall's chain inet islt-wall (input|forward) drops what /,
+    );
     for (const remedy of (line.split(" accepts it: ")[1] ?? "").split("; ")) await net.ok(remedy.split(" "));
   }
   assert.deepEqual(seen(await islet("up")), done);

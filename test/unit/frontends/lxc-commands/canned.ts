@@ -112,6 +112,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     hostOutput: notCanned,
     containersOf: () => Promise.resolve(new Map()),
     bridgeUp: notCanned,
+    bridgeCheck: notCanned,
     bridgeDown: notCanned,
     bridges: notCanned,
     detailedUsage: notCanned,

@@ -1,0 +1,61 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import type { CommandResult } from "./command.js";
+import { instance, type Instance, linksOf } from "./instance.js";
+import { netns, type Netns } from "./netns.js";
+import { testDir } from "./paths.js";
+
+/** A network namespace of the test's own with islet's daemon in it; what `islet net` makes there is taken down at the end. */
+export interface BridgePlace {
+  readonly net: Netns;
+  readonly own: Instance;
+  /** The variables of lxc-net. */
+  readonly file: string;
+  readonly islet: (...words: readonly string[]) => Promise<CommandResult>;
+}
+
+export interface BridgeOptions {
+  /** The variables of lxc-net. */
+  readonly config?: string;
+  /** Of the daemon. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function bridgePlace(t: TestContext, { config = "", env = {} }: BridgeOptions = {}): Promise<BridgePlace> {
+  // Before what the others undo: dnsmasq would live on.
+  let down: () => Promise<unknown> = () => Promise.resolve();
+  t.after(() => down());
+  const net = await netns(t);
+  const above = mkdtempSync(join(testDir, "islt-lxc-net-"));
+  t.after(() => {
+    rmSync(above, { recursive: true });
+  });
+  const file = join(above, "lxc-net");
+  writeFileSync(file, config);
+  const own = await instance(t, { netnsPid: net.pid, env });
+  const islet = (...words: readonly string[]): Promise<CommandResult> =>
+    own.command(["islet", "net", ...words, `--config=${file}`]);
+  down = () => islet("down", "--force");
+  return { net, own, file, islet };
+}
+
+/** Who has addresses by DHCP. */
+export function leasesOf({ own }: BridgePlace): string {
+  const files = readdirSync(join(own.runtimeDir, "net")).filter((file) => file.endsWith(".leases"));
+  return files.map((file) => readFileSync(join(own.runtimeDir, "net", file), "utf8")).join("");
+}
+
+/** What a trial of the bridge could leave: interfaces, addresses, routes, neighbours, rules. */
+export async function bridgePicture({ net }: BridgePlace): Promise<string> {
+  const parts = [
+    ["ip", "-o", "addr"],
+    ["ip", "route"],
+    ["ip", "neigh"],
+    ["nft", "list", "ruleset"],
+  ];
+  const texts = await Promise.all(parts.map((words) => net.ok(words)));
+  // Counters count, lifetimes run, and carriers come and go.
+  const stable = texts.join("").replace(/ packets \d+ bytes \d+| linkdown\b|,?NO-CARRIER\b|state (UP|DOWN)\b/g, "");
+  return `${linksOf(net.pid).join(" ")}\n${stable}`;
+}
