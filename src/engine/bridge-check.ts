@@ -11,6 +11,7 @@ import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
 import type { BridgeFinding, BridgeNetwork } from "../spec/bridge.js";
 import type { HostFacts } from "../spec/host.js";
+import type { IptablesListing } from "../network/iptables-read.js";
 import { parseIpv4 } from "../sys/ip.js";
 
 /** Milliseconds that the trial has: nearly twice what it takes when nobody answers. */
@@ -24,8 +25,8 @@ export interface Checked {
   readonly leases: string;
   /** null: it does not run. */
   readonly dnsmasqPid: number | null;
-  /** Its rules are in nftables. */
-  readonly usesNft: boolean;
+  /** Whether the bridge's rule for NAT is there. */
+  readonly hasNatRule: () => Promise<boolean>;
 }
 
 export interface CheckedBridge {
@@ -106,7 +107,7 @@ function trialOf({ guest, beyond }: BridgeCheck, bits: number): Trial {
 
 async function readSituation(
   host: HostFacts,
-  { network, dnsmasqPid, usesNft }: Checked,
+  { network, dnsmasqPid, hasNatRule }: Checked,
   rivals: readonly string[],
 ): Promise<Situation> {
   const printed = async (name: string, words: readonly string[]): Promise<string | null> => {
@@ -116,13 +117,19 @@ async function readSituation(
   const hasLegacy = textOf("/proc/net/ip_tables_names").split("\n").includes("filter");
   const stat = dnsmasqPid === null ? "" : textOf(`/proc/${dnsmasqPid}/stat`);
   const isOn = (path: string): boolean => textOf(`/proc/sys/net/ipv4/${path}`).trim() === "1";
+  const nft = await printed("nft", ["-j", "-t", "list", "ruleset"]);
+  const iptables: IptablesListing[] = [];
+  if (hasLegacy)
+    iptables.push({ program: "iptables-legacy", text: await printed("iptables-legacy-save", ["-t", "filter"]) });
+  const seen = nft === null ? await printed("iptables-nft-save", ["-t", "filter"]) : null;
+  if (seen !== null) iptables.push({ program: "iptables", text: seen });
   return {
-    nft: await printed("nft", ["-j", "-t", "list", "ruleset"]),
-    legacy: hasLegacy ? { text: await printed("iptables-legacy-save", ["-t", "filter"]) } : null,
+    nft,
+    iptables,
     dnsmasq: dnsmasqPid === null ? null : { pid: dnsmasqPid, isStopped: /\) [Tt] /.test(stat) },
     forwards: isOn("ip_forward") && isOn(`conf/${network.name}/forwarding`),
     rivals,
-    usesNft,
+    hasNatRule: await hasNatRule(),
   };
 }
 

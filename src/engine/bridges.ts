@@ -6,17 +6,23 @@ import { printable } from "../base/printable.js";
 import { ownLink, ownLinks } from "../host/netns.js";
 import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
-import { nftRemoval, nftRules } from "../network/nftables.js";
 import { bridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
-import type { BridgeFinding, BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
+import {
+  isBridgeName,
+  type BridgeFinding,
+  type BridgeNetwork,
+  type BridgeStatus,
+  type BridgeUp,
+} from "../spec/bridge.js";
 import type { HostFacts } from "../spec/host.js";
 import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
 import { checkBridge, type CheckedBridge } from "./bridge-check.js";
+import { createBridgeFirewall, type FirewallKind } from "./bridge-firewall.js";
 import { createChangeQueue } from "./queue.js";
 
 /**
@@ -41,10 +47,19 @@ const endTime = 2000;
 /** Whose rights dnsmasq takes: the first that there is. */
 const dnsmasqUsers = ["lxc-dnsmasq", "dnsmasq", "nobody"];
 
+/** What is written down of a bridge. */
+interface Note {
+  readonly version: number;
+  readonly network: BridgeNetwork;
+  /** What has its rules, also after others would be chosen. */
+  readonly firewall: FirewallKind;
+}
+
 /** `binary`: of islet. */
 export function createBridges(host: HostFacts, binary: string): Bridges {
   const directory = join(host.runtimeDir, "net");
   const queue = createChangeQueue();
+  const firewall = createBridgeFirewall(host);
   const noteOf = (name: string): string => join(directory, `${name}.json`);
   const pidFileOf = (name: string): string => join(directory, `${name}.dnsmasq.pid`);
   // LXC's own place, so that addresses stay what they were; other daemons of this host keep theirs for themselves.
@@ -62,20 +77,22 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       : failureError(program, record, "ISLET_OPERATION_FAILED");
   };
 
-  const recall = (name: string): BridgeNetwork | null => {
+  const readNote = (name: string): Note | null => {
     // It came from a command line.
-    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) return null;
+    if (!isBridgeName(name)) return null;
     try {
-      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as { version: number; network: BridgeNetwork };
-      return note.version === 1 ? note.network : null;
+      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as Note;
+      return note.version === 1 ? note : null;
     } catch {
       return null;
     }
   };
-  const remember = (net: BridgeNetwork): void => {
+  const recall = (name: string): BridgeNetwork | null => readNote(name)?.network ?? null;
+  const remember = (network: BridgeNetwork, kind: FirewallKind): void => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(`${noteOf(net.name)}.new`, JSON.stringify({ version: 1, network: net }), { mode: 0o644 });
-    renameSync(`${noteOf(net.name)}.new`, noteOf(net.name));
+    const note: Note = { version: 1, network, firewall: kind };
+    writeFileSync(`${noteOf(network.name)}.new`, JSON.stringify(note), { mode: 0o644 });
+    renameSync(`${noteOf(network.name)}.new`, noteOf(network.name));
   };
   const forget = (name: string): void => {
     for (const file of [noteOf(name), pidFileOf(name)]) rmSync(file, { force: true });
@@ -127,22 +144,8 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     }
   };
 
-  const setFirewall = async (rules: string, what: string): Promise<void> => {
-    const program = findProgram("nft");
-    if (program === null)
-      throw new IsletError("ISLET_UNSUPPORTED", "nft is missing", { hint: "apt-get install nftables" });
-    const result = await runProgram(host.arch, program, ["-f", "-"], patience, rules);
-    if (result.kind === "done") return;
-    const why = reason(result);
-    throw new IsletError(
-      "ISLET_OPERATION_FAILED",
-      `cannot ${what}: ${why}`,
-      why.includes("Operation not supported") ? { hint: "the kernel has no nftables (modprobe nf_tables)" } : {},
-    );
-  };
-
-  const serve = async (net: BridgeNetwork): Promise<void> => {
-    await setFirewall(nftRules(net), `make the rules of ${net.name}`);
+  const serve = async (net: BridgeNetwork, kind: FirewallKind): Promise<void> => {
+    await firewall.set(kind, net);
     await startDnsmasq(net);
   };
 
@@ -157,15 +160,15 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
 
   const takeDown = async (name: string): Promise<void> => {
     await stopDnsmasq(name);
-    if (findProgram("nft") !== null) await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
+    await firewall.remove(readNote(name)?.firewall ?? null, name);
     if (isOurs(name)) await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
     forget(name);
   };
 
   const bringUp = async (net: BridgeNetwork): Promise<BridgeUp["done"]> => {
     const { name } = net;
-    const before = recall(name);
-    const isSame = before !== null && JSON.stringify(before) === JSON.stringify(net);
+    const before = readNote(name);
+    const isSame = before !== null && JSON.stringify(before.network) === JSON.stringify(net);
     const found = find(name);
     if (found === "others")
       throw new IsletError("ISLET_EXISTS", `there is an interface ${name} already that islet has not made`, {
@@ -174,20 +177,21 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (found === "ours") {
       if (!isSame)
         throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
-      // Rules are lost unseen: whoever reloads the host's firewall flushes them.
-      if (dnsmasqPid(name) !== null) {
-        await setFirewall(nftRules(net), `make the rules of ${name}`);
-        return "there";
+      if (dnsmasqPid(name) === null) {
+        await serve(net, before.firewall);
+        return "mended";
       }
-      await serve(net);
-      return "mended";
+      // Rules are lost unseen: whoever reloads the host's firewall flushes them.
+      await firewall.set(before.firewall, net);
+      return "there";
     }
     await takeDown(name);
     // Before anything is made: whoever comes after a crash knows whose it is.
-    remember(net);
+    const kind = await firewall.choose(net);
+    remember(net, kind);
     try {
       await runPlan(planBridgeUp(net, host), `make the bridge ${name}`);
-      await serve(net);
+      await serve(net, kind);
     } catch (error) {
       await takeDown(name).catch((also: unknown) => {
         console.error(`cannot clean up after ${name}`, also);
@@ -202,7 +206,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       network: net,
       leases: leases(net.name),
       dnsmasqPid: dnsmasqPid(net.name),
-      usesNft: true,
+      hasNatRule: () => firewall.hasNat(readNote(net.name)?.firewall ?? "nft", net),
     });
 
   return {

@@ -1,6 +1,6 @@
 import type { BridgeFinding, BridgeNeed, BridgeNetwork } from "../spec/bridge.js";
-import { hasOwnRules, type Hook, nftObstacles } from "./firewall.js";
-import { legacyObstacles } from "./iptables-legacy.js";
+import { nftObstacles } from "./firewall.js";
+import { type Hook, type IptablesListing, iptablesObstacles } from "./iptables-read.js";
 
 /** What a trial of a bridge means, and what of the host's settings and rules explains it. */
 
@@ -17,15 +17,15 @@ export interface Trial {
 export interface Situation {
   /** As `nft -j list ruleset` prints it; null: it could not be read. */
   readonly nft: string | null;
-  /** The rules of iptables-legacy, if the kernel has any; `text` null: they could not be read. */
-  readonly legacy: { readonly text: string | null } | null;
+  /** Of iptables, where nft does not show its rules. */
+  readonly iptables: readonly IptablesListing[];
   /** null: it does not run. */
   readonly dnsmasq: { readonly pid: number; readonly isStopped: boolean } | null;
   readonly forwards: boolean;
   /** Other interfaces with routes into the bridge's network. */
   readonly rivals: readonly string[];
-  /** The bridge's own rules are in nftables. */
-  readonly usesNft: boolean;
+  /** The bridge's own rule for NAT is there. */
+  readonly hasNatRule: boolean;
 }
 
 const needs: readonly BridgeNeed[] = ["dhcp", "names", "forwarding", "nat", "answers"];
@@ -52,11 +52,11 @@ function whyUntried(what: BridgeNeed, { noGuest, noBeyond, passed }: Trial): str
 }
 
 function causesOf(net: BridgeNetwork, what: BridgeNeed, situation: Situation): readonly string[] {
-  const { nft, legacy } = situation;
+  const { nft, iptables } = situation;
   const causes = [...settingsInTheWay(net, what, situation)];
   const hook = hookOf(what);
   if (hook !== null && nft !== null) causes.push(...nftObstacles(net, nft, hook));
-  if (hook !== null && legacy !== null) causes.push(...legacyObstacles(net, legacy.text, hook));
+  if (hook !== null) for (const listing of iptables) causes.push(...iptablesObstacles(net, listing, hook));
   return causes.length > 0 ? causes : [`the cause was not found; ${whereToLook(net, what)}`];
 }
 
@@ -66,7 +66,7 @@ function hookOf(what: BridgeNeed): Hook | null {
 }
 
 function settingsInTheWay(net: BridgeNetwork, what: BridgeNeed, situation: Situation): readonly string[] {
-  const { dnsmasq, forwards, rivals, nft, usesNft } = situation;
+  const { dnsmasq, forwards, rivals, hasNatRule } = situation;
   const { network } = net.ipv4;
   switch (what) {
     case "dhcp":
@@ -83,7 +83,7 @@ function settingsInTheWay(net: BridgeNetwork, what: BridgeNeed, situation: Situa
         ),
       ];
     case "nat":
-      return usesNft && nft !== null && !hasOwnRules(net, nft) ? ["the bridge's rules are gone: islet net up"] : [];
+      return hasNatRule ? [] : ["the bridge's rule for it is gone: islet net up"];
     default: {
       const impossible: never = what;
       return impossible;

@@ -1,9 +1,8 @@
 import type { BridgeNetwork } from "../spec/bridge.js";
+import { type Hook, iptablesRemedy } from "./iptables-read.js";
 import { tableOf } from "./nftables.js";
 
 /** Who else in this host's nftables stands in the way of a bridge, from what `nft -j list ruleset` prints (libnftables-json(5)). */
-
-export type Hook = "input" | "forward";
 
 /** A base chain of one of these hooks. */
 interface Chain {
@@ -99,23 +98,6 @@ function inWords(
   return { what, remedy };
 }
 
-/** Commands for a chain of iptables'. `key`: iifname, oifname or both; `has`: is there a chain of that name? */
-export function iptablesRemedy(
-  name: string,
-  program: string,
-  chain: string,
-  key: string,
-  has: (chain: string) => boolean,
-): string {
-  const isForward = chain === "FORWARD";
-  if (has("ufw-user-forward"))
-    return isForward ? `ufw route allow in on ${name}; ufw route allow out on ${name}` : `ufw allow in on ${name}`;
-  // Docker sets FORWARD up anew, but leaves that one alone.
-  const at = isForward && has("DOCKER-USER") ? "DOCKER-USER" : chain;
-  const options = [...(key === "oifname" ? [] : ["-i"]), ...(isForward && key !== "iifname" ? ["-o"] : [])];
-  return options.map((option) => `${program} -I ${at} ${option} ${name} -j ACCEPT`).join("; ");
-}
-
 /** `seen`: chains on the way, against loops. */
 function mayDrop(net: BridgeNetwork, base: Chain, name: string, listing: Listing, seen: Set<string>): boolean {
   if (seen.has(name)) return false;
@@ -144,9 +126,11 @@ function isForOthers(net: BridgeNetwork, expr: readonly unknown[]): boolean {
   });
 }
 
-/** Whether the table is there that the bridge's own rules are in. */
-export function hasOwnRules(net: BridgeNetwork, listing: string): boolean {
-  return parseListing(listing).chains.some((chain) => isOurs(net, chain));
+/** Whether the rule is there that gives what guests send the host's address. */
+export function hasNat(net: BridgeNetwork, listing: string): boolean {
+  return parseListing(listing).rules.some(
+    ({ table, expr }) => table === tableOf(net.name) && expr.some((each) => isRecord(each) && "masquerade" in each),
+  );
 }
 
 function parseListing(listing: string): Listing {
@@ -190,16 +174,18 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 /** A rule that looks at the interface and perhaps counts, nothing else, and accepts. */
 function acceptsFor(expr: readonly unknown[], key: string, name: string): boolean {
-  let isOursToPass = false;
+  let isForBridge = false;
   for (const each of expr) {
     if (!isRecord(each)) return false;
     if ("match" in each) {
       if (!isMatch(each["match"], key, name)) return false;
-      isOursToPass = true;
-    } else if (!("counter" in each) && !("accept" in each)) return false;
+      isForBridge = true;
+    } else if (!("counter" in each) && !("accept" in each) && !isComment(each["xt"])) return false;
   }
-  return isOursToPass && expr.some((each) => isRecord(each) && "accept" in each);
+  return isForBridge && expr.some((each) => isRecord(each) && "accept" in each);
 }
+
+const isComment = (xt: unknown): boolean => isRecord(xt) && xt["type"] === "match" && xt["name"] === "comment";
 
 function isMatch(match: unknown, key: string, name: string): boolean {
   if (!isRecord(match) || match["op"] !== "==" || !isRecord(match["left"]) || !isRecord(match["left"]["meta"]))

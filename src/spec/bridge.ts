@@ -9,7 +9,12 @@ export interface BridgeNetwork {
   readonly ipv6: BridgeIpv6 | null;
   /** What names on it end in; null: nothing. */
   readonly domain: string | null;
+  /** Its rules of the firewall are in nftables, where the host has that; false: they are made by iptables. */
+  readonly nft: boolean;
 }
+
+/** What a bridge may be called. */
+export const isBridgeName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(name);
 
 export interface BridgeIpv4 {
   /** The bridge's own. */

@@ -137,7 +137,7 @@ test("rules that are gone are named, and up makes them again", async (t) => {
   await there.islet("up");
   await there.net.ok(["nft", "flush", "ruleset"]);
   const lines = await failing(there);
-  assert.equal(lines[3], "lxcbr0: NAT does not pass: the bridge's rules are gone: islet net up");
+  assert.equal(lines[3], "lxcbr0: NAT does not pass: the bridge's rule for it is gone: islet net up");
   assert.deepEqual(seen(await there.islet("up")), { status: 0, stdout: "", stderr: "" });
   assert.deepEqual(seen(await there.islet("check")), { status: 0, stdout: allPass, stderr: "" });
 });

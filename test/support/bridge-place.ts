@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { CommandResult } from "./command.js";
@@ -20,9 +20,12 @@ export interface BridgeOptions {
   readonly config?: string;
   /** Of the daemon. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A process whose mount namespace the daemon lives in. */
+  readonly mntnsPid?: number;
 }
 
-export async function bridgePlace(t: TestContext, { config = "", env = {} }: BridgeOptions = {}): Promise<BridgePlace> {
+export async function bridgePlace(t: TestContext, options: BridgeOptions = {}): Promise<BridgePlace> {
+  const { config = "", env = {}, mntnsPid } = options;
   // Before what the others undo: dnsmasq would live on.
   let down: () => Promise<unknown> = () => Promise.resolve();
   t.after(() => down());
@@ -33,12 +36,18 @@ export async function bridgePlace(t: TestContext, { config = "", env = {} }: Bri
   });
   const file = join(above, "lxc-net");
   writeFileSync(file, config);
-  const own = await instance(t, { netnsPid: net.pid, env });
+  const own = await instance(t, { netnsPid: net.pid, env, ...(mntnsPid === undefined ? {} : { mntnsPid }) });
   const islet = (...words: readonly string[]): Promise<CommandResult> =>
     own.command(["islet", "net", ...words, `--config=${file}`]);
   down = () => islet("down", "--force");
   return { net, own, file, islet };
 }
+
+/** What is written down of bridges, but for leases. */
+export const noteFiles = ({ own }: BridgePlace): readonly string[] => {
+  const directory = join(own.runtimeDir, "net");
+  return existsSync(directory) ? readdirSync(directory).filter((file) => !file.endsWith(".leases")) : [];
+};
 
 /** Who has addresses by DHCP. */
 export function leasesOf({ own }: BridgePlace): string {

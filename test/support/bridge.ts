@@ -12,4 +12,5 @@ export const lxcbr0: BridgeNetwork = {
   },
   ipv6: null,
   domain: null,
+  nft: true,
 };
