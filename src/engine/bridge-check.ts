@@ -5,7 +5,15 @@ import { ownLink } from "../host/netns.js";
 import { findProgram, programOutput } from "../host/run-program.js";
 import { findingsOf, findingWarnings, type Situation, type Trial, untriedFindings } from "../network/findings.js";
 import { firewallWarnings } from "../network/firewall.js";
-import { freeAddress, freeNetwork, parseAddresses, parseRoutes, rivalsOf, testNetworks } from "../network/free.js";
+import {
+  freeAddress,
+  freeNetwork,
+  parseAddresses,
+  parseRoutes,
+  parseUplinks,
+  rivalsOf,
+  testNetworks,
+} from "../network/free.js";
 import { type BridgeCheck, checkBits, planBridgeCheck } from "../plan/bridge-check.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
@@ -38,8 +46,8 @@ export interface CheckedBridge {
 /** Does on a bridge that is up what guests do, and looks for causes of what does not pass. Leaves nothing. */
 export async function checkBridge(host: HostFacts, binary: string, checked: Checked): Promise<CheckedBridge> {
   const { network } = checked;
-  const routes = parseRoutes(textOf("/proc/net/route"));
-  const look = (): Promise<Situation> => readSituation(host, checked, rivalsOf(network, routes));
+  const routes = textOf("/proc/net/route");
+  const look = (): Promise<Situation> => readSituation(host, checked, routes);
   const trial = await tryOut(host, binary, planOf(host, checked, routes));
   if (typeof trial === "string") {
     const why = `cannot try ${network.name} out: ${trial}`;
@@ -58,8 +66,8 @@ export async function checkBridge(host: HostFacts, binary: string, checked: Chec
   return { findings, warnings: [...findingWarnings(network, findings), ...unread] };
 }
 
-function planOf(host: HostFacts, { network, leases }: Checked, routes: ReturnType<typeof parseRoutes>): BridgeCheck {
-  const beyond = freeNetwork(network, [...routes, ...parseAddresses(textOf("/proc/net/fib_trie"))]);
+function planOf(host: HostFacts, { network, leases }: Checked, routes: string): BridgeCheck {
+  const beyond = freeNetwork(network, [...parseRoutes(routes), ...parseAddresses(textOf("/proc/net/fib_trie"))]);
   return {
     bridge: network.name,
     gateway: bytesOf(network.ipv4.address),
@@ -108,7 +116,7 @@ function trialOf({ guest, beyond }: BridgeCheck, bits: number): Trial {
 async function readSituation(
   host: HostFacts,
   { network, dnsmasqPid, hasNatRule }: Checked,
-  rivals: readonly string[],
+  routes: string,
 ): Promise<Situation> {
   const printed = async (name: string, words: readonly string[]): Promise<string | null> => {
     const program = findProgram(name);
@@ -116,7 +124,9 @@ async function readSituation(
   };
   const hasLegacy = textOf("/proc/net/ip_tables_names").split("\n").includes("filter");
   const stat = dnsmasqPid === null ? "" : textOf(`/proc/${dnsmasqPid}/stat`);
-  const isOn = (path: string): boolean => textOf(`/proc/sys/net/ipv4/${path}`).trim() === "1";
+  const isOn = (path: string): boolean => textOf(`/proc/sys/net/${path}`).trim() === "1";
+  const switches = ["ipv4/ip_forward", `ipv4/conf/${network.name}/forwarding`];
+  const closed = switches.find((path) => !isOn(path)) ?? null;
   const nft = await printed("nft", ["-j", "-t", "list", "ruleset"]);
   const iptables: IptablesListing[] = [];
   if (hasLegacy)
@@ -127,8 +137,11 @@ async function readSituation(
     nft,
     iptables,
     dnsmasq: dnsmasqPid === null ? null : { pid: dnsmasqPid, isStopped: /\) [Tt] /.test(stat) },
-    forwards: isOn("ip_forward") && isOn(`conf/${network.name}/forwarding`),
-    rivals,
+    // With slashes a name may have dots in it (sysctl(8)).
+    closedBy: closed === null ? null : `net/${closed}`,
+    filtersBridged: isOn("bridge/bridge-nf-call-iptables"),
+    uplinks: parseUplinks(routes),
+    rivals: rivalsOf(network, parseRoutes(routes)),
     hasNatRule: await hasNatRule(),
   };
 }

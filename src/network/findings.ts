@@ -1,5 +1,5 @@
 import type { BridgeFinding, BridgeNeed, BridgeNetwork } from "../spec/bridge.js";
-import { nftObstacles } from "./firewall.js";
+import { acceptedByName, nftObstacles } from "./firewall.js";
 import { type Hook, type IptablesListing, iptablesObstacles } from "./iptables-read.js";
 
 /** What a trial of a bridge means, and what of the host's settings and rules explains it. */
@@ -21,7 +21,12 @@ export interface Situation {
   readonly iptables: readonly IptablesListing[];
   /** null: it does not run. */
   readonly dnsmasq: { readonly pid: number; readonly isStopped: boolean } | null;
-  readonly forwards: boolean;
+  /** The sysctl that keeps the host from forwarding, as sysctl(8) takes it; null: there is none. */
+  readonly closedBy: string | null;
+  /** Packets from guest to guest meet iptables' rules for what is forwarded, too (net.bridge.bridge-nf-call-iptables). */
+  readonly filtersBridged: boolean;
+  /** Interfaces of the host's default routes. */
+  readonly uplinks: readonly string[];
   /** Other interfaces with routes into the bridge's network. */
   readonly rivals: readonly string[];
   /** The bridge's own rule for NAT is there. */
@@ -36,8 +41,19 @@ export function findingsOf(net: BridgeNetwork, trial: Trial, situation: Situatio
     const why = whyUntried(what, trial);
     if (why !== null) return { what, passes: null, causes: [why] };
     if (trial.passed[what]) return { what, passes: true, causes: [] };
-    return { what, passes: false, causes: situation === null ? [] : causesOf(net, what, situation) };
+    if (situation === null) return { what, passes: false, causes: [] };
+    const settings = settingsInTheWay(net, what, situation);
+    const uplink = settings.length === 0 ? uplinkByName(net, what, situation) : null;
+    if (uplink !== null)
+      return { what, passes: null, causes: [`rules name ${uplink}, and the trial has no part in it`] };
+    return { what, passes: false, causes: causesOf(net, what, situation, settings) };
   });
+}
+
+/** The uplink that rules let pass by its name: what they do with the trial's interface says nothing. */
+function uplinkByName(net: BridgeNetwork, what: BridgeNeed, { nft, uplinks }: Situation): string | null {
+  if (nft === null || (what !== "forwarding" && what !== "answers")) return null;
+  return acceptedByName(net, nft, what === "forwarding" ? "oifname" : "iifname", uplinks);
 }
 
 export const untriedFindings = (why: string): readonly BridgeFinding[] =>
@@ -51,12 +67,18 @@ function whyUntried(what: BridgeNeed, { noGuest, noBeyond, passed }: Trial): str
   return what === "answers" && !passed.nat ? "there is no NAT" : null;
 }
 
-function causesOf(net: BridgeNetwork, what: BridgeNeed, situation: Situation): readonly string[] {
-  const { nft, iptables } = situation;
-  const causes = [...settingsInTheWay(net, what, situation)];
+function causesOf(
+  net: BridgeNetwork,
+  what: BridgeNeed,
+  { nft, iptables, filtersBridged }: Situation,
+  settings: readonly string[],
+): readonly string[] {
+  const causes = [...settings];
   const hook = hookOf(what);
-  if (hook !== null && nft !== null) causes.push(...nftObstacles(net, nft, hook));
-  if (hook !== null) for (const listing of iptables) causes.push(...iptablesObstacles(net, listing, hook));
+  if (hook !== null) {
+    if (nft !== null) causes.push(...nftObstacles(net, nft, hook, filtersBridged));
+    for (const listing of iptables) causes.push(...iptablesObstacles(net, listing, hook, filtersBridged));
+  }
   return causes.length > 0 ? causes : [`the cause was not found; ${whereToLook(net, what)}`];
 }
 
@@ -66,7 +88,7 @@ function hookOf(what: BridgeNeed): Hook | null {
 }
 
 function settingsInTheWay(net: BridgeNetwork, what: BridgeNeed, situation: Situation): readonly string[] {
-  const { dnsmasq, forwards, rivals, hasNatRule } = situation;
+  const { dnsmasq, closedBy, rivals, hasNatRule } = situation;
   const { network } = net.ipv4;
   switch (what) {
     case "dhcp":
@@ -76,7 +98,7 @@ function settingsInTheWay(net: BridgeNetwork, what: BridgeNeed, situation: Situa
     case "forwarding":
     case "answers":
       return [
-        ...(forwards ? [] : ["the host does not forward: sysctl -w net.ipv4.ip_forward=1"]),
+        ...(closedBy === null ? [] : [`the host does not forward: sysctl -w ${closedBy}=1`]),
         ...rivals.map(
           (link) =>
             `${link} has a route into ${network.address}/${network.prefix}, too: give the bridge another network`,

@@ -1,5 +1,5 @@
 import type { BridgeNetwork } from "../spec/bridge.js";
-import { type Hook, iptablesRemedy } from "./iptables-read.js";
+import { type Hook, iptablesRemedy, passing } from "./iptables-read.js";
 import { tableOf } from "./nftables.js";
 
 /** Who else in this host's nftables stands in the way of a bridge, from what `nft -j list ruleset` prints (libnftables-json(5)). */
@@ -41,8 +41,7 @@ export function firewallWarnings(
     if (!chain.drops || isOurs(net, chain) || !families.includes(chain.family)) return [];
     const wanted = missingKeys(net, chain, read);
     if (wanted.length === 0) return [];
-    const { what, remedy } = inWords(net, chain, wanted, read);
-    const place = placeOf(chain);
+    const { place, what, remedy } = inWords(net, chain, wanted, read, false);
     return [
       `the firewall's chain ${place} drops ${what} from guests on ${net.name}, unless a rule accepts it: ${remedy}`,
     ];
@@ -53,19 +52,57 @@ export function firewallWarnings(
  * What does not pass over IPv4 although it should: the chains that drop by default, as above, and those that lead to a rule that drops or
  * rejects, unless that looks at other interfaces or at what belongs to no connection. A line each.
  */
-export function nftObstacles(net: BridgeNetwork, listing: string, hook: Hook): readonly string[] {
+export function nftObstacles(
+  net: BridgeNetwork,
+  listing: string,
+  hook: Hook,
+  filtersBridged: boolean,
+): readonly string[] {
   const read = parseListing(listing);
   return read.chains.flatMap((chain) => {
     if (chain.hook !== hook || isOurs(net, chain) || !["inet", "ip"].includes(chain.family)) return [];
     const wanted = missingKeys(net, chain, read);
     if (wanted.length === 0 || !(chain.drops || mayDrop(net, chain, chain.name, read, new Set()))) return [];
-    const { what, remedy } = inWords(net, chain, wanted, read);
-    return [`the firewall's chain ${placeOf(chain)} drops ${what}, unless a rule accepts it: ${remedy}`];
+    const { place, what, remedy } = inWords(net, chain, wanted, read, filtersBridged);
+    return [`the firewall's chain ${place} drops ${what}, unless a rule accepts it: ${remedy}`];
   });
 }
 
+/**
+ * A link of these that a rule names which accepts what is forwarded to it from the bridge (`oifname`), or from it (`iifname`); null: there is
+ * no such rule. Of such chains nobody knows without that link what they do.
+ */
+export function acceptedByName(
+  net: BridgeNetwork,
+  listing: string,
+  key: "iifname" | "oifname",
+  links: readonly string[],
+): string | null {
+  const { chains, rules } = parseListing(listing);
+  const places = chains
+    .filter((chain) => chain.hook === "forward" && !isOurs(net, chain) && ["inet", "ip"].includes(chain.family))
+    .map(({ family, table }) => `${family} ${table}`);
+  const other = key === "oifname" ? "iifname" : "oifname";
+  const accepting = rules.filter(
+    ({ family, table, expr }) =>
+      places.includes(`${family} ${table}`) && expr.some((each) => isRecord(each) && "accept" in each),
+  );
+  const isFor = (expr: readonly unknown[], link: string): boolean => {
+    const matches = expr.filter(isRecord).map(({ match }) => match);
+    const isAbout = (match: unknown, one: string): boolean =>
+      isRecord(match) &&
+      isRecord(match["left"]) &&
+      isRecord(match["left"]["meta"]) &&
+      match["left"]["meta"]["key"] === one;
+    const others = matches.filter((match) => isAbout(match, other));
+    return (
+      matches.some((match) => isMatch(match, key, link)) && others.every((match) => isMatch(match, other, net.name))
+    );
+  };
+  return links.find((link) => accepting.some(({ expr }) => isFor(expr, link))) ?? null;
+}
+
 const isOurs = (net: BridgeNetwork, { table }: Chain): boolean => table === tableOf(net.name);
-const placeOf = ({ family, table, name }: Chain): string => `${family} ${table} ${name}`;
 
 /** What packets of the bridge's could be known by and are not. */
 function missingKeys(net: BridgeNetwork, chain: Chain, { rules }: Listing): readonly string[] {
@@ -83,19 +120,19 @@ function inWords(
   chain: Chain,
   keys: readonly string[],
   { names }: Listing,
-): { readonly what: string; readonly remedy: string } {
-  const what = chain.hook === "forward" ? "what is forwarded" : "what is sent to the host";
+  filtersBridged: boolean,
+): { readonly place: string; readonly what: string; readonly remedy: string } {
+  const place = `${chain.family} ${chain.table} ${chain.name}`;
+  const what = passing(chain.hook, filtersBridged);
   const has = (other: string): boolean => names.has(`${chain.family} ${chain.table} ${other}`);
-  if (chain.table === "firewalld") return { what, remedy: `firewall-cmd --zone=trusted --add-interface=${name}` };
-  // Capitals: made by iptables, which is not to find rules that it does not understand.
-  if (chain.table === "filter" && /^[A-Z]+$/.test(chain.name)) {
-    return {
-      what,
-      remedy: iptablesRemedy(name, "iptables", chain.name, keys.length === 1 ? (keys[0] ?? "") : "both", has),
-    };
-  }
-  const remedy = keys.map((key) => `nft insert rule ${placeOf(chain)} ${key} ${name} accept`).join("; ");
-  return { what, remedy };
+  const remedy = (): string => {
+    if (chain.table === "firewalld") return `firewall-cmd --zone=trusted --add-interface=${name}`;
+    // Capitals: made by iptables, which is not to find rules that it does not understand.
+    if (chain.table === "filter" && /^[A-Z]+$/.test(chain.name))
+      return iptablesRemedy(name, "iptables", chain.name, keys.length === 1 ? (keys[0] ?? "") : "both", has);
+    return keys.map((key) => `nft insert rule ${place} ${key} ${name} accept`).join("; ");
+  };
+  return { place, what, remedy: remedy() };
 }
 
 /** `seen`: chains on the way, against loops. */

@@ -28,6 +28,12 @@ export function parseRoutes(text: string): readonly Route[] {
   });
 }
 
+/** Interfaces of default routes in /proc/net/route. */
+export function parseUplinks(text: string): readonly string[] {
+  const links = [...text.matchAll(/^(\S+)\t00000000\t(?:[^\t]*\t){5}00000000\t/gm)].map(([, link = ""]) => link);
+  return [...new Set(links)];
+}
+
 /** The file has the bytes of an address in the order of this machine's numbers: the lowest first. */
 const hexadecimal = (word: string): number => {
   const bytes = word.match(/../g)?.reverse().join("") ?? "0";

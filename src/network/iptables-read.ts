@@ -12,11 +12,18 @@ export interface IptablesListing {
   readonly text: string | null;
 }
 
+/** What a chain of the hook gets. `filtersBridged`: what guests send one another, too. */
+export function passing(hook: Hook, filtersBridged: boolean): string {
+  if (hook === "input") return "what is sent to the host";
+  return `what is forwarded${filtersBridged ? ", also from guest to guest (net.bridge.bridge-nf-call-iptables)" : ""}`;
+}
+
 /** A line, if the chain of the hook drops by default, or leads to a rule that drops or rejects, and has none that accepts the bridge's. */
 export function iptablesObstacles(
   net: BridgeNetwork,
   { program, text }: IptablesListing,
   hook: Hook,
+  filtersBridged: boolean,
 ): readonly string[] {
   if (text === null) return [`the kernel has rules of ${program}, which cannot be read: apt-get install iptables`];
   const lines = text.split("\n").map((line) => line.replace(/ -m comment --comment (?:"(?:\\.|[^"\\])*"|\S+)/, ""));
@@ -28,7 +35,7 @@ export function iptablesObstacles(
   const isClosed = lines.some((line) => line.startsWith(`:${chain} DROP `)) || mayDrop(net, lines, chain, new Set());
   if (wanted.length === 0 || !isClosed) return [];
   const key = wanted.length === 1 ? `${wanted[0] ?? ""}ifname` : "both";
-  const what = hook === "forward" ? "what is forwarded" : "what is sent to the host";
+  const what = passing(hook, filtersBridged);
   const remedy = iptablesRemedy(net.name, program, chain, key, has);
   return [`the firewall's chain ${chain} of ${program} drops ${what}, unless a rule accepts it: ${remedy}`];
 }

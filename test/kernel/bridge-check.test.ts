@@ -131,6 +131,21 @@ test("a rule that rejects what is forwarded is named, also in a chain behind oth
   );
 });
 
+test("of rules that name the uplink nothing is said, but that they do", async (t) => {
+  if (lacks(t, "nftables") || lacks(t, "veth")) return;
+  const there = await bridgePlace(t);
+  const { net, islet } = there;
+  await net.ok(["ip", "link", "add", "islt-up", "type", "veth", "peer", "name", "islt-far"]);
+  for (const link of ["islt-far", "islt-up"]) await net.ok(["ip", "link", "set", link, "up"]);
+  await net.ok(["ip", "addr", "add", "192.0.2.1/24", "dev", "islt-up"]);
+  await net.ok(["ip", "route", "add", "default", "via", "192.0.2.2"]);
+  await wall(there, "forward", ["ct state established accept", "iifname lxcbr0 oifname islt-up accept"], "drop");
+  assert.deepEqual(seen(await islet("up")), { status: 0, stdout: "", stderr: "" });
+  const { status, stdout } = await islet("check");
+  assert.equal(status, 0);
+  assert.match(stdout, /^lxcbr0: forwarding was not tried: rules name islt-up, and the trial has no part in it$/m);
+});
+
 test("rules that are gone are named, and up makes them again", async (t) => {
   if (lacks(t, "nftables") || lacks(t, "veth")) return;
   const there = await bridgePlace(t);
@@ -165,7 +180,7 @@ test("a dnsmasq that does not answer, and a host that does not forward, are name
   assert.equal(lines[0], "lxcbr0: DHCP passes");
   assert.equal(
     lines[2],
-    "lxcbr0: forwarding does not pass: the host does not forward: sysctl -w net.ipv4.ip_forward=1",
+    "lxcbr0: forwarding does not pass: the host does not forward: sysctl -w net/ipv4/ip_forward=1",
   );
 });
 

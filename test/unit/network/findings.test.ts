@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { findingsOf, findingWarnings, type Situation, type Trial } from "../../../src/network/findings.js";
-import { freeAddress, freeNetwork, parseAddresses, parseRoutes, rivalsOf } from "../../../src/network/free.js";
+import {
+  freeAddress,
+  freeNetwork,
+  parseAddresses,
+  parseRoutes,
+  parseUplinks,
+  rivalsOf,
+} from "../../../src/network/free.js";
 import { lxcbr0 as net } from "../../support/bridge.js";
 
 const all = { dhcp: true, names: true, forwarding: true, nat: true, answers: true };
@@ -15,7 +22,9 @@ const quiet: Situation = {
   nft: null,
   iptables: [],
   dnsmasq: { pid: 7, isStopped: false },
-  forwards: true,
+  closedBy: null,
+  filtersBridged: false,
+  uplinks: ["eth0"],
   rivals: [],
   hasNatRule: true,
 };
@@ -23,7 +32,7 @@ const warnings = (one: Trial, situation: Partial<Situation> = {}): readonly stri
   findingWarnings(net, findingsOf(net, one, { ...quiet, ...situation }));
 
 test("when all passes there is nothing to say, whatever the rules are", () => {
-  assert.deepEqual(warnings(trial({}), { forwards: false, dnsmasq: null, rivals: ["eth0"] }), []);
+  assert.deepEqual(warnings(trial({}), { closedBy: "net/ipv4/ip_forward", dnsmasq: null, rivals: ["eth0"] }), []);
 });
 
 test("a cause is said once, with all that comes of it", () => {
@@ -34,9 +43,12 @@ test("a cause is said once, with all that comes of it", () => {
     "guests on lxcbr0 get no address by DHCP: dnsmasq is stopped: kill -CONT 7",
   ]);
   assert.deepEqual(
-    warnings(trial({ forwarding: false, nat: false, answers: false }), { forwards: false, rivals: ["eth0"] }),
+    warnings(trial({ forwarding: false, nat: false, answers: false }), {
+      closedBy: "net/ipv4/ip_forward",
+      rivals: ["eth0"],
+    }),
     [
-      "guests on lxcbr0 reach nobody beyond the host: the host does not forward: sysctl -w net.ipv4.ip_forward=1",
+      "guests on lxcbr0 reach nobody beyond the host: the host does not forward: sysctl -w net/ipv4/ip_forward=1",
       "guests on lxcbr0 reach nobody beyond the host: eth0 has a route into 10.0.3.0/24, too: give the bridge another network",
     ],
   );
@@ -76,6 +88,40 @@ test("what could not be tried says why, and is no warning", () => {
   assert.deepEqual(warnings(trial(none, { noGuest: "full" })), []);
 });
 
+/** A chain for what is forwarded, with one rule in it, that drops by default. */
+function forward(...expr: readonly object[]): string {
+  const [family, table, name] = ["ip", "filter", "FORWARD"];
+  const base = { family, table, name, hook: "forward", policy: "drop" };
+  return JSON.stringify({ nftables: [{ chain: base }, { rule: { family, table, chain: name, expr } }] });
+}
+const link = (key: string, right: string): object => ({ match: { op: "==", left: { meta: { key } }, right } });
+const accept = { accept: null };
+
+test("rules that let the uplink pass by its name leave it open what guests reach", () => {
+  const forwarding = (nft: string, uplinks: readonly string[] = ["eth0"]): boolean | null | undefined => {
+    const closed = trial({ forwarding: false, nat: false, answers: false });
+    return findingsOf(net, closed, { ...quiet, nft, uplinks }).find(({ what }) => what === "forwarding")?.passes;
+  };
+  assert.equal(forwarding(forward(link("iifname", "lxcbr0"), link("oifname", "eth0"), accept)), null);
+  assert.equal(forwarding(forward(link("oifname", "eth*"), accept)), null);
+  assert.equal(forwarding(forward(link("oifname", "eth0"), accept), ["wlan0"]), false);
+  assert.equal(forwarding(forward(link("iifname", "docker0"), link("oifname", "eth0"), accept)), false);
+  assert.equal(forwarding(forward(link("oifname", "eth0"))), false);
+  const back = trial({ answers: false });
+  const nft = forward(link("iifname", "eth0"), link("oifname", "lxcbr0"), accept);
+  assert.equal(findingsOf(net, back, { ...quiet, nft })[4]?.passes, null);
+  assert.equal(findingsOf(net, back, { ...quiet, nft, closedBy: "net/ipv4/ip_forward" })[4]?.passes, false);
+});
+
+test("where bridged packets meet the same rules, that is said, too", () => {
+  const closed = { nft: forward(), filtersBridged: true };
+  const [line = ""] = warnings(trial({ forwarding: false, nat: false, answers: false }), closed);
+  assert.match(
+    line,
+    / drops what is forwarded, also from guest to guest \(net\.bridge\.bridge-nf-call-iptables\), unless a rule accepts it: iptables -I FORWARD -i lxcbr0 -j ACCEPT; /,
+  );
+});
+
 const routes = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
 eth0	00000000	010200C0	0003	0	0	0	00000000	0	0	0
 eth0	000200C0	00000000	0001	0	0	0	00FFFFFF	0	0	0
@@ -90,6 +136,7 @@ test("networks in use are not taken, and routes that take the bridge's are found
     known.map(({ link }) => link),
     ["eth0", "lxcbr0", "wg0", "tun0"],
   );
+  assert.deepEqual(parseUplinks(routes), ["eth0"]);
   assert.deepEqual(freeNetwork(net, known), Uint8Array.of(198, 51, 100, 0));
   const local = parseAddresses(
     "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        |-- 198.51.100.9\n           /32 host LOCAL\n",

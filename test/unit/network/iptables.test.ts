@@ -71,7 +71,7 @@ test("what is there already is replaced in the same step, and nothing else is to
 });
 
 const obstacles = (hook: "input" | "forward", ...lines: readonly string[]): readonly string[] =>
-  iptablesObstacles(net, { program: "iptables-legacy", text: table("filter", ...lines) }, hook);
+  iptablesObstacles(net, { program: "iptables-legacy", text: table("filter", ...lines) }, hook, false);
 
 test("a chain of iptables that drops is told with what helps, as the host's firewall wants it", () => {
   const said = "the firewall's chain FORWARD of iptables-legacy drops what is forwarded, unless a rule accepts it: ";
@@ -108,7 +108,7 @@ test("a rule that drops counts wherever the chain leads to, unless it is for oth
     ["-A INPUT -j DROP", `-A INPUT -i lxcbr0 ${mark} -j ACCEPT`],
   ])
     assert.deepEqual(obstacles("input", ...open, ...passing), [], passing.join(" | "));
-  assert.deepEqual(iptablesObstacles(net, { program: "iptables-legacy", text: null }, "input"), [
+  assert.deepEqual(iptablesObstacles(net, { program: "iptables-legacy", text: null }, "input", false), [
     "the kernel has rules of iptables-legacy, which cannot be read: apt-get install iptables",
   ]);
 });

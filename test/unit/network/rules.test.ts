@@ -187,7 +187,7 @@ test("of what does not pass, chains that lead to a drop are told, too", () => {
     { rules: { base: [[on("iifname", "lxcbr0"), drop]] } },
     { rules: { base: [[xt("target", "REJECT")]] } },
   ])
-    assert.deepEqual(nftObstacles(net, walls(closed), "forward"), [said], JSON.stringify(closed));
+    assert.deepEqual(nftObstacles(net, walls(closed), "forward", false), [said], JSON.stringify(closed));
   for (const open of [
     {},
     { policy: "drop", hook: "input" },
@@ -202,12 +202,12 @@ test("of what does not pass, chains that lead to a drop are told, too", () => {
       rules: { base: ["iifname", "oifname"].map((key) => [on(key, "lxcbr0"), xt("match", "comment"), accept]) },
     },
   ])
-    assert.deepEqual(nftObstacles(net, walls(open), "forward"), [], JSON.stringify(open));
+    assert.deepEqual(nftObstacles(net, walls(open), "forward", false), [], JSON.stringify(open));
 });
 
 test("who keeps the chain is told in its own words", () => {
   const remedy = (one: object, hook: "input" | "forward" = "forward"): string =>
-    (nftObstacles(net, JSON.stringify(one), hook)[0] ?? "").split(" accepts it: ")[1] ?? "";
+    (nftObstacles(net, JSON.stringify(one), hook, false)[0] ?? "").split(" accepts it: ")[1] ?? "";
   const listed = (table: string, name: string, hook: string, ...others: readonly string[]): object => ({
     nftables: [
       { chain: { family: "ip", table, name, hook, policy: "drop" } },
