@@ -94,7 +94,7 @@ function forward(...expr: readonly object[]): string {
   const base = { family, table, name, hook: "forward", policy: "drop" };
   return JSON.stringify({ nftables: [{ chain: base }, { rule: { family, table, chain: name, expr } }] });
 }
-const link = (key: string, right: string): object => ({ match: { op: "==", left: { meta: { key } }, right } });
+const via = (key: string, right: string): object => ({ match: { op: "==", left: { meta: { key } }, right } });
 const accept = { accept: null };
 
 test("rules that let the uplink pass by its name leave it open what guests reach", () => {
@@ -102,13 +102,13 @@ test("rules that let the uplink pass by its name leave it open what guests reach
     const closed = trial({ forwarding: false, nat: false, answers: false });
     return findingsOf(net, closed, { ...quiet, nft, uplinks }).find(({ what }) => what === "forwarding")?.passes;
   };
-  assert.equal(forwarding(forward(link("iifname", "lxcbr0"), link("oifname", "eth0"), accept)), null);
-  assert.equal(forwarding(forward(link("oifname", "eth*"), accept)), null);
-  assert.equal(forwarding(forward(link("oifname", "eth0"), accept), ["wlan0"]), false);
-  assert.equal(forwarding(forward(link("iifname", "docker0"), link("oifname", "eth0"), accept)), false);
-  assert.equal(forwarding(forward(link("oifname", "eth0"))), false);
+  assert.equal(forwarding(forward(via("iifname", "lxcbr0"), via("oifname", "eth0"), accept)), null);
+  assert.equal(forwarding(forward(via("oifname", "eth*"), accept)), null);
+  assert.equal(forwarding(forward(via("oifname", "eth0"), accept), ["wlan0"]), false);
+  assert.equal(forwarding(forward(via("iifname", "docker0"), via("oifname", "eth0"), accept)), false);
+  assert.equal(forwarding(forward(via("oifname", "eth0"))), false);
   const back = trial({ answers: false });
-  const nft = forward(link("iifname", "eth0"), link("oifname", "lxcbr0"), accept);
+  const nft = forward(via("iifname", "eth0"), via("oifname", "lxcbr0"), accept);
   assert.equal(findingsOf(net, back, { ...quiet, nft })[4]?.passes, null);
   assert.equal(findingsOf(net, back, { ...quiet, nft, closedBy: "net/ipv4/ip_forward" })[4]?.passes, false);
 });
