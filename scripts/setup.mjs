@@ -25,6 +25,7 @@ export const peerPackages = [
   "procps",
   "dnsmasq-base",
   "nftables",
+  "iptables",
   "mmdebstrap",
 ];
 

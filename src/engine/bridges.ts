@@ -4,21 +4,27 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorLines, IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { ownLink, ownLinks } from "../host/netns.js";
-import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
+import { findProgram, type ProgramResult, runProgram } from "../host/run-program.js";
 import { freeFor } from "../network/dhcp-range.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
-import { firewallWarnings } from "../network/firewall.js";
-import { nftRemoval, nftRules } from "../network/nftables.js";
 import { bridgeMark, ownBridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
-import type { BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
+import {
+  isBridgeName,
+  type BridgeFinding,
+  type BridgeNetwork,
+  type BridgeStatus,
+  type BridgeUp,
+} from "../spec/bridge.js";
 import type { HostFacts } from "../spec/host.js";
 import { IFF_UP } from "../sys/flags.js";
 import { parsePasswd } from "../sys/accounts.js";
 import { SIGNALS } from "../sys/signals.js";
+import { checkBridge, type CheckedBridge } from "./bridge-check.js";
 import { type BridgeFiles, bridgeDirectory, bridgeFiles } from "./bridge-files.js";
+import { createBridgeFirewall, type FirewallKind } from "./bridge-firewall.js";
 import { currentLeases, type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
 import { createHostNames, type HostNames } from "./host-names.js";
 import { createChangeQueue } from "./queue.js";
@@ -32,6 +38,8 @@ export interface Bridges {
   up(net: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. Gives back false when islet has made none of that name. */
   down(name: string, force: boolean): Promise<boolean>;
+  /** Does what guests do there, to see whether that passes; null: islet has made none of that name, or it is down. */
+  check(name: string): Promise<readonly BridgeFinding[] | null>;
   list(): readonly BridgeStatus[];
   /** Those that are written down, as their dnsmasq knows the containers on them. */
   hosted(): readonly HostedBridge[];
@@ -48,10 +56,19 @@ const endTime = 2000;
 /** Whose rights dnsmasq takes: the first that there is. */
 const dnsmasqUsers = ["lxc-dnsmasq", "dnsmasq", "nobody"];
 
+/** What is written down of a bridge. */
+interface Note {
+  readonly version: number;
+  readonly network: BridgeNetwork;
+  /** What has its rules, also after others would be chosen. */
+  readonly firewall: FirewallKind;
+}
+
 /** `binary`: of islet. */
 export function createBridges(host: HostFacts, binary: string): Bridges {
   const directory = bridgeDirectory(host);
   const queue = createChangeQueue();
+  const firewall = createBridgeFirewall(host);
   // A daemon with a runtime directory of its own stands beside the host's, whose names are not its business.
   const isHosts = host.runtimeDir === "/run/islet" || host.accounts !== "/etc";
   const names = createHostNames(isHosts ? join(host.accounts, "hosts") : null);
@@ -66,24 +83,23 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       : failureError(program, record, "ISLET_OPERATION_FAILED");
   };
 
-  const recall = (name: string): BridgeNetwork | null => {
+  const readNote = (name: string): Note | null => {
     // It came from a command line.
-    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) return null;
+    if (!isBridgeName(name)) return null;
     try {
-      const note = JSON.parse(readFileSync(filesOf(name).note, "utf8")) as {
-        version: number;
-        network: Omit<BridgeNetwork, "hostNames"> & Partial<BridgeNetwork>;
-      };
-      // Earlier releases knew nothing of names on the host.
-      return note.version === 1 ? { ...note.network, hostNames: note.network.hostNames ?? false } : null;
+      const note = JSON.parse(readFileSync(filesOf(name).note, "utf8")) as Note;
+      return note.version === 1 ? note : null;
     } catch {
       return null;
     }
   };
-  const remember = (net: BridgeNetwork): void => {
+  const recall = (name: string): BridgeNetwork | null => readNote(name)?.network ?? null;
+  const remember = (network: BridgeNetwork, kind: FirewallKind): void => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(`${filesOf(net.name).note}.new`, JSON.stringify({ version: 1, network: net }), { mode: 0o644 });
-    renameSync(`${filesOf(net.name).note}.new`, filesOf(net.name).note);
+    const note: Note = { version: 1, network, firewall: kind };
+    const file = filesOf(network.name).note;
+    writeFileSync(`${file}.new`, JSON.stringify(note), { mode: 0o644 });
+    renameSync(`${file}.new`, file);
   };
   const forget = (name: string): void => {
     const { note, dnsmasqPid: pid, running, hosts } = filesOf(name);
@@ -140,22 +156,8 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     }
   };
 
-  const setFirewall = async (rules: string, what: string): Promise<void> => {
-    const program = findProgram("nft");
-    if (program === null)
-      throw new IsletError("ISLET_UNSUPPORTED", "nft is missing", { hint: "apt-get install nftables" });
-    const result = await runProgram(host.arch, program, ["-f", "-"], patience, rules);
-    if (result.kind === "done") return;
-    const why = reason(result);
-    throw new IsletError(
-      "ISLET_OPERATION_FAILED",
-      `cannot ${what}: ${why}`,
-      why.includes("Operation not supported") ? { hint: "the kernel has no nftables (modprobe nf_tables)" } : {},
-    );
-  };
-
-  const serve = async (net: BridgeNetwork): Promise<void> => {
-    await setFirewall(nftRules(net), `make the rules of ${net.name}`);
+  const serve = async (net: BridgeNetwork, kind: FirewallKind): Promise<void> => {
+    await firewall.set(kind, net);
     await startDnsmasq(net);
   };
 
@@ -189,16 +191,15 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     await stopDnsmasq(name);
     // Another daemon's rules of the same bridge have the same name.
     const isAnothers = find(name) === "others" && ownLink(host.arch, name)?.alias?.startsWith(bridgeMark) === true;
-    if (findProgram("nft") !== null && !isAnothers)
-      await setFirewall(nftRemoval(name), `take away the rules of ${name}`);
+    if (!isAnothers) await firewall.remove(readNote(name)?.firewall ?? null, name);
     if (isOurs(name)) await runPlan(planBridgeDown(name, host), `take the bridge ${name} away`);
     forget(name);
   };
 
   const bringUp = async (net: BridgeNetwork): Promise<BridgeUp["done"]> => {
     const { name } = net;
-    const before = recall(name);
-    const isSame = before !== null && JSON.stringify(before) === JSON.stringify(net);
+    const before = readNote(name);
+    const isSame = before !== null && JSON.stringify(before.network) === JSON.stringify(net);
     const found = find(name);
     if (found === "others")
       throw new IsletError("ISLET_EXISTS", `there is an interface ${name} already that islet has not made`, {
@@ -207,16 +208,21 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     if (found === "ours") {
       if (!isSame)
         throw new IsletError("ISLET_BUSY", `${name} is up with other settings`, { hint: "islet net down comes first" });
-      if (dnsmasqPid(name) !== null) return "there";
-      await serve(net);
-      return "mended";
+      if (dnsmasqPid(name) === null) {
+        await serve(net, before.firewall);
+        return "mended";
+      }
+      // Rules are lost unseen: whoever reloads the host's firewall flushes them.
+      await firewall.set(before.firewall, net);
+      return "there";
     }
     await takeDown(name);
     // Before anything is made: whoever comes after a crash knows whose it is.
-    remember(net);
+    const kind = await firewall.choose(net);
+    remember(net, kind);
     try {
       await runPlan(planBridgeUp(net, host), `make the bridge ${name}`);
-      await serve(net);
+      await serve(net, kind);
     } catch (error) {
       await takeDown(name).catch((also: unknown) => {
         console.error(`cannot clean up after ${name}`, also);
@@ -226,19 +232,13 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     return "made";
   };
 
-  /** What keeps guests from using it although it is up. */
-  const obstacles = async (net: BridgeNetwork): Promise<readonly string[]> => {
-    const program = findProgram("nft");
-    const rules =
-      program === null ? null : await programOutput(host.arch, program, ["-j", "-t", "list", "ruleset"], patience);
-    const isForwarding = readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
-    return [
-      ...(rules === null ? [] : firewallWarnings(net, rules)),
-      ...(isForwarding
-        ? []
-        : [`the host no longer forwards, so guests on ${net.name} reach nobody else: sysctl -w net.ipv4.ip_forward=1`]),
-    ];
-  };
+  const check = (net: BridgeNetwork): Promise<CheckedBridge> =>
+    checkBridge(host, binary, {
+      network: net,
+      leases: filesOf(net.name).leases,
+      dnsmasqPid: dnsmasqPid(net.name),
+      hasNatRule: () => firewall.hasNat(readNote(net.name)?.firewall ?? "nft", net),
+    });
 
   return {
     names,
@@ -251,7 +251,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
       queue.run(net.name, async () => {
         const done = await bringUp(net);
         if (net.hostNames) names.keep(hostedBridge(net));
-        return { done, warnings: await obstacles(net) };
+        return { done, warnings: (await check(net)).warnings };
       }),
     down: (name, force) =>
       queue.run(name, async () => {
@@ -267,16 +267,22 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     mend: async (name) => {
       if (dnsmasqPid(name) !== null) return [];
       return queue.run(name, async () => {
-        const net = recall(name);
-        if (net === null || find(name) !== "ours" || dnsmasqPid(name) !== null) return [];
+        const note = readNote(name);
+        if (note === null || find(name) !== "ours" || dnsmasqPid(name) !== null) return [];
         try {
-          await serve(net);
+          await serve(note.network, note.firewall);
           return [];
         } catch (error) {
           return errorLines(error);
         }
       });
     },
+    check: (name) =>
+      queue.run(name, async () => {
+        const net = recall(name);
+        if (net === null || find(name) !== "ours") return null;
+        return (await check(net)).findings;
+      }),
     list: () =>
       namesIn(directory).flatMap((name) => {
         const network = recall(name);

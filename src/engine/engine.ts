@@ -1,4 +1,4 @@
-import type { BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
+import type { BridgeFinding, BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
 import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
@@ -307,6 +307,8 @@ export interface Engine {
   bridgeUp(network: BridgeNetwork): Promise<BridgeUp>;
   /** Takes it away; ISLET_BUSY while interfaces are on it, unless `force`. false: islet has made none of that name. */
   bridgeDown(name: string, force: boolean): Promise<boolean>;
+  /** Does what guests on it do, to see whether that passes; null: islet has made none of that name, or it is down. */
+  bridgeCheck(name: string): Promise<readonly BridgeFinding[] | null>;
   /** The bridges that islet has made. */
   bridges(): Promise<readonly BridgeStatus[]>;
   /** A container's settings beside its configuration (docs/guests/settings.md). ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */

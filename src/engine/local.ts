@@ -552,6 +552,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     wantedBridge: async () => (await options.wantedBridge?.(null)) ?? null,
     bridgeUp: async (network) => (await bridges()).up(network),
     bridgeDown: async (name, force) => (await bridges()).down(name, force),
+    bridgeCheck: async (name) => (await bridges()).check(name),
     bridges: async () => (await bridges()).list(),
     settings: (id) =>
       new Promise((resolve) => {

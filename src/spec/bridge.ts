@@ -11,7 +11,12 @@ export interface BridgeNetwork {
   readonly domain: string | null;
   /** The host knows the containers on it by their names, too (/etc/hosts). */
   readonly hostNames: boolean;
+  /** Its rules of the firewall are in nftables, where the host has that; false: they are made by iptables. */
+  readonly nft: boolean;
 }
+
+/** What a bridge may be called. */
+export const isBridgeName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(name);
 
 export interface BridgeIpv4 {
   /** The bridge's own. */
@@ -63,4 +68,16 @@ export interface BridgeUp {
   readonly done: "made" | "mended" | "there";
   /** What keeps guests from using it all the same, and what helps: lines. */
   readonly warnings: readonly string[];
+}
+
+/** What guests on a bridge need: addresses, names, a way beyond the host, the host's address there, and a way back for answers. */
+export type BridgeNeed = "dhcp" | "names" | "forwarding" | "nat" | "answers";
+
+/** One of them, tried out. */
+export interface BridgeFinding {
+  readonly what: BridgeNeed;
+  /** null: it was not tried. */
+  readonly passes: boolean | null;
+  /** What is probably in the way, and what helps; or why it was not tried. */
+  readonly causes: readonly string[];
 }

@@ -113,6 +113,26 @@ export function sockaddrNetlink(groups = 0, pid = 0): Uint8Array {
   return pack(12).u16(0, 16).u32(4, pid).u32(8, groups).bytes;
 }
 
+/** struct sockaddr_in (ip(7)): 16 bytes; port and address are big-endian. */
+export const SOCKADDR_IN_AT = { port: 2, address: 4 } as const;
+export const SOCKADDR_IN_SIZE = 16;
+export function sockaddrInet(address: Uint8Array, port: number): Uint8Array {
+  return pack(SOCKADDR_IN_SIZE)
+    .u16(0, 2)
+    .put(SOCKADDR_IN_AT.port, Uint8Array.of(port >> 8, port & 0xff))
+    .put(SOCKADDR_IN_AT.address, address).bytes;
+}
+
+/** struct sockaddr_ll (packet(7)) of everybody on an Ethernet link; its protocol is big-endian. */
+export const SOCKADDR_LL_AT = { ifindex: 4 } as const;
+export function sockaddrPacketBroadcast(protocol: number): Uint8Array {
+  return pack(20)
+    .u16(0, 17)
+    .put(2, Uint8Array.of(protocol >> 8, protocol & 0xff))
+    .u8(11, 6)
+    .put(12, new Uint8Array(6).fill(0xff)).bytes;
+}
+
 /** struct msghdr (recvmsg(2)): 56 bytes. name, iov and control are pointers; namelen is u32, the lengths u64, flags s32. */
 export const MSGHDR_AT = { name: 0, namelen: 8, iov: 16, iovlen: 24, control: 32, controllen: 40, flags: 48 } as const;
 export const MSGHDR_SIZE = 56;
@@ -179,6 +199,16 @@ export const IFREQ_SIZE = 40;
 export function ifreq(name: string): Uint8Array {
   return pack(IFREQ_SIZE).put(0, linkName(name)).bytes;
 }
+
+/** An ifreq that points to a struct ethtool_value (linux/ethtool.h): a command and its value, u32 each. */
+export function ethtoolRequest(name: string, command: number): Blob {
+  const bytes = pack(IFREQ_SIZE + 8)
+    .put(0, ifreq(name))
+    .u32(IFREQ_SIZE, command).bytes;
+  return { bytes, pointers: [{ at: 16, to: IFREQ_SIZE }] };
+}
+/** Has it a carrier? */
+export const ETHTOOL_GLINK = 0x0000000a;
 
 /** The NUL-terminated name of a network link; throws RangeError for what the kernel refuses (dev_valid_name). */
 export function linkName(name: string): Uint8Array {
@@ -366,6 +396,13 @@ export function timespec(nanoseconds: bigint): Uint8Array {
   return pack(16)
     .u64(0, (nanoseconds - rest) / billion)
     .u64(8, rest).bytes;
+}
+
+/** struct timeval of both architectures, of milliseconds: s64 seconds, s64 microseconds. */
+export function timeval(milliseconds: number): Uint8Array {
+  return pack(16)
+    .u64(0, Math.floor(milliseconds / 1000))
+    .u64(8, (milliseconds % 1000) * 1000).bytes;
 }
 
 /** struct pollfd: s32 fd, s16 events, s16 revents. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inside, place, type Place } from "../support/bridge-place.js";
+import { inside, bridgePlace, type BridgePlace } from "../support/bridge-place.js";
 import { end } from "../support/host.js";
 import { instance, linksOf, processesOf, type Instance } from "../support/instance.js";
 import { make } from "../support/place.js";
@@ -14,11 +14,11 @@ import { waitFor } from "../support/wait.js";
 const quick = "LXC_DHCP_PING=false\n";
 
 /** What is written down of bridges; who has which address, and may have it again, is kept. */
-const notes = ({ own }: Place): readonly string[] =>
+const notes = ({ own }: BridgePlace): readonly string[] =>
   readdirSync(join(own.runtimeDir, "net")).filter((file) => !/\.(leases|hosts)$/.test(file));
 
 /** Pids of dnsmasq for this daemon's bridges. */
-function servers({ own }: Place): readonly number[] {
+function servers({ own }: BridgePlace): readonly number[] {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
@@ -31,7 +31,7 @@ function servers({ own }: Place): readonly number[] {
     });
 }
 
-type Guests = Pick<Place, "own">;
+type Guests = Pick<BridgePlace, "own">;
 
 const leaseScript = `#!/bin/sh
 [ "$1" = bound ] || exit 0
@@ -61,7 +61,7 @@ async function guest(there: Guests, name: string): Promise<string> {
   return (await askAddress(there, name)) ?? assert.fail(`${name} got no address`);
 }
 
-async function nothingLeft(there: Place): Promise<void> {
+async function nothingLeft(there: BridgePlace): Promise<void> {
   await waitFor("dnsmasq's end", () => servers(there).length === 0);
   assert.deepEqual(linksOf(there.net.pid), ["lo"]);
   assert.equal(await there.net.ok(["nft", "list", "ruleset"]), "");
@@ -75,7 +75,7 @@ async function killed(pid: number): Promise<void> {
 
 test("fifty starts at once make one bridge with one dnsmasq, and leave nothing", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick, true);
+  const there = await bridgePlace(t, { config: quick, isOnDemand: true });
   const { own, net } = there;
   const names = Array.from({ length: 50 }, (_, index) => `islt-bf-${index + 1}`);
   for (const name of names) makeGuest(there, name);
@@ -103,7 +103,7 @@ test("fifty starts at once make one bridge with one dnsmasq, and leave nothing",
 
 test("after dnsmasq was killed while guests ask, up mends it and they get their addresses", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   const names = ["islt-bf-1", "islt-bf-2", "islt-bf-3"];
   const first = await guest(there, "islt-bf-0");
@@ -124,7 +124,7 @@ test("after dnsmasq was killed while guests ask, up mends it and they get their 
 
 test("the next start on a bridge whose dnsmasq was killed mends it", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   const [pid = 0] = servers(there);
   await killed(pid);
@@ -144,7 +144,7 @@ test("the next start on a bridge whose dnsmasq was killed mends it", async (t) =
 
 test("a daemon that is killed in the middle of up leaves what the next up makes whole, and down takes away", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   for (const delay of [0, 3, 8, 15, 25, 40]) {
     const up = there.islet("up").catch(() => undefined);
     const daemon = there.own.pid();
@@ -163,7 +163,7 @@ test("a daemon that is killed in the middle of up leaves what the next up makes 
 
 test("a killed monitor leaves no pair on the bridge, and the leases in order", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   const one = await guest(there, "islt-bf-1");
   const two = await guest(there, "islt-bf-2");
@@ -183,7 +183,7 @@ test("a killed monitor leaves no pair on the bridge, and the leases in order", a
 
 test("a wrong line of LXC_DHCP_CONFILE is told with file and line, and nothing is left", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t);
+  const there = await bridgePlace(t);
   const more = `${there.file}.dnsmasq`;
   writeFileSync(more, "# fine\ndhcp-host=00:16:3e:00:00:07,10.0.3.7\nno-such-word=1\n");
   writeFileSync(there.file, `${quick}LXC_DHCP_CONFILE=${more}\n`);
@@ -198,7 +198,7 @@ test("a wrong line of LXC_DHCP_CONFILE is told with file and line, and nothing i
 
 test("a second daemon leaves the bridge of the first alone", async (t) => {
   if (lacks(t, "nftables")) return;
-  const first = await place(t, quick);
+  const first = await bridgePlace(t, { config: quick });
   const second = { own: await instance(t, { netnsPid: first.net.pid, env: { ISLET_LXC_NET: first.file } }) };
   const islet = (...words: readonly string[]): ReturnType<Instance["command"]> =>
     second.own.command(["islet", "net", ...words, `--config=${first.file}`]);
@@ -228,7 +228,7 @@ for (const [how, mode, state] of [
 ] as const) {
   test(`a guest that floods DHCP with ${how} takes no other container's address`, async (t) => {
     if (lacks(t, "nftables")) return;
-    const there = await place(t, quick);
+    const there = await bridgePlace(t, { config: quick });
     const { own } = there;
     await there.islet("up");
     const early = await guest(there, "islt-bf-1");

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { guest, inside, lease, place, type Place } from "../support/bridge-place.js";
+import { guest, inside, lease, bridgePlace, type BridgePlace } from "../support/bridge-place.js";
 import { end } from "../support/host.js";
 import { testDir } from "../support/paths.js";
 import { make } from "../support/place.js";
@@ -22,18 +22,24 @@ import { waitFor } from "../support/wait.js";
 const quick = 'LXC_DHCP_PING="false"\n';
 
 /** The addresses that a name has on the bridge, as a guest asks for it. */
-async function resolved(there: Place, from: string, name: string, type: string = "a"): Promise<readonly string[]> {
+async function resolved(
+  there: BridgePlace,
+  from: string,
+  name: string,
+  type: string = "a",
+): Promise<readonly string[]> {
   const { stdout } = await inside(there, from, "nslookup", `-type=${type}`, name, "10.0.3.1");
   const [, answer = ""] = stdout.split(/^Name:.*$/m);
   return [...answer.matchAll(/^Address(?: \d+)?: (\S+)/gm)].map(([, address = ""]) => address);
 }
 
-const leases = ({ own }: Place): string => readFileSync(join(own.runtimeDir, "net/dnsmasq.lxcbr0.leases"), "utf8");
-const stop = ({ own }: Place, name: string): Promise<string> => own.ok(["lxc-stop", ...own.store.at(name), "-k"]);
+const leases = ({ own }: BridgePlace): string =>
+  readFileSync(join(own.runtimeDir, "net/dnsmasq.lxcbr0.leases"), "utf8");
+const stop = ({ own }: BridgePlace, name: string): Promise<string> => own.ok(["lxc-stop", ...own.store.at(name), "-k"]);
 
 test("a container's name is its own, whatever its guest or another says", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   const one = await guest(there, "islt-name-1");
   const two = await guest(there, "islt-name-2");
@@ -46,7 +52,7 @@ test("a container's name is its own, whatever its guest or another says", async 
 
 test("an address that nobody gave is the same at every start, and free in between", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   const hwaddr = (): Promise<string> =>
     there.own.ok(["lxc-attach", ...there.own.store.at("islt-name-1"), "--", "cat", "/sys/class/net/eth0/address"]);
@@ -64,7 +70,7 @@ test("an address that nobody gave is the same at every start, and free in betwee
 
 test("an address without DHCP has its name, too, while the container runs; nobody else gets it", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, `${quick}LXC_DOMAIN="lxc"\nLXC_DHCP_RANGE="10.0.3.50,10.0.3.51"\n`);
+  const there = await bridgePlace(t, { config: `${quick}LXC_DOMAIN="lxc"\nLXC_DHCP_RANGE="10.0.3.50,10.0.3.51"\n` });
   await there.islet("up");
   make(
     there.own,
@@ -83,7 +89,7 @@ test("an address without DHCP has its name, too, while the container runs; nobod
 
 test("of two containers of one name the second has none, and is told", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   const { own } = there;
   await there.islet("up");
   const one = await guest(there, "islt-name-1");
@@ -114,7 +120,7 @@ test("of two containers of one name the second has none, and is told", async (t)
 
 test("a start that fails leaves nothing with dnsmasq", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, quick);
+  const there = await bridgePlace(t, { config: quick });
   await there.islet("up");
   make(
     there.own,
@@ -138,8 +144,12 @@ test("the host knows the names of what runs, if its administrator wants it, also
   const hosts = join(accounts, "hosts");
   const own = "127.0.0.1\tlocalhost\n10.1.1.1 islt-name-3\n";
   writeFileSync(hosts, own);
-  const there = await place(t, `${quick}LXC_DOMAIN="lxc"\nISLET_HOST_NAMES="true"\n`, true, {
-    ISLET_ACCOUNTS: accounts,
+  const there = await bridgePlace(t, {
+    config: `${quick}LXC_DOMAIN="lxc"\nISLET_HOST_NAMES="true"\n`,
+    isOnDemand: true,
+    env: {
+      ISLET_ACCOUNTS: accounts,
+    },
   });
   const lines = (): readonly string[] => readFileSync(hosts, "utf8").slice(own.length).split("\n");
   const one = await guest(there, "islt-name-1");

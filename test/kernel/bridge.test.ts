@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { guest, inside, place, shown, world } from "../support/bridge-place.js";
+import { bridgePlace, guest, inside, noteFiles, shown, world } from "../support/bridge-place.js";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
 import type { Instance } from "../support/instance.js";
@@ -12,13 +12,9 @@ import { waitFor } from "../support/wait.js";
 const done: Pick<CommandResult, "status" | "stdout" | "stderr"> = { status: 0, stdout: "", stderr: "" };
 const seen = ({ status, stdout, stderr }: CommandResult): typeof done => ({ status, stdout, stderr });
 
-/** What is written down of bridges; who has which address and name is kept. */
-const notes = (own: Instance): readonly string[] =>
-  readdirSync(join(own.runtimeDir, "net")).filter((file) => !/\.(leases|hosts)$/.test(file));
-
 test("guests get addresses and names on lxcbr0, and reach the world behind it", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t);
+  const there = await bridgePlace(t);
   const far = await world(t, there.net);
   assert.deepEqual(seen(await there.islet("up")), done);
   const link = await there.net.ok(["ip", "-o", "addr", "show", "lxcbr0"]);
@@ -59,7 +55,7 @@ test("guests get addresses and names on lxcbr0, and reach the world behind it", 
 
 test("it stays while interfaces are on it, and leaves nothing", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t);
+  const there = await bridgePlace(t);
   const { own, net, islet } = there;
   const rules = (): Promise<string> => net.ok(["nft", "list", "ruleset"]);
   await net.ok(["nft", "add", "table", "inet", "lxc"]);
@@ -77,14 +73,14 @@ test("it stays while interfaces are on it, and leaves nothing", async (t) => {
   await waitFor("dnsmasq's end", () => !existsSync(`/proc/${pid}`));
   assert.equal(await rules(), before);
   assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
-  assert.deepEqual(notes(own), []);
+  assert.deepEqual(noteFiles({ own }), []);
   const again = await islet("down");
   assert.deepEqual([again.status, again.stderr], [1, "islet net: islet has made no bridge lxcbr0\n"]);
 });
 
 test("a second up changes nothing; one that was killed in part is mended, also by the next daemon", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { own, islet, list } = await place(t, 'LXC_DOMAIN="lxc"\n');
+  const { own, islet, list } = await bridgePlace(t, { config: 'LXC_DOMAIN="lxc"\n' });
   assert.deepEqual(seen(await islet("start")), done);
   const [first] = await list();
   assert.deepEqual(seen(await islet("up")), done);
@@ -105,7 +101,7 @@ test("a second up changes nothing; one that was killed in part is mended, also b
 
 test("other settings need a down first", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { file, islet } = await place(t);
+  const { file, islet } = await bridgePlace(t);
   await islet("up");
   writeFileSync(file, "LXC_DHCP_MAX=9\n");
   const { status, stderr } = await islet("up");
@@ -115,7 +111,7 @@ test("other settings need a down first", async (t) => {
 test("IPv6 where it is configured", async (t) => {
   if (lacks(t, "nftables")) return;
   const config = "LXC_IPV6_ADDR=fd42:7::1\nLXC_IPV6_MASK=64\nLXC_IPV6_NETWORK=fd42:7::/64\nLXC_IPV6_NAT=true\n";
-  const { net, islet, list } = await place(t, config);
+  const { net, islet, list } = await bridgePlace(t, { config });
   assert.deepEqual(seen(await islet("up")), done);
   assert.match(await net.ok(["ip", "-6", "-o", "addr", "show", "lxcbr0"]), /fd42:7::1\/64/);
   assert.match(await net.ok(["nft", "list", "ruleset"]), /ip6 saddr fd42:7::\/64 .*masquerade/);
@@ -125,7 +121,7 @@ test("IPv6 where it is configured", async (t) => {
 
 test("what somebody else has made is not touched", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { net, islet, list } = await place(t);
+  const { net, islet, list } = await bridgePlace(t);
   await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
   const before = await net.ok(["ip", "-o", "addr"]);
   const { status, stderr } = await islet("up");
@@ -141,7 +137,7 @@ test("what somebody else has made is not touched", async (t) => {
 
 test("a firewall in the way is told with what helps, and that helps", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t);
+  const there = await bridgePlace(t);
   const { net, islet } = there;
   const chain = (hook: string): string => `{ type filter hook ${hook} priority 0; policy drop; }`;
   await net.ok(["nft", "add", "table", "inet", "islt-wall"]);
@@ -151,7 +147,10 @@ test("a firewall in the way is told with what helps, and that helps", async (t) 
   const lines = stderr.trim().split("\n");
   assert.deepEqual([status, lines.length], [0, 2], stderr);
   for (const line of lines) {
-    assert.match(line, /^islet net: the firewall's chain inet islt-wall (input|forward) drops what /);
+    assert.match(
+      line,
+      /^islet net: guests on lxcbr0 .*: the firewall's chain inet islt-wall (input|forward) drops what /,
+    );
     for (const remedy of (line.split(" accepts it: ")[1] ?? "").split("; ")) await net.ok(remedy.split(" "));
   }
   assert.deepEqual(seen(await islet("up")), done);
@@ -160,7 +159,7 @@ test("a firewall in the way is told with what helps, and that helps", async (t) 
 
 test("what was made in part is made whole, and what came in its place stays", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { net, own, islet, list } = await place(t);
+  const { net, own, islet, list } = await bridgePlace(t);
   await net.ok(["ip", "link", "add", "lxcbr0", "type", "bridge"]);
   await net.ok(["ip", "link", "set", "lxcbr0", "alias", `made by islet in ${own.runtimeDir}`]);
   assert.deepEqual(seen(await islet("up")), done);
@@ -172,12 +171,12 @@ test("what was made in part is made whole, and what came in its place stays", as
   assert.deepEqual(seen(await islet("down")), done);
   await net.ok(["ip", "link", "show", "lxcbr0"]);
   assert.equal(await net.ok(["nft", "list", "ruleset"]), "");
-  assert.deepEqual(notes(own), []);
+  assert.deepEqual(noteFiles({ own }), []);
 });
 
 test("when another name server has the port, the error says so and nothing is left", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { net, own, islet, list } = await place(t);
+  const { net, own, islet, list } = await bridgePlace(t);
   // Ends with the namespace's first caller.
   const holder = net.command(["busybox", "nc", "-l", "-p", "53"], { timeout: 60_000 }).catch(() => undefined);
   const sockets = (): string =>
@@ -192,14 +191,14 @@ test("when another name server has the port, the error says so and nothing is le
   assert.equal((await net.command(["ip", "link", "show", "lxcbr0"])).status, 1);
   assert.equal(await net.ok(["nft", "list", "ruleset"]), "");
   assert.deepEqual(await list(), []);
-  assert.deepEqual(notes(own), []);
+  assert.deepEqual(noteFiles({ own }), []);
   await net.command(["sh", "-c", "echo | busybox nc -w 1 127.0.0.1 53"]);
   await holder;
 });
 
 test("a wrong variable is told with file and line, and nothing is made", async (t) => {
   if (lacks(t, "nftables")) return;
-  const { net, file, islet } = await place(t, "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n");
+  const { net, file, islet } = await bridgePlace(t, { config: "USE_LXC_BRIDGE=true\nLXC_ADDR=10.9.0.1\n" });
   const { status, stderr } = await islet("up");
   assert.equal(status, 1);
   assert.equal(stderr, `islet net: 10.9.0.1 is not in 10.0.3.0/24 (${file}:2 LXC_ADDR)\n`);
@@ -208,7 +207,7 @@ test("a wrong variable is told with file and line, and nothing is made", async (
 
 test("the first container that is to be joined with it makes it", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, "USE_LXC_BRIDGE=true\n", true);
+  const there = await bridgePlace(t, { config: "USE_LXC_BRIDGE=true\n", isOnDemand: true });
   assert.match(await guest(there, "islt-net-1"), /^10\.0\.3\./);
   const [first] = await there.list();
   assert.deepEqual([first?.state, first?.ports.length], ["up", 1]);
@@ -220,7 +219,7 @@ test("the first container that is to be joined with it makes it", async (t) => {
 test("many at once that need it make one", async (t) => {
   if (lacks(t, "nftables")) return;
   // With it, dnsmasq takes three seconds for each, one after another.
-  const there = await place(t, "LXC_DHCP_PING=false\n", true);
+  const there = await bridgePlace(t, { config: "LXC_DHCP_PING=false\n", isOnDemand: true });
   const names = ["islt-net-1", "islt-net-2", "islt-net-3", "islt-net-4"];
   const addresses = await Promise.all(names.map((name) => guest(there, name)));
   assert.equal(new Set(addresses).size, names.length);
@@ -229,7 +228,7 @@ test("many at once that need it make one", async (t) => {
 
 test("a start makes none that nobody wants, and tells what is wrong with the variables", async (t) => {
   if (lacks(t, "nftables")) return;
-  const there = await place(t, "USE_LXC_BRIDGE=false\n", true);
+  const there = await bridgePlace(t, { config: "USE_LXC_BRIDGE=false\n", isOnDemand: true });
   await assert.rejects(guest(there, "islt-net-1"), /lxcbr0/);
   assert.deepEqual(await there.list(), []);
   writeFileSync(there.file, "LXC_ADDR=10.9.0.1\n");

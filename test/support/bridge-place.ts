@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { CommandResult } from "./command.js";
-import { instance, type Instance } from "./instance.js";
+import { instance, type Instance, linksOf } from "./instance.js";
 import { netns, type Netns } from "./netns.js";
 import { testDir } from "./paths.js";
 import { make } from "./place.js";
 
-/** A network namespace of the test's own with islet's daemon in it: what it makes there is seen by nobody else. */
-export interface Place {
+/** A network namespace of the test's own with islet's daemon in it; what `islet net` makes there is taken down at the end. */
+export interface BridgePlace {
   readonly net: Netns;
   readonly own: Instance;
   /** The variables of lxc-net. */
@@ -36,12 +36,19 @@ export interface Bridge {
   readonly ports: readonly string[];
 }
 
-export async function place(
-  t: TestContext,
-  config: string = "",
-  isOnDemand: boolean = false,
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Place> {
+export interface BridgeOptions {
+  /** The variables of lxc-net. */
+  readonly config?: string;
+  /** A start makes the bridge. */
+  readonly isOnDemand?: boolean;
+  /** Of the daemon. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A process whose mount namespace the daemon lives in. */
+  readonly mntnsPid?: number;
+}
+
+export async function bridgePlace(t: TestContext, options: BridgeOptions = {}): Promise<BridgePlace> {
+  const { config = "", env = {}, isOnDemand = false, mntnsPid } = options;
   // Before what the others undo: dnsmasq would live on.
   let down: () => Promise<unknown> = () => Promise.resolve();
   t.after(() => down());
@@ -51,21 +58,19 @@ export async function place(
     rmSync(above, { recursive: true });
   });
   const file = join(above, "lxc-net");
+  writeFileSync(file, config);
+  // On some hosts packets from guest to guest meet the rules, too, and warnings say so.
+  const bridged = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  await net.ok(["sh", "-c", `[ ! -e ${bridged} ] || echo 0 > ${bridged}`]);
   const own = await instance(t, {
     netnsPid: net.pid,
-    env: { ...environment, ...(isOnDemand ? { ISLET_LXC_NET: file } : {}) },
+    env: { ...env, ...(isOnDemand ? { ISLET_LXC_NET: file } : {}) },
+    ...(mntnsPid === undefined ? {} : { mntnsPid }),
   });
-  writeFileSync(file, config);
   const islet = (...words: readonly string[]): Promise<CommandResult> =>
     own.command(["islet", "net", ...words, `--config=${file}`]);
   down = () => islet("down", "--force");
-  return {
-    net,
-    own,
-    file,
-    islet,
-    list: async () => (await shown(own)).bridges,
-  };
+  return { net, own, file, islet, list: async () => (await shown(own)).bridges };
 }
 
 /** What a DHCP client of busybox does with its lease. */
@@ -77,7 +82,7 @@ echo nameserver $dns > /etc/resolv.conf
 `;
 
 /** A container on lxcbr0 that has asked for an address; gives it back. `more`: lines of its configuration. */
-export async function guest({ own }: Place, name: string, ...more: readonly string[]): Promise<string> {
+export async function guest({ own }: BridgePlace, name: string, ...more: readonly string[]): Promise<string> {
   const rootfs = join(own.store.path, name, "rootfs");
   make(own, name, ["lxc.net.0.type = veth", "lxc.net.0.link = lxcbr0", "lxc.net.0.flags = up", ...more].join("\n"));
   writeFileSync(join(rootfs, "lease"), leaseScript, { mode: 0o755 });
@@ -86,7 +91,7 @@ export async function guest({ own }: Place, name: string, ...more: readonly stri
 }
 
 /** Asks for an address in a container that runs, under a name of its guest's choice. */
-export async function lease({ own }: Pick<Place, "own">, name: string, hostname: string): Promise<string> {
+export async function lease({ own }: Pick<BridgePlace, "own">, name: string, hostname: string): Promise<string> {
   const within = ["lxc-attach", ...own.store.at(name), "--"];
   const client = ["udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-s", "/lease", "-x", `hostname:${hostname}`];
   await own.ok([...within, ...client]);
@@ -94,7 +99,7 @@ export async function lease({ own }: Pick<Place, "own">, name: string, hostname:
   return address ?? assert.fail("no address");
 }
 
-export const inside = ({ own }: Place, name: string, ...command: readonly string[]): Promise<CommandResult> =>
+export const inside = ({ own }: BridgePlace, name: string, ...command: readonly string[]): Promise<CommandResult> =>
   own.command(["lxc-attach", ...own.store.at(name), "--", ...command]);
 
 /** A host beyond the bridge's host, which knows no way back to the bridge's network: `world` at 192.0.2.2. */
@@ -106,4 +111,30 @@ export async function world(t: TestContext, near: Netns): Promise<Netns> {
   await far.ok(["ip", "addr", "add", "192.0.2.2/24", "dev", "islt-far"]);
   await far.ok(["ip", "link", "set", "islt-far", "up"]);
   return far;
+}
+
+/** What is written down of bridges; who has which address and name is kept. */
+export const noteFiles = ({ own }: Pick<BridgePlace, "own">): readonly string[] => {
+  const directory = join(own.runtimeDir, "net");
+  return existsSync(directory) ? readdirSync(directory).filter((file) => !/\.(leases|hosts)$/.test(file)) : [];
+};
+
+/** Who has addresses by DHCP. */
+export function leasesOf({ own }: BridgePlace): string {
+  const files = readdirSync(join(own.runtimeDir, "net")).filter((file) => file.endsWith(".leases"));
+  return files.map((file) => readFileSync(join(own.runtimeDir, "net", file), "utf8")).join("");
+}
+
+/** What a trial of the bridge could leave: interfaces, addresses, routes, neighbours, rules. */
+export async function bridgePicture({ net }: BridgePlace): Promise<string> {
+  const parts = [
+    ["ip", "-o", "addr"],
+    ["ip", "route"],
+    ["ip", "neigh"],
+    ["nft", "list", "ruleset"],
+  ];
+  const texts = await Promise.all(parts.map((words) => net.ok(words)));
+  // Counters count, lifetimes run, and carriers come and go.
+  const stable = texts.join("").replace(/ packets \d+ bytes \d+| linkdown\b|,?NO-CARRIER\b|state (UP|DOWN)\b/g, "");
+  return `${linksOf(net.pid).join(" ")}\n${stable}`;
 }

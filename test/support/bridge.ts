@@ -13,4 +13,5 @@ export const lxcbr0: BridgeNetwork = {
   ipv6: null,
   domain: null,
   hostNames: false,
+  nft: true,
 };

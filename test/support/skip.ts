@@ -32,6 +32,8 @@ export type Feature =
   | "tc-bpf"
   | "tc-tbf"
   | "nftables"
+  | "iptables-nft"
+  | "iptables-legacy"
   | "dummy"
   | "seccomp"
   | "apparmor"
@@ -95,6 +97,14 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   nftables: {
     has: () => inNetns("nft add table inet islt-probe"),
     lacking: "the kernel has no nftables, or nft(8) is missing",
+  },
+  "iptables-nft": {
+    has: () => inNetns("iptables-nft -t nat -S && ip6tables-nft -S"),
+    lacking: "iptables is not installed, or the kernel has no nftables",
+  },
+  "iptables-legacy": {
+    has: () => inNetns("iptables-legacy -t nat -S && ip6tables-legacy -S"),
+    lacking: "iptables is not installed, or the kernel has no tables for iptables-legacy",
   },
   dummy: { has: () => linkType("dummy"), lacking: "the kernel makes no dummy interfaces" },
   seccomp: {

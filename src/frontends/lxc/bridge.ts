@@ -27,6 +27,6 @@ export function readBridgeFiles(files: readonly string[]): readonly VariableFile
  */
 export function wantedBridge(runtimeDir: string, name: string | null): BridgeNetwork | null {
   if (runtimeDir !== "/run/islet" && process.env["ISLET_LXC_NET"] === undefined) return null;
-  const network = parseLxcNet(readBridgeFiles(bridgeFiles()));
-  return name === null || network?.name === name ? network : null;
+  const { network, isWanted } = parseLxcNet(readBridgeFiles(bridgeFiles()));
+  return isWanted && (name === null || network.name === name) ? network : null;
 }

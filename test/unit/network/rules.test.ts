@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dhcpRanges, freeFor } from "../../../src/network/dhcp-range.js";
 import { dnsmasqWords } from "../../../src/network/dnsmasq.js";
-import { firewallWarnings } from "../../../src/network/firewall.js";
+import { firewallWarnings, hasNat, nftObstacles } from "../../../src/network/firewall.js";
 import { nftRemoval, nftRules, tableOf } from "../../../src/network/nftables.js";
 import { lxcbr0 as net } from "../../support/bridge.js";
 import type { BridgeNetwork } from "../../../src/spec/bridge.js";
@@ -173,4 +173,90 @@ test("a rule for others, for a port, or that does not accept does not count", ()
     [accept, on("iifname", "eth*")],
   ])
     assert.equal(firewallWarnings(net, listing({ hook: "input", rules: [rule] })).length, 1, JSON.stringify(rule));
+});
+
+interface Walls {
+  readonly family?: string;
+  readonly table?: string;
+  readonly hook?: string;
+  readonly policy?: string;
+  /** Of the base chain, and of other chains by their names. */
+  readonly rules?: Readonly<Record<string, readonly (readonly object[])[]>>;
+}
+
+function walls({ family = "inet", table = "filter", hook = "forward", policy = "accept", rules = {} }: Walls): string {
+  const base = { family, table, name: "base", type: "filter", hook, prio: 0, policy };
+  const others = Object.keys(rules).filter((name) => name !== "base");
+  const chains = [base, ...others.map((name) => ({ family, table, name }))].map((chain) => ({ chain }));
+  const written = Object.entries(rules).flatMap(([chain, each]) =>
+    each.map((expr) => ({ rule: { family, table, chain, expr } })),
+  );
+  return JSON.stringify({ nftables: [...chains, ...written] });
+}
+
+const drop = { drop: null };
+const xt = (type: string, name: string): object => ({ xt: { type, name } });
+
+test("of what does not pass, chains that lead to a drop are told, too", () => {
+  const said =
+    "the firewall's chain inet filter base drops what is forwarded, unless a rule accepts it: nft insert rule inet filter base iifname lxcbr0 accept; nft insert rule inet filter base oifname lxcbr0 accept";
+  for (const closed of [
+    { policy: "drop" },
+    { rules: { base: [[drop]] } },
+    { rules: { base: [[{ reject: { type: "icmpx" } }]] } },
+    {
+      rules: {
+        base: [[{ jump: { target: "a" } }]],
+        a: [[{ goto: { target: "b" } }]],
+        b: [[{ jump: { target: "a" } }], [drop]],
+      },
+    },
+    { rules: { base: [[on("iifname", "lxcbr0"), drop]] } },
+    { rules: { base: [[xt("target", "REJECT")]] } },
+  ])
+    assert.deepEqual(nftObstacles(net, walls(closed), "forward", false), [said], JSON.stringify(closed));
+  for (const open of [
+    {},
+    { policy: "drop", hook: "input" },
+    { policy: "drop", family: "ip6" },
+    { policy: "drop", table: "islet_lxcbr0" },
+    { rules: { other: [[drop]] } },
+    { rules: { base: [[on("iifname", "eth0"), drop]] } },
+    { rules: { base: [[{ match: { op: "in", left: { ct: { key: "state" } }, right: "invalid" } }, drop]] } },
+    { rules: { base: [[xt("match", "conntrack"), drop]] } },
+    {
+      policy: "drop",
+      rules: { base: ["iifname", "oifname"].map((key) => [on(key, "lxcbr0"), xt("match", "comment"), accept]) },
+    },
+  ])
+    assert.deepEqual(nftObstacles(net, walls(open), "forward", false), [], JSON.stringify(open));
+});
+
+test("who keeps the chain is told in its own words", () => {
+  const remedy = (one: object, hook: "input" | "forward" = "forward"): string =>
+    (nftObstacles(net, JSON.stringify(one), hook, false)[0] ?? "").split(" accepts it: ")[1] ?? "";
+  const listed = (table: string, name: string, hook: string, ...others: readonly string[]): object => ({
+    nftables: [
+      { chain: { family: "ip", table, name, hook, policy: "drop" } },
+      ...others.map((other) => ({ chain: { family: "ip", table, name: other } })),
+    ],
+  });
+  assert.equal(
+    remedy(listed("firewalld", "filter_FORWARD", "forward")),
+    "firewall-cmd --zone=trusted --add-interface=lxcbr0",
+  );
+  assert.equal(
+    remedy(listed("filter", "FORWARD", "forward", "DOCKER-USER")),
+    "iptables -I DOCKER-USER -i lxcbr0 -j ACCEPT; iptables -I DOCKER-USER -o lxcbr0 -j ACCEPT",
+  );
+  assert.equal(remedy(listed("filter", "INPUT", "input", "ufw-user-forward"), "input"), "ufw allow in on lxcbr0");
+  assert.equal(remedy(listed("filter", "INPUT", "input"), "input"), "iptables -I INPUT -i lxcbr0 -j ACCEPT");
+});
+
+test("the rule for NAT is missed", () => {
+  const rule = (table: string, ...expr: readonly object[]): string =>
+    JSON.stringify({ nftables: [{ rule: { family: "inet", table, chain: "postrouting", expr } }] });
+  assert.ok(hasNat(net, rule("islet_lxcbr0", { counter: {} }, { masquerade: null })));
+  assert.ok(!hasNat(net, rule("lxc", { masquerade: null })));
+  assert.ok(!hasNat(net, rule("islet_lxcbr0", accept)));
 });

@@ -274,3 +274,16 @@ test("two late values of one name do not fit into one message", () => {
     /two places for netnsFd/,
   );
 });
+
+test("links of a group go in one request, and a neighbour is forgotten without being a proxy", () => {
+  const gone = only(n.delLinkGroup(0x40000007));
+  assert.equal(gone.type, k.RTM_DELLINK);
+  assert.equal(hex(parseAttributes(gone.payload.subarray(16)).get(k.IFLA_GROUP)), "07000040");
+  // An index would mean one link.
+  assert.equal(hex(gone.payload.subarray(0, 16)), "00".repeat(16));
+  const neighbour = only(n.delNeighbour({ index: 5, address: v4 }));
+  assert.deepEqual(
+    [neighbour.type, hex(neighbour.payload.subarray(0, 12))],
+    [k.RTM_DELNEIGH, "020000000500000080000000"],
+  );
+});

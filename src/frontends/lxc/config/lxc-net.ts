@@ -8,7 +8,13 @@ import {
   prefixedAddressOf,
   prefixOfMask,
 } from "../../../spec/address.js";
-import type { BridgeIpv4, BridgeIpv6, BridgeNetwork, BridgeSubnet } from "../../../spec/bridge.js";
+import {
+  type BridgeIpv4,
+  type BridgeIpv6,
+  type BridgeNetwork,
+  type BridgeSubnet,
+  isBridgeName,
+} from "../../../spec/bridge.js";
 
 /** /etc/default/lxc-net, as LXC's lxc-net script reads it, but without a shell: its variables and nothing else. */
 
@@ -43,13 +49,20 @@ export interface VariableFile {
   readonly text: string;
 }
 
-/** null: USE_LXC_BRIDGE says that there shall be none. */
-export function parseLxcNet(files: readonly VariableFile[]): BridgeNetwork | null {
+/** What the variables say. */
+export interface LxcNet {
+  readonly network: BridgeNetwork;
+  /** USE_LXC_BRIDGE: it shall be there. */
+  readonly isWanted: boolean;
+}
+
+/** @throws IsletError ISLET_BAD_CONFIG with all that is wrong */
+export function parseLxcNet(files: readonly VariableFile[]): LxcNet {
   const faults: Fault[] = [];
   const found = readVariables(files, faults);
   const network = toNetwork(found, faults);
   if (faults.length > 0) throw new IsletError("ISLET_BAD_CONFIG", "the bridge cannot be made", { faults });
-  return found.USE_LXC_BRIDGE.value === "true" ? network : null;
+  return { network, isWanted: found.USE_LXC_BRIDGE.value === "true" };
 }
 
 const assignment = /^\s*(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)$/;
@@ -90,9 +103,8 @@ function toNetwork(found: Variables, faults: Fault[]): BridgeNetwork {
     return value === "true";
   };
   flag("USE_LXC_BRIDGE");
-  if (!flag("LXC_USE_NFT")) wrong("LXC_USE_NFT", "islet makes rules of nftables alone");
   const name = found.LXC_BRIDGE.value;
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(name))
+  if (!isBridgeName(name))
     wrong("LXC_BRIDGE", `"${name}" cannot be the name of a bridge: letters, digits, "_", "." and "-", 15 at most`);
   const hwaddr = found.LXC_BRIDGE_MAC.value;
   if (hwaddr !== "" && macOf(hwaddr) === null) wrong("LXC_BRIDGE_MAC", `"${hwaddr}" is no hardware address`);
@@ -105,6 +117,7 @@ function toNetwork(found: Variables, faults: Fault[]): BridgeNetwork {
     ipv6: toIpv6(found, flag("LXC_IPV6_NAT"), wrong),
     domain: domain === "" ? null : domain,
     hostNames: flag("ISLET_HOST_NAMES"),
+    nft: flag("LXC_USE_NFT"),
   };
 }
 

@@ -113,6 +113,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     containersOf: () => Promise.resolve(new Map()),
     wantedBridge: () => Promise.resolve(null),
     bridgeUp: notCanned,
+    bridgeCheck: notCanned,
     bridgeDown: notCanned,
     bridges: notCanned,
     detailedUsage: notCanned,

@@ -5,7 +5,7 @@ import { parseLxcNet } from "../../../../src/frontends/lxc/config/lxc-net.js";
 import { lxcbr0 } from "../../../support/bridge.js";
 import type { BridgeNetwork } from "../../../../src/spec/bridge.js";
 
-const parse = (text: string): BridgeNetwork | null => parseLxcNet([{ file: "lxc-net", text }]);
+const parse = (text: string): BridgeNetwork => parseLxcNet([{ file: "lxc-net", text }]).network;
 const faults = (text: string): readonly string[] => {
   try {
     parse(text);
@@ -17,7 +17,7 @@ const faults = (text: string): readonly string[] => {
 
 test("without any variable it is LXC's lxcbr0", () => {
   assert.deepEqual(parse(""), lxcbr0);
-  assert.deepEqual(parseLxcNet([]), lxcbr0);
+  assert.deepEqual(parseLxcNet([]), { network: lxcbr0, isWanted: true });
 });
 
 test("every variable counts, quoted or not, the last one wins, other lines of a shell do not matter", () => {
@@ -35,6 +35,7 @@ LXC_DHCP_MAX=9
 LXC_DHCP_CONFILE=/etc/lxc/dnsmasq.conf
 LXC_DHCP_PING=false
 LXC_DOMAIN=lxc
+LXC_USE_NFT=false
 LXC_IPV6_ADDR=fd42:0::1
 LXC_IPV6_MASK=64
 LXC_IPV6_NETWORK=fd42::/64
@@ -54,6 +55,7 @@ LXC_AUTO="$(anything)"
     ipv6: { address: "fd42::1", prefix: 64, network: { address: "fd42::", prefix: 64 }, nat: true },
     domain: "lxc",
     hostNames: true,
+    nft: false,
   });
 });
 
@@ -62,12 +64,14 @@ test("a later file overrules an earlier one", () => {
     { file: "lxc", text: "LXC_DOMAIN=a\nLXC_DHCP_MAX=5" },
     { file: "lxc-net", text: "LXC_DOMAIN=b" },
   ];
-  const network = parseLxcNet(files);
-  assert.deepEqual([network?.domain, network?.ipv4.dhcp.most], ["b", 5]);
+  const { network } = parseLxcNet(files);
+  assert.deepEqual([network.domain, network.ipv4.dhcp.most], ["b", 5]);
 });
 
-test("no bridge is wanted", () => {
-  assert.equal(parse('USE_LXC_BRIDGE="false"'), null);
+test("no bridge is wanted, but what it is called is known", () => {
+  const text = 'USE_LXC_BRIDGE="false"\nLXC_BRIDGE=br9';
+  const { network, isWanted } = parseLxcNet([{ file: "lxc-net", text }]);
+  assert.deepEqual([network.name, isWanted], ["br9", false]);
 });
 
 test("what is wrong is told with its file, line and name, all of it at once", () => {
@@ -95,7 +99,7 @@ test("what is wrong is told with its file, line and name, all of it at once", ()
     ["LXC_DHCP_MAX=many", /^"many" is no number of leases/],
     ["LXC_DHCP_CONFILE=dnsmasq.conf", /is no absolute path/],
     ["LXC_DOMAIN=a/b", /is no domain/],
-    ["LXC_USE_NFT=false", /nftables alone/],
+    ["LXC_USE_NFT=no", /^"no" is neither true nor false/],
     ["LXC_IPV6_ADDR=fd42::1\nLXC_IPV6_MASK=64", /go together: LXC_IPV6_NETWORK is missing/],
     ["LXC_IPV6_ADDR=fd43::1\nLXC_IPV6_MASK=64\nLXC_IPV6_NETWORK=fd42::/64", /^fd43::1 is not in fd42::\/64/],
     ["LXC_IPV6_ADDR=fd42::1\nLXC_IPV6_MASK=640\nLXC_IPV6_NETWORK=fd42::/64", /is no prefix length/],

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { IsletError } from "../../../../base/errors.js";
 import type { Command } from "../../../../engine/engine.js";
-import type { BridgeNetwork, BridgeStatus } from "../../../../spec/bridge.js";
+import type { BridgeFinding, BridgeNeed, BridgeStatus } from "../../../../spec/bridge.js";
 import { bridgeFiles, readBridgeFiles } from "../../bridge.js";
 import { parseLxcNet, type VariableFile } from "../../config/lxc-net.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
@@ -13,26 +13,27 @@ import { ownOptions } from "./options.js";
 
 export const netTable: CommandTable = {
   tool: "islet-net",
-  synopsis: "[up|down|ls] [--config=FILE] [--force] [--format=text|json]",
+  synopsis: "[up|down|check|ls] [--config=FILE] [--force] [--format=text|json]",
   description:
-    "Makes the bridge lxcbr0, on which containers get addresses, names and the world behind it, takes it away, or shows it and who is on it.",
+    "Makes the bridge lxcbr0, on which containers get addresses, names and the world behind it, takes it away, tries it out, or shows it and who is on it.",
   options: [
     option("config", "the variables of lxc-net (default /etc/default/lxc and /etc/default/lxc-net)", {
       argument: "FILE",
     }),
     option("force", "with down: although interfaces are on it"),
-    option("format", "with ls: text (default) or json", { argument: "FORMAT", words: ["text", "json"] }),
+    option("format", "with ls and check: text (default) or json", { argument: "FORMAT", words: ["text", "json"] }),
     ...ownOptions,
   ],
   operands: "any",
   named: false,
   notes: [
-    "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. What of the host's other rules of nftables or of its settings keeps guests from using it is told, with what helps. `start` is another word for it, as is `stop` for `down`.",
-    "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24; and ISLET_HOST_NAMES, with which the host itself knows the containers on the bridge by their names (a block of lines in /etc/hosts). With USE_LXC_BRIDGE=false `up` does nothing.",
+    "`up` makes the interface with its address, lets the host forward, starts dnsmasq(8) for DHCP and DNS on it alone, and adds a table of its own to nftables, or rules with the comment `islet lxcbr0` to iptables, where LXC_USE_NFT is false or nft(8) is missing: packets from the bridge's network to others leave with the host's address (NAT). What is there already stays, and what of it is missing is made: `up` mends a bridge whose dnsmasq was killed. The rules are made anew each time, since whoever reloads the host's firewall may have flushed them. Then it tries the bridge out, and tells what keeps guests from using it, and what helps. `start` is another word for it, as is `stop` for `down`.",
+    "`check` does on the bridge what a guest does, with a guest and a host beyond made for the moment, and prints a line for each: DHCP (an address is asked for that is refused at once, so nobody gets a lease), DNS, forwarding (a datagram to the host beyond), NAT (it arrives with the host's address) and the way back (its answer). What does not pass is printed with what is probably in the way and what helps; then the exit status is 1. `--format json` prints an array of objects with the members check (dhcp, names, forwarding, nat, answers), passes (null: not tried) and causes.",
+    "FILE has lines `NAME=value`, as a shell takes them, without a shell's substitutions: USE_LXC_BRIDGE, LXC_BRIDGE, LXC_BRIDGE_MAC, LXC_ADDR, LXC_NETMASK, LXC_NETWORK, LXC_DHCP_RANGE, LXC_DHCP_MAX, LXC_DHCP_CONFILE, LXC_DHCP_PING, LXC_DOMAIN, LXC_USE_NFT, LXC_IPV6_ADDR, LXC_IPV6_MASK, LXC_IPV6_NETWORK and LXC_IPV6_NAT, with the defaults of lxc-net: lxcbr0, 10.0.3.1/24; and ISLET_HOST_NAMES, with which the host itself knows the containers on the bridge by their names (a block of lines in /etc/hosts). With USE_LXC_BRIDGE=false `up` does nothing.",
     "A start makes the bridge by itself when a container's veth is to be joined with it and it is not there.",
     "`ls`, which is the default, shows the bridges that islet has made, and the running containers of the store (-P) that have an end of an interface on the host: which, on which of these bridges, and the container's addresses. `--format json` prints an object: `bridges` is an array of objects with the members bridge, state (up, down, no dnsmasq), ipv4, ipv6, dnsmasqPid and ports; `containers` one of objects with container, hostName, bridge, ipv4 and ipv6.",
     "Nothing that islet has not made is touched: an interface of that name that is there already is an error.",
-    "Exit status: 0; 1 on failure.",
+    "Exit status: 0; 1 on failure, and when `check` finds something that does not pass.",
   ],
 };
 
@@ -46,8 +47,8 @@ function readFiles(call: Call): readonly VariableFile[] {
 }
 
 async function up(call: Call): Promise<number> {
-  const network = parseLxcNet(readFiles(call));
-  if (network === null) {
+  const { network, isWanted } = parseLxcNet(readFiles(call));
+  if (!isWanted) {
     call.report.notice("USE_LXC_BRIDGE is false: no bridge is wanted");
     return 0;
   }
@@ -57,17 +58,39 @@ async function up(call: Call): Promise<number> {
 }
 
 async function down(call: Call): Promise<number> {
-  const { name } = bridgeOf(call);
+  const { name } = parseLxcNet(readFiles(call)).network;
   const isForced = call.options.has("force");
   if (!(await call.engine.bridgeDown(name, isForced)))
     throw new IsletError("ISLET_NOT_FOUND", `islet has made no bridge ${name}`);
   return 0;
 }
 
-/** USE_LXC_BRIDGE may have become false since it was made. */
-function bridgeOf(call: Call): Pick<BridgeNetwork, "name"> {
-  const files = readFiles(call);
-  return parseLxcNet([...files, { file: "islet net down", text: "USE_LXC_BRIDGE=true" }]) ?? { name: "lxcbr0" };
+/** What guests need, as an administrator calls it. */
+const needs: Readonly<Record<BridgeNeed, string>> = {
+  dhcp: "DHCP",
+  names: "DNS",
+  forwarding: "forwarding",
+  nat: "NAT",
+  answers: "the way back",
+};
+
+function findingLine({ what, passes, causes }: BridgeFinding): string {
+  const why = causes.join("; also: ");
+  if (passes === null) return `${needs[what]} was not tried: ${why}`;
+  return passes ? `${needs[what]} passes` : `${needs[what]} does not pass: ${why}`;
+}
+
+async function check(call: Call): Promise<number> {
+  const { name } = parseLxcNet(readFiles(call)).network;
+  const findings = await call.engine.bridgeCheck(name);
+  if (findings === null)
+    throw new IsletError("ISLET_NOT_FOUND", `islet has made no bridge ${name}, or it is down`, {
+      hint: "islet net up",
+    });
+  if (outputFormat(call.options) === "json")
+    call.session.write(1, jsonText(findings.map(({ what, passes, causes }) => ({ check: what, passes, causes }))));
+  else call.session.write(1, findings.map((finding) => `${name}: ${findingLine(finding)}\n`).join(""));
+  return findings.some(({ passes }) => passes === false) ? 1 : 0;
 }
 
 /** A nic of a running container that has an end on the host. */
@@ -149,13 +172,13 @@ const plainRow = (row: BridgeStatus): unknown => ({
   ports: row.ports,
 });
 
-const verbs: Readonly<Record<string, (call: Call) => Promise<number>>> = { up, start: up, down, stop: down, ls };
+const verbs: Readonly<Record<string, (call: Call) => Promise<number>>> = { up, start: up, down, stop: down, check, ls };
 
 async function body(call: Call): Promise<number> {
   const [verb = "ls", ...rest] = call.operands;
   const run = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
   if (run === undefined || rest.length > 0)
-    throw new UsageError(`"${[verb, ...rest].join(" ")}" is none of up, down and ls`);
+    throw new UsageError(`"${[verb, ...rest].join(" ")}" is none of up, down, check and ls`);
   return await run(call);
 }
 
