@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { bridgePlace, guest, inside, noteFiles, shown, world } from "../support/bridge-place.js";
 import type { CommandResult } from "../support/command.js";
 import { end } from "../support/host.js";
-import type { Instance } from "../support/instance.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
