@@ -29,6 +29,7 @@ import type { BridgeNetwork } from "../spec/bridge.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { instanceIdKey, readyKey, type Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import type { LinkInfo } from "../sys/netlink-parse.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
 import {
@@ -201,12 +202,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
-  /** Makes what the host wants of the bridges that the container is to be joined with and that are not there, or not whole. */
-  const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<void> => {
+  /** Makes what the host wants of the bridges that the container is to be joined with and that are not there, or not whole. Gives back those that are. */
+  const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<readonly LinkInfo[]> => {
     const links = joinedLinks(spec);
-    const missing = links.filter((link) => ownLink(host.arch, link) === null);
+    const there = links.flatMap((link) => ownLink(host.arch, link) ?? []);
+    const missing = links.filter((link) => !there.some(({ name }) => name === link));
     const noted = links.filter((link) => !missing.includes(link) && existsSync(bridgeFiles(host, link).note));
-    if (missing.length + noted.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
+    if (missing.length + noted.length === 0 || isNetworkElsewhere(spec, caller.pid)) return there;
     for (const link of noted) {
       for (const message of await (await bridges()).mend(link)) warn?.({ message, at: null });
     }
@@ -216,6 +218,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const { warnings } = await (await bridges()).up(network);
       for (const message of warnings) warn?.({ message, at: null });
     }
+    return there;
   };
 
   const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
@@ -225,10 +228,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      await provideBridges(spec, wanted);
+      const links = await provideBridges(spec, wanted);
       // Of an end that nobody has seen.
       await physReturn.restore(spec);
-      const admitted = networkChecks.admit(spec, wanted);
+      const admitted = networkChecks.admit(spec, wanted, links);
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);

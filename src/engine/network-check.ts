@@ -5,6 +5,7 @@ import { isOnlyUplink } from "../network/uplink.js";
 import type { HostFacts } from "../spec/host.js";
 import type { NicSpec } from "../spec/nic.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import type { LinkInfo } from "../sys/netlink-parse.js";
 import type { StartOptions } from "./engine.js";
 import { isNetworkElsewhere } from "./facts.js";
 import type { Registry } from "./registry.js";
@@ -13,9 +14,10 @@ import type { Registry } from "./registry.js";
 export interface NetworkChecks {
   /**
    * Takes the container's hardware and other addresses for it until the function is called that it gives back: by then it runs, or does not.
+   * `links`: those of the host's that are known already.
    * @throws IsletError ISLET_BAD_CONFIG
    */
-  admit(spec: ContainerSpec, wanted: StartOptions): () => void;
+  admit(spec: ContainerSpec, wanted: StartOptions, links: readonly LinkInfo[]): () => void;
 }
 
 export function createNetworkChecks(host: HostFacts, registry: Registry): NetworkChecks {
@@ -31,12 +33,12 @@ export function createNetworkChecks(host: HostFacts, registry: Registry): Networ
   };
 
   return {
-    admit(spec, wanted) {
+    admit(spec, wanted, links) {
       // What an administrator does in another network namespace than the host's is not known here.
       if (spec.network.kind !== "own" || isNetworkElsewhere(spec, wanted.caller.pid)) return () => undefined;
       const { nics } = spec.network;
       refuseUplink(host, nics);
-      checkAddresses(host, nics, wanted);
+      checkAddresses(host, nics, wanted, links);
       const joined = joinedNics(nics);
       if (joined.length === 0) return () => undefined;
       refuseClashes(nics, others(spec));
@@ -61,10 +63,15 @@ function refuseUplink(host: HostFacts, nics: readonly NicSpec[]): void {
   }
 }
 
-function checkAddresses(host: HostFacts, nics: readonly NicSpec[], { warn }: StartOptions): void {
+function checkAddresses(
+  host: HostFacts,
+  nics: readonly NicSpec[],
+  { warn }: StartOptions,
+  links: readonly LinkInfo[],
+): void {
   for (const nic of nics) {
     if (nic.type !== "veth" || nic.mode !== "bridge" || nic.link === null || nic.addresses.length === 0) continue;
-    const link = ownLink(host.arch, nic.link);
+    const link = links.find(({ name }) => name === nic.link) ?? ownLink(host.arch, nic.link);
     if (link?.kind !== "bridge") continue;
     const has = ownAddresses(host.arch, link.index);
     for (const address of nic.addresses) {

@@ -47,6 +47,11 @@ had. islet has them as the documentation of those releases describes them; there
 | lxc-autostart \`-s\`, \`-k\` | stops one container after the other | stops containers of the same \`lxc.start.order\` at the same time |
 | lxc-device | follows links in the container's /dev as it finds them | follows none: a guest cannot lead it elsewhere. A container with an id map is refused, for device nodes have no effect in it |
 | lxc-checkconfig | looks for the kernel's configuration in /proc and /boot | in /lib/modules, too |
+| two nics on one link, or two running containers, with the same \`hwaddr\` or static address | both start, and neither works | refused; the line names the other |
+| a static address that is the bridge's own, its network's or its broadcast address | starts | refused |
+| a static address outside the bridge's networks | starts | starts, and says so on standard error |
+| \`lxc.net.N.type = phys\` with the interface that has the host's only default route | the host is cut off | refused |
+| the monitor of a container with a \`phys\` nic is killed | a virtual interface is lost, a real one comes back under the name that it had inside | comes back under its old name |
 
 ## Not there yet
 

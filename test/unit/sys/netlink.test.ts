@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 
 import * as k from "../../../src/sys/flags.js";
 import { broadcastOf, parseIpv4, parseIpv6, parseMac } from "../../../src/sys/ip.js";
-import { parseAddresses, parseLink, parseLinks } from "../../../src/sys/netlink-parse.js";
+import { parseAddresses, parseLink, parseLinks, parseRoutes } from "../../../src/sys/netlink-parse.js";
 import * as n from "../../../src/sys/netlink.js";
 import {
   attribute,
@@ -116,6 +116,28 @@ test("changes of a link go by index with a new name, or by name without", () => 
   assert.equal(hex(named.payload.subarray(0, 16)), "00000000000000000000000001000000");
   assert.throws(() => patchAt(n.setLink({ name: "lo" }), "index"), TypeError);
   assert.throws(() => n.setLink({ name: "much-too-long-a-name" }), RangeError);
+});
+
+test("a route says which interfaces it leads through, also where there are several next hops", () => {
+  const plain = { prefix: 0, table: k.RT_TABLE_MAIN, type: k.RTN_UNICAST };
+  assert.deepEqual(parseRoutes(n.newRoute({ family: "ipv4", gateway: v4, index: 3 }).bytes).items, [
+    { ...plain, links: [3] },
+  ]);
+  // struct rtnexthop of 16 bytes each, with a gateway.
+  const hop = (index: number): readonly number[] => [16, 0, 0, 0, index, 0, 0, 0, 8, 0, 5, 0, ...v4];
+  const head = Uint8Array.from([2, 0, 0, 0, 252, 3, 0, 1, 0, 0, 0, 0]);
+  const hops = (bytes: readonly number[]): Uint8Array =>
+    netlinkMessage(
+      k.RTM_NEWROUTE,
+      0,
+      0,
+      raw(head),
+      attributeU32(k.RTA_TABLE, 1000),
+      attribute(k.RTA_MULTIPATH, raw(Uint8Array.from(bytes))),
+    ).bytes;
+  assert.deepEqual(parseRoutes(hops([...hop(3), ...hop(7)])).items, [{ ...plain, table: 1000, links: [3, 7] }]);
+  // A length of nothing is no endless loop.
+  assert.deepEqual(parseRoutes(hops([0, 0, 0, 0, 3, 0, 0, 0])).items[0]?.links, [3]);
 });
 
 test("addresses and routes have the family and prefix of their bytes", () => {
