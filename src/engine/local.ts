@@ -26,6 +26,7 @@ import {
 } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
 import type { BridgeNetwork } from "../spec/bridge.js";
+import type { NicGrants } from "../spec/user-nic.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { instanceIdKey, readyKey, type Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -45,6 +46,8 @@ import { environmentStrings } from "./commands.js";
 import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
+import { nicAccountsFile } from "./nic-accounts.js";
+import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
@@ -90,6 +93,8 @@ export interface LocalOptions {
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge of that name that the host's administrator wants (lxc-net); null: there is none. */
   readonly wantedBridge?: (name: string) => Promise<BridgeNetwork | null>;
+  /** What the host's administrator grants users of nics; absent: nothing. */
+  readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
 }
@@ -112,6 +117,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
   let bridgesMade: Promise<Bridges> | null = null;
   const bridges = (): Promise<Bridges> =>
     (bridgesMade ??= import("./bridges.js").then(({ createBridges }) => createBridges(host, options.binary)));
+  const nicGrants = options.nicGrants ?? ((): Promise<NicGrants> => Promise.resolve({ grants: [], faults: [] }));
+  let userNicsMade: Promise<UserNics> | null = null;
+  const userNics = (): Promise<UserNics> =>
+    (userNicsMade ??= import("./user-nics.js").then(({ createUserNics }) =>
+      createUserNics(host, {
+        binary: options.binary,
+        grants: nicGrants,
+        accounts: nicAccountsFile(host),
+        provideBridge,
+      }),
+    ));
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -194,15 +210,18 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
+  /** Makes a bridge if the host wants it. What keeps guests from using it. */
+  const provideBridge = async (name: string): Promise<readonly string[]> => {
+    const network = (await options.wantedBridge?.(name)) ?? null;
+    return network === null ? [] : (await (await bridges()).up(network)).warnings;
+  };
+
   /** Makes what the host wants of the bridges that the container is to be joined with and that are not there. */
   const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<void> => {
     const missing = joinedLinks(spec).filter((link) => ownLink(host.arch, link) === null);
     if (missing.length === 0 || isNetworkElsewhere(spec, caller.pid)) return;
     for (const link of missing) {
-      const network = (await options.wantedBridge?.(link)) ?? null;
-      if (network === null) continue;
-      const { warnings } = await (await bridges()).up(network);
-      for (const message of warnings) warn?.({ message, at: null });
+      for (const message of await provideBridge(link)) warn?.({ message, at: null });
     }
   };
 
@@ -519,6 +538,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
     bridgeUp: async (network) => (await bridges()).up(network),
     bridgeDown: async (name, force) => (await bridges()).down(name, force),
     bridges: async () => (await bridges()).list(),
+    nicGrants,
+    addUserNic: async (request) => (await userNics()).add(request),
+    removeUserNic: async (request) => (await userNics()).remove(request),
     settings: (id) =>
       new Promise((resolve) => {
         resolve(readSettings(id));
