@@ -66,7 +66,13 @@ const maxPending = 64 * 1024 * 1024;
 /** Where every read goes first; nothing of it outlives the call. One a channel would cost 64 MB with a thousand connections. */
 const chunk = new Uint8Array(65536);
 
-export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandlers): Channel {
+/** `mostFds`: descriptors in a message; more end the channel. */
+export function openChannel(
+  fd: number,
+  maxFrame: number,
+  handlers: ChannelHandlers,
+  mostFds: number = maxFds,
+): Channel {
   const queue: Outgoing[] = [];
   let pending = 0;
   let open = true;
@@ -163,7 +169,7 @@ export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandl
 
   const readable = (): void => {
     for (let round = 0; open && round < 16; round += 1) {
-      const got = receiveMessage(fd, chunk, maxFds);
+      const got = receiveMessage(fd, chunk, mostFds);
       if (got.bytes < 0) {
         if (errnoName(got.bytes) !== "EAGAIN") shut(`cannot read: ${errnoName(got.bytes)}`);
         return;

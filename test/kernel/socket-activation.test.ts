@@ -173,7 +173,7 @@ test("a socket that others could connect to, or that is none of ours, is refused
   chmodSync(own.path, 0o666);
   await refused({}, /socket has mode 0666: others than its owner may connect; SocketMode=0600/);
   chmodSync(own.path, 0o600);
-  await refused({ variables: "LISTEN_PID=$$ LISTEN_FDS=2" }, /LISTEN_FDS: 2 descriptors instead of one socket/);
+  await refused({ variables: "LISTEN_PID=$$ LISTEN_FDS=2" }, /LISTEN_FDS: descriptor 4 is no listening stream socket/);
   const elsewhere = listenUnix(arch, join(own.runtimeDir, "other"), 1, 0o600);
   t.after(() => void closeFd(elsewhere));
   await refused({ fd: elsewhere }, /the socket is .*\/other, but clients look for .*\/run\/socket/);
