@@ -1,6 +1,6 @@
 import { unlinkSync, chmodSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { errnoName, strerror } from "../sys/errno.js";
+import { EAGAIN, errnoName, strerror } from "../sys/errno.js";
 import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../sys/flags.js";
 import { sockaddrUnixPath } from "../sys/structs.js";
 import { type Arch } from "../sys/arch.js";
@@ -88,8 +88,8 @@ export function listenForAnybody(arch: Arch, path: string): number {
 }
 
 /** Connections that `acceptSlowly` takes in a row, and how many milliseconds it leaves others alone then. */
-const batch = 8;
-const pause = 20;
+const batch = 4;
+const pause = 25;
 
 /** As `acceptAll`, for a socket of strangers: however fast they connect, there is time for everything else. */
 export function acceptSlowly(arch: Arch, fd: number, accepted: (connection: number) => void): { close(): void } {
@@ -101,7 +101,9 @@ export function acceptSlowly(arch: Arch, fd: number, accepted: (connection: numb
     watcher = watch(fd, "in", () => {
       for (let round = 0; round < batch; round += 1) {
         const connection = syscall(accept4, [fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK]);
-        if (connection < 0) return;
+        if (connection === -EAGAIN) return;
+        // What keeps us from taking it (EMFILE) will not have changed at once.
+        if (connection < 0) break;
         accepted(connection);
       }
       watcher?.close();

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandResult } from "../support/command.js";
+import { testDir } from "../support/paths.js";
 import { plainUsers, userPlace, type UserPlace } from "../support/plain-user.js";
 import { end } from "../support/host.js";
 import { lacks } from "../support/skip.js";
@@ -256,4 +257,26 @@ test("users who ask at once never get more than is granted, also when the daemon
     assert.equal((await hostLinks(there)).length, 3);
     assert.equal(accounts(there).length, 3);
   }
+});
+
+test("a nic on the bridge that the host wants makes the bridge, as a start does", async (t) => {
+  if (lacks(t, "nftables")) return;
+  // Before what the others undo: dnsmasq would live on.
+  let down: () => Promise<unknown> = () => Promise.resolve();
+  t.after(() => down());
+  const file = join(mkdtempSync(join(testDir, "islt-lxc-net-")), "lxc-net");
+  t.after(() => {
+    rmSync(dirname(file), { recursive: true });
+  });
+  writeFileSync(file, "");
+  const there = await userPlace(t, { ISLET_LXC_NET: file });
+  down = () => there.own.command(["islet", "net", "down", "--force", `--config=${file}`]);
+  await there.grant(`${ann.name} veth lxcbr0 1`);
+  const pid = await there.guest(ann);
+  refused(await create(there, bob, await there.guest(bob), "lxcbr0"), /Quota reached/);
+  refused(await there.net.command(["ip", "link", "show", "lxcbr0"]), /does not exist/);
+  const { hostName } = made(await create(there, ann, pid, "lxcbr0"));
+  assert.match(await there.net.ok(["ip", "-o", "link", "show", hostName]), / master lxcbr0 /);
+  assert.match(await there.net.ok(["ip", "-o", "addr", "show", "lxcbr0"]), /inet 10\.0\.3\.1\/24/);
+  assert.match(await there.own.ok(["islet", "net"]), /^lxcbr0 +up +10\.0\.3\.1\/24/m);
 });

@@ -22,6 +22,8 @@ import { waitFor } from "./wait.js";
 export interface UserPlace {
   readonly net: Netns;
   readonly own: Instance;
+  /** What is granted; alone in its directory. */
+  readonly usernet: string;
   /** Directory of the host's passwd and group. */
   readonly accounts: string;
   /** Another daemon, after the first one was killed. */
@@ -30,8 +32,10 @@ export interface UserPlace {
   readonly nics: string;
   /** Replaces lxc-usernet, and waits until the door for users is as it has to be then. */
   readonly grant: (...lines: readonly string[]) => Promise<void>;
-  /** A process of a user's in a user and a network namespace of its own. */
-  readonly guest: (user: HostUser) => Promise<number>;
+  /** A process of a user's in a user and a network namespace of its own; `within`: words that make others around it. */
+  readonly guest: (user: HostUser, within?: readonly string[]) => Promise<number>;
+  /** lxc-user-nic, where users can reach it. */
+  readonly client: string;
   /** Runs a program as a user. */
   readonly as: (user: HostUser, argv: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
   /** lxc-user-nic as a user; of root where `user` is null. */
@@ -45,7 +49,15 @@ export const plainUsers = {
   bob: { name: "islt-bob", id: 4712, hash: null },
 } as const;
 
-const asUser = ({ id }: HostUser): readonly string[] => [
+/** A copy of islet's client in `directory`, called lxc-user-nic: where a checkout is, others need not come. */
+export function userClient(directory: string): string {
+  const client = join(directory, "lxc-user-nic");
+  copyFileSync(join(root, "build/islet"), client);
+  chmodSync(client, 0o755);
+  return client;
+}
+
+export const asUser = ({ id }: HostUser): readonly string[] => [
   "setpriv",
   `--reuid=${id}`,
   `--regid=${id}`,
@@ -66,10 +78,7 @@ export async function userPlace(t: Cleaner, env: Readonly<Record<string, string>
   mkdirSync(etc);
   const usernet = join(etc, "lxc-usernet");
   const { accounts } = hostUsers(above, Object.values(plainUsers));
-  // Where a checkout is, others need not come.
-  const client = join(above, "lxc-user-nic");
-  copyFileSync(join(root, "build/islet"), client);
-  chmodSync(client, 0o755);
+  const client = userClient(above);
   await net.ok(["ip", "link", "add", "isltbr0", "mtu", "1400", "type", "bridge"]);
   await net.ok(["ip", "link", "set", "isltbr0", "up"]);
   const daemonEnv = { ISLET_LXC_USERNET: usernet, ISLET_ACCOUNTS: accounts, ...env };
@@ -80,7 +89,9 @@ export async function userPlace(t: Cleaner, env: Readonly<Record<string, string>
   return {
     net,
     own,
+    usernet,
     accounts,
+    client,
     async revive() {
       const before = own.pid();
       const words = [`--net=/proc/${net.pid}/ns/net`, process.execPath, join(root, "dist/src/daemon/main.js")];
@@ -95,8 +106,8 @@ export async function userPlace(t: Cleaner, env: Readonly<Record<string, string>
       writeFileSync(usernet, lines.map((line) => `${line}\n`).join(""));
       await waitFor("the door for users", () => existsSync(join(own.runtimeDir, "user")) === lines.length > 0);
     },
-    async guest(user) {
-      const words = [...asUser(user), "unshare", "--map-root-user", "--net", "sleep", "86400"];
+    async guest(user, within = []) {
+      const words = [...asUser(user), ...within, "unshare", "--map-root-user", "--net", "sleep", "86400"];
       const holder = spawn("env", words, { stdio: "ignore" });
       defer(() => void holder.kill("SIGKILL"));
       const pid = holder.pid ?? 0;
