@@ -90,7 +90,9 @@ export function createUserNics(host: HostFacts, options: UserNicOptions): UserNi
         return { name: far.name, index: far.index, hostName: near.name, hostIndex: near.index };
       throw new IsletError("ISLET_OPERATION_FAILED", `${ends.hostName} was taken away again at once`);
     } catch (error) {
-      await removeLink(ends.hostName);
+      await removeLink(ends.hostName).catch((also: unknown) => {
+        console.error(`cannot clean up after ${ends.hostName}`, also);
+      });
       throw error;
     }
   };
@@ -119,6 +121,7 @@ export function createUserNics(host: HostFacts, options: UserNicOptions): UserNi
     try {
       return await make(ends, namespace, accounts);
     } catch (error) {
+      // Otherwise it is there, and somebody has to have it.
       if (ownLink(host.arch, ends.hostName) === null) accounts.write(before);
       throw error;
     }
@@ -177,7 +180,10 @@ function check(program: LaunchProgram, result: HelperResult, what: string): void
   if (result.kind === "done") return;
   const record = result.kind === "failed" ? decodeRecord(result.record) : null;
   throw record === null
-    ? new IsletError("ISLET_TIMEOUT", `cannot ${what} within ${patience / 1000} s`)
+    ? new IsletError(
+        "ISLET_TIMEOUT",
+        `cannot ${what}: its process was killed, or took longer than ${patience / 1000} s`,
+      )
     : failureError(program, record, "ISLET_OPERATION_FAILED");
 }
 

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createUserNics } from "../../src/engine/user-nics.js";
+import { probeHost } from "../../src/host/probe.js";
 import type { CommandResult } from "../support/command.js";
 import { testDir } from "../support/paths.js";
 import { plainUsers, userPlace, type UserPlace } from "../support/plain-user.js";
@@ -279,4 +281,24 @@ test("a nic on the bridge that the host wants makes the bridge, as a start does"
   assert.match(await there.net.ok(["ip", "-o", "link", "show", hostName]), / master lxcbr0 /);
   assert.match(await there.net.ok(["ip", "-o", "addr", "show", "lxcbr0"]), /inet 10\.0\.3\.1\/24/);
   assert.match(await there.own.ok(["islet", "net"]), /^lxcbr0 +up +10\.0\.3\.1\/24/m);
+});
+
+test("of a nic whose maker dies nothing is left, neither a link nor an account", async (t) => {
+  if (lacks(t, "bridge")) return;
+  const there = await userPlace(t);
+  const pid = await there.guest(ann);
+  const at = { file: "lxc-usernet", line: 1, key: ann.name };
+  const nics = createUserNics(
+    { ...probeHost(there.own.runtimeDir), accounts: there.accounts },
+    {
+      binary: "/bin/false",
+      grants: () => Promise.resolve({ grants: [{ owner: ann.name, bridge: "none", most: 1, at }], faults: [] }),
+      accounts: there.nics,
+      provideBridge: () => Promise.resolve(),
+    },
+  );
+  writeFileSync(there.nics, `${bob.name} veth isltbr0 lo\n${bob.name} veth isltbr0 islt-gone\n`);
+  await assert.rejects(nics.add({ user: { uid: ann.id }, pid, bridge: "none", name: null }), /cannot make veth4711_/);
+  assert.deepEqual(accounts(there), [`${bob.name} veth isltbr0 lo`]);
+  assert.equal((await there.links(pid)).split("\n").length, 2, "lo alone");
 });
