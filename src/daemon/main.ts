@@ -64,10 +64,11 @@ async function main(): Promise<void> {
     process.exit(1);
   }
   const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
+  const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   const engine = createEngine({
     host,
-    binary: `${packageDirectory}/build/islet`,
+    binary,
     keepSpare: true,
     isUnderTest,
     guestDoor,
@@ -110,7 +111,7 @@ async function main(): Promise<void> {
   });
   const userSessions = createUserSessions(host, engine, "lxc-user-nic", loadUserNic);
   const isGranted = (): boolean => readNicGrants(runtimeDir).grants.length > 0;
-  const userDoor = createUserDoor(host, userPath, listeners?.users ?? null, isGranted, userSessions.accept);
+  const userDoor = createUserDoor(host, binary, userPath, listeners?.users ?? null, isGranted, userSessions.accept);
   userDoor.look();
   watchFile(userNetFile(runtimeDir), userDoor.look);
   // Whoever reads it finds a number there, always.

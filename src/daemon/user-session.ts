@@ -1,10 +1,11 @@
 import { errorLines, IsletError } from "../base/errors.js";
 import type { Command, CommandSession, Engine } from "../engine/engine.js";
-import { closeFd, peerCredentials } from "../host/addon.js";
-import { openChannel } from "../host/channel.js";
-import { isAlive, peerPidfd, sharesNamespace } from "../host/peer.js";
+import { closeFd } from "../host/addon.js";
+import { type Channel, openChannel } from "../host/channel.js";
+import { isAlive, sharesNamespace } from "../host/peer.js";
 import { clientFrames, decodeHello, writer } from "../host/protocol.js";
 import type { HostFacts } from "../spec/host.js";
+import type { Visitor } from "./user-door.js";
 
 /**
  * Sessions of users who are not root. They speak as clients do (docs/protocol/control.md), but the one command that there is for them gets their
@@ -12,15 +13,12 @@ import type { HostFacts } from "../spec/host.js";
  */
 export interface UserSessions {
   /** Takes over a connection. */
-  readonly accept: (fd: number) => void;
+  readonly accept: (visitor: Visitor) => void;
 }
 
 /** Bytes of a request. */
 const maxFrame = 8192;
 const protocolVersion = 1;
-/** Connections at a time: of all users, and of each of them. */
-const most = 64;
-const mostOfUser = 16;
 /** Milliseconds for the request to arrive, and for all of it: engine and helper have less. */
 const helloTime = 5000;
 const wholeTime = 60_000;
@@ -32,40 +30,15 @@ export function createUserSessions(
   tool: string,
   command: () => Promise<Command>,
 ): UserSessions {
-  const ofUser = new Map<number, number>();
-  let count = 0;
-  const leave = (uid: number): void => {
-    count -= 1;
-    const left = (ofUser.get(uid) ?? 1) - 1;
-    if (left > 0) ofUser.set(uid, left);
-    else ofUser.delete(uid);
-  };
   return {
-    accept(fd) {
-      const { uid, gid, pid } = peerCredentials(fd);
-      const mine = ofUser.get(uid) ?? 0;
-      // Root has a door of its own. Whoever is one too many asks again: islet's client does.
-      if (uid === 0 || pid === 0 || count >= most || mine >= mostOfUser) {
-        closeFd(fd);
-        return;
-      }
-      count += 1;
-      ofUser.set(uid, mine + 1);
-      serve(fd, { uid, gid, pid });
-    },
-  };
-
-  function serve(fd: number, peer: { readonly uid: number; readonly gid: number; readonly pid: number }): void {
-    let isAsked = false;
-    const timers = [helloTime, wholeTime].map((time) =>
-      setTimeout(() => {
-        channel.close();
-      }, time),
-    );
-    const channel = openChannel(
-      fd,
-      maxFrame,
-      {
+    accept(visitor) {
+      let isAsked = false;
+      const timers = [helloTime, wholeTime].map((time) =>
+        setTimeout(() => {
+          channel.close();
+        }, time),
+      );
+      const channel = openChannel(visitor.fd, maxFrame, {
         frame: ({ type, payload, fds }) => {
           for (const unwanted of fds) closeFd(unwanted);
           if (isAsked || type !== clientFrames.hello) {
@@ -74,7 +47,7 @@ export function createUserSessions(
           }
           isAsked = true;
           clearTimeout(timers[0]);
-          answer(payload).catch((error: unknown) => {
+          answer(channel, visitor, payload).catch((error: unknown) => {
             // It broke the protocol, or left.
             if (!(error instanceof IsletError)) console.error(error);
             channel.close();
@@ -82,50 +55,44 @@ export function createUserSessions(
         },
         closed: () => {
           for (const timer of timers) clearTimeout(timer);
-          leave(peer.uid);
+          if (visitor.pidfd !== null) closeFd(visitor.pidfd);
         },
-      },
-      0,
-    );
+      });
+      channel.poke();
+    },
+  };
 
-    const answer = async (payload: Uint8Array): Promise<void> => {
-      const { version, argv } = decodeHello(payload);
-      if (version !== protocolVersion) throw new IsletError("ISLET_PROTOCOL", "a client of another version");
-      const write = (descriptor: 1 | 2, text: string | Uint8Array): void => {
-        const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
-        channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes).finish());
-      };
-      let code = 1;
-      try {
-        requireNeighbour(fd, peer.pid);
-        code = await (await command())(userSession([tool, ...argv.slice(1)], peer, write), engine);
-      } catch (error) {
-        for (const line of errorLines(error)) write(2, `${tool}: ${line}\n`);
-        if (!(error instanceof IsletError)) console.error(error);
-      }
-      channel.send(clientFrames.exit, writer().u32(code).finish());
-      channel.end();
+  async function answer(channel: Channel, visitor: Visitor, payload: Uint8Array): Promise<void> {
+    const { version, argv } = decodeHello(payload);
+    if (version !== protocolVersion) throw new IsletError("ISLET_PROTOCOL", "a client of another version");
+    const write = (descriptor: 1 | 2, text: string | Uint8Array): void => {
+      const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+      channel.send(clientFrames.out, writer().u32(descriptor).raw(bytes).finish());
     };
-    channel.poke();
+    let code = 1;
+    try {
+      requireNeighbour(visitor);
+      code = await (await command())(userSession([tool, ...argv.slice(1)], visitor, write), engine);
+    } catch (error) {
+      for (const line of errorLines(error)) write(2, `${tool}: ${line}\n`);
+      if (!(error instanceof IsletError)) console.error(error);
+    }
+    channel.send(clientFrames.exit, writer().u32(code).finish());
+    channel.end();
   }
 
   /** A pid that it names must mean the same to us, and root of a container's user namespace is nobody here. */
-  function requireNeighbour(fd: number, pid: number): void {
-    const pidfd = peerPidfd(arch, fd);
-    try {
-      const isNeighbour = pidfd !== "gone" && sharesNamespace(pid, "pid") && sharesNamespace(pid, "user");
-      // Had it ended meanwhile, its number might have been somebody else's by now.
-      if (isNeighbour && (pidfd === null || isAlive(arch, pidfd))) return;
-    } finally {
-      if (typeof pidfd === "number") closeFd(pidfd);
-    }
+  function requireNeighbour({ pid, pidfd }: Visitor): void {
+    const isNeighbour = sharesNamespace(pid, "pid") && sharesNamespace(pid, "user");
+    // Had it ended meanwhile, its number might have been somebody else's by now.
+    if (isNeighbour && (pidfd === null || isAlive(arch, pidfd))) return;
     throw new IsletError("ISLET_PERMISSION", "the caller is not in the host's pid and user namespaces");
   }
 }
 
 function userSession(
   argv: readonly string[],
-  peer: { readonly uid: number; readonly gid: number; readonly pid: number },
+  { uid, gid, pid }: Visitor,
   write: CommandSession["write"],
 ): CommandSession {
   const refuse = (): never => {
@@ -133,7 +100,7 @@ function userSession(
   };
   return {
     argv,
-    caller: { ...peer, environment: {}, cwd: "/" },
+    caller: { uid, gid, pid, environment: {}, cwd: "/" },
     stdio: [-1, -1, -1],
     listen: { fds: [], names: null },
     terminals: [false, false, false],

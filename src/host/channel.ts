@@ -66,13 +66,7 @@ const maxPending = 64 * 1024 * 1024;
 /** Where every read goes first; nothing of it outlives the call. One a channel would cost 64 MB with a thousand connections. */
 const chunk = new Uint8Array(65536);
 
-/** `mostFds`: descriptors in a message; more end the channel. */
-export function openChannel(
-  fd: number,
-  maxFrame: number,
-  handlers: ChannelHandlers,
-  mostFds: number = maxFds,
-): Channel {
+export function openChannel(fd: number, maxFrame: number, handlers: ChannelHandlers): Channel {
   const queue: Outgoing[] = [];
   let pending = 0;
   let open = true;
@@ -169,7 +163,7 @@ export function openChannel(
 
   const readable = (): void => {
     for (let round = 0; open && round < 16; round += 1) {
-      const got = receiveMessage(fd, chunk, mostFds);
+      const got = receiveMessage(fd, chunk, maxFds);
       if (got.bytes < 0) {
         if (errnoName(got.bytes) !== "EAGAIN") shut(`cannot read: ${errnoName(got.bytes)}`);
         return;

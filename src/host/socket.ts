@@ -1,11 +1,11 @@
 import { unlinkSync, chmodSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { EAGAIN, errnoName, strerror } from "../sys/errno.js";
-import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../sys/flags.js";
+import { errnoName, strerror } from "../sys/errno.js";
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../sys/flags.js";
 import { sockaddrUnixPath } from "../sys/structs.js";
 import { type Arch } from "../sys/arch.js";
 import { requireSyscall } from "../sys/syscalls.js";
-import { closeFd, syscall, type Watch, watch } from "./addon.js";
+import { closeFd, syscall, watch } from "./addon.js";
 
 /** Unix stream sockets by path (unix(7)), as descriptors that can be handed on. */
 
@@ -73,52 +73,6 @@ export function acceptAll(arch: Arch, fd: number, accepted: (connection: number)
       accepted(connection);
     }
   });
-}
-
-/** Connections that strangers may keep waiting. */
-const strangers = 64;
-const SO_PASSRIGHTS = 83;
-
-/** A socket that every user of the host may connect to, and to which nobody can send descriptors where the kernel can refuse them (6.16). */
-export function listenForAnybody(arch: Arch, path: string): number {
-  const fd = listenUnix(arch, path, strangers, 0o666);
-  // One that we have to close ourselves could keep us waiting (SO_LINGER of socket(7)).
-  syscall(requireSyscall(arch, "setsockopt"), [fd, SOL_SOCKET, SO_PASSRIGHTS, new Uint8Array(4), 4]);
-  return fd;
-}
-
-/** Connections that `acceptSlowly` takes in a row, and how many milliseconds it leaves others alone then. */
-const batch = 4;
-const pause = 25;
-
-/** As `acceptAll`, for a socket of strangers: however fast they connect, there is time for everything else. */
-export function acceptSlowly(arch: Arch, fd: number, accepted: (connection: number) => void): { close(): void } {
-  const accept4 = requireSyscall(arch, "accept4");
-  let timer: NodeJS.Timeout | null = null;
-  let watcher: Watch | null = null;
-  const begin = (): void => {
-    timer = null;
-    watcher = watch(fd, "in", () => {
-      for (let round = 0; round < batch; round += 1) {
-        const connection = syscall(accept4, [fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK]);
-        if (connection === -EAGAIN) return;
-        // What keeps us from taking it (EMFILE) will not have changed at once.
-        if (connection < 0) break;
-        accepted(connection);
-      }
-      watcher?.close();
-      watcher = null;
-      timer = setTimeout(begin, pause);
-    });
-  };
-  begin();
-  return {
-    close(): void {
-      watcher?.close();
-      watcher = null;
-      if (timer !== null) clearTimeout(timer);
-    },
-  };
 }
 
 /** Both ends of a stream socket pair; `blocking`: for ends that go to other processes. */

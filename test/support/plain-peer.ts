@@ -4,6 +4,7 @@ import { closeFd, receiveMessage, sendMessage, syscall } from "../../src/host/ad
 import { errnoName } from "../../src/sys/errno.js";
 import { sockaddrUnixPath } from "../../src/sys/structs.js";
 import { requireSyscall } from "../../src/sys/syscalls.js";
+import { sys, u32 } from "./frames.js";
 import { currentArch } from "./image.js";
 
 /**
@@ -17,6 +18,8 @@ export interface Assault {
   /** What each of them sends, in hexadecimal; the first byte with that many descriptors. */
   readonly bytes: string;
   readonly descriptors: number;
+  /** They are connections of TCP that whoever closes them last has to wait for (SO_LINGER, socket(7)), not its standard input. */
+  readonly areLingering: boolean;
   /** Milliseconds that it waits for the end of each. */
   readonly patience: number;
 }
@@ -39,10 +42,29 @@ export interface Answer {
 
 const STREAM = 0o2004001;
 
+/** One that has more to send than the other side takes. */
+function lingering(): number {
+  const inet = Buffer.from([2, 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const listener = sys("socket", 2, 0o2000001, 0);
+  sys("bind", listener, inet, inet.length);
+  sys("listen", listener, 1);
+  sys("getsockname", listener, inet, u32(inet.length));
+  const fd = sys("socket", 2, 0o2000001, 0);
+  sys("connect", fd, inet, inet.length);
+  sys("accept4", listener, 0, 0, 0);
+  const much = Buffer.alloc(1 << 20);
+  const dontWait = 0x40;
+  while (syscall(requireSyscall(currentArch, "sendto"), [fd, much, much.length, dontWait, 0, 0]) > 0);
+  const [SOL_SOCKET, SO_LINGER] = [1, 13];
+  sys("setsockopt", fd, SOL_SOCKET, SO_LINGER, u32(1, 60), 8);
+  return fd;
+}
+
 function open({
   path,
   bytes,
   descriptors,
+  areLingering,
 }: Assault): { readonly fd: number; readonly refused: string | null } | string {
   const fd = syscall(requireSyscall(currentArch, "socket"), [1, STREAM, 0]);
   const address = sockaddrUnixPath(path);
@@ -51,8 +73,10 @@ function open({
     closeFd(fd);
     return errnoName(connected);
   }
-  const given = Array.from({ length: descriptors }, () => 0);
+  const given = Array.from({ length: descriptors }, () => (areLingering ? lingering() : 0));
   const sent = bytes === "" ? 0 : sendMessage(fd, Buffer.from(bytes, "hex"), given);
+  // Those that were not taken would keep ourselves waiting.
+  if (areLingering && sent >= 0) for (const each of given) closeFd(each);
   return { fd, refused: sent < 0 ? errnoName(sent) : null };
 }
 
