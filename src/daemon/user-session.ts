@@ -19,9 +19,8 @@ export interface UserSessions {
 /** Bytes of a request. */
 const maxFrame = 8192;
 const protocolVersion = 1;
-/** Milliseconds for the request to arrive, and for all of it: engine and helper have less. */
+/** Milliseconds for the request to arrive; how long a visitor stays at most the door sees to. */
 const helloTime = 5000;
-const wholeTime = 60_000;
 
 /** `command` is called by the name `tool`. */
 export function createUserSessions(
@@ -33,11 +32,9 @@ export function createUserSessions(
   return {
     accept(visitor) {
       let isAsked = false;
-      const timers = [helloTime, wholeTime].map((time) =>
-        setTimeout(() => {
-          channel.close();
-        }, time),
-      );
+      const timer = setTimeout(() => {
+        channel.close();
+      }, helloTime);
       const channel = openChannel(visitor.fd, maxFrame, {
         frame: ({ type, payload, fds }) => {
           for (const unwanted of fds) closeFd(unwanted);
@@ -46,7 +43,7 @@ export function createUserSessions(
             return;
           }
           isAsked = true;
-          clearTimeout(timers[0]);
+          clearTimeout(timer);
           answer(channel, visitor, payload).catch((error: unknown) => {
             // It broke the protocol, or left.
             if (!(error instanceof IsletError)) console.error(error);
@@ -54,7 +51,7 @@ export function createUserSessions(
           });
         },
         closed: () => {
-          for (const timer of timers) clearTimeout(timer);
+          clearTimeout(timer);
           if (visitor.pidfd !== null) closeFd(visitor.pidfd);
         },
       });
