@@ -106,9 +106,11 @@ async function answerOf(
 
 async function assault(): Promise<Outcome> {
   const wanted = JSON.parse(readFileSync(0, "utf8")) as Assault;
-  process.setgroups?.([]);
-  process.setgid?.(wanted.uid);
-  process.setuid?.(wanted.uid);
+  if (process.getuid?.() !== wanted.uid) {
+    process.setgroups?.([]);
+    process.setgid?.(wanted.uid);
+    process.setuid?.(wanted.uid);
+  }
   const errors: string[] = [];
   const opened = Array.from({ length: wanted.connections }, () => open(wanted)).flatMap((each) => {
     if (typeof each !== "string") return [each];
