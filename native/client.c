@@ -220,8 +220,24 @@ static void put_list(struct writer *to, char *const *list)
         put_string(to, list[i]);
 }
 
-static void put_hello(struct writer *to, const struct caller *caller)
+/* What a user who is not root says: words. */
+static void put_user_hello(struct writer *to, const struct caller *caller)
 {
+    static const unsigned char nothing[12];
+
+    put_u32(to, 1);
+    put(to, nothing, sizeof(nothing)); /* terminals, size, umask */
+    put_u32(to, 0);                    /* no directory */
+    put_list(to, caller->argv);
+    put_u32(to, 0); /* no environment */
+}
+
+static void put_hello(struct writer *to, const struct caller *caller, int is_user)
+{
+    if (is_user) {
+        put_user_hello(to, caller);
+        return;
+    }
     put_u32(to, 1);
     put_u32(to, caller->ttys);
     put(to, &caller->size.ws_row, 2);
@@ -297,7 +313,7 @@ static int say_hello(struct client *client)
     struct iovec part;
     int error;
 
-    put_hello(&count, &us);
+    put_hello(&count, &us, client->is_user);
     if (count.len > FRAME_DAEMON_LIMIT) {
         say(client->tool, ": arguments and environment are too large (8 MiB at most)", NULL);
         _exit(1);
@@ -309,11 +325,12 @@ static int say_hello(struct client *client)
             _exit(1);
         }
     }
-    put_hello(&to, &us);
+    put_hello(&to, &us, client->is_user);
     part = (struct iovec){.iov_base = to.next, .iov_len = to.len};
     for (int fd = 0; fd < LISTEN_FIRST + us.listening; fd++)
         fds[fd] = fd;
-    error = frame_send(client->daemon, FRAME_HELLO, &part, 1, fds, LISTEN_FIRST + us.listening);
+    error = frame_send(client->daemon, FRAME_HELLO, &part, 1, fds,
+                       client->is_user ? 0 : LISTEN_FIRST + us.listening);
     if (to.next != small)
         munmap(to.next, count.len);
     return error;
@@ -327,7 +344,7 @@ static void say_hello_again(struct client *client)
 
     while (error < 0 && client->tries-- > 0) {
         close_fd(&client->daemon);
-        client->daemon = daemon_connect(client->tool);
+        client->daemon = daemon_connect(client->tool, &client->is_user);
         error = say_hello(client);
     }
     if (error < 0)
@@ -344,7 +361,7 @@ int client_main(const char *tool, int argc, char **argv)
     look_at_stdio(tool, &us);
     look_at_sockets(tool, &us);
     client.ttys = us.ttys;
-    client.daemon = daemon_connect(tool);
+    client.daemon = daemon_connect(tool, &client.is_user);
     us.mask = (uint32_t)umask(0);
     umask((mode_t)us.mask);
     if (getcwd(us.cwd, sizeof(us.cwd)) == NULL)

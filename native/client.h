@@ -14,6 +14,7 @@ struct client {
     unsigned ttys;    /* bit n: descriptor n is a terminal */
     int has_left;     /* the user has left a relay: there is nothing more to be told */
     int tries;        /* how often HELLO may be said again; 0 once the daemon has answered */
+    int is_user;      /* the daemon's door for users who are not root: it takes our words and nothing else */
     int is_runner;    /* a program that uses the library is in the daemon's place */
 };
 
@@ -31,8 +32,8 @@ int client_main(const char *tool, int argc, char **argv);
 int runner_main(void);
 
 /* client_daemon.c: a connected socket, starting the daemon if there is none; exits with a message if that
- * is impossible. */
-int daemon_connect(const char *tool);
+ * is impossible. *is_user tells whether it is that of users who are not root. */
+int daemon_connect(const char *tool, int *is_user);
 /* `islet daemon`: becomes the daemon, in the foreground, with what a service manager has given to it. */
 int daemon_main(int argc);
 

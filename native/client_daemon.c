@@ -24,7 +24,7 @@
 #define SMALL_HEAP "--max-semi-space-size=4"
 
 struct paths {
-    char socket[PATH_MAX], lock[PATH_MAX], log[PATH_MAX];
+    char socket[PATH_MAX], users[PATH_MAX], lock[PATH_MAX], log[PATH_MAX];
     char node[PATH_MAX], script[PATH_MAX];
 };
 
@@ -280,7 +280,29 @@ static void start_daemon(const char *tool, struct paths *paths, const char *runt
     close(ends[0]);
 }
 
-int daemon_connect(const char *tool)
+/* The one command that the daemon serves to users who are not root. */
+static int is_for_users(const char *tool)
+{
+    return strcmp(tool, "lxc-user-nic") == 0 && geteuid() != 0;
+}
+
+static int connect_as_user(const char *tool, const struct paths *paths)
+{
+    int fd = try_connect(paths->users);
+
+    if (fd >= 0)
+        return fd;
+    if (fd == -ENOENT || fd == -ECONNREFUSED)
+        say(tool, ": nobody serves users at ", paths->users,
+            ": /etc/lxc/lxc-usernet grants no nic, or the islet daemon does not run"
+            " (as root: systemctl start islet.socket, or any islet command)",
+            NULL);
+    else
+        say(tool, ": cannot reach the islet daemon at ", paths->users, ": ", strerror(-fd), NULL);
+    _exit(1);
+}
+
+int daemon_connect(const char *tool, int *is_user)
 {
     static struct paths paths;
     const char *runtime = getenv("ISLET_RUNTIME_DIR");
@@ -291,12 +313,16 @@ int daemon_connect(const char *tool)
     if (runtime == NULL || runtime[0] == '\0')
         runtime = "/run/islet";
     len = strlen(runtime);
-    if (join(paths.socket, runtime, len, "socket") < 0 || join(paths.lock, runtime, len, "start.lock") < 0 ||
-        join(paths.log, runtime, len, "daemon.log") < 0)
+    if (join(paths.socket, runtime, len, "socket") < 0 || join(paths.users, runtime, len, "user") < 0 ||
+        join(paths.lock, runtime, len, "start.lock") < 0 || join(paths.log, runtime, len, "daemon.log") < 0)
         cannot_start(tool, "ISLET_RUNTIME_DIR", "the path is too long");
     fd = try_connect(paths.socket);
     if (fd >= 0)
         return fd;
+    if (is_for_users(tool) && (fd == -EACCES || fd == -EPERM || fd == -ENOENT || fd == -ECONNREFUSED)) {
+        *is_user = 1;
+        return connect_as_user(tool, &paths);
+    }
     if (fd == -EACCES || fd == -EPERM) {
         say(tool, ": the islet daemon listens to root only (", paths.socket, "): ", strerror(-fd),
             "; use sudo", NULL);

@@ -38,6 +38,7 @@ enum client_frame {
     FRAME_EVENT,
     FRAME_DESCRIPTOR,
     FRAME_STARTED,
+    FRAME_VISITOR,
 };
 
 /* Daemon and monitor. Frozen; only appended to. */

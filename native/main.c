@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "door.h"
 #include "init.h"
 #include "monitor.h"
 #include "moves.h"
@@ -28,6 +29,8 @@ int main(int argc, char **argv)
             return reap_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "moves") == 0)
             return moves_main(argc - 1, argv + 1);
+        if (strcmp(argv[1], "door") == 0)
+            return door_main(argc);
         if (strcmp(argv[1], "daemon") == 0)
             return daemon_main(argc);
         if (strcmp(argv[1], "runner") == 0)

@@ -1,23 +1,25 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
+  watch,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { setPriority } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
 import type { Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands } from "../frontends/lxc/index.js";
+import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
-import { createNotifier, takeListener } from "../host/activation.js";
+import { createNotifier, type GivenListeners, type ListenerPaths, takeListeners } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
@@ -25,6 +27,8 @@ import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
 import { createSessions } from "./session.js";
+import { createUserDoor, identity } from "./user-door.js";
+import { createUserSessions } from "./user-session.js";
 
 /** The one file that wires everything: isletd. It holds nothing that it cannot find again. */
 
@@ -49,7 +53,9 @@ async function main(): Promise<void> {
   const path = `${runtimeDir}/socket`;
   const pidFile = `${runtimeDir}/daemon.pid`;
   const notify = createNotifier(host.arch, process.env);
-  const given = givenListener(host.arch, path);
+  const userPath = `${runtimeDir}/user`;
+  const listeners = givenListeners(host.arch, { root: path, users: userPath });
+  const given = listeners?.root ?? null;
   // Whoever connects to a socket that was given to us finds ourselves.
   const other = given === null ? connectUnix(host.arch, path) : null;
   if (other !== null) {
@@ -58,14 +64,16 @@ async function main(): Promise<void> {
     process.exit(1);
   }
   const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
+  const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   const engine = createEngine({
     host,
-    binary: `${packageDirectory}/build/islet`,
+    binary,
     keepSpare: true,
     isUnderTest,
     guestDoor,
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
+    nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),
     monitorGroups: () => cgroup.members(),
   });
   await engine.rediscover();
@@ -74,6 +82,7 @@ async function main(): Promise<void> {
   const leave = (): void => {
     notify("STOPPING=1");
     listening.close();
+    userDoor.close();
     // What was given to us is not ours to remove, nor what somebody has put in the place of ours.
     if (given === null && identity(path) === own) rmSync(path, { force: true });
     if (isOurs(pidFile)) rmSync(pidFile, { force: true });
@@ -87,8 +96,9 @@ async function main(): Promise<void> {
   const rest = (): void => {
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
-      // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down.
-      if (given === null && sessions.count === 0 && !engine.hasDuties()) leave();
+      // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down. So does one that users who are
+      // not root may ask: they could not start it.
+      if (given === null && sessions.count === 0 && !engine.hasDuties() && !userDoor.isOpen) leave();
       else rest();
     }, idleSeconds * 1000);
     timer.unref();
@@ -99,6 +109,11 @@ async function main(): Promise<void> {
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });
+  const userSessions = createUserSessions(host, engine, "lxc-user-nic", loadUserNic);
+  const isGranted = (): boolean => readNicGrants(runtimeDir).grants.length > 0;
+  const userDoor = createUserDoor(host, binary, userPath, listeners?.users ?? null, isGranted, userSessions.accept);
+  userDoor.look();
+  watchFile(userNetFile(runtimeDir), userDoor.look);
   // Whoever reads it finds a number there, always.
   writeFileSync(`${pidFile}.new`, `${process.pid}\n`, { mode: 0o644 });
   renameSync(`${pidFile}.new`, pidFile);
@@ -113,10 +128,21 @@ async function main(): Promise<void> {
   rehearse(engine);
 }
 
-/** The socket that a service manager listens on for us; a wrong one is the end, in words. */
-function givenListener(arch: Arch, path: string): number | null {
+/** The command that there is for users who are not root. */
+const loadUserNic = async (): Promise<Command> => (await import("../frontends/lxc/commands/user-nic.js")).userNic;
+
+/** Calls back when a file may be another one. Where its directory is missing, the next daemon will see it. */
+function watchFile(file: string | null, changed: () => void): void {
+  if (file === null || !existsSync(dirname(file))) return;
+  watch(dirname(file), { persistent: false }, (_, name) => {
+    if (name === basename(file)) changed();
+  }).on("error", () => undefined);
+}
+
+/** The sockets that a service manager listens on for us; wrong ones are the end, in words. */
+function givenListeners(arch: Arch, paths: ListenerPaths): GivenListeners | null {
   try {
-    return takeListener(arch, process.env, path);
+    return takeListeners(arch, process.env, paths);
   } catch (error) {
     for (const line of errorLines(error)) console.error(line);
     return process.exit(1);
@@ -125,12 +151,6 @@ function givenListener(arch: Arch, path: string): number | null {
 
 /** Loaded when the first program asks. */
 const documents: LoadDocuments = async () => (await import("../frontends/lxc/commands/documents.js")).lxcDocuments;
-
-/** What stands at a path, to be known again; null: nothing. */
-function identity(path: string): string | null {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found === undefined ? null : `${found.dev}:${found.ino}`;
-}
 
 /** A daemon that was started since may have written its own number there. */
 function isOurs(pidFile: string): boolean {

@@ -1,4 +1,5 @@
 import type { BridgeFinding, BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
+import type { NicGrants, UserNic, UserNicRemoval, UserNicRequest } from "../spec/user-nic.js";
 import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
@@ -311,6 +312,15 @@ export interface Engine {
   bridgeCheck(name: string): Promise<readonly BridgeFinding[] | null>;
   /** The bridges that islet has made. */
   bridges(): Promise<readonly BridgeStatus[]>;
+  /** What users who are not root may have of nics. ISLET_IO. */
+  nicGrants(): Promise<NicGrants>;
+  /**
+   * A veth between a bridge and a network namespace of the user's. ISLET_PERMISSION: no such user, or not its namespace. ISLET_BUSY: none is granted,
+   * or all are used. ISLET_BAD_REQUEST, ISLET_UNSUPPORTED, ISLET_OPERATION_FAILED, ISLET_TIMEOUT, ISLET_IO.
+   */
+  addUserNic(request: UserNicRequest): Promise<UserNic>;
+  /** ISLET_PERMISSION also when it is not the user's. */
+  removeUserNic(request: UserNicRemoval): Promise<void>;
   /** A container's settings beside its configuration (docs/guests/settings.md). ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
   settings(id: ContainerId): Promise<Settings>;
   /** Sets those with a text, takes those with null away; all or nothing. null: it is done; otherwise what the client runs completes it in the guest. */

@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { closeFd, peerCredentials, syscall } from "../host/addon.js";
+import { isAlive, peerPidfd } from "../host/peer.js";
 import type { GuestApiMeta, MonitorMeta } from "../runtime/monitors.js";
 import type { HostFacts } from "../spec/host.js";
 import type { Arch } from "../sys/arch.js";
-import { errnoName } from "../sys/errno.js";
-import { NS_GET_PARENT, SO_PEERPIDFD, SOL_SOCKET } from "../sys/flags.js";
+import { NS_GET_PARENT } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import type { GuestCaller } from "./engine.js";
 import { payloadOf } from "./processes.js";
@@ -30,21 +30,11 @@ export function guestCaller(
   try {
     if (!isInCgroup(host, meta, pid) && !isInPidNamespace(host.arch, init, pid)) return "stranger";
     // Had it ended meanwhile, its number might have been somebody else's by now.
-    if (pidfd !== null && syscall(requireSyscall(host.arch, "pidfd_send_signal"), [pidfd, 0, 0, 0]) < 0)
-      return "stranger";
+    if (pidfd !== null && !isAlive(host.arch, pidfd)) return "stranger";
     return uid === api.rootUid ? "root" : "user";
   } finally {
     if (pidfd !== null) closeFd(pidfd);
   }
-}
-
-/** null: this kernel has none (before 6.5). */
-function peerPidfd(arch: Arch, connection: number): number | "gone" | null {
-  const value = new Uint8Array(4);
-  const length = new Uint8Array([4, 0, 0, 0]);
-  const result = syscall(requireSyscall(arch, "getsockopt"), [connection, SOL_SOCKET, SO_PEERPIDFD, value, length]);
-  if (result < 0) return errnoName(result) === "ENOPROTOOPT" ? null : "gone";
-  return new DataView(value.buffer).getInt32(0, true);
 }
 
 function isInCgroup(host: HostFacts, meta: MonitorMeta, pid: number): boolean {

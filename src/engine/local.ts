@@ -26,6 +26,7 @@ import {
 } from "../runtime/monitors.js";
 import { monitorFrames, writer } from "../host/protocol.js";
 import type { BridgeNetwork } from "../spec/bridge.js";
+import type { NicGrants } from "../spec/user-nic.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
 import { instanceIdKey, readyKey, type Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -48,6 +49,8 @@ import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup
 import type { Bridges } from "./bridges.js";
 import { bridgeFiles } from "./bridge-files.js";
 import { createBridgeRegister } from "./bridge-register.js";
+import { nicAccountsFile } from "./nic-accounts.js";
+import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
 import { freezeContainer } from "./freeze.js";
@@ -95,6 +98,8 @@ export interface LocalOptions {
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
   readonly wantedBridge?: (name: string | null) => Promise<BridgeNetwork | null>;
+  /** What the host's administrator grants users of nics; absent: nothing. */
+  readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
 }
@@ -120,6 +125,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const bridges = (): Promise<Bridges> =>
     (bridgesMade ??= import("./bridges.js").then(({ createBridges }) => createBridges(host, options.binary)));
   const register = createBridgeRegister(host, registry, bridges);
+  const nicGrants = options.nicGrants ?? ((): Promise<NicGrants> => Promise.resolve({ grants: [], faults: [] }));
+  let userNicsMade: Promise<UserNics> | null = null;
+  const userNics = (): Promise<UserNics> =>
+    (userNicsMade ??= import("./user-nics.js").then(({ createUserNics }) =>
+      createUserNics(host, {
+        binary: options.binary,
+        grants: nicGrants,
+        accounts: nicAccountsFile(host),
+        provideBridge,
+      }),
+    ));
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -202,6 +218,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
+  /** Makes a bridge if the host wants it. What keeps guests from using it. */
+  const provideBridge = async (name: string): Promise<readonly string[]> => {
+    const network = (await options.wantedBridge?.(name)) ?? null;
+    return network === null ? [] : (await (await bridges()).up(network)).warnings;
+  };
+
   /** Makes what the host wants of the bridges that the container is to be joined with and that are not there, or not whole. Gives back those that are. */
   const provideBridges = async (spec: ContainerSpec, { caller, warn }: StartOptions): Promise<readonly LinkInfo[]> => {
     const links = joinedLinks(spec);
@@ -213,10 +235,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       for (const message of await (await bridges()).mend(link)) warn?.({ message, at: null });
     }
     for (const link of missing) {
-      const network = (await options.wantedBridge?.(link)) ?? null;
-      if (network === null) continue;
-      const { warnings } = await (await bridges()).up(network);
-      for (const message of warnings) warn?.({ message, at: null });
+      for (const message of await provideBridge(link)) warn?.({ message, at: null });
     }
     return there;
   };
@@ -557,6 +576,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
     bridgeDown: async (name, force) => (await bridges()).down(name, force),
     bridgeCheck: async (name) => (await bridges()).check(name),
     bridges: async () => (await bridges()).list(),
+    nicGrants,
+    addUserNic: async (request) => (await userNics()).add(request),
+    removeUserNic: async (request) => (await userNics()).remove(request),
     settings: (id) =>
       new Promise((resolve) => {
         resolve(readSettings(id));

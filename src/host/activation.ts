@@ -50,37 +50,55 @@ function boundPath(arch: Arch, fd: number): string | null {
 /** Directories may be links: /var/run is /run. */
 const realPath = (path: string): string => `${realpathSync(dirname(path))}/${basename(path)}`;
 
+/** Where clients look for the sockets: root's, and that of the other users. */
+export interface ListenerPaths {
+  readonly root: string;
+  readonly users: string;
+}
+
+/** `users` null: none was given. */
+export interface GivenListeners {
+  readonly root: number;
+  readonly users: number | null;
+}
+
 /**
- * The listening socket that a service manager gave to this process, made fit for it: close-on-exec and non-blocking. null: none was
+ * The listening sockets that a service manager gave to this process, made fit for it: close-on-exec and non-blocking. null: none was
  * given. What says so is taken out of `environment` either way: it is for nobody whom we start.
- * @param path where clients look for the socket.
- * @throws IsletError ISLET_BAD_REQUEST when it is no such socket, ISLET_PERMISSION when others than its owner may connect.
+ * @throws IsletError ISLET_BAD_REQUEST when they are no such sockets, ISLET_PERMISSION when others than root may connect to root's.
  */
-export function takeListener(arch: Arch, environment: Environment, path: string): number | null {
+export function takeListeners(arch: Arch, environment: Environment, paths: ListenerPaths): GivenListeners | null {
   const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) Reflect.deleteProperty(environment, name);
   if (pid !== String(process.pid) || count === undefined || count === "0") return null;
-  const refuse = (text: string, hint: string): never => {
-    throw new IsletError("ISLET_BAD_REQUEST", `LISTEN_FDS: ${text}`, { hint });
+  const refuse = (text: string): never => {
+    throw new IsletError("ISLET_BAD_REQUEST", `LISTEN_FDS: ${text}`, {
+      hint: `give one listening stream socket, ListenStream=${paths.root}`,
+    });
   };
-  const hint = `give one listening stream socket, ListenStream=${path}`;
-  if (count !== "1") refuse(`${count} descriptors instead of one socket`, hint);
-  const fd = firstDescriptor;
-  if (socketOption(arch, fd, SO_TYPE) !== SOCK_STREAM || socketOption(arch, fd, SO_ACCEPTCONN) !== 1)
-    refuse(`descriptor ${fd} is no listening stream socket`, hint);
-  const bound = boundPath(arch, fd);
-  if (bound === null || realPath(bound) !== realPath(path))
-    refuse(`the socket is ${bound ?? "no unix socket with a path"}, but clients look for ${path}`, hint);
-  checkPermissions(path);
-  syscall(requireSyscall(arch, "fcntl"), [fd, F_SETFD, FD_CLOEXEC]);
-  setNonBlocking(arch, fd);
-  return fd;
+  if (count !== "1" && count !== "2") refuse(`${count} descriptors instead of one socket, or two`);
+  let root: number | null = null;
+  let users: number | null = null;
+  for (let fd = firstDescriptor; fd < firstDescriptor + Number(count); fd += 1) {
+    if (socketOption(arch, fd, SO_TYPE) !== SOCK_STREAM || socketOption(arch, fd, SO_ACCEPTCONN) !== 1)
+      refuse(`descriptor ${fd} is no listening stream socket`);
+    const bound = boundPath(arch, fd);
+    if (bound !== null && realPath(bound) === realPath(paths.root)) root = fd;
+    else if (count === "2" && bound !== null && realPath(bound) === realPath(paths.users)) users = fd;
+    else refuse(`the socket is ${bound ?? "no unix socket with a path"}, but clients look for ${paths.root}`);
+    syscall(requireSyscall(arch, "fcntl"), [fd, F_SETFD, FD_CLOEXEC]);
+    setNonBlocking(arch, fd);
+  }
+  if (root === null) return refuse(`no socket is ${paths.root}`);
+  checkPermissions(paths.root, 0o077);
+  if (users !== null) checkPermissions(paths.users, 0);
+  return { root, users };
 }
 
-/** As a socket of our own making would be: its owner's alone. Who connects is asked all the same. */
-function checkPermissions(path: string): void {
+/** As a socket of our own making would be. Who connects is asked all the same. */
+function checkPermissions(path: string, forbidden: number): void {
   const { mode, uid } = lstatSync(path);
-  if ((mode & 0o077) !== 0)
+  if ((mode & forbidden) !== 0)
     throw new IsletError(
       "ISLET_PERMISSION",
       `the socket ${path} has mode ${(mode & 0o7777).toString(8).padStart(4, "0")}: others than its owner may connect`,

@@ -18,6 +18,7 @@ import {
 } from "../sys/flags.js";
 import {
   type NetlinkMessage,
+  type Part,
   attribute,
   attributeU32,
   netlinkMessage,
@@ -34,7 +35,7 @@ import {
   parseRoutes,
   type RouteInfo,
 } from "../sys/netlink-parse.js";
-import { cString } from "../sys/bytes.js";
+import { cString, pack } from "../sys/bytes.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
 /**
@@ -114,27 +115,21 @@ function ask(socket: Socket, message: NetlinkMessage, whole: boolean): Uint8Arra
   return out;
 }
 
-/** `by`: NETNSA_PID or NETNSA_FD, and which. */
-function namespaceId(socket: Socket, by: number, which: number): number | null {
+/** Which network namespace: that of a process, or one that is open. */
+type Which = { readonly pid: number } | { readonly fd: number };
+
+function namespaceId(socket: Socket, which: Which): number | null {
   const empty = raw(new Uint8Array(4));
+  const named = "pid" in which ? attributeU32(NETNSA_PID, which.pid) : attributeU32(NETNSA_FD, which.fd);
   for (let round = 0; round < 2; round += 1) {
-    const answer = parseMessages(
-      ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, attributeU32(by, which)), false),
-    )[0];
+    const answer = parseMessages(ask(socket, netlinkMessage(RTM_GETNSID, REQUEST, 1, empty, named), false))[0];
     if (answer === undefined || parseNetlinkError(answer) !== undefined) return null;
     const id = parseAttributes(answer.payload.subarray(4)).get(NETNSA_NSID);
     const value = id === undefined ? -1 : new DataView(id.buffer, id.byteOffset, 4).getInt32(0, true);
     if (value >= 0) return value;
     ask(
       socket,
-      netlinkMessage(
-        RTM_NEWNSID,
-        REQUEST_ACK,
-        2,
-        empty,
-        attributeU32(by, which),
-        attributeU32(NETNSA_NSID, 0xffffffff),
-      ),
+      netlinkMessage(RTM_NEWNSID, REQUEST_ACK, 2, empty, named, attributeU32(NETNSA_NSID, 0xffffffff)),
       false,
     );
   }
@@ -146,17 +141,13 @@ export function prepareQuestions(arch: Arch): void {
   kept ??= open(arch);
 }
 
-/** Asks in the namespace of a process; `none` when it is gone or shares our namespace. */
-function inNamespace<T>(arch: Arch, pid: number, none: T, question: (socket: Socket, id: number) => T): T {
-  return inThat(arch, NETNSA_PID, pid, none, question);
-}
-
-function inThat<T>(arch: Arch, by: number, which: number, none: T, question: (socket: Socket, id: number) => T): T {
+/** Asks in a network namespace; `none` when its process is gone or shares our namespace. */
+function inNamespace<T>(arch: Arch, which: Which, none: T, question: (socket: Socket, id: number) => T): T {
   kept ??= open(arch);
   const socket = kept;
   let isDrained = false;
   try {
-    const id = namespaceId(socket, by, which);
+    const id = namespaceId(socket, which);
     const answer = id === null ? none : question(socket, id);
     isDrained = true;
     return answer;
@@ -178,17 +169,24 @@ function dumpAddresses(socket: Socket, id: number): readonly AddressInfo[] {
 }
 
 export function addressesInNamespace(arch: Arch, pid: number): readonly AddressInfo[] {
-  return inNamespace(arch, pid, [], dumpAddresses);
+  return inNamespace(arch, { pid }, [], dumpAddresses);
 }
 
 /** One link, not a dump: guests make as many as they like. `id` null: of this process's own namespace; null: there is none of that name. */
 function linkByName(socket: Socket, id: number | null, name: string): LinkInfo | null {
+  return oneLink(socket, id, raw(new Uint8Array(16)), attribute(IFLA_IFNAME, raw(cString(name))));
+}
+
+function linkByIndex(socket: Socket, id: number | null, index: number): LinkInfo | null {
+  return oneLink(socket, id, raw(pack(16).u32(4, index).bytes));
+}
+
+function oneLink(socket: Socket, id: number | null, ...which: readonly Part[]): LinkInfo | null {
   const request = netlinkMessage(
     RTM_GETLINK,
     REQUEST,
     5,
-    raw(new Uint8Array(16)),
-    attribute(IFLA_IFNAME, raw(cString(name))),
+    ...which,
     ...(id === null ? [] : [attributeU32(IFLA_TARGET_NETNSID, id)]),
     attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS),
   );
@@ -200,7 +198,7 @@ function linkByName(socket: Socket, id: number | null, name: string): LinkInfo |
 
 /** The hardware address of one of a namespace's interfaces; null: there is none of that name. */
 export function hardwareAddress(arch: Arch, pid: number, name: string): string | null {
-  return inNamespace(arch, pid, null, (socket, id) => linkByName(socket, id, name)?.hwaddr ?? null);
+  return inNamespace(arch, { pid }, null, (socket, id) => linkByName(socket, id, name)?.hwaddr ?? null);
 }
 
 /** `id` null: of this process's own namespace. */
@@ -218,7 +216,7 @@ function dumpLinks(socket: Socket, id: number | null): readonly LinkInfo[] {
 
 /** The interfaces of the network namespace that a descriptor is of; null: it is of none, or of this process's own. */
 export function linksOfDescriptor(arch: Arch, fd: number): readonly LinkInfo[] | null {
-  return inThat<readonly LinkInfo[] | null>(arch, NETNSA_FD, fd, null, dumpLinks);
+  return inNamespace<readonly LinkInfo[] | null>(arch, { fd }, null, dumpLinks);
 }
 
 /** The interface of that name in this process's own network namespace; null: there is none. */
@@ -248,6 +246,16 @@ export function ownRoutes(arch: Arch): readonly RouteInfo[] {
   });
 }
 
+/** An interface of an open network namespace, by its number there; null: there is none. */
+export function linkInNamespace(arch: Arch, namespace: number, index: number): LinkInfo | null {
+  return inNamespace(arch, { fd: namespace }, null, (socket, id) => linkByIndex(socket, id, index));
+}
+
+/** What other interfaces of our own call an open network namespace (`linkNetnsId`); null: it has no number, or is our own. */
+export function numberOfNamespace(arch: Arch, namespace: number): number | null {
+  return inNamespace(arch, { fd: namespace }, null, (_, id) => id);
+}
+
 /** The interfaces of this process's own network namespace. */
 export function ownLinks(arch: Arch): readonly LinkInfo[] {
   kept ??= open(arch);
@@ -255,7 +263,7 @@ export function ownLinks(arch: Arch): readonly LinkInfo[] {
 }
 
 export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
-  return inNamespace(arch, pid, [], (socket, id) => {
+  return inNamespace(arch, { pid }, [], (socket, id) => {
     const links = dumpLinks(socket, id);
     const addresses = dumpAddresses(socket, id);
     return links.map((link) => {

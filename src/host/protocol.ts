@@ -17,6 +17,7 @@ export const clientFrames = {
   event: 12,
   descriptor: 13,
   started: 14,
+  visitor: 15,
 } as const;
 
 export const monitorFrames = {

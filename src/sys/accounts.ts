@@ -13,6 +13,8 @@ export interface Account {
 export interface AccountGroup {
   readonly name: string;
   readonly gid: number;
+  /** Users that the group's line names; those whose own group it is are in it as well. */
+  readonly members: readonly string[];
 }
 
 /** The highest id that is no sign of an error ((uid_t) -1). */
@@ -28,10 +30,15 @@ export function parsePasswd(text: string): readonly Account[] {
 
 /** Groups in the order of the lines. */
 export function parseGroup(text: string): readonly AccountGroup[] {
-  return rows(text, 4).flatMap(([name = "", , gid = ""]) => {
+  return rows(text, 4).flatMap(([name = "", , gid = "", members = ""]) => {
     const group = id(gid);
-    return group === null ? [] : [{ name, gid: group }];
+    return group === null ? [] : [{ name, gid: group, members: members.split(",").filter((member) => member !== "") }];
   });
+}
+
+/** Names of the groups that a user is in. */
+export function groupsOf(user: Account, groups: readonly AccountGroup[]): readonly string[] {
+  return groups.filter(({ gid, members }) => gid === user.gid || members.includes(user.name)).map(({ name }) => name);
 }
 
 /** A user's hashed password (crypt(5)); null: there is none that anybody could log in with, as of a locked account. */

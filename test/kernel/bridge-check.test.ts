@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bridgePicture, bridgePlace, type BridgePlace, leasesOf } from "../support/bridge-trial.js";
+import { bridgePicture, bridgePlace, type BridgePlace, leasesOf } from "../support/bridge-place.js";
 import type { CommandResult } from "../support/command.js";
 import { netns } from "../support/netns.js";
 import { root } from "../support/paths.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { bridgePlace, type BridgePlace, noteFiles } from "../support/bridge-trial.js";
+import { bridgePlace, type BridgePlace, noteFiles } from "../support/bridge-place.js";
 import { mountNamespace } from "../support/mntns.js";
 import { testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { closeFd, receiveMessage, syscall } from "../../src/host/addon.js";
 import { listenUnix } from "../../src/host/socket.js";
@@ -14,6 +14,7 @@ import { command, ok, type CommandResult } from "../support/command.js";
 import { end, stopDaemons } from "../support/host.js";
 import { processesOf } from "../support/instance.js";
 import { bin, testDir } from "../support/paths.js";
+import { asUser, plainUsers, userClient } from "../support/plain-user.js";
 import { busybox, type Store } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
@@ -23,6 +24,7 @@ const arch = probeHost("").arch;
 interface Manager {
   readonly runtimeDir: string;
   readonly path: string;
+  readonly listening: number;
   readonly store: Store;
   /** The daemon with the socket given to it; further words are put in front of its environment's. */
   readonly start: (given?: Started) => Daemon;
@@ -35,6 +37,8 @@ interface Started {
   readonly variables?: string;
   /** Descriptor to give in place of the listening socket. */
   readonly fd?: number;
+  /** Further ones. */
+  readonly more?: readonly number[];
 }
 
 interface Daemon {
@@ -68,11 +72,12 @@ function manager(t: TestContext): Manager {
   return {
     runtimeDir,
     path,
+    listening,
     store: { path: storePath, at: (name) => ["-P", storePath, "-n", name] },
-    start: ({ variables = "LISTEN_PID=$$ LISTEN_FDS=1", fd = listening } = {}) => {
+    start: ({ variables = "LISTEN_PID=$$ LISTEN_FDS=1", fd = listening, more = [] } = {}) => {
       const child = spawn("sh", ["-c", `${variables} exec "$0" daemon`, bin("islet")], {
         env: { ...env, PATH: process.env["PATH"], NODE_EXTRA_CA_CERTS: "/nonexistent" },
-        stdio: ["ignore", "ignore", "pipe", fd],
+        stdio: ["ignore", "ignore", "pipe", fd, ...more],
       });
       let text = "";
       child.stderr?.on("data", (data: Buffer) => (text += data.toString()));
@@ -161,6 +166,30 @@ test("a manager that does not listen for messages keeps no daemon from serving",
   assert.match(daemon.stderr(), /^cannot notify .*nobody: sendto: ENOENT\n$/);
 });
 
+test("a daemon takes the socket for users as well, in either order, and leaves it behind", async (t) => {
+  const own = manager(t);
+  const above = dirname(own.runtimeDir);
+  chmodSync(above, 0o711);
+  const client = userClient(above);
+  const path = join(own.runtimeDir, "user");
+  const users = listenUnix(arch, path, 16, 0o666);
+  t.after(() => void closeFd(users));
+  const asks = (): Promise<CommandResult> =>
+    own.command([...asUser(plainUsers.ann), client, "create", "p", "n", "1", "veth", "isltbr0"]);
+  for (const given of [{ more: [users] }, { fd: users, more: [own.listening] }]) {
+    const daemon = own.start({ variables: "LISTEN_PID=$$ LISTEN_FDS=2", ...given });
+    assert.match((await asks()).stderr, /^lxc-user-nic: Failed to get username: 4711; /);
+    await own.ok(["lxc-ls", "-P", own.store.path]);
+    daemon.child.kill("SIGTERM");
+    assert.equal(await daemon.ended, 0);
+    assert.equal(daemon.stderr(), "");
+    assert.ok(existsSync(path), "the socket is the service manager's");
+  }
+  const alone = own.start({ fd: users });
+  assert.equal(await alone.closed, 1);
+  assert.match(alone.stderr(), /the socket is .*\/user, but clients look for .*\/socket/);
+});
+
 test("a socket that others could connect to, or that is none of ours, is refused in one line", async (t) => {
   const own = manager(t);
   const refused = async (given: Started, words: RegExp): Promise<void> => {
@@ -173,7 +202,7 @@ test("a socket that others could connect to, or that is none of ours, is refused
   chmodSync(own.path, 0o666);
   await refused({}, /socket has mode 0666: others than its owner may connect; SocketMode=0600/);
   chmodSync(own.path, 0o600);
-  await refused({ variables: "LISTEN_PID=$$ LISTEN_FDS=2" }, /LISTEN_FDS: 2 descriptors instead of one socket/);
+  await refused({ variables: "LISTEN_PID=$$ LISTEN_FDS=2" }, /LISTEN_FDS: descriptor 4 is no listening stream socket/);
   const elsewhere = listenUnix(arch, join(own.runtimeDir, "other"), 1, 0o600);
   t.after(() => void closeFd(elsewhere));
   await refused({ fd: elsewhere }, /the socket is .*\/other, but clients look for .*\/run\/socket/);

@@ -46,6 +46,13 @@ had. islet has them as the documentation of those releases describes them; there
 |---|---|---|
 | lxc-autostart \`-s\`, \`-k\` | stops one container after the other | stops containers of the same \`lxc.start.order\` at the same time |
 | lxc-device | follows links in the container's /dev as it finds them | follows none: a guest cannot lead it elsewhere. A container with an id map is refused, for device nodes have no effect in it |
+| lxc-user-nic | is setuid root | asks the daemon, which has to run, or to be started by a service manager |
+| lxc-user-nic \`create\` | counts a user's nics on all bridges together | counts those on the bridge, as lxc-usernet(5) says |
+| lxc-user-nic \`create\` | forgets nics that are there when it drops those that are gone, and leaves a nic it could not rename on the bridge | keeps the accounts of what is there, and leaves nothing of a nic that could not be made |
+| lxc-user-nic \`create\` with a name that has a \`%\` in it, or an empty one | replaces \`%d\`; the nic keeps a passing name | refuses it |
+| lxc-user-nic \`delete\` | takes away ports of Open vSwitch alone | takes away nics on bridges of the kernel's, and of them only those whose inner end is in the namespace named |
+| lxc-user-nic, users and groups | as the process has them, by all of nsswitch.conf(5) | as /etc/passwd and /etc/group have them |
+| lxc-usernet(5): a line that is none | passed over | told to whoever is refused a nic |
 | lxc-checkconfig | looks for the kernel's configuration in /proc and /boot | in /lib/modules, too |
 | two nics on one link, or two running containers, with the same \`hwaddr\` or static address | both start, and neither works | refused; the line names the other |
 | a static address that is the bridge's own, its network's or its broadcast address | starts | refused |

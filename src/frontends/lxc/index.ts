@@ -30,6 +30,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-unfreeze": async () => (await import("./commands/freeze.js")).unfreeze,
   "lxc-unshare": async () => (await import("./commands/unshare.js")).unshare,
   "lxc-update-config": async () => (await import("./commands/update-config.js")).updateConfig,
+  "lxc-user-nic": async () => (await import("./commands/user-nic.js")).userNic,
   "lxc-usernsexec": async () => (await import("./commands/usernsexec.js")).usernsexec,
   "lxc-version": async () => (await import("./commands/version.js")).version,
   "lxc-wait": async () => (await import("./commands/wait.js")).wait,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseGroup, parsePasswd, shadowHash } from "../../../src/sys/accounts.js";
+import { groupsOf, parseGroup, parsePasswd, shadowHash } from "../../../src/sys/accounts.js";
 
 test("users are read from passwd, and lines that are none are passed over", () => {
   const text = [
@@ -27,9 +27,16 @@ test("users are read from passwd, and lines that are none are passed over", () =
 
 test("groups are read from group, and lines that are none are passed over", () => {
   assert.deepEqual(parseGroup("root:x:0:\n+:::\n#x:x:1:\nalice:x:1001:bob,carol\nbad:x::\n"), [
-    { name: "root", gid: 0 },
-    { name: "alice", gid: 1001 },
+    { name: "root", gid: 0, members: [] },
+    { name: "alice", gid: 1001, members: ["bob", "carol"] },
   ]);
+});
+
+test("a user is in its own group and in those that name it", () => {
+  const groups = parseGroup("bob:x:1001:\nstaff:x:50:alice,bob\nalice:x:1000:bobby\ncarol:x:1002:carol");
+  const [bob] = parsePasswd("bob:x:1001:1001::/home/bob:/bin/sh");
+  assert.ok(bob !== undefined);
+  assert.deepEqual(groupsOf(bob, groups), ["bob", "staff"]);
 });
 
 test("a password is one that somebody can log in with: not an empty, locked or forbidden one, nor another's", () => {

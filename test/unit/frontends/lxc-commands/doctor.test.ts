@@ -66,6 +66,7 @@ const good: DoctorFacts = {
     monitorDir: { path: "/run/islet/monitor", mode: 0o40700 },
     socket: { path: "/run/islet/socket", mode: 0o140600 },
     deadSockets: [],
+    nicGrants: { grants: [], faults: [] },
     lxcMonitors: [],
   },
   store: {
@@ -240,6 +241,15 @@ describe("islet doctor", () => {
     one(after(islet({ runtimeDir: { path: "/run/islet", mode: 0o40711, uid: 5 } })), /^error: .*belongs to user 5/);
     one(after(islet({ socket: { path: "/run/islet/socket", mode: 0o140666 } })), /^error: .*mode 0666.*chmod 0600/);
     one(after(islet({ monitorDir: { path: "/run/islet/monitor", mode: 0o40755 } })), /^error: .*mode 0755.*chmod 0700/);
+  });
+  it("lines of lxc-usernet that grant nothing", () => {
+    const at = { file: "/etc/lxc/lxc-usernet", line: 3, key: "alice" };
+    one(
+      after(islet({ nicGrants: { grants: [], faults: [{ message: '"x" is no number of nics', at }] } })),
+      /^warning: "x" is no number of nics \(\/etc\/lxc\/lxc-usernet:3 alice\).* gives nobody a nic/,
+    );
+    const grants = [{ owner: "alice", bridge: "lxcbr0", most: 1, at }];
+    assert.deepEqual(after(islet({ nicGrants: { grants, faults: [] } })), []);
   });
   it("what is left of others", () => {
     one(after(islet({ deadSockets: ["/run/islet/monitor/a"] })), /^warning: 1 sockets .*rm \/run\/islet\/monitor\/a/);

@@ -1,3 +1,4 @@
+import type { NicGrants } from "../../../../spec/user-nic.js";
 import type { CgroupLayout } from "../../../../spec/host.js";
 
 /** All that islet doctor looks at, as plain data: doctor-read.ts reads it, doctor-examine.ts judges it. */
@@ -67,6 +68,8 @@ export interface IsletState {
   readonly socket: { readonly path: string; readonly mode: number } | null;
   /** Sockets in the monitors' directory at which nobody listens. */
   readonly deadSockets: readonly string[];
+  /** What users who are not root may ask for. */
+  readonly nicGrants: NicGrants;
   /** Containers that LXC's own monitors run. */
   readonly lxcMonitors: readonly { readonly pid: number; readonly storePath: string; readonly name: string }[];
 }

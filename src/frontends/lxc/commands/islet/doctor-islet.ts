@@ -1,3 +1,4 @@
+import { showFault } from "../../../../base/source.js";
 import { shortBytes } from "../look.js";
 import type { DoctorFacts, Finding, IsletState, Section, StoreState } from "./doctor-facts.js";
 import { bad, ok } from "./doctor-kernel.js";
@@ -60,11 +61,29 @@ function places(islet: IsletState): readonly Finding[] {
   ] as const)
     if (one !== null && (one.mode & 0o077) !== 0)
       findings.push(bad("error", `${one.path} has mode ${octal(one.mode)}`, who, `chmod ${wanted} ${one.path}`));
-  return findings.length > 0 ? findings : [ok(`${runtimeDir.path}: only root reaches the sockets`)];
+  return findings.length > 0 ? findings : [ok(`${runtimeDir.path}: only root reaches its sockets`)];
+}
+
+/** Of lxc-usernet(5). */
+function users({ nicGrants: { grants, faults }, runtimeDir }: IsletState): readonly Finding[] {
+  const wrong = faults.map((fault) =>
+    bad(
+      "warning",
+      showFault(fault),
+      "the line gives nobody a nic",
+      "correct it; docs/reference/commands/lxc-user-nic.md",
+    ),
+  );
+  if (grants.length === 0) return wrong;
+  const lines = grants.length === 1 ? "one line" : `${grants.length} lines`;
+  return [
+    ok(`users who are not root may ask for nics at ${runtimeDir.path}/user, by ${lines} of lxc-usernet`),
+    ...wrong,
+  ];
 }
 
 export function isletSection({ islet }: Pick<DoctorFacts, "islet">): Section {
-  const findings = [...daemon(islet), ...places(islet)];
+  const findings = [...daemon(islet), ...places(islet), ...users(islet)];
   if (islet.deadSockets.length > 0)
     findings.push(
       bad(

@@ -4,6 +4,7 @@ import { IsletError } from "../../../../base/errors.js";
 import { showFault } from "../../../../base/source.js";
 import { printable } from "../../../../base/printable.js";
 import type { HostReport } from "../../../../engine/engine.js";
+import type { NicGrants } from "../../../../spec/user-nic.js";
 import { wantedBridge } from "../../bridge.js";
 import { configPlaces, readKernelConfig } from "../checkconfig.js";
 import { optionValues } from "../checkconfig-report.js";
@@ -122,7 +123,17 @@ function deadSockets(directory: string, report: HostReport): readonly string[] {
     .filter((path) => !listed.has(path) && !alive.has(path));
 }
 
-function isletState(call: Call, report: HostReport): IsletState {
+/** A file that cannot be read is a fault, too. */
+async function nicGrants({ engine }: Call): Promise<NicGrants> {
+  try {
+    return await engine.nicGrants();
+  } catch (error) {
+    if (!(error instanceof IsletError)) throw error;
+    return { grants: [], faults: [{ message: error.message, at: null }] };
+  }
+}
+
+async function isletState(call: Call, report: HostReport): Promise<IsletState> {
   const { runtimeDir: path } = report.host;
   const daemonBinary = real(report.binary);
   const home = dirname(dirname(daemonBinary));
@@ -142,6 +153,7 @@ function isletState(call: Call, report: HostReport): IsletState {
     monitorDir: modeOf(join(path, "monitor")),
     socket: modeOf(join(path, "socket")),
     deadSockets: deadSockets(join(path, "monitor"), report),
+    nicGrants: await nicGrants(call),
     lxcMonitors: lxcMonitors(daemonBinary),
   };
 }
@@ -260,7 +272,7 @@ export async function readFacts(call: Call): Promise<DoctorFacts> {
       subgid: textOrNull("/etc/subgid"),
     },
     programs: new Map(found.flatMap(([name, path]) => (path === null ? [] : [[name, path] as const]))),
-    islet: isletState(call, report),
+    islet: await isletState(call, report),
     store: await storeState(call, report.host.runtimeDir),
   };
 }
