@@ -55,6 +55,12 @@ interface Note {
   readonly firewall: FirewallKind;
 }
 
+interface OldNote {
+  readonly version: number;
+  readonly network: Omit<BridgeNetwork, "nft"> & Partial<BridgeNetwork>;
+  readonly firewall?: FirewallKind;
+}
+
 /** `binary`: of islet. */
 export function createBridges(host: HostFacts, binary: string): Bridges {
   const directory = join(host.runtimeDir, "net");
@@ -81,8 +87,11 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     // It came from a command line.
     if (!isBridgeName(name)) return null;
     try {
-      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as Note;
-      return note.version === 1 ? note : null;
+      const note = JSON.parse(readFileSync(noteOf(name), "utf8")) as OldNote;
+      if (note.version !== 1) return null;
+      // Earlier releases knew nftables alone.
+      const network = { ...note.network, nft: note.network.nft ?? true };
+      return { ...note, network, firewall: note.firewall ?? "nft" };
     } catch {
       return null;
     }
