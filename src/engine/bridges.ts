@@ -64,6 +64,12 @@ interface Note {
   readonly firewall: FirewallKind;
 }
 
+interface OldNote {
+  readonly version: number;
+  readonly network: Omit<BridgeNetwork, "nft" | "hostNames"> & Partial<BridgeNetwork>;
+  readonly firewall?: FirewallKind;
+}
+
 /** `binary`: of islet. */
 export function createBridges(host: HostFacts, binary: string): Bridges {
   const directory = bridgeDirectory(host);
@@ -87,8 +93,11 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
     // It came from a command line.
     if (!isBridgeName(name)) return null;
     try {
-      const note = JSON.parse(readFileSync(filesOf(name).note, "utf8")) as Note;
-      return note.version === 1 ? note : null;
+      const note = JSON.parse(readFileSync(filesOf(name).note, "utf8")) as OldNote;
+      if (note.version !== 1) return null;
+      // Earlier releases knew nftables alone, and no names on the host.
+      const { hostNames = false, nft = true } = note.network;
+      return { ...note, network: { ...note.network, hostNames, nft }, firewall: note.firewall ?? "nft" };
     } catch {
       return null;
     }

@@ -25,7 +25,7 @@ export function iptablesRules(net: BridgeNetwork, family: IptablesFamily, saved:
 
 /** All rules of the bridge go; [] when there are none. */
 export function iptablesRemoval(bridge: string, saved: string): readonly IptablesChange[] {
-  return changes(bridge, saved, () => []);
+  return changes(bridge, saved, () => []).map((change) => ({ ...change, isOptional: false }));
 }
 
 /** Whether the rule is there that gives what guests send the host's address. */

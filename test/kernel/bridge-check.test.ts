@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bridgePicture, bridgePlace, type BridgePlace, leasesOf } from "../support/bridge-place.js";
@@ -29,6 +29,8 @@ function namespaces(): readonly string[] {
     ),
   ].filter((one) => one !== "");
 }
+
+const childrenOf = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
 
 /** The lines of a check that fails. */
 async function failing({ islet }: Pick<BridgePlace, "islet">): Promise<readonly string[]> {
@@ -65,11 +67,13 @@ test("when all is well it says so, quickly, and leaves nothing", async (t) => {
   assert.deepEqual(seen(await there.islet("up")), { status: 0, stdout: "", stderr: "" });
   const before = await bridgePicture(there);
   const old = namespaces();
+  const children = childrenOf(there.own.pid());
   for (let turn = 0; turn < 3; turn += 1)
     assert.deepEqual(seen(await there.islet("check")), { status: 0, stdout: allPass, stderr: "" });
   assert.equal(await bridgePicture(there), before);
   assert.equal(leasesOf(there), "");
   await waitFor("its namespaces to be gone", () => namespaces().every((one) => old.includes(one)));
+  await waitFor("its processes to be gone", () => childrenOf(there.own.pid()) === children);
   const json = JSON.parse((await there.islet("check", "--format=json")).stdout) as unknown;
   assert.deepEqual(
     json,
@@ -155,6 +159,18 @@ test("rules that are gone are named, and up makes them again", async (t) => {
   assert.equal(lines[3], "lxcbr0: NAT does not pass: the bridge's rule for it is gone: islet net up");
   assert.deepEqual(seen(await there.islet("up")), { status: 0, stdout: "", stderr: "" });
   assert.deepEqual(seen(await there.islet("check")), { status: 0, stdout: allPass, stderr: "" });
+});
+
+test("a bridge of a release that knew nftables alone is up with the same settings", async (t) => {
+  if (lacks(t, "nftables") || lacks(t, "veth")) return;
+  const there = await bridgePlace(t);
+  await there.islet("up");
+  const file = join(there.own.runtimeDir, "net/lxcbr0.json");
+  const { version, network } = JSON.parse(readFileSync(file, "utf8")) as { version: number; network: object };
+  writeFileSync(file, JSON.stringify({ version, network: { ...network, nft: undefined } }));
+  assert.deepEqual(seen(await there.islet("up")), { status: 0, stdout: "", stderr: "" });
+  assert.deepEqual(seen(await there.islet("down")), { status: 0, stdout: "", stderr: "" });
+  assert.equal(await there.net.ok(["nft", "list", "ruleset"]), "");
 });
 
 test("a dnsmasq that does not answer, and a host that does not forward, are named within the time", async (t) => {

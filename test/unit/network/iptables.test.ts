@@ -67,6 +67,12 @@ test("what is there already is replaced in the same step, and nothing else is to
     iptablesRemoval("lxcbr0", `${table("filter")}${saved}`).map(({ text }) => text),
     [`*nat\n${nat.replace("-A", "-D")}\nCOMMIT\n`],
   );
+  // What is there can be taken away.
+  const checksum = `-A POSTROUTING -o lxcbr0 ${mark} -j CHECKSUM --checksum-fill`;
+  assert.deepEqual(
+    iptablesRemoval("lxcbr0", table("mangle", checksum)).map(({ isOptional }) => isOptional),
+    [false],
+  );
   assert.deepEqual([hasIptablesNat("lxcbr0", saved), hasIptablesNat("lxcbr0", table("nat", ...others))], [true, false]);
 });
 
