@@ -67,7 +67,8 @@ export async function bridgePicture({ net }: BridgePlace): Promise<string> {
     ["nft", "list", "ruleset"],
   ];
   const texts = await Promise.all(parts.map((words) => net.ok(words)));
-  // Counters count, lifetimes run, and carriers come and go.
-  const stable = texts.join("").replace(/ packets \d+ bytes \d+| linkdown\b|,?NO-CARRIER\b|state (UP|DOWN)\b/g, "");
+  // Counters count, carriers come and go, and an answer to who is gone already asks for him in vain.
+  const known = texts.join("").replace(/^.* (FAILED|INCOMPLETE) *\n/gm, "");
+  const stable = known.replace(/ packets \d+ bytes \d+| linkdown\b|,?NO-CARRIER\b|state (UP|DOWN)\b/g, "");
   return `${linksOf(net.pid).join(" ")}\n${stable}`;
 }
