@@ -167,7 +167,7 @@ test("a bridge of a release that knew nftables alone is up with the same setting
   await there.islet("up");
   const file = join(there.own.runtimeDir, "net/lxcbr0.json");
   const { version, network } = JSON.parse(readFileSync(file, "utf8")) as { version: number; network: object };
-  writeFileSync(file, JSON.stringify({ version, network: { ...network, nft: undefined } }));
+  writeFileSync(file, JSON.stringify({ version, network: { ...network, nft: undefined, hostNames: undefined } }));
   assert.deepEqual(seen(await there.islet("up")), { status: 0, stdout: "", stderr: "" });
   assert.deepEqual(seen(await there.islet("down")), { status: 0, stdout: "", stderr: "" });
   assert.equal(await there.net.ok(["nft", "list", "ruleset"]), "");
