@@ -2,45 +2,15 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { createUserNics } from "../../src/engine/user-nics.js";
-import { probeHost } from "../../src/host/probe.js";
 import type { CommandResult } from "../support/command.js";
 import { testDir } from "../support/paths.js";
-import { plainUsers, userPlace, type UserPlace } from "../support/plain-user.js";
+import { plainUsers, userPlace } from "../support/plain-user.js";
 import { end } from "../support/host.js";
 import { lacks } from "../support/skip.js";
+import { accounts, create, hostLinks, made, refused } from "../support/user-nic.js";
 import { waitFor } from "../support/wait.js";
 
 const { ann, bob } = plainUsers;
-
-interface Made {
-  readonly name: string;
-  readonly index: number;
-  readonly hostName: string;
-  readonly hostIndex: number;
-}
-
-/** What a success prints. */
-function made({ status, stdout, stderr }: CommandResult): Made {
-  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
-  const [, name = "", index = "", hostName = "", hostIndex = ""] =
-    /^([^:]+):(\d+):([^:]+):(\d+)\n$/.exec(stdout) ?? assert.fail(stdout);
-  return { name, index: Number(index), hostName, hostIndex: Number(hostIndex) };
-}
-
-function refused({ status, stdout, stderr }: CommandResult, words: RegExp): void {
-  assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
-  assert.match(stderr, words);
-}
-
-const create = (there: UserPlace, user: typeof ann | typeof bob | null, pid: number, ...words: readonly string[]) =>
-  there.userNic(user, "create", "/path", "name", String(pid), "veth", ...words);
-
-const accounts = (there: UserPlace): readonly string[] => readFileSync(there.nics, "utf8").split("\n").slice(0, -1);
-
-const hostLinks = async ({ net }: UserPlace): Promise<readonly string[]> =>
-  [...(await net.ok(["ip", "-o", "link"])).matchAll(/^\d+: (veth[^:@]+)/gm)].map(([, name = ""]) => name);
 
 test("a user gets as many nics as are granted, on the bridge, and they are accounted for as LXC does it", async (t) => {
   if (lacks(t, "bridge")) return;
@@ -231,36 +201,6 @@ test("the door for users is there while somebody is granted something, and nobod
   );
 });
 
-test("users who ask at once never get more than is granted, also when the daemon is killed meanwhile", async (t) => {
-  if (lacks(t, "bridge")) return;
-  const there = await userPlace(t);
-  await there.grant(`${ann.name} veth isltbr0 3`);
-  const pid = await there.guest(ann);
-  const all = await Promise.all(Array.from({ length: 10 }, () => create(there, ann, pid, "isltbr0")));
-  assert.equal(all.filter(({ status }) => status === 0).length, 3, all.map(({ stderr }) => stderr).join(""));
-  const consistent = async (): Promise<void> => {
-    const links = await hostLinks(there);
-    assert.ok(links.length <= 3, links.join(" "));
-    const accounted = accounts(there).map((line) => line.split(" ")[3]);
-    for (const link of links) assert.ok(accounted.includes(link), `${link} is nobody's`);
-  };
-  await consistent();
-  for (let round = 0; round < 8; round += 1) {
-    for (const link of await hostLinks(there)) await there.net.ok(["ip", "link", "del", link]);
-    const asking = Array.from({ length: 5 }, () => create(there, ann, pid, "isltbr0"));
-    await sleep(4 * round);
-    end(there.own.pid(), "SIGKILL");
-    await Promise.all(asking);
-    await consistent();
-    // What had been accounted for and never made is forgotten.
-    await there.revive();
-    await Promise.all(Array.from({ length: 5 }, () => create(there, ann, pid, "isltbr0")));
-    await consistent();
-    assert.equal((await hostLinks(there)).length, 3);
-    assert.equal(accounts(there).length, 3);
-  }
-});
-
 test("a nic on the bridge that the host wants makes the bridge, as a start does", async (t) => {
   if (lacks(t, "nftables")) return;
   // Before what the others undo: dnsmasq would live on.
@@ -281,24 +221,4 @@ test("a nic on the bridge that the host wants makes the bridge, as a start does"
   assert.match(await there.net.ok(["ip", "-o", "link", "show", hostName]), / master lxcbr0 /);
   assert.match(await there.net.ok(["ip", "-o", "addr", "show", "lxcbr0"]), /inet 10\.0\.3\.1\/24/);
   assert.match(await there.own.ok(["islet", "net"]), /^lxcbr0 +up +10\.0\.3\.1\/24/m);
-});
-
-test("of a nic whose maker dies nothing is left, neither a link nor an account", async (t) => {
-  if (lacks(t, "bridge")) return;
-  const there = await userPlace(t);
-  const pid = await there.guest(ann);
-  const at = { file: "lxc-usernet", line: 1, key: ann.name };
-  const nics = createUserNics(
-    { ...probeHost(there.own.runtimeDir), accounts: there.accounts },
-    {
-      binary: "/bin/false",
-      grants: () => Promise.resolve({ grants: [{ owner: ann.name, bridge: "none", most: 1, at }], faults: [] }),
-      accounts: there.nics,
-      provideBridge: () => Promise.resolve(),
-    },
-  );
-  writeFileSync(there.nics, `${bob.name} veth isltbr0 lo\n${bob.name} veth isltbr0 islt-gone\n`);
-  await assert.rejects(nics.add({ user: { uid: ann.id }, pid, bridge: "none", name: null }), /cannot make veth4711_/);
-  assert.deepEqual(accounts(there), [`${bob.name} veth isltbr0 lo`]);
-  assert.equal((await there.links(pid)).split("\n").length, 2, "lo alone");
 });

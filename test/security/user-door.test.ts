@@ -126,11 +126,11 @@ test("descriptors come no further than the process of their connection", async (
     assert.ok(answer.isEnded);
   }
   await waitFor("the descriptors to be closed", () => descriptorCount(there.own.pid()) <= before);
-  // Whoever had to close these would wait a minute: with a whole request, with half of one, behind one, and with nothing.
+  // Whoever had to close these would wait three seconds for each: with a whole request, with half of one, behind one, and with nothing.
   const whole = hello(["lxc-user-nic"]);
   for (const bytes of [whole, whole.subarray(0, 3), Buffer.concat([whole, whole]), randomBytes(9000)]) {
     let isOver = false;
-    const lingering = { descriptors: 1, areLingering: true, connections: 12, patience: 1500 };
+    const lingering = { descriptors: 1, areLingering: true, connections: 6, patience: 1500 };
     const raging = one(there, bytes, lingering).finally(() => {
       isOver = true;
     });

@@ -56,7 +56,7 @@ function lingering(): number {
   const dontWait = 0x40;
   while (syscall(requireSyscall(currentArch, "sendto"), [fd, much, much.length, dontWait, 0, 0]) > 0);
   const [SOL_SOCKET, SO_LINGER] = [1, 13];
-  sys("setsockopt", fd, SOL_SOCKET, SO_LINGER, u32(1, 60), 8);
+  sys("setsockopt", fd, SOL_SOCKET, SO_LINGER, u32(1, 3), 8);
   return fd;
 }
 
@@ -75,7 +75,7 @@ function open({
   }
   const given = Array.from({ length: descriptors }, () => (areLingering ? lingering() : 0));
   const sent = bytes === "" ? 0 : sendMessage(fd, Buffer.from(bytes, "hex"), given);
-  // Those that were not taken would keep ourselves waiting.
+  // Those that were not taken would keep ourselves waiting; so may one whose connection has just ended.
   if (areLingering && sent >= 0) for (const each of given) closeFd(each);
   return { fd, refused: sent < 0 ? errnoName(sent) : null };
 }
