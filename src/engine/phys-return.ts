@@ -70,7 +70,8 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
     try {
       const there = linksOfDescriptor(host.arch, fd) ?? [];
       for (const one of away) {
-        const found = there.find((link) => isThat(link, one));
+        // It may never have left.
+        const found = ownLink(host.arch, one.link) === null ? there.find((link) => isThat(link, one)) : undefined;
         if (found !== undefined) await takeOut(fd, found.name, one.link);
       }
     } finally {

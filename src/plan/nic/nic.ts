@@ -26,6 +26,8 @@ export interface NicContext {
   readonly sockets: NetSockets;
   /** The container's network namespace. */
   readonly netns: Slot;
+  /** Set when an interface of the host's could not be taken back; null: there is none. */
+  readonly lost: Slot | null;
 }
 
 /** Names inside: those given, and ethN in order for the others (lxc.container.conf(5), NETWORK). */
@@ -65,11 +67,12 @@ export function planHostNics(context: StartContext): void {
   });
   // Interfaces of the host are taken back through it; what is registered first is undone last.
   const staysOpen = nics.some((nic) => nic.type === "phys");
+  let lost: Slot | null = null;
   if (staysOpen) {
     defer(monitor, "close netns", "close the network namespace at the end", (undo) => {
       close(undo, netns, "close the network namespace");
     });
-    planPin(context, path);
+    lost = planPin(context, path);
   }
   const names = nicNames(nics);
   nics.forEach((nic, position) => {
@@ -77,7 +80,7 @@ export function planHostNics(context: StartContext): void {
     const before = monitor.at;
     monitor.at = nic.at;
     if (name === null) runScripts(context, nic, ["empty"]);
-    else planNic({ context, nic, name, sockets, netns });
+    else planNic({ context, nic, name, sockets, netns, lost });
     monitor.at = before;
   });
   close(monitor, sockets.rtnl, "close the netlink socket");

@@ -49,7 +49,12 @@ export function planPhys(made: NicContext, nic: Extract<NicSpec, { readonly type
   defer(monitor, `return ${nic.link}`, `take ${nic.link} back at the end`, (undo) => {
     const done = label("it is back");
     jump(undo, done, "it never left", "eq", inside, imm(0));
-    takeBack(made, undo, nic.link, hostNet, inside);
+    const result = slot(build, "return.result");
+    for (const attempt of ["", " once more"]) {
+      takeBack(made, undo, nic.link, hostNet, inside, result, attempt);
+      jump(undo, done, "it is back", "eq", result, imm(0));
+    }
+    if (made.lost !== null) compute(undo, made.lost, "set", imm(1), null, `${nic.link} is not back`);
     place(undo, done);
     close(undo, hostNet, "close the host's network namespace");
   });
@@ -78,20 +83,29 @@ export function planPhys(made: NicContext, nic: Extract<NicSpec, { readonly type
   place(monitor, there);
 }
 
-/** A process of its own enters the container's network namespace and sends the interface out. */
-function takeBack(made: NicContext, undo: Block, link: string, hostNet: Slot, index: Slot): void {
+/** A process of its own enters the container's network namespace and sends the interface out. `result` is 0 if that worked. */
+function takeBack(
+  made: NicContext,
+  undo: Block,
+  link: string,
+  hostNet: Slot,
+  index: Slot,
+  result: Slot,
+  attempt: string,
+): void {
   const { name, netns } = made;
   const { build } = made.context;
   const after = label("after the attempt");
   const goOn = { on: [{ on: "any" as const, to: "next" as const }] };
   const room = buffer(build, 8, "pidfd");
   const pidfd = slot(build, "return.pidfd");
+  compute(undo, result, "set", imm(1), null, "not back yet");
   const args = cloneArguments(undo, BigInt(CLONE_PIDFD), signalChild, room, null);
   clone(
     undo,
-    `return of ${link}`,
+    `return of ${link}${attempt}`,
     args,
-    { note: `start the return of ${link}`, on: [{ on: "any", to: after }] },
+    { note: `start the return of ${link}${attempt}`, on: [{ on: "any", to: after }] },
     (child) => {
       call(child, "setns", [netns, imm(CLONE_NEWNET, "CLONE_NEWNET")], {
         note: "enter the container's network namespace",
@@ -99,13 +113,13 @@ function takeBack(made: NicContext, undo: Block, link: string, hostNet: Slot, in
       const own = openNetSockets(child, "return");
       const message = setLink({ index: "late", up: false, netnsFd: "late", rename: link });
       request(child, own, message, { index, netnsFd: hostNet }, `{RTM_SETLINK, ${name} back as ${link}}`, {
-        note: `take ${link} back`,
+        note: `take ${link} back${attempt}`,
       });
       end(child, 0, "it is back");
     },
   );
   load(undo, pidfd, room, 4, "take its pidfd");
-  wait(undo, pidfd, false, { note: `wait for the return of ${link}`, ...goOn });
+  wait(undo, pidfd, false, { note: `wait for the return of ${link}`, out: result, ...goOn });
   call(undo, "close", [pidfd], { note: "close its pidfd", ...goOn });
   place(undo, after);
 }
