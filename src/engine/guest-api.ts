@@ -4,7 +4,7 @@ import { IsletError } from "../base/errors.js";
 import { sortedByKey } from "../base/records.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
 import { hardwareAddress } from "../host/netns.js";
-import { listenUnix } from "../host/socket.js";
+import { listenUnix, refuseDescriptors } from "../host/socket.js";
 import { createShare, type Share, unixStream } from "../host/unix-stream.js";
 import { planApiIn, planApiOut } from "../plan/guest-api.js";
 import type { LaunchProgram } from "../program/ops.js";
@@ -235,6 +235,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     // It takes its place whole: whoever connects finds the old one or the new one. Made where no guest sees it, whatever it can do to its mount.
     const made = `${host.runtimeDir}/devlxd/.${basename(directory)}`;
     const fd = listenUnix(host.arch, made, backlog, 0o666);
+    refuseDescriptors(host.arch, fd);
     try {
       renameSync(made, `${directory}/sock`);
     } catch (error) {

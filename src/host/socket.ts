@@ -1,7 +1,7 @@
 import { unlinkSync, chmodSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { errnoName, strerror } from "../sys/errno.js";
-import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../sys/flags.js";
+import { SO_PASSRIGHTS, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../sys/flags.js";
 import { sockaddrUnixPath } from "../sys/structs.js";
 import { type Arch } from "../sys/arch.js";
 import { requireSyscall } from "../sys/syscalls.js";
@@ -44,6 +44,14 @@ export function listenUnix(arch: Arch, path: string, backlog: number, mode: numb
     closeFd(fd);
     throw error;
   }
+}
+
+/**
+ * Whoever connects to this listener cannot send descriptors: sendmsg(2) gives EPERM there. They would be closed by us, and closing a stranger's
+ * may take as long as the stranger likes (SO_LINGER, socket(7)). false: the kernel is older than 6.16 and lets them through.
+ */
+export function refuseDescriptors(arch: Arch, listener: number): boolean {
+  return syscall(requireSyscall(arch, "setsockopt"), [listener, SOL_SOCKET, SO_PASSRIGHTS, new Uint8Array(4), 4]) === 0;
 }
 
 /** A connected descriptor; null when nobody listens there. */

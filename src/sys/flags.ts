@@ -620,6 +620,7 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_PASSCRED = 16;
 export const SO_PEERCRED = 17;
+export const SO_PASSRIGHTS = 83;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_ATTACH_FILTER = 26;

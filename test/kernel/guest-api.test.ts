@@ -14,6 +14,7 @@ import {
 } from "../support/guest-client.js";
 import { daemonPid, descriptorCount } from "../support/leaks.js";
 import { runtimeDir } from "../support/paths.js";
+import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 import { type Guest, guests, mountsInside } from "./guest.js";
 
@@ -350,6 +351,19 @@ describe("the API of guests", () => {
     );
     assert.match(both, /200 OK[^]*\["\/1\.0"\][^]*404 Not Found/);
     assert.equal((await ask(guest, "/1.0")).status, 200);
+    await guest.kill();
+  });
+
+  it("a guest cannot keep the daemon waiting by descriptors that it sends", async (t) => {
+    if (lacks(t, "passrights")) return;
+    const guest = await started("islt-linger", "islet.guest = lxd\n", []);
+    const handing = guest.attach(["--", "/bin/guest-client", socketPath, "linger", "3"]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const began = performance.now();
+    await ok(["lxc-info", ...guest.at, "-s"]);
+    const took = performance.now() - began;
+    assert.equal((await handing).stdout, "Operation not permitted\n");
+    assert.ok(took < 1000, `a command took ${took} ms`);
     await guest.kill();
   });
 

@@ -5,12 +5,14 @@
  *   guest-client SOCKET time COUNT PATH    COUNT requests, each on a connection of its own: median and slowest, microseconds
  *   guest-client SOCKET twice MILLISECONDS PATH    one connection, two requests with a pause between them: their statuses
  *   guest-client SOCKET flood COUNT MILLISECONDS    so many connections at once, as long as they are let, requests that nobody reads the answers of
+ *   guest-client SOCKET linger SECONDS    sends connections of TCP that whoever closes them last waits for that long; prints what sendmsg says
  *   guest-client SOCKET idle COUNT MILLISECONDS     so many connections that say nothing; prints how many were not ended at once
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -196,6 +198,42 @@ static void orphan(void) {
     while (getppid() != 1) usleep(1000);
 }
 
+/* One that has more to send than its other end takes. */
+static int lingering(int seconds) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof at;
+    struct linger linger = {.l_onoff = 1, .l_linger = seconds};
+    char much[65536] = {0};
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&at, length) < 0 || listen(listener, 1) < 0) die("listen");
+    getsockname(listener, (struct sockaddr *)&at, &length);
+    if (connect(fd, (struct sockaddr *)&at, length) < 0) die("connect by TCP");
+    while (send(fd, much, sizeof much, MSG_DONTWAIT) > 0);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    return fd;
+}
+
+static void hand_over(int seconds) {
+    int fd = lingering(seconds);
+    union {
+        char bytes[CMSG_SPACE(sizeof fd)];
+        struct cmsghdr head;
+    } control = {0};
+    struct iovec part = {"G", 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+    int to = dial();
+    if (to < 0) die("connect");
+    printf("%s\n", sendmsg(to, &message, 0) < 0 ? strerror(errno) : "sent");
+    fflush(stdout);
+    /* The last to close it waits: that shall be the other side, so this one goes only after a while, and at once. */
+    close(fd);
+    sleep(seconds);
+    _exit(0);
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
     path = argv[1];
@@ -214,6 +252,7 @@ int main(int argc, char **argv) {
         else if (strcmp(word, "time") == 0) measure(atoi(argv[i + 1]), argv[i + 2]);
         else if (strcmp(word, "twice") == 0) twice(atoi(argv[i + 1]), argv[i + 2]);
         else if (strcmp(word, "flood") == 0) flood(atoi(argv[i + 1]), atoi(argv[i + 2]), 1);
+        else if (strcmp(word, "linger") == 0) hand_over(atoi(argv[i + 1]));
         else if (strcmp(word, "idle") == 0) flood(atoi(argv[i + 1]), atoi(argv[i + 2]), 0);
         else return 2;
     }

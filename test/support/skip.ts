@@ -1,3 +1,4 @@
+import { release } from "node:os";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
@@ -28,6 +29,7 @@ export type Feature =
   | "bridge-vlan"
   | "ipvlan"
   | "macvlan"
+  | "passrights"
   | "dnsmasq"
   | "tc-bpf"
   | "tc-tbf"
@@ -80,6 +82,13 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     has: () =>
       inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a type macvlan mode bridge"),
     lacking: "the kernel makes no macvlan interfaces",
+  },
+  passrights: {
+    has: () => {
+      const [major = 0, minor = 0] = release().split(".").map(Number);
+      return major > 6 || (major === 6 && minor >= 16);
+    },
+    lacking: "sockets of this kernel cannot refuse descriptors (Linux 6.16)",
   },
   dnsmasq: { has: () => succeeds("dnsmasq", "--version"), lacking: "dnsmasq is not installed" },
   "tc-bpf": {
