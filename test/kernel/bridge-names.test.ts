@@ -87,6 +87,53 @@ test("an address without DHCP has its name, too, while the container runs; nobod
   await waitFor("the name's end", async () => (await resolved(there, "islt-name-2", "islt-name-1")).length === 0);
 });
 
+test("an address is kept for a container by one line, and by nothing else's leave", async (t) => {
+  if (lacks(t, "nftables")) return;
+  const there = await bridgePlace(t, { config: quick });
+  const { own } = there;
+  await there.islet("up");
+  const reserve = (address: string): string => `islet.net.0.reserve = ${address}`;
+  assert.equal(await guest(there, "islt-name-1", reserve("10.0.3.50")), "10.0.3.50");
+  const leased = await guest(there, "islt-name-2");
+  const veth = "lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up";
+  const file = join(own.store.path, "islt-name-3/config");
+  const refused = async (address: string, network: string = veth): Promise<string> => {
+    make(own, "islt-name-3", `${network}\n${reserve(address)}`);
+    const line =
+      readFileSync(file, "utf8")
+        .split("\n")
+        .findIndex((each) => each.startsWith("islet.net.0.reserve")) + 1;
+    const { status, stderr } = await own.command(["lxc-start", ...own.store.at("islt-name-3")]);
+    assert.equal(status, 1, stderr);
+    const [first = ""] = stderr.split("\n");
+    assert.ok(first.includes(`(${file}:${line} islet.net.0.reserve)`), first);
+    return first.replace("lxc-start: islt-name-3: ", "").replace(/ \(.*?\)/, "");
+  };
+  const path = own.store.path;
+  assert.equal(await refused("10.0.4.50"), "10.0.4.50 is not in 10.0.3.0/24, the network of lxcbr0");
+  assert.equal(await refused("10.0.3.1"), "10.0.3.1 is the address of lxcbr0 itself");
+  assert.equal(await refused("10.0.3.255"), "10.0.3.255 cannot be a host's in 10.0.3.0/24");
+  assert.equal(await refused("10.0.3.50"), `10.0.3.50 is reserved for ${path}/islt-name-1 already`);
+  assert.equal(
+    await refused(leased),
+    `${leased} is leased to ${path}/islt-name-2 at present; take another one, or stop that container first`,
+  );
+  await there.net.ok(["ip", "link", "add", "islt-br", "type", "bridge"]);
+  assert.equal(
+    await refused("10.0.3.60", veth.replace("lxcbr0", "islt-br")),
+    "10.0.3.60 cannot be reserved: islet has not made the bridge islt-br; lxc.net.0.ipv4.address gives an address without DHCP",
+  );
+  // Kept while its container is stopped; free when that is destroyed.
+  await stop(there, "islt-name-1");
+  assert.equal(await refused("10.0.3.50"), `10.0.3.50 is reserved for ${path}/islt-name-1 already`);
+  await own.ok(["lxc-destroy", ...own.store.at("islt-name-1")]);
+  assert.equal(await guest(there, "islt-name-3", reserve("10.0.3.50")), "10.0.3.50");
+  // And one that somebody else had once is taken over from who runs no longer.
+  await stop(there, "islt-name-2");
+  await stop(there, "islt-name-3");
+  assert.equal(await guest(there, "islt-name-3", reserve(leased)), leased);
+});
+
 test("of two containers of one name the second has none, and is told", async (t) => {
   if (lacks(t, "nftables")) return;
   const there = await bridgePlace(t, { config: quick });
