@@ -9,7 +9,7 @@ import { linkTable, pidOf, place, type Place } from "../support/place.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
-/** A place where the container islt-nf has the host's interface islt-p0 as `lan`, beside a veth pair that takes the first number inside. */
+/** A place where the container islt-np has the host's interface islt-p0 as `lan`, beside a veth pair that takes the first number inside. */
 interface Lent extends Place {
   /** Fails unless links and mounts are as before the start, and nothing is written down any more. */
   readonly assertClean: (after: string) => Promise<void>;
@@ -30,11 +30,11 @@ async function lent(t: TestContext): Promise<Lent | null> {
   const left = (): readonly string[] => [
     ...linksOf(net.pid),
     ...readdirSync(join(own.runtimeDir, "phys")),
-    ...traces(own, ["islt-nf"]).filter((line) => !line.startsWith("file ")),
+    ...traces(own, ["islt-np"]).filter((line) => !line.startsWith("file ")),
   ];
   const links = left();
   await run(
-    "islt-nf",
+    "islt-np",
     `lxc.net.0.type = veth
 lxc.net.0.link = islt-br
 lxc.net.1.type = phys
@@ -76,8 +76,8 @@ test("an interface of the host's comes back when the monitor is killed", async (
   await killed(there.monitor);
   await there.assertBack("the monitor was killed");
   await there.assertClean("the monitor was killed");
-  await there.own.ok(["lxc-start", ...there.own.store.at("islt-nf")]);
-  await there.stop("islt-nf");
+  await there.own.ok(["lxc-start", ...there.own.store.at("islt-np")]);
+  await there.stop("islt-np");
   await there.assertClean("the next start and stop");
 });
 
@@ -86,10 +86,10 @@ for (const how of ["it is stopped", "its monitor is killed"]) {
     const there = await lent(t);
     if (there === null) return;
     const { net, own } = there;
-    const guest = ["nsenter", `--net=/proc/${await pidOf(own, "islt-nf")}/ns/net`, "ip", "link"];
+    const guest = ["nsenter", `--net=/proc/${await pidOf(own, "islt-np")}/ns/net`, "ip", "link"];
     await net.ok([...guest, "set", "lan", "name", "other"]);
     await net.ok([...guest, "add", "lan", "type", "veth", "peer", "name", "lan2"]);
-    if (how === "it is stopped") await there.stop("islt-nf");
+    if (how === "it is stopped") await there.stop("islt-np");
     else await killed(there.monitor);
     await there.assertBack(how);
     await there.assertClean(how);
@@ -104,12 +104,12 @@ test("it comes back with the next command when monitor and daemon are killed at 
   end(daemon, "SIGKILL");
   end(monitor, "SIGKILL");
   await waitFor("both to end", () => ![daemon, monitor].some((pid) => existsSync(`/proc/${pid}`)));
-  await waitFor("the guest to end", () => processesOf(own.store.path, ["islt-nf"]).length === 0);
+  await waitFor("the guest to end", () => processesOf(own.store.path, ["islt-np"]).length === 0);
   assert.equal(linksOf(net.pid).includes("islt-p0"), false);
   await own.ok(["lxc-ls", "-P", own.store.path]);
   await there.assertBack("the next command");
-  await own.ok(["lxc-start", ...own.store.at("islt-nf")]);
-  await there.stop("islt-nf");
+  await own.ok(["lxc-start", ...own.store.at("islt-np")]);
+  await there.stop("islt-np");
   await there.assertBack("the next stop");
 });
 
@@ -120,8 +120,8 @@ test("it comes back when only the daemon was killed, and the container ends with
   end(await pidOfInit(there), "SIGKILL");
   await there.assertBack("the guest's end without a daemon");
   await there.own.ok(["lxc-ls", "-P", there.own.store.path]);
-  await there.own.ok(["lxc-start", ...there.own.store.at("islt-nf")]);
-  await there.stop("islt-nf");
+  await there.own.ok(["lxc-start", ...there.own.store.at("islt-np")]);
+  await there.stop("islt-np");
   await there.assertBack("the next stop");
 });
 
@@ -134,12 +134,12 @@ async function pidOfInit({ monitor, net }: Lent): Promise<number> {
 /** The guest puts it into a network namespace of its own. */
 async function hide({ inside }: Lent): Promise<void> {
   await inside(
-    "islt-nf",
+    "islt-np",
     "sh",
     "-c",
     "unshare -n sleep 1000 </dev/null >/dev/null 2>&1 & sleep 1; ip link set lan netns $!",
   );
-  assert.equal(linkTable(await inside("islt-nf", "ip", "-o", "link")).has("lan"), false);
+  assert.equal(linkTable(await inside("islt-np", "ip", "-o", "link")).has("lan"), false);
 }
 
 test("what the guest has put into a namespace of its own gets its old name when the kernel gives it back", async (t) => {
@@ -147,7 +147,7 @@ test("what the guest has put into a namespace of its own gets its old name when 
   if (there === null) return;
   const { net, own } = there;
   await hide(there);
-  const init = await pidOf(own, "islt-nf");
+  const init = await pidOf(own, "islt-np");
   const sleeper = await waitFor("the namespace inside", async () => {
     const pids = (await net.ok(["pgrep", "--ns", String(init), "--nslist", "pid", "sleep"])).trim().split("\n");
     return pids.map(Number).find((pid) => linksOf(pid).includes("lan"));
@@ -155,7 +155,7 @@ test("what the guest has put into a namespace of its own gets its old name when 
   // The kernel does this with a real interface when the namespace that it is in ends; a virtual one it removes.
   await net.ok(["nsenter", `--net=/proc/${sleeper}/ns/net`, "ip", "link", "set", "lan", "netns", String(net.pid)]);
   assert.ok(linksOf(net.pid).includes("lan"));
-  await there.stop("islt-nf");
+  await there.stop("islt-np");
   await there.assertBack("the stop");
   await there.assertClean("the stop");
 });
@@ -165,9 +165,9 @@ test("a virtual interface that ends with a namespace of the guest's hinders nobo
   if (there === null) return;
   const { own } = there;
   await hide(there);
-  const { status, stderr } = await own.command(["lxc-stop", ...own.store.at("islt-nf"), "-k"]);
+  const { status, stderr } = await own.command(["lxc-stop", ...own.store.at("islt-np"), "-k"]);
   assert.deepEqual([status, stderr], [0, ""]);
-  const again = await own.command(["lxc-start", ...own.store.at("islt-nf")]);
+  const again = await own.command(["lxc-start", ...own.store.at("islt-np")]);
   assert.equal(again.status, 1);
   assert.match(again.stderr, /there is no interface islt-p0 on the host/);
 });
