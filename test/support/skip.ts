@@ -28,6 +28,7 @@ export type Feature =
   | "bridge"
   | "bridge-vlan"
   | "ipvlan"
+  | "vlan"
   | "macvlan"
   | "passrights"
   | "dnsmasq"
@@ -98,6 +99,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   "tc-tbf": {
     has: () => inNetns("tc qdisc add dev lo root tbf rate 1mbit burst 16kb latency 50ms"),
     lacking: "the kernel has no token buckets, or tc(8) is missing",
+  },
+  vlan: {
+    has: () =>
+      inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a name islt-c type vlan id 7"),
+    lacking: "the kernel makes no VLAN interfaces",
   },
   ipvlan: {
     has: () => inNetns("ip link add islt-a type veth peer name islt-b && ip link add link islt-a type ipvlan mode l3s"),
