@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { createSocket } from "node:dgram";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
@@ -230,6 +229,7 @@ async function release(network: BridgeNetwork, leases: readonly Lease[]): Promis
     return mac === undefined || ip === undefined || server === undefined ? [] : [dhcpRelease(mac, ip, server)];
   });
   if (messages.length === 0) return;
+  const { createSocket } = await import("node:dgram");
   const socket = createSocket("udp4");
   try {
     for (const message of messages) {

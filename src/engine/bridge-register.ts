@@ -6,7 +6,7 @@ import type { HostFacts, StartFacts } from "../spec/host.js";
 import type { NicSpec } from "../spec/nic.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { bridgeDirectory, bridgeFiles } from "./bridge-files.js";
-import { admitHost, forgetHost, type HostedBridge, hostEnded, runningHosts } from "./bridge-hosts.js";
+import type * as BridgeHosts from "./bridge-hosts.js";
 import type { Bridges } from "./bridges.js";
 import type { ContainerId, StartOptions } from "./engine.js";
 import type { Registry } from "./registry.js";
@@ -26,6 +26,12 @@ export interface BridgeRegister {
 
 type Veth = Extract<NicSpec, { readonly type: "veth" }>;
 
+/** Loaded when there is a bridge: most daemons never need it. */
+interface Known {
+  readonly bridges: Bridges;
+  readonly hosts: typeof BridgeHosts;
+}
+
 const nothing = (): void => undefined;
 
 export function createBridgeRegister(
@@ -33,24 +39,26 @@ export function createBridgeRegister(
   registry: Registry,
   bridges: () => Promise<Bridges>,
 ): BridgeRegister {
-  let made: Bridges | null = null;
+  let made: Known | null = null;
   /** What is being done for containers that have ended: it comes before their next start. */
   let ends: Promise<void> = Promise.resolve();
 
   /** null: islet has made no bridge. */
-  const known = async (): Promise<Bridges | null> => {
-    if (made === null && existsSync(bridgeDirectory(host))) made = await bridges();
+  const known = async (): Promise<Known | null> => {
+    if (made === null && existsSync(bridgeDirectory(host)))
+      made = { bridges: await bridges(), hosts: await import("./bridge-hosts.js") };
     return made;
   };
-  const refresh = (of: Bridges, bridge: HostedBridge): void => {
-    if (bridge.network.hostNames) of.names.keep(bridge);
+  const refresh = (of: Known, bridge: BridgeHosts.HostedBridge): void => {
+    if (bridge.network.hostNames) of.bridges.names.keep(bridge);
   };
 
   const end = async (id: BridgeHostOwner): Promise<void> => {
     const of = await known();
-    for (const bridge of of?.hosted() ?? []) {
-      await hostEnded(bridge, id);
-      if (of !== null) refresh(of, bridge);
+    if (of === null) return;
+    for (const bridge of of.bridges.hosted()) {
+      await of.hosts.hostEnded(bridge, id);
+      refresh(of, bridge);
     }
   };
   const ended = (id: BridgeHostOwner): void => {
@@ -74,15 +82,16 @@ export function createBridgeRegister(
       if (joined.length === 0) return nothing;
       await ends;
       const of = await known();
+      if (of === null) return nothing;
       const undo: (() => void)[] = [];
       const takeBack = (): void => {
         for (const each of undo.reverse()) each();
       };
       try {
-        for (const bridge of of?.hosted() ?? []) {
+        for (const bridge of of.bridges.hosted()) {
           const nics = joined.filter(({ link }) => link === bridge.network.name);
-          if (of === null || nics.length === 0) continue;
-          const taken = admitHost(bridge, { id: spec, nics: hostNics(spec, nics, start) }, (message) =>
+          if (nics.length === 0) continue;
+          const taken = of.hosts.admitHost(bridge, { id: spec, nics: hostNics(spec, nics, start) }, (message) =>
             warn?.({ message, at: null }),
           );
           undo.push(() => {
@@ -98,23 +107,28 @@ export function createBridgeRegister(
       return takeBack;
     },
     async forget(id) {
-      for (const bridge of (await known())?.hosted() ?? []) forgetHost(bridge, id);
+      const of = await known();
+      for (const bridge of of?.bridges.hosted() ?? []) of?.hosts.forgetHost(bridge, id);
     },
     async resume() {
       const of = await known();
-      for (const bridge of of?.hosted() ?? []) {
-        for (const id of runningHosts(bridge)) {
+      if (of === null) return;
+      for (const bridge of of.bridges.hosted()) {
+        for (const id of of.hosts.runningHosts(bridge)) {
           if (registry.get(id) === undefined && !registry.isOrphan(id)) ended(id);
         }
-        if (of !== null) refresh(of, bridge);
+        refresh(of, bridge);
       }
       await ends;
     },
     isNeeded: () =>
-      made !== null && made.hosted().some((bridge) => bridge.network.hostNames && runningHosts(bridge).length > 0),
+      made?.bridges
+        .hosted()
+        .some((bridge) => bridge.network.hostNames && made !== null && made.hosts.runningHosts(bridge).length > 0) ===
+      true,
     async close() {
       unsubscribe();
-      made?.names.close();
+      made?.bridges.names.close();
       await ends;
     },
   };

@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 import { IsletError } from "../../../../base/errors.js";
 import type { Command } from "../../../../engine/engine.js";
 import type { BridgeFinding, BridgeNeed, BridgeStatus } from "../../../../spec/bridge.js";
-import { bridgeFiles, readBridgeFiles } from "../../bridge.js";
+import { bridgeFiles } from "../../bridge.js";
 import { parseLxcNet, type VariableFile } from "../../config/lxc-net.js";
+import { readHostFiles } from "../../host-files.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { type Column, tableLines } from "../layout.js";
@@ -39,9 +40,9 @@ export const netTable: CommandTable = {
 
 function readFiles(call: Call): readonly VariableFile[] {
   const given = call.options.value("config");
-  if (given === null) return readBridgeFiles(bridgeFiles());
+  if (given === null) return readHostFiles(bridgeFiles());
   const file = resolve(call.caller.cwd, given);
-  const found = readBridgeFiles([file]);
+  const found = readHostFiles([file]);
   if (found.length === 0) throw new IsletError("ISLET_IO", `there is no file ${file}`);
   return found;
 }
