@@ -1,4 +1,5 @@
 import { type FSWatcher, readFileSync, realpathSync, statSync, watch, writeFileSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
 import { withHostEntries } from "../network/hosts-file.js";
 import { hostEntries, type HostedBridge } from "./bridge-hosts.js";
 import { isErrno, writeWhole } from "./store.js";
@@ -107,8 +108,9 @@ function replace(file: string, text: string): void {
   }
   try {
     writeWhole(path, text, mode);
-  } catch {
-    // A mount on the file itself, as in containers: it cannot be renamed over.
+  } catch (error) {
+    // A mount on the file itself, as in containers, cannot be renamed over. On a full disk what is there must stay.
+    if (!(error instanceof IsletError) || error.errno !== "EBUSY") throw error;
     writeFileSync(path, text);
   }
 }
