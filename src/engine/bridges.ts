@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorLines, IsletError } from "../base/errors.js";
@@ -28,6 +28,7 @@ import { createBridgeFirewall, type FirewallKind } from "./bridge-firewall.js";
 import { currentLeases, type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
 import { createHostNames, type HostNames } from "./host-names.js";
 import { createChangeQueue } from "./queue.js";
+import { writeWhole } from "./store.js";
 
 /**
  * Bridges that islet makes: the interface, its rules of the firewall and its dnsmasq(8). All of them outlive the daemon; what was made is
@@ -106,9 +107,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
   const remember = (network: BridgeNetwork, kind: FirewallKind): void => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     const note: Note = { version: 1, network, firewall: kind };
-    const file = filesOf(network.name).note;
-    writeFileSync(`${file}.new`, JSON.stringify(note), { mode: 0o644 });
-    renameSync(`${file}.new`, file);
+    writeWhole(filesOf(network.name).note, JSON.stringify(note), 0o644, false);
   };
   const forget = (name: string): void => {
     const { note, dnsmasqPid: pid, running, hosts } = filesOf(name);

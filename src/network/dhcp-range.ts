@@ -1,5 +1,5 @@
 import type { BridgeIpv4 } from "../spec/bridge.js";
-import { formatIp, parseIpv4 } from "../sys/ip.js";
+import { formatIp, ipv4Bytes, ipv4Number } from "../sys/ip.js";
 
 /**
  * Which addresses dnsmasq(8) gives to whom. Those that it has never heard of get no more than three quarters, so that a guest that asks under
@@ -19,19 +19,16 @@ interface Shares {
   readonly unknown: number;
 }
 
-const number = (address: Uint8Array): number => address.reduce((sum, byte) => sum * 256 + byte, 0);
-
 /** null: the range says more than two addresses, which is for dnsmasq to understand, or it is small. */
 function sharesOf({ range, most }: Dhcp): Shares | null {
   const words = range.split(",");
-  const [first, last] = words.map((word) => parseIpv4(word));
-  if (first === undefined || last === undefined || words.length !== 2) return null;
-  const all = Math.min(number(last) - number(first) + 1, most);
-  return all < fewest ? null : { first: number(first), all, unknown: Math.floor((all * 3) / 4) };
+  const [first, last] = words.map(ipv4Number);
+  if (typeof first !== "number" || typeof last !== "number" || words.length !== 2) return null;
+  const all = Math.min(last - first + 1, most);
+  return all < fewest ? null : { first, all, unknown: Math.floor((all * 3) / 4) };
 }
 
-const textOf = (address: number): string =>
-  formatIp(Uint8Array.from([24, 16, 8, 0], (bits) => (address >>> bits) & 0xff));
+const textOf = (address: number): string => formatIp(ipv4Bytes(address));
 
 /** Values of --dhcp-range. */
 export function dhcpRanges(dhcp: Dhcp): readonly string[] {
@@ -48,6 +45,6 @@ export function freeFor(dhcp: Dhcp, taken: readonly string[]): "all" | "known" |
   if (shares === null) return "all";
   if (taken.length >= shares.all) return "none";
   const { first, unknown } = shares;
-  const places = taken.map((text) => number(parseIpv4(text) ?? new Uint8Array(4)) - first);
+  const places = taken.map((text) => (ipv4Number(text) ?? 0) - first);
   return places.filter((place) => place >= 0 && place < unknown).length >= unknown ? "known" : "all";
 }

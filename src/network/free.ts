@@ -1,5 +1,6 @@
 import type { BridgeNetwork } from "../spec/bridge.js";
-import { formatIp, parseIpv4 } from "../sys/ip.js";
+import { formatIp, ipv4Bytes, ipv4Number } from "../sys/ip.js";
+import { parseLeases } from "./leases.js";
 
 /** Addresses that nobody has, for a moment's use, from the host's own tables. IPv4 as numbers. */
 
@@ -12,11 +13,6 @@ export interface Route {
 /** For documentation (RFC 5737): nobody is to have them. */
 export const testNetworks = ["192.0.2.0", "198.51.100.0", "203.0.113.0"] as const;
 
-const numberOf = (text: string): number | null => {
-  const bytes = parseIpv4(text);
-  return bytes === undefined ? null : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
-};
-const bytesOf = (address: number): Uint8Array => Uint8Array.from([24, 16, 8, 0], (shift) => (address >>> shift) & 0xff);
 const maskOf = (prefix: number): number => (prefix === 0 ? 0 : (0xffffffff << (32 - prefix)) >>> 0);
 
 /** Of /proc/net/route: the main table, without default routes. */
@@ -46,14 +42,14 @@ const overlap = (a: Omit<Route, "link">, b: Omit<Route, "link">): boolean => {
 };
 
 const networkOf = (net: BridgeNetwork): Omit<Route, "link"> => ({
-  network: numberOf(net.ipv4.network.address) ?? 0,
+  network: ipv4Number(net.ipv4.network.address) ?? 0,
   mask: maskOf(net.ipv4.network.prefix),
 });
 
 /** Of /proc/net/fib_trie: every address and network of any table. */
 export function parseAddresses(text: string): readonly Route[] {
   return [...text.matchAll(/\|-- ([0-9.]+)$/gm)].flatMap(([, word = ""]) => {
-    const network = numberOf(word);
+    const network = ipv4Number(word);
     return network === null || network === 0 ? [] : [{ link: "", network, mask: maskOf(32) }];
   });
 }
@@ -62,10 +58,10 @@ export function parseAddresses(text: string): readonly Route[] {
 export function freeNetwork(net: BridgeNetwork, known: readonly Route[]): Uint8Array | null {
   const used = [...known, networkOf(net)];
   const free = testNetworks.find((text) => {
-    const one = { network: numberOf(text) ?? 0, mask: maskOf(24) };
+    const one = { network: ipv4Number(text) ?? 0, mask: maskOf(24) };
     return !used.some((route) => overlap(route, one));
   });
-  return free === undefined ? null : bytesOf(numberOf(free) ?? 0);
+  return free === undefined ? null : ipv4Bytes(ipv4Number(free) ?? 0);
 }
 
 /** Other interfaces with a route into the bridge's network that is as narrow or narrower. */
@@ -86,14 +82,14 @@ const most = 4096;
  */
 export function freeAddress(net: BridgeNetwork, leases: string, neighbours: string): Uint8Array | null {
   const own = networkOf(net);
-  const [first, last] = net.ipv4.dhcp.range.split(",").map(numberOf);
+  const [first, last] = net.ipv4.dhcp.range.split(",").map(ipv4Number);
   const top = last ?? ((own.network | ~own.mask) >>> 0) - 1;
   const bottom = first ?? own.network + 1;
   const taken = new Set([net.ipv4.address]);
-  for (const line of leases.split("\n")) taken.add(line.split(" ")[2] ?? "");
+  for (const { address } of parseLeases(leases)) taken.add(address);
   for (const line of neighbours.split("\n")) taken.add(line.split(/ +/)[0] ?? "");
   for (let address = top; address >= bottom && address > top - most; address -= 1) {
-    const bytes = bytesOf(address);
+    const bytes = ipv4Bytes(address);
     if (!taken.has(formatIp(bytes))) return bytes;
   }
   return null;

@@ -1,18 +1,6 @@
 /** Classic BPF over packets: the instructions that loads from a frame need beyond those of cbpf.ts, and an emulator. */
 import { view } from "./bytes.js";
-import {
-  ALU_AND_K,
-  JMP_JA,
-  JMP_JEQ_K,
-  JMP_JGE_K,
-  JMP_JGT_K,
-  JMP_JSET_K,
-  LD_IMM,
-  LD_W_ABS,
-  RET_K,
-  type ClassicInsn,
-  type Statement,
-} from "./cbpf.js";
+import { jumpOf, ALU_AND_K, LD_IMM, LD_W_ABS, RET_K, type ClassicInsn, type Statement } from "./cbpf.js";
 
 // Codes (linux/filter.h, linux/bpf_common.h). Loads are big-endian, as the network is.
 const LD_H_ABS = 0x28;
@@ -84,7 +72,12 @@ export function runOnFrame(program: readonly ClassicInsn[], frame: Uint8Array): 
   for (let pc = 0; ; pc += 1) {
     const one = program[pc];
     if (one === undefined) throw new RangeError(`the filter runs off its end at ${pc}`);
-    const { code, jt, jf, k } = one;
+    const jump = jumpOf(one, a);
+    if (jump !== null) {
+      pc += jump;
+      continue;
+    }
+    const { code, k } = one;
     let loaded: number | null = a;
     switch (code) {
       case LD_W_ABS:
@@ -137,21 +130,6 @@ export function runOnFrame(program: readonly ClassicInsn[], frame: Uint8Array): 
         break;
       case ALU_LSH_K:
         loaded = (a << k) >>> 0;
-        break;
-      case JMP_JA:
-        pc += k;
-        break;
-      case JMP_JEQ_K:
-        pc += a === k ? jt : jf;
-        break;
-      case JMP_JGT_K:
-        pc += a > k ? jt : jf;
-        break;
-      case JMP_JGE_K:
-        pc += a >= k ? jt : jf;
-        break;
-      case JMP_JSET_K:
-        pc += (a & k) !== 0 ? jt : jf;
         break;
       case RET_K:
         return k;

@@ -178,6 +178,24 @@ export function encodeSeccompData(data: SeccompData): Uint8Array {
   return out.bytes;
 }
 
+/** How many instructions a jump leaves out, with `a` in the accumulator; null: it is no jump. */
+export function jumpOf({ code, jt, jf, k }: ClassicInsn, a: number): number | null {
+  switch (code) {
+    case JMP_JA:
+      return k;
+    case JMP_JEQ_K:
+      return a === k ? jt : jf;
+    case JMP_JGT_K:
+      return a > k ? jt : jf;
+    case JMP_JGE_K:
+      return a >= k ? jt : jf;
+    case JMP_JSET_K:
+      return (a & k) !== 0 ? jt : jf;
+    default:
+      return null;
+  }
+}
+
 /** Runs a filter as the kernel would; the result is its 32-bit return value. Throws RangeError for what the kernel refuses to load. */
 export function runClassic(program: readonly ClassicInsn[], data: SeccompData): number {
   const memory = view(encodeSeccompData(data));
@@ -185,7 +203,12 @@ export function runClassic(program: readonly ClassicInsn[], data: SeccompData): 
   for (let pc = 0; ; pc += 1) {
     const insn = program[pc];
     if (insn === undefined) throw new RangeError(`the filter runs off its end at ${pc}`);
-    const { code, jt, jf, k } = insn;
+    const jump = jumpOf(insn, a);
+    if (jump !== null) {
+      pc += jump;
+      continue;
+    }
+    const { code, k } = insn;
     switch (code) {
       case LD_W_ABS:
         if (k % 4 !== 0 || k + 4 > SECCOMP_DATA_SIZE) throw new RangeError(`bad load offset ${k} at ${pc}`);
@@ -196,21 +219,6 @@ export function runClassic(program: readonly ClassicInsn[], data: SeccompData): 
         break;
       case ALU_AND_K:
         a = (a & k) >>> 0;
-        break;
-      case JMP_JA:
-        pc += k;
-        break;
-      case JMP_JEQ_K:
-        pc += a === k ? jt : jf;
-        break;
-      case JMP_JGT_K:
-        pc += a > k ? jt : jf;
-        break;
-      case JMP_JGE_K:
-        pc += a >= k ? jt : jf;
-        break;
-      case JMP_JSET_K:
-        pc += (a & k) !== 0 ? jt : jf;
         break;
       case RET_K:
         return k;

@@ -10,6 +10,15 @@ export function parseIpv4(text: string): Uint8Array | undefined {
   return Uint8Array.from(parts, Number);
 }
 
+/** An IPv4 address as a number, to be counted and compared with; null: it is none. */
+export function ipv4Number(text: string): number | null {
+  return parseIpv4(text)?.reduce((sum, byte) => sum * 256 + byte, 0) ?? null;
+}
+
+export function ipv4Bytes(number: number): Uint8Array {
+  return Uint8Array.from([24, 16, 8, 0], (shift) => (number >>> shift) & 0xff);
+}
+
 /** An IPv6 address (RFC 4291 2.2: `::`, embedded IPv4 at the end) as 16 bytes; no zone. Undefined for anything else. */
 export function parseIpv6(text: string): Uint8Array | undefined {
   const halves = text.split("::");
