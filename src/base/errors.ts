@@ -24,6 +24,8 @@ export const errorCodes = {
   ISLET_TIMEOUT: "the time allowed ran out",
   ISLET_PERMISSION: "the caller may not do this",
   ISLET_UNSUPPORTED: "the host lacks what this needs",
+  ISLET_NETWORK: "a server cannot be reached, or does not answer as it should",
+  ISLET_UNTRUSTED: "what was downloaded is not signed, or is not what was signed",
   ISLET_IO: "reading or writing something on the host failed",
   ISLET_NO_COMMAND: "the command is missing in the container, or cannot be executed",
   ISLET_DISCONNECTED: "the daemon cannot be reached, or went away before it answered",

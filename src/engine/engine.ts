@@ -7,6 +7,7 @@ import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
+import type { ImageFacts, ImageSource, ImageStatus, RootEditor } from "../spec/image.js";
 import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
@@ -186,7 +187,36 @@ export interface CreateOptions {
 }
 
 /** A root file system that islet makes itself. */
-export interface FillRequest {
+export type FillRequest = BusyboxFill | ImageFill;
+
+/** Of an image: taken from the cache, which gets it first if need be. */
+export interface ImageFill {
+  readonly kind: "image";
+  readonly image: ImageSource;
+  /** An existing, empty directory. */
+  readonly rootfs: string;
+  /** Of the container. */
+  readonly idmap: readonly IdMapEntry[];
+  /** Get it anew, even if it is in the cache. */
+  readonly refresh: boolean;
+  /** What makes a container of the image: its name, network, consoles, users. */
+  readonly finish: (root: RootEditor, image: ImageFacts) => Promise<void> | void;
+}
+
+/** Who waits for a root file system. */
+export interface FillOptions {
+  readonly caller: Caller;
+  /** Runs a program in the caller's own process tree; resolves with its result. */
+  readonly run: (task: ClientTask) => Promise<number>;
+  /** What is being done now, for a progress line: "downloading 34 of 120 MiB". */
+  readonly progress?: (text: string) => void;
+  /** What the user should know. */
+  readonly notice?: (text: string) => void;
+  /** Nobody waits any more: everything ends, and nothing half-made stays. What was downloaded is kept for the next time. */
+  readonly signal?: AbortSignal;
+}
+
+export interface BusyboxFill {
   readonly kind: "busybox";
   /** An existing directory. */
   readonly rootfs: string;
@@ -262,8 +292,15 @@ export interface Engine {
   console(id: ContainerId, options: { readonly replay: boolean }): Promise<number>;
   resizeConsole(id: ContainerId, rows: number, columns: number): Promise<void>;
   create(id: ContainerId, options: CreateOptions): Promise<void>;
-  /** Fills a directory. ISLET_UNSUPPORTED when a program it needs is missing, with the package's name. */
-  fillRootfs(request: FillRequest): Promise<void>;
+  /**
+   * Fills a directory; null: it was made here and now. ISLET_UNSUPPORTED when a program it needs is missing, with the package's name;
+   * ISLET_NOT_FOUND: no such image; ISLET_NETWORK: its server cannot be reached; ISLET_UNTRUSTED: it is not what was signed.
+   */
+  fillRootfs(request: FillRequest, options: FillOptions): Promise<ImageFacts | null>;
+  /** The image cache, sorted by name. */
+  images(): Promise<readonly ImageStatus[]>;
+  /** Takes images out of the cache; those in use stay. Gives back the names of those that went. */
+  pruneImages(wanted: (image: ImageStatus) => boolean): Promise<readonly string[]>;
   /** ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_NOT_FOUND. Runs destroy hooks given in `spec` (null: a config that cannot be read, the directory is removed all the same). */
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
   freeze(id: ContainerId): Promise<void>;

@@ -62,6 +62,7 @@ import { addressesOf, interfacesOf, linksOf } from "./network-status.js";
 import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
+import type { Images } from "./images.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
@@ -136,6 +137,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
         provideBridge,
       }),
     ));
+  let imagesMade: Promise<Images> | null = null;
+  const images = (): Promise<Images> =>
+    (imagesMade ??= import("./images.js").then(({ createImages }) => createImages(host, options.binary)));
   const endQuickMoves = createQuickMoves(host, options.binary, registry);
   const key = (id: ContainerId): string => directoryOf(id);
   let sealed: number | null = null;
@@ -441,10 +445,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return Promise.resolve();
     },
     create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
-    fillRootfs: async (request) => {
-      const { fillWithBusybox } = await import("../image/busybox.js");
-      await fillWithBusybox(request);
+    fillRootfs: async (request, wanted) => {
+      if (request.kind === "busybox") {
+        const { fillWithBusybox } = await import("../image/busybox.js");
+        await fillWithBusybox(request);
+        return null;
+      }
+      return (await images()).fill(request, wanted);
     },
+    images: async () => (await images()).list(),
+    pruneImages: async (wanted) => (await images()).prune(wanted),
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
         await destroyContainer(registry, id, spec, caller);

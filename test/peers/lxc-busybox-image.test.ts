@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { it } from "node:test";
-import { busyboxConfig } from "../../src/frontends/lxc/commands/busybox-template.js";
+import { busyboxConfig } from "../../src/frontends/lxc/templates/busybox.js";
 import { fillWithBusybox } from "../../src/image/busybox.js";
 import { lacks } from "../support/skip.js";
 

@@ -3,13 +3,13 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { Command, CommandSession, CreateOptions, Engine } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
-import { toHostId } from "../../../spec/idmap.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
 import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
+import { builtinTemplates, type TemplateHost } from "../templates/builtin.js";
 import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
 
 const lvm = "Options for LVM (-B lvm)";
@@ -129,26 +129,23 @@ const silenced = (argv: readonly string[]): readonly string[] => [
   ...argv,
 ];
 
-/** Who runs a template: its words go to `write`, its process is made by `run`. */
-export interface TemplateHost extends Pick<CommandSession, "caller" | "write" | "run"> {
-  readonly quiet: boolean;
-}
-
+/** `root`: as in TemplateCall. */
 export async function runTemplate(
   host: TemplateHost,
   engine: Engine,
   template: Template,
   parameters: readonly string[],
   map: readonly IdMapEntry[],
+  root: string | null = null,
 ): Promise<void> {
   switch (template.kind) {
     case "none":
       return;
-    case "busybox": {
-      const { runBusyboxTemplate } = await import("./busybox-template.js");
-      const uid = toHostId(map, "uid", 0);
-      const gid = toHostId(map, "gid", 0);
-      await runBusyboxTemplate(parameters, host, engine, uid === null || gid === null ? null : { uid, gid });
+    case "builtin": {
+      const run = await builtinTemplates[template.name]?.();
+      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root });
+      // -h among the template's options: LXC takes the container away again, too.
+      if (isMade !== true) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.name} made no container`);
       return;
     }
     case "script": {
@@ -169,6 +166,15 @@ export async function prependHeader(config: string, template: Template, paramete
   if (template.kind === "none") return;
   // The directory is still marked partial: nobody reads the file in between.
   await writeFile(config, createHeader({ template: template.path, parameters }) + (await readFile(config, "utf8")));
+}
+
+/** Aborted when the client goes away. */
+function signalOf(gone: Promise<never>): AbortSignal {
+  const abort = new AbortController();
+  gone.catch((error: unknown) => {
+    abort.abort(error);
+  });
+  return abort.signal;
 }
 
 async function body(call: Call): Promise<number> {
@@ -201,6 +207,7 @@ async function body(call: Call): Promise<number> {
 
   const rootfsPath = options.value("dir") ?? config.rootfsPath;
   const parameters = call.operands;
+  const signal = signalOf(call.session.gone);
   let templateFailed = false;
   const create: CreateOptions = {
     config:
@@ -212,11 +219,19 @@ async function body(call: Call): Promise<number> {
     populate: async (paths) => {
       try {
         const { session, caller } = call;
+        const quiet = options.has("quiet");
+        let what = `filling the root file system of ${id.name}`;
         const host: TemplateHost = {
           caller,
-          write: (descriptor, text) => session.write(descriptor, text),
-          run: (task) => session.run(task),
-          quiet: options.has("quiet"),
+          write: (descriptor, text) => {
+            if (!quiet) session.write(descriptor, text);
+          },
+          run: template.kind === "script" ? session.run : call.runUnseen,
+          quiet,
+          progress: (text) => {
+            what = `${id.name}: ${text}`;
+          },
+          signal,
         };
         const filling = runTemplate(
           host,
@@ -226,8 +241,7 @@ async function body(call: Call): Promise<number> {
           config.idmap,
         );
         // A script has the terminal for itself.
-        const what = `filling the root file system of ${id.name}`;
-        await (template.kind === "busybox" ? call.progress.during({ what }, filling) : filling);
+        await (template.kind === "builtin" ? call.progress.during(() => ({ what }), filling) : filling);
       } catch (error) {
         templateFailed = true;
         throw error;
@@ -263,8 +277,13 @@ async function templateHelp({
     const template = findTemplate(name, session.caller);
     if (template.kind === "script")
       await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
-    else if (template.kind === "busybox")
-      await (await import("./busybox-template.js")).runBusyboxTemplate(["-h"], session, engine, null);
+    else if (template.kind === "builtin") {
+      const { caller, write, run } = session;
+      const signal = signalOf(session.gone);
+      const host: TemplateHost = { caller, write, run, quiet: false, progress: () => undefined, signal };
+      const help = await builtinTemplates[template.name]?.();
+      await help?.({ argv: ["-h"], host, engine, idmap: [], root: null });
+    }
   } catch (error) {
     for (const text of errorLines(error)) session.write(2, `lxc-create: ${text}\n`);
   }

@@ -3,7 +3,8 @@ import { noSuchContainer } from "../../../engine/engine.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { Documents } from "../../../engine/library.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
-import { prependHeader, runTemplate, type TemplateHost } from "./create.js";
+import type { TemplateHost } from "../templates/builtin.js";
+import { prependHeader, runTemplate } from "./create.js";
 import { destroySpec } from "./destroy.js";
 import { defaultConfig, defaultStore, type Faulty, initialConfig, loadConfig, loadForStart } from "./load.js";
 import { findTemplate, templateArguments } from "./template.js";
@@ -34,7 +35,14 @@ export const lxcDocuments: Documents = {
     const { initial } = loaded;
     const template = findTemplate(request.template ?? "none", caller);
     const rootfsPath = request.rootfs ?? initial.rootfsPath;
-    const host: TemplateHost = { caller, write: () => undefined, run, quiet: false };
+    const host: TemplateHost = {
+      caller,
+      write: () => undefined,
+      run,
+      quiet: false,
+      progress: () => undefined,
+      signal: new AbortController().signal,
+    };
     const hasRootfs = template.kind !== "none" || rootfsPath !== null;
     await engine.create(id, {
       config:

@@ -41,6 +41,8 @@ export interface Call {
   readonly stores: readonly string[];
   readonly report: Report;
   readonly progress: Progress;
+  /** Runs a program that has nothing to do with the terminal: the progress line stays. */
+  readonly runUnseen: CommandSession["run"];
   readonly session: CommandSession;
   readonly engine: Engine;
   readonly caller: Caller;
@@ -233,6 +235,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
         : [id.storePath],
       report,
       progress: shown.progress,
+      runUnseen: raw.run,
       session,
       engine,
       caller,

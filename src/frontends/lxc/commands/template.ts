@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
 import { likelySlips, nearest } from "../../../base/nearest.js";
 import type { Caller } from "../../../engine/engine.js";
+import { builtinTemplates } from "../templates/builtin.js";
 
 /** Where LXC's packages put templates. */
 const systemTemplates = "/usr/share/lxc/templates";
@@ -10,7 +11,7 @@ const systemTemplates = "/usr/share/lxc/templates";
 export type Template =
   | { readonly kind: "none" }
   /** `path`: what the header of the config says, the file that would have been run. */
-  | { readonly kind: "busybox"; readonly path: string }
+  | { readonly kind: "builtin"; readonly name: string; readonly path: string }
   | { readonly kind: "script"; readonly path: string };
 
 function isProgram(path: string): boolean {
@@ -30,7 +31,7 @@ export function templateNames(caller: Caller): readonly string[] {
       /^lxc-[\w.+-]+$/.test(file) && isProgram(join(directory, file)) ? [file.slice(4)] : [],
     ),
   );
-  return [...new Set(["busybox", "none", ...found])].sort();
+  return [...new Set([...Object.keys(builtinTemplates), "none", ...found])].sort();
 }
 
 function filesIn(directory: string): readonly string[] {
@@ -48,7 +49,7 @@ export function findProgram(name: string, searchPath: string): string | null {
 }
 
 /**
- * What `-t NAME` stands for: "none"; a path; DIR/lxc-NAME in the caller's LXC_TEMPLATE_PATH; the built-in busybox template; LXC's
+ * What `-t NAME` stands for: "none"; a path; DIR/lxc-NAME in the caller's LXC_TEMPLATE_PATH; a built-in template; LXC's
  * own directory.
  */
 export function findTemplate(name: string, caller: Caller): Template {
@@ -62,7 +63,7 @@ export function findTemplate(name: string, caller: Caller): Template {
   if (own !== undefined && own.startsWith("/") && isProgram(join(own, file)))
     return { kind: "script", path: join(own, file) };
   const path = join(systemTemplates, file);
-  if (name === "busybox") return { kind: "busybox", path };
+  if (Object.hasOwn(builtinTemplates, name)) return { kind: "builtin", name, path };
   if (!name.includes("/") && isProgram(path)) return { kind: "script", path };
   const known = templateNames(caller);
   const near = nearest(name, known, likelySlips(name));

@@ -102,6 +102,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     resizeConsole: notCanned,
     create: notCanned,
     fillRootfs: notCanned,
+    images: notCanned,
+    pruneImages: notCanned,
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,

@@ -38,9 +38,9 @@ function creating(store: string): { readonly made: Made; readonly engine: Partia
       await options.populate(paths);
       made.config = readFileSync(paths.config, "utf8");
     },
-    fillRootfs: (request: FillRequest): Promise<void> => {
+    fillRootfs: (request: FillRequest): Promise<null> => {
       made.images.push(request);
-      return Promise.resolve();
+      return Promise.resolve(null);
     },
     hostCommand: (argv: readonly string[]): Promise<ClientTask> => {
       made.commands.push(argv);

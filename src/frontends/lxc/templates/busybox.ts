@@ -1,9 +1,10 @@
 import { appendFile, readFile, stat } from "node:fs/promises";
 import { IsletError } from "../../../base/errors.js";
-import type { CommandSession, Engine, FillRequest } from "../../../engine/engine.js";
-import { type CommandTable, parseOptions } from "./getopt.js";
-import { option } from "./options.js";
-import { findProgram } from "./template.js";
+import { toHostId } from "../../../spec/idmap.js";
+import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import { option } from "../commands/options.js";
+import { findProgram } from "../commands/template.js";
+import { type BuiltinTemplate, fillOptions } from "./builtin.js";
 
 /** The options of Debian's lxc-busybox script. */
 const table: Pick<CommandTable, "options" | "operands" | "named"> = {
@@ -75,15 +76,12 @@ const isDirectory = async (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Does what the lxc-busybox script does with these arguments. Its help is an early end: false, nothing was made. */
-export async function runBusyboxTemplate(
-  argv: readonly string[],
-  session: Pick<CommandSession, "caller" | "write">,
-  engine: Engine,
-  owner: FillRequest["owner"],
-): Promise<boolean> {
-  const searchPath = `${session.caller.environment["PATH"] ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`;
-  const usage = (): void => session.write(1, busyboxUsage(findProgram("busybox", searchPath) ?? ""));
+/** Does what the lxc-busybox script does with these arguments. */
+export const busyboxTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
+  const searchPath = `${host.caller.environment["PATH"] ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const usage = (): void => {
+    host.write(1, busyboxUsage(findProgram("busybox", searchPath) ?? ""));
+  };
   const parsed = parseOptions(table, argv);
   if (parsed.kind === "problem") {
     usage();
@@ -98,9 +96,13 @@ export async function runBusyboxTemplate(
   const path = options.value("path") ?? "";
   if (name === "" || path === "")
     throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
-  const rootfs = options.value("rootfs") ?? `${path}/rootfs`;
+  const documented = options.value("rootfs") ?? `${path}/rootfs`;
+  const rootfs = root ?? documented;
   const program = options.value("busybox-path");
-  await engine.fillRootfs({ kind: "busybox", rootfs, program, searchPath, owner });
+  const uid = toHostId(idmap, "uid", 0);
+  const gid = toHostId(idmap, "gid", 0);
+  const owner = uid === null || gid === null ? null : { uid, gid };
+  await engine.fillRootfs({ kind: "busybox", rootfs, program, searchPath, owner }, fillOptions(host));
 
   const config = `${path}/config`;
   const present = await Promise.all(
@@ -108,6 +110,6 @@ export async function runBusyboxTemplate(
       (await isDirectory(`/${directory}`)) && (await isDirectory(`${rootfs}/${directory}`)) ? [directory] : [],
     ),
   );
-  await appendFile(config, busyboxConfig(await readFile(config, "utf8"), rootfs, name, present.flat()));
+  await appendFile(config, busyboxConfig(await readFile(config, "utf8"), documented, name, present.flat()));
   return true;
-}
+};

@@ -1,0 +1,44 @@
+import type { Caller, CommandSession, Engine, FillOptions } from "../../../engine/engine.js";
+import type { IdMapEntry } from "../../../spec/idmap.js";
+
+/** Who runs a template: its words go to `write`, programs are run by `run`. */
+export interface TemplateHost extends Pick<CommandSession, "write" | "run"> {
+  readonly caller: Caller;
+  readonly quiet: boolean;
+  /** What is being done now, on the progress line. */
+  readonly progress: (text: string) => void;
+  /** Nobody waits any more. */
+  readonly signal: AbortSignal;
+}
+
+/** A call of a template with LXC's arguments: --path=, --name=, --rootfs= and what the user gave it. */
+export interface TemplateCall {
+  readonly argv: readonly string[];
+  readonly host: TemplateHost;
+  readonly engine: Engine;
+  /** Of the container. */
+  readonly idmap: readonly IdMapEntry[];
+  /** Where this process finds what --rootfs names: the same, but for a root file system that is mounted for nobody else. null: as --rootfs says. */
+  readonly root: string | null;
+}
+
+/** false: it only printed its help (-h), or did something else that makes no container; nothing was made. */
+export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
+
+/** The templates that islet has itself, by name. Nothing of one is loaded before it is called. */
+export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {
+  busybox: async () => (await import("./busybox.js")).busyboxTemplate,
+};
+
+/** For Engine.fillRootfs. */
+export function fillOptions(host: TemplateHost): FillOptions {
+  return {
+    caller: host.caller,
+    run: host.run,
+    progress: host.progress,
+    notice: (text) => {
+      host.write(2, `${text}\n`);
+    },
+    signal: host.signal,
+  };
+}
