@@ -226,7 +226,7 @@ async function body(call: Call): Promise<number> {
           write: (descriptor, text) => {
             if (!quiet) session.write(descriptor, text);
           },
-          run: template.kind === "script" ? session.run : call.runUnseen,
+          run: (task) => (template.kind === "script" ? session.run(task) : call.runUnseen(task)),
           quiet,
           progress: (text) => {
             what = `${id.name}: ${text}`;
@@ -278,9 +278,16 @@ async function templateHelp({
     if (template.kind === "script")
       await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
     else if (template.kind === "builtin") {
-      const { caller, write, run } = session;
-      const signal = signalOf(session.gone);
-      const host: TemplateHost = { caller, write, run, quiet: false, progress: () => undefined, signal };
+      const host: TemplateHost = {
+        caller: session.caller,
+        write: (descriptor, text) => {
+          session.write(descriptor, text);
+        },
+        run: (task) => session.run(task),
+        quiet: false,
+        progress: () => undefined,
+        signal: signalOf(session.gone),
+      };
       const help = await builtinTemplates[template.name]?.();
       await help?.({ argv: ["-h"], host, engine, idmap: [], root: null });
     }
