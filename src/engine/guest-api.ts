@@ -26,7 +26,7 @@ import type { ContainerId, GuestDoor, GuestEvent, GuestView } from "./engine.js"
 import { guestCaller } from "./guest-caller.js";
 import { type Registry, longestTimer } from "./registry.js";
 import { type Change, openSettings, type SettingsStore } from "./settings.js";
-import { ioError } from "./store.js";
+import { ioError } from "../base/io-error.js";
 
 /**
  * The APIs of the running guests: one listening socket for each, which says which guest is meant. A guest is nobody's friend: what it has of this

@@ -67,7 +67,9 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
+import { definedNames, directoryOf, checkName, readConfigText, writeWhole, configFileOf } from "./store.js";
+import type { StorageHost } from "../storage/driver.js";
+import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
@@ -108,6 +110,7 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
+  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -348,7 +351,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(host.arch, id),
+    readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);
@@ -423,9 +426,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       );
       return clientTask(program, [monitor.pidfd, ...(wanted.terminalLog === undefined ? [] : [wanted.terminalLog])]);
     },
-    hostCommand: (argv, caller, extra) => {
+    hostCommand: (argv, caller, extra, mount = null) => {
       const environment = environmentStrings({ ...caller.environment, ...extra });
-      return Promise.resolve(clientTask(planHostCommand(argv, environment, caller.cwd, host), []));
+      const presets = { output: false, network: false, mountAt: mount?.path ?? null };
+      const program = planHostCommand(argv, environment, caller.cwd, host, presets);
+      return Promise.resolve(clientTask(program, mount === null ? [] : [mount.descriptor]));
     },
     console: (id, wanted) => {
       const monitor = running(registry, id);
@@ -444,7 +449,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       registry.get(id)?.channel.send(monitorFrames.resize, writer().u16(rows).u16(columns).finish());
       return Promise.resolve();
     },
-    create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
+    create: (id, wanted) => queue.run(key(id), () => createContainer(storage, registry, id, wanted)),
     fillRootfs: async (request, wanted) => {
       if (request.kind === "busybox") {
         const { fillWithBusybox } = await import("../image/busybox.js");
@@ -457,7 +462,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     pruneImages: async (wanted) => (await images()).prune(wanted),
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
-        await destroyContainer(registry, id, spec, caller);
+        await destroyContainer(storage, registry, id, spec, caller);
         await register.forget(id);
       };
       // Refused at once, even while it starts.
@@ -495,7 +500,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
         network = monitor.pidfd;
       }
       const environment = environmentStrings(caller.environment);
-      const program = planHostCommand(argv, environment, caller.cwd, host, { output: true, network: network !== null });
+      const program = planHostCommand(argv, environment, caller.cwd, host, {
+        output: true,
+        network: network !== null,
+        mountAt: null,
+      });
       const { output, theirs } = outputSocket(host.arch);
       const task = clientTask(program, network === null ? [theirs] : [theirs, network]);
       return { task, output, handedOver: () => void closeFd(theirs) };
@@ -622,7 +631,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (!meta.ephemeral) return;
     void queue
       .run(key(meta), async () => {
-        await removeTree(directoryOf(meta));
+        await removeTree(storage, directoryOf(meta));
         await register.forget(meta);
       })
       .catch((error: unknown) => {

@@ -4,7 +4,7 @@ import { readIdMap } from "../host/idmap.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { O_PATH } from "../sys/flags.js";
-import { ioError } from "./store.js";
+import { ioError } from "../base/io-error.js";
 
 /** The root directory of a running container (by its main process's pid) or of one that is to run, and whose ids its files carry. */
 export function openRoot(

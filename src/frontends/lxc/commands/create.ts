@@ -1,8 +1,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
-import type { Command, CommandSession, CreateOptions, Engine } from "../../../engine/engine.js";
+import type { Command, CommandSession, CreateOptions, Engine, NewContainer } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
+import type { StorageRequest } from "../../../spec/storage.js";
+import { rootfsValue } from "../config/rootfs-value.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
@@ -78,6 +80,11 @@ export function checkStorage(options: ParsedOptions): void {
   refuse(`${driver} is not a valid backing storage type`);
 }
 
+/** What `-B` and its options ask for. */
+function storageRequest(_options: ParsedOptions, path: string | null): StorageRequest {
+  return { kind: "dir", path, size: null };
+}
+
 /** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
 async function initial(call: Call): Promise<InitialConfig | null> {
   const given = call.options.value("config");
@@ -129,28 +136,28 @@ const silenced = (argv: readonly string[]): readonly string[] => [
   ...argv,
 ];
 
-/** `root`: as in TemplateCall. */
+/** `place`: how the root file system is reached, if not by the path that the template gets. */
 export async function runTemplate(
   host: TemplateHost,
   engine: Engine,
   template: Template,
   parameters: readonly string[],
   map: readonly IdMapEntry[],
-  root: string | null = null,
+  place: Pick<NewContainer, "root" | "mount"> | null = null,
 ): Promise<void> {
   switch (template.kind) {
     case "none":
       return;
     case "builtin": {
       const run = await builtinTemplates[template.name]?.();
-      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root });
+      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root: place?.root ?? null });
       // -h among the template's options: LXC takes the container away again, too.
       if (isMade !== true) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.name} made no container`);
       return;
     }
     case "script": {
       const argv = mappedCommand(map, [template.path, ...parameters]);
-      const task = await engine.hostCommand(host.quiet ? silenced(argv) : argv, host.caller, {});
+      const task = await engine.hostCommand(host.quiet ? silenced(argv) : argv, host.caller, {}, place?.mount);
       const status = await host.run(task);
       if (status !== 0)
         throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
@@ -210,12 +217,13 @@ async function body(call: Call): Promise<number> {
   const signal = signalOf(call.session.gone);
   let templateFailed = false;
   const create: CreateOptions = {
-    config:
-      template.kind === "none" || (config.rootfsPath !== null && !options.has("dir"))
+    storage: template.kind === "none" ? null : storageRequest(options, rootfsPath),
+    storageDefaults: {},
+    config: (root) =>
+      root === null || (config.rootfsPath !== null && !options.has("dir"))
         ? config.text
-        : `${config.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
-    rootfs: template.kind !== "none",
-    rootfsPath: template.kind === "none" ? null : rootfsPath,
+        : `${config.text}lxc.rootfs.path = ${rootfsValue(root)}\n`,
+    signal,
     populate: async (paths) => {
       try {
         const { session, caller } = call;
@@ -239,6 +247,7 @@ async function body(call: Call): Promise<number> {
           template,
           templateArguments(paths, id.name, parameters),
           config.idmap,
+          paths,
         );
         // A script has the terminal for itself.
         await (template.kind === "builtin" ? call.progress.during(() => ({ what }), filling) : filling);
