@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
 import { runHook } from "./commands.js";
@@ -64,8 +65,8 @@ export async function destroyContainer(
         );
     }
     const { source, managed } = spec.rootfs;
-    if (managed && source.kind === "dir" && !source.path.startsWith(`${directory}/`) && isSafeToRemove(source.path))
-      await removeTree(source.path);
+    const root = plainDirectory(source);
+    if (managed && root !== null && !root.startsWith(`${directory}/`) && isSafeToRemove(root)) await removeTree(root);
   }
   await removeTree(directory);
 }
