@@ -3,6 +3,7 @@ import { type Stats, lstatSync, readFileSync, readlinkSync, realpathSync } from 
 import { IsletError } from "../base/errors.js";
 import type { JournalMode } from "../spec/guest.js";
 import type { GuestFacts, HostFacts, JournalLink } from "../spec/host.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { Arch } from "../sys/arch.js";
 import { exportLink } from "../runtime/export-link.js";
@@ -91,10 +92,10 @@ const journals = "/var/log/journal";
  * to link yet. ISLET_BAD_CONFIG where a link would be another's.
  */
 function journalLink(arch: Arch, spec: ContainerSpec, mode: JournalMode, uuid: string): JournalLink | null {
-  if (mode === "no" || spec.rootfs.source.kind !== "dir") return null;
+  const root = plainDirectory(spec.rootfs.source);
+  if (mode === "no" || root === null) return null;
   const isKept = lstatOf(journals)?.isDirectory() === true;
   if (mode !== "host" && mode !== "guest" && !isKept) return null;
-  const root = spec.rootfs.source.path;
   const id = guestMachineId(arch, root, uuid);
   if (id === null) return null;
   const path = `${journals}/${id}`;

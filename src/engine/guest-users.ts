@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { boundUsers } from "../plan/bound-users.js";
 import type { HostFacts, UserFacts } from "../spec/host.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { hasGuestProgram, readGuestFile } from "./guest-files.js";
 
@@ -14,8 +15,8 @@ const maxAccounts = 1024 * 1024;
  */
 export function guestUsers(spec: ContainerSpec, host: HostFacts): readonly UserFacts[] {
   const wanted = spec.guest.run?.users ?? [];
-  if (wanted.length === 0 || spec.rootfs.source.kind !== "dir") return [];
-  const root = spec.rootfs.source.path;
+  const root = plainDirectory(spec.rootfs.source);
+  if (wanted.length === 0 || root === null) return [];
   const ofGuest = (path: string): string => {
     const file = readGuestFile(host.arch, root, path, maxAccounts);
     if (file !== null && file.size > maxAccounts)

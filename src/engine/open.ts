@@ -2,6 +2,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { readIdMap } from "../host/idmap.js";
 import type { IdMapEntry } from "../spec/idmap.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { O_PATH } from "../sys/flags.js";
 import { ioError } from "../base/io-error.js";
@@ -30,7 +31,8 @@ function stoppedRoot(spec: ContainerSpec | null): string {
   const source = spec?.rootfs.source;
   if (spec === null || source === undefined)
     throw new IsletError("ISLET_NOT_RUNNING", "the container does not run", { hint: "start it first" });
-  if (source.kind === "dir") return source.path;
+  const directory = plainDirectory(source);
+  if (directory !== null) return directory;
   throw new IsletError("ISLET_UNSUPPORTED", `the files of ${spec.name} can be reached only while it runs`, {
     hint: `its root file system is of the kind ${source.kind}; start it first`,
   });

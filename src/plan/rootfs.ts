@@ -16,12 +16,16 @@ export function rootfsDirectory(rootfs: RootfsSpec): string {
     case "host":
       return "/";
     case "dir":
+    case "btrfs":
       return source.path;
     case "overlay":
-    case "device":
+    case "loop":
+    case "block":
+    case "zfs":
+    case "other":
       throw new IsletError(
         "ISLET_UNSUPPORTED",
-        `a root file system of the kind ${source.kind === "device" ? source.driver : source.kind} cannot be started yet`,
+        `a root file system of the kind ${"driver" in source ? source.driver : source.kind} cannot be started yet`,
         {
           at: rootfs.at,
           hint: "only directories can",

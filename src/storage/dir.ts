@@ -43,6 +43,7 @@ export const dirDriver: StorageDriver<"dir"> = {
   request: (_source) => Promise.resolve({ kind: "dir", path: null, size: null }),
   async remove(source, place, { host }) {
     if (source.kind !== "dir") return;
-    if (source.path.startsWith(`${place.directory}/`) || isSafeToRemove(source.path)) await removeTree(host, source.path);
+    if (source.path.startsWith(`${place.directory}/`) || isSafeToRemove(source.path))
+      await removeTree(host, source.path);
   },
 };

@@ -48,10 +48,10 @@ export const lxcDocuments: Documents = {
       storage: template.kind === "none" ? null : { kind: "dir", path: rootfsPath, size: null },
       storageDefaults: {},
       config: (root) => {
-        const source = root ?? (rootfsPath === null ? null : { kind: "dir", path: rootfsPath });
-        return source === null || initial.rootfsPath !== null
+        const given = root ?? (rootfsPath === null ? null : { kind: "dir", path: rootfsPath });
+        return given === null || initial.rootfsPath !== null
           ? initial.text
-          : `${initial.text}lxc.rootfs.path = ${rootfsValue(source)}\n`;
+          : `${initial.text}lxc.rootfs.path = ${rootfsValue(given)}\n`;
       },
       populate: async (paths) => {
         const parameters = templateArguments(paths, id.name, request.templateArguments);
