@@ -97,6 +97,8 @@ export interface LocalOptions {
   readonly keepSpare: boolean;
   /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
   readonly isUnderTest?: boolean;
+  /** Guests' connections are taken as on kernels before 6.16; only tests start such a daemon. */
+  readonly usesDoors?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
@@ -122,7 +124,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
-  const apis = createGuestApis(host, registry, options.guestDoor);
+  const apis = createGuestApis(host, registry, options.binary, options.guestDoor, options.usesDoors === true);
   const physReturn = createPhysReturn(host, options.binary);
   const networkChecks = createNetworkChecks(host, registry);
   let bridgesMade: Promise<Bridges> | null = null;
