@@ -63,11 +63,20 @@ import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import type { Images } from "./images.js";
+import { settleMaking } from "./making.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, writeWhole, configFileOf } from "./store.js";
+import {
+  definedNames,
+  directoryOf,
+  checkName,
+  readConfigText,
+  settlePartial,
+  writeWhole,
+  configFileOf,
+} from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
@@ -322,6 +331,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
+      void settleMaking(storage, (id) => settlePartial(storage, id));
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -352,7 +362,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    defined: (storePath) =>
+      Promise.resolve(
+        definedNames(storePath, (name) => {
+          // Of an end of the host's, perhaps: the daemon of today knows nothing of it.
+          settlePartial(storage, { storePath, name }).catch((error: unknown) => {
+            if (!(error instanceof IsletError && error.code === "ISLET_PARTIAL")) console.error(error);
+          });
+        }),
+      ),
     readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);
