@@ -176,7 +176,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     scope: StartFacts["scope"],
     sources: Sources | null,
   ): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootfsFacts(spec.rootfs.source) ?? null);
+    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootFacts(spec.rootfs.source) ?? null);
 
   const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
     planStart(
@@ -569,7 +569,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
-      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      const { root, idmap } = await openRoot(host, options.binary, monitor?.pid ?? null, spec);
       return {
         task: clientTask(planOpen(path, follow, host), [root]),
         idmap,
