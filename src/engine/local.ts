@@ -498,6 +498,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       }
       return (await images()).fill(request, wanted);
     },
+    remoteImages: async (server, wanted) => {
+      const { remoteImages } = await import("./remote-images.js");
+      return await remoteImages(host, server, wanted);
+    },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
     destroy: (id, spec, caller) => {

@@ -58,6 +58,22 @@ export async function programOutput(
   }
 }
 
+/** How a program ended and what it printed, up to 4 MiB; for those whose words count even when they fail. */
+export async function programReport(
+  arch: Arch,
+  program: string,
+  words: readonly string[],
+  time: number,
+): Promise<{ readonly kind: ProgramResult["kind"]; readonly output: string }> {
+  const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
+  try {
+    const { kind } = await runInto(arch, program, words, time, "", output);
+    return { kind, output: readText(output, Math.min(fstatSync(output).size, mostPrinted)) };
+  } finally {
+    closeFd(output);
+  }
+}
+
 async function runInto(
   arch: Arch,
   program: string,
