@@ -5,7 +5,9 @@ type Kind = ImageSource["kind"];
 type Makers = { readonly [K in Kind]?: () => Promise<ImageMaker<Extract<ImageSource, { readonly kind: K }>>> };
 
 /** Who makes which kind of image; nothing of one is loaded before it is needed. */
-const imageMakers: Makers = {};
+const imageMakers: Makers = {
+  debootstrap: async () => (await import("./makers/debootstrap.js")).debootstrapMaker,
+};
 
 /** null: this kind cannot be made. */
 export async function makerOf<S extends ImageSource>(source: S): Promise<ImageMaker<S> | null> {

@@ -28,6 +28,7 @@ export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
 /** The templates that islet has itself, by name. Nothing of one is loaded before it is called. */
 export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {
   busybox: async () => (await import("./busybox.js")).busyboxTemplate,
+  debian: async () => (await import("./debian.js")).debianTemplate,
 };
 
 /** For Engine.fillRootfs. */
