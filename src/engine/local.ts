@@ -34,7 +34,6 @@ import type { LinkInfo } from "../sys/netlink-parse.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
 import {
-  type ClientTask,
   type ContainerId,
   type ContainerStatus,
   type Engine,
@@ -43,6 +42,7 @@ import {
   type StartOptions,
   type State,
 } from "./engine.js";
+import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
 import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
@@ -645,9 +645,6 @@ function nodeDevice(
   return { name: destination.replace(/^\/+(?:dev\/+)?/, ""), config: { path: destination, source, type } };
 }
 
-/** An image of its own, not part of a frame. */
-const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
-
 /** Milliseconds that a start waits for the end of a guest whose monitor was killed. */
 const orphanTime = 2000;
 
@@ -694,17 +691,4 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
     at: error.at,
     errno: "STATUS",
   });
-}
-
-function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
-  return {
-    image: encodeProgram(program, room, "without notes"),
-    fds,
-    explainFailure: (record) => {
-      const decoded = decodeRecord(record);
-      return decoded === null
-        ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read")
-        : failureError(program, decoded, "ISLET_OPERATION_FAILED");
-    },
-  };
 }
