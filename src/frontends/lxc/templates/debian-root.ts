@@ -60,13 +60,23 @@ const units = "/etc/systemd/system";
  * Logins on the ttys. systemd starts a getty on a tty only where there is a /dev/tty0, which no container has; LXC's template leaves it at that,
  * and nobody can log in there.
  */
-export function setSystemd(root: RootEditor, ttys: number): void {
-  root.link(`${units}/default.target`, "/lib/systemd/system/multi-user.target");
-  for (const unit of ["udev", "systemd-udevd"]) root.link(`${units}/${unit}.service`, "/dev/null");
+export function setGettys(root: RootEditor, ttys: number): void {
+  if (!root.exists("/lib/systemd/system/getty@.service")) return;
   root.directory(`${units}/getty.target.wants`);
   for (const tty of numbers(ttys))
     root.link(`${units}/getty.target.wants/getty@tty${tty}.service`, "/lib/systemd/system/getty@.service");
   root.write(`${units}/getty@.service.d/lxc.conf`, "[Unit]\nConditionPathExists=\nConditionPathExists=/dev/%I\n");
+}
+
+/** Units that have no place in a container are never started. */
+export function maskUnits(root: RootEditor, names: readonly string[]): void {
+  for (const name of names) root.link(`${units}/${name}`, "/dev/null");
+}
+
+function setSystemd(root: RootEditor, ttys: number): void {
+  root.link(`${units}/default.target`, "/lib/systemd/system/multi-user.target");
+  maskUnits(root, ["udev.service", "systemd-udevd.service"]);
+  setGettys(root, ttys);
 }
 
 /** Nothing that the container must have for itself comes from the image: name, resolver, machine id, keys. */
