@@ -169,7 +169,14 @@ export const sshdTemplate: BuiltinTemplate = async (call) => {
   const config = await readConfig(place.config);
   const hasAddress = /^lxc\.net\.0\.ipv4\.address/m.test(config);
   const keys = await makeHostKeys(name);
+  const keyFiles = new Map<string, Files[string]>(
+    keys.flatMap((key) => [
+      [`etc/ssh/ssh_host_${key.kind}_key`, [key.private, 0o600]],
+      [`etc/ssh/ssh_host_${key.kind}_key.pub`, [`${key.public} root@${name}\n`, 0o644]],
+    ]),
+  );
   const files: Files = {
+    ...Object.fromEntries<Files[string]>(keyFiles),
     "etc/passwd": [
       "root:x:0:0:root:/root:/bin/bash\nsshd:x:74:74:Privilege-separated SSH:/var/empty/sshd:/sbin/nologin\n",
       0o644,
@@ -185,12 +192,6 @@ export const sshdTemplate: BuiltinTemplate = async (call) => {
     // The small init is put over it.
     [`${initDirectory}/islet`]: ["", 0o755],
     ...(hasAddress ? {} : { "run-dhcp": ["", 0o644] as const }),
-    ...Object.fromEntries(
-      keys.flatMap((key) => [
-        [`etc/ssh/ssh_host_${key.kind}_key`, [key.private, 0o600] as const],
-        [`etc/ssh/ssh_host_${key.kind}_key.pub`, [`${key.public} root@${name}\n`, 0o644] as const],
-      ]),
-    ),
     ...(authKey === null ? {} : { "root/.ssh/authorized_keys": [authKey, 0o600] as const }),
   };
   const uid = toHostId(idmap, "uid", 0);
