@@ -14,6 +14,8 @@ export type ImageSource =
       readonly components: readonly string[];
       readonly packages: readonly string[];
       readonly variant: string;
+      /** Made and set as the default, "de_DE.UTF-8"; null: none is made. */
+      readonly locale: string | null;
       /** Absolute paths of files with OpenPGP keys; none: those that the host's apt trusts. */
       readonly keyrings: readonly string[];
     }
