@@ -44,7 +44,14 @@ import {
   type State,
 } from "./engine.js";
 import { environmentStrings } from "./commands.js";
-import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
+import {
+  isNetworkElsewhere,
+  joinedLinks,
+  loadSources,
+  openCallerNamespaces,
+  type Sources,
+  startFacts,
+} from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
 import { bridgeFiles } from "./bridge-files.js";
@@ -170,11 +177,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
-  const factsOf = (spec: ContainerSpec, wanted: StartOptions, scope: StartFacts["scope"]): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current());
+  const factsOf = (
+    spec: ContainerSpec,
+    wanted: StartOptions,
+    scope: StartFacts["scope"],
+    sources: Sources | null,
+  ): StartFacts =>
+    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootfsFacts(spec.rootfs.source) ?? null);
 
-  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start, expectedScope(host, spec)), start.warn);
+  const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
+    planStart(
+      spec,
+      host,
+      factsOf(spec, start, expectedScope(host, spec), sources),
+      start.warn,
+      sources?.sourceMounts ?? null,
+    );
 
   const launch = async (
     spec: ContainerSpec,
@@ -261,8 +279,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
-        const program = planStart(spec, host, facts, wanted.warn);
+        const loading = loadSources(spec);
+        const sources = loading === null ? null : await loading;
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+        const program = planStart(spec, host, facts, wanted.warn, sources?.sourceMounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
@@ -333,7 +353,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pidFile: null,
         console: "monitor",
       };
-      const facts = factsOf(spec, wanted, {});
+      const facts = factsOf(spec, wanted, {}, null);
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
@@ -401,12 +421,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await start(spec, wanted);
       return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
     },
-    plan: (spec, wanted) => {
-      const program = planFor(spec, wanted);
-      return Promise.resolve({
+    async plan(spec, wanted) {
+      const program = planFor(spec, wanted, await loadSources(spec));
+      return {
         text: explainProgram(program),
         json: { arch: program.arch, operations: programJson(program) },
-      });
+      };
     },
     stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
