@@ -34,7 +34,6 @@ import type { LinkInfo } from "../sys/netlink-parse.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
 import {
-  type ClientTask,
   type ContainerId,
   type ContainerStatus,
   type Engine,
@@ -43,6 +42,7 @@ import {
   type StartOptions,
   type State,
 } from "./engine.js";
+import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
 import {
   isNetworkElsewhere,
@@ -70,11 +70,20 @@ import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import type { Images } from "./images.js";
+import { settleMaking } from "./making.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, writeWhole, configFileOf } from "./store.js";
+import {
+  definedNames,
+  directoryOf,
+  checkName,
+  readConfigText,
+  settlePartial,
+  writeWhole,
+  configFileOf,
+} from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
@@ -104,6 +113,8 @@ export interface LocalOptions {
   readonly keepSpare: boolean;
   /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
   readonly isUnderTest?: boolean;
+  /** Guests' connections are taken as on kernels before 6.16; only tests start such a daemon. */
+  readonly usesDoors?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
@@ -129,7 +140,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
-  const apis = createGuestApis(host, registry, options.guestDoor);
+  const apis = createGuestApis(host, registry, options.binary, options.guestDoor, options.usesDoors === true);
   const physReturn = createPhysReturn(host, options.binary);
   const networkChecks = createNetworkChecks(host, registry);
   let bridgesMade: Promise<Bridges> | null = null;
@@ -340,6 +351,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
+      void settleMaking(storage, (id) => settlePartial(storage, id));
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -370,7 +382,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    defined: (storePath) =>
+      Promise.resolve(
+        definedNames(storePath, (name) => {
+          // Of an end of the host's, perhaps: the daemon of today knows nothing of it.
+          settlePartial(storage, { storePath, name }).catch((error: unknown) => {
+            if (!(error instanceof IsletError && error.code === "ISLET_PARTIAL")) console.error(error);
+          });
+        }),
+      ),
     readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);
@@ -674,9 +694,6 @@ function nodeDevice(
   return { name: destination.replace(/^\/+(?:dev\/+)?/, ""), config: { path: destination, source, type } };
 }
 
-/** An image of its own, not part of a frame. */
-const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
-
 /** Milliseconds that a start waits for the end of a guest whose monitor was killed. */
 const orphanTime = 2000;
 
@@ -723,17 +740,4 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
     at: error.at,
     errno: "STATUS",
   });
-}
-
-function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
-  return {
-    image: encodeProgram(program, room, "without notes"),
-    fds,
-    explainFailure: (record) => {
-      const decoded = decodeRecord(record);
-      return decoded === null
-        ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read")
-        : failureError(program, decoded, "ISLET_OPERATION_FAILED");
-    },
-  };
 }

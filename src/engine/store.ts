@@ -27,6 +27,7 @@ import { makeDirectories } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
 import { removeTree } from "../storage/tree.js";
 import type { ContainerId } from "./engine.js";
+import { noteMaking } from "./making.js";
 import { partialText, removePartial } from "./partial.js";
 
 /** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
@@ -44,8 +45,11 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-/** Names that have a config, sorted by code units; containers under construction are not there yet. */
-export function definedNames(storePath: string): readonly string[] {
+/**
+ * Names that have a config, sorted by code units; containers under construction are not there yet: `isMade` is told of them, and of those whose creator
+ * died.
+ */
+export function definedNames(storePath: string, isMade: (name: string) => void = () => undefined): readonly string[] {
   let entries: readonly string[];
   try {
     entries = readdirSync(storePath);
@@ -54,12 +58,12 @@ export function definedNames(storePath: string): readonly string[] {
     throw ioError(`list ${storePath}`, error);
   }
   return entries
-    .filter(
-      (name) =>
-        !name.startsWith(".") &&
-        existsSync(`${storePath}/${name}/config`) &&
-        !existsSync(`${storePath}/${name}/partial`),
-    )
+    .filter((name) => {
+      if (name.startsWith(".") || !existsSync(`${storePath}/${name}/config`)) return false;
+      if (!existsSync(`${storePath}/${name}/partial`)) return true;
+      isMade(name);
+      return false;
+    })
     .sort();
 }
 
@@ -192,6 +196,7 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     throw ioError(`make ${partial}`, error);
   }
   lockWhole(host.arch, fd);
+  const forget = noteMaking(host, id);
   return {
     directory,
     note(root): void {
@@ -201,11 +206,13 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     finish(): void {
       unlinkSync(partial);
       closeSync(fd);
+      forget();
     },
     async abandon(): Promise<void> {
       if (isOurs) await removeTree(host, directory);
       else for (const name of contents(directory)) await removeTree(host, `${directory}/${name}`);
       closeSync(fd);
+      forget();
     },
   };
 }
