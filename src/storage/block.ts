@@ -23,18 +23,24 @@ function checkUnused(device: string): void {
 /** Knows far more marks than we do: partition tables, RAIDs, encryption. Status 2: there is nothing. */
 async function isBlank(device: string, context: StorageContext): Promise<boolean> {
   if (contentOf(device) !== null) return false;
-  const result = await tryTool(context, { name: "blkid", from: "util-linux" }, ["-p", "-u", "noraid,raid,filesystem,crypto,other", device]);
+  const result = await tryTool(context, { name: "blkid", from: "util-linux" }, [
+    "-p",
+    "-u",
+    "noraid,raid,filesystem,crypto,other",
+    device,
+  ]);
   return result.kind === "refused" && / ended with status 2$/.test(result.why);
 }
 
 export const blockDriver: StorageDriver<"block"> = {
   plan(_place, { device, fstype }) {
     if (!isBlockDevice(device))
-      throw new IsletError("ISLET_NO_ROOTFS", `${device} is not a block device`, { hint: "is it there, and attached?" });
+      throw new IsletError("ISLET_NO_ROOTFS", `${device} is not a block device`, {
+        hint: "is it there, and attached?",
+      });
     checkUnused(device);
     const content = contentOf(device);
-    if (content?.kind === "other")
-      throw new IsletError("ISLET_NO_ROOTFS", `${device} holds ${content.what}`);
+    if (content?.kind === "other") throw new IsletError("ISLET_NO_ROOTFS", `${device} holds ${content.what}`);
     if (content === null && fstype === null)
       throw new IsletError("ISLET_NO_ROOTFS", `there is no file system on ${device}`, {
         hint: "make one (mkfs), or say which one islet shall make (--fstype)",

@@ -63,7 +63,12 @@ function openBelow(arch: Arch, directory: number, path: Uint8Array): OwnedFd {
   const flags = O_RDONLY | openFlags(arch).O_DIRECTORY | O_CLOEXEC;
   const how = openHow({ flags, resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS });
   const name = path.length === 0 ? bytesOf(".") : path;
-  const fd = syscall(requireSyscall(arch, "openat2"), [directory, concat([name, new Uint8Array(1)]), how, OPEN_HOW_SIZE]);
+  const fd = syscall(requireSyscall(arch, "openat2"), [
+    directory,
+    concat([name, new Uint8Array(1)]),
+    how,
+    OPEN_HOW_SIZE,
+  ]);
   if (fd < 0) throw failure(`open ${text.decode(name)}`, fd, "openat2");
   return ownFd(fd);
 }
@@ -187,8 +192,7 @@ const deepest = 64;
 /** In a snapshot, subvolumes of the original are empty directories. */
 function snapshotNested(arch: Arch, from: number, to: number, depth: number): void {
   for (const reference of below(arch, from)) {
-    if (depth === deepest)
-      throw new IsletError("ISLET_UNSUPPORTED", `subvolumes are nested more than ${deepest} deep`);
+    if (depth === deepest) throw new IsletError("ISLET_UNSUPPORTED", `subvolumes are nested more than ${deepest} deep`);
     const { directory, name, path } = find(arch, from, reference);
     using place = directory;
     using original = openBelow(arch, place.number, name);
