@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import type { Arch } from "../sys/arch.js";
+import type { TreeHost } from "../storage/tree.js";
 import { runHook } from "./commands.js";
 import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
@@ -10,13 +10,13 @@ import { beginConstruction, configFileOf, directoryOf, ioError, makeDirectories,
 
 /** Makes the container's directory and config, lets the front end fill it, and leaves all of it or nothing. */
 export async function createContainer(
-  arch: Arch,
+  host: TreeHost,
   registry: Registry,
   id: ContainerId,
   options: CreateOptions,
 ): Promise<void> {
   if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
-  const construction = beginConstruction(arch, id);
+  const construction = beginConstruction(host, id);
   const rootfs = options.rootfsPath ?? `${construction.directory}/rootfs`;
   const config = configFileOf(id);
   const madeRootfs = options.rootfs && !existsSync(rootfs);
@@ -27,7 +27,7 @@ export async function createContainer(
     construction.finish();
   } catch (error) {
     await construction.abandon();
-    if (madeRootfs && options.rootfsPath !== null) await removeTree(rootfs);
+    if (madeRootfs && options.rootfsPath !== null) await removeTree(host, rootfs);
     if (error instanceof IsletError) throw error;
     throw ioError(`create ${id.name}`, error);
   }
@@ -35,6 +35,7 @@ export async function createContainer(
 
 /** lxc-destroy: refused while others need it or while it runs; then the destroy hooks, the root file system, the directory. */
 export async function destroyContainer(
+  host: TreeHost,
   registry: Registry,
   id: ContainerId,
   spec: ContainerSpec | null,
@@ -65,9 +66,9 @@ export async function destroyContainer(
     }
     const { source, managed } = spec.rootfs;
     if (managed && source.kind === "dir" && !source.path.startsWith(`${directory}/`) && isSafeToRemove(source.path))
-      await removeTree(source.path);
+      await removeTree(host, source.path);
   }
-  await removeTree(directory);
+  await removeTree(host, directory);
 }
 
 function hasSnapshots(directory: string): boolean {
@@ -80,5 +81,5 @@ function hasSnapshots(directory: string): boolean {
 
 /** A root file system elsewhere goes with its container, but never one that is a directory of the system itself. */
 function isSafeToRemove(path: string): boolean {
-  return path.split("/").filter(Boolean).length >= 2;
+  return path.startsWith("/") && path.split("/").filter(Boolean).length >= 2;
 }

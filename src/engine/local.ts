@@ -107,6 +107,7 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
+  const trees = { arch: host.arch, binary: options.binary };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -344,7 +345,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(host.arch, id),
+    readConfig: (id) => readConfigText(trees, id),
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);
@@ -440,14 +441,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       registry.get(id)?.channel.send(monitorFrames.resize, writer().u16(rows).u16(columns).finish());
       return Promise.resolve();
     },
-    create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
+    create: (id, wanted) => queue.run(key(id), () => createContainer(trees, registry, id, wanted)),
     fillRootfs: async (request) => {
       const { fillWithBusybox } = await import("../image/busybox.js");
       await fillWithBusybox(request);
     },
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
-        await destroyContainer(registry, id, spec, caller);
+        await destroyContainer(trees, registry, id, spec, caller);
         await register.forget(id);
       };
       // Refused at once, even while it starts.
@@ -612,7 +613,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (!meta.ephemeral) return;
     void queue
       .run(key(meta), async () => {
-        await removeTree(directoryOf(meta));
+        await removeTree(trees, directoryOf(meta));
         await register.forget(meta);
       })
       .catch((error: unknown) => {

@@ -14,7 +14,6 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
 import { pathAndAncestors } from "../base/paths.js";
 import { nameProblem } from "../spec/name.js";
@@ -22,6 +21,7 @@ import { syscall } from "../host/addon.js";
 import { F_OFD_SETLK } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import type { Arch } from "../sys/arch.js";
+import type { TreeHost } from "../storage/tree.js";
 import type { ContainerId } from "./engine.js";
 
 /** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
@@ -73,12 +73,12 @@ export function definedNames(storePath: string): readonly string[] {
 const maxConfig = 16 * 1024 * 1024;
 
 export async function readConfigText(
-  arch: Arch,
+  host: TreeHost,
   id: ContainerId,
 ): Promise<{ readonly file: string; readonly text: string } | null> {
   checkName(id.name);
   const file = configFileOf(id);
-  await settlePartial(arch, id);
+  await settlePartial(host, id);
   try {
     const found = statSync(file);
     if (!found.isFile() || found.size > maxConfig)
@@ -92,7 +92,7 @@ export async function readConfigText(
 }
 
 /** A container under construction is busy; one whose creator died is removed, as LXC does it. */
-async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
+async function settlePartial(host: TreeHost, id: ContainerId): Promise<void> {
   const partial = `${directoryOf(id)}/partial`;
   if (!existsSync(partial)) return;
   let fd: number;
@@ -103,11 +103,11 @@ async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
     throw ioError(`look at ${partial}`, error);
   }
   try {
-    if (!lockWhole(arch, fd))
+    if (!lockWhole(host.arch, fd))
       throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, {
         hint: "wait until its creation has ended",
       });
-    await removeTree(directoryOf(id));
+    await removeTree(host, directoryOf(id));
   } finally {
     closeSync(fd);
   }
@@ -177,7 +177,7 @@ export interface Construction {
   abandon(): Promise<void>;
 }
 
-export function beginConstruction(arch: Arch, id: ContainerId): Construction {
+export function beginConstruction(host: TreeHost, id: ContainerId): Construction {
   checkName(id.name);
   const directory = directoryOf(id);
   const partial = `${directory}/partial`;
@@ -206,7 +206,7 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
     }
     throw ioError(`make ${partial}`, error);
   }
-  lockWhole(arch, fd);
+  lockWhole(host.arch, fd);
   return {
     directory,
     finish(): void {
@@ -214,44 +214,15 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
       closeSync(fd);
     },
     async abandon(): Promise<void> {
-      if (isOurs) await removeTree(directory);
-      else for (const name of contents(directory)) await removeTree(`${directory}/${name}`);
+      if (isOurs) await removeTree(host, directory);
+      else for (const name of contents(directory)) await removeTree(host, `${directory}/${name}`);
       closeSync(fd);
     },
   };
 }
 
-/** Removes a tree without leaving its file system: what is mounted below stays, with an error. Links are removed, never followed. */
-export async function removeTree(path: string): Promise<void> {
-  try {
-    const top = await lstat(path);
-    if (!top.isDirectory()) {
-      await unlink(path);
-      return;
-    }
-    await removeBelow(path, top.dev);
-    await rmdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    if (error instanceof IsletError) throw error;
-    throw ioError(`remove ${path}`, error);
-  }
-}
-
-async function removeBelow(path: string, device: number): Promise<void> {
-  const entries = await readdir(path, { withFileTypes: true });
-  for (const entry of entries) {
-    const child = `${path}/${entry.name}`;
-    if (!entry.isDirectory()) {
-      await unlink(child);
-      continue;
-    }
-    const found = await lstat(child);
-    if (found.dev !== device)
-      throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, {
-        hint: "unmount it first",
-      });
-    await removeBelow(child, device);
-    await rmdir(child);
-  }
+/** Removes what is there, whatever is in it, without leaving its file system: storage/tree.ts. */
+export async function removeTree(host: TreeHost, path: string): Promise<void> {
+  const tree = await import("../storage/tree.js");
+  await tree.removeTree(host, path);
 }
