@@ -32,6 +32,7 @@ export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemp
   fedora: async () => (await import("./fedora.js")).fedoraTemplate,
   sshd: async () => (await import("./sshd.js")).sshdTemplate,
   ubuntu: async () => (await import("./ubuntu.js")).ubuntuTemplate,
+  "ubuntu-cloud": async () => (await import("./ubuntu-cloud.js")).ubuntuCloudTemplate,
 };
 
 /** For Engine.fillRootfs. */
