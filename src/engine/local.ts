@@ -357,7 +357,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      void settleMaking(storage, (id) => settlePartial(storage, id));
+      settleMaking(storage, (id) => settlePartial(storage, id)).catch((error: unknown) => {
+        console.error(error);
+      });
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
