@@ -27,6 +27,9 @@ export const peerPackages = [
   "nftables",
   "iptables",
   "mmdebstrap",
+  "e2fsprogs",
+  "xfsprogs",
+  "btrfs-progs",
 ];
 
 /** A tool of the build, and the Debian package that has it. */
