@@ -18,6 +18,12 @@ const limit = (file: string): boolean => existsSync(file) && Number(readFileSync
 const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c", script);
 const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
 
+const diskFeature = (type: string): { readonly has: () => boolean; readonly lacking: string } => ({
+  has: () =>
+    new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) && succeeds(`mkfs.${type}`, "-V"),
+  lacking: `the kernel has no ${type}, or mkfs.${type} is missing`,
+});
+
 export type Feature =
   | "root"
   | "userns"
@@ -41,6 +47,10 @@ export type Feature =
   | "seccomp"
   | "apparmor"
   | "overlay"
+  | "loop"
+  | "ext4"
+  | "xfs"
+  | "btrfs"
   | "binfmt32"
   | "strace"
   | "lxc"
@@ -131,6 +141,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     has: () => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")),
     lacking: "no overlay file system",
   },
+  loop: { has: () => existsSync("/dev/loop-control"), lacking: "no loop devices" },
+  ext4: diskFeature("ext4"),
+  xfs: diskFeature("xfs"),
+  btrfs: diskFeature("btrfs"),
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
