@@ -512,6 +512,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
+    refreshImage: async (name, wanted) => (await images()).refresh(name, wanted),
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
         await destroyContainer(storage, registry, id, spec, caller);
