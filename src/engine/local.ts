@@ -44,7 +44,14 @@ import {
 } from "./engine.js";
 import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
-import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
+import {
+  isNetworkElsewhere,
+  joinedLinks,
+  readSources,
+  openCallerNamespaces,
+  type Sources,
+  startFacts,
+} from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
 import { bridgeFiles } from "./bridge-files.js";
@@ -121,7 +128,7 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
-  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir };
+  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir, facts: host };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -181,11 +188,28 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
-  const factsOf = (spec: ContainerSpec, wanted: StartOptions, scope: StartFacts["scope"]): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current());
+  const factsOf = (
+    spec: ContainerSpec,
+    wanted: StartOptions,
+    scope: StartFacts["scope"],
+    sources: Sources | null,
+  ): StartFacts => {
+    try {
+      return startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources);
+    } finally {
+      // The start needs what is opened there for itself.
+      sources?.files?.close();
+    }
+  };
 
-  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start, expectedScope(host, spec)), start.warn);
+  const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
+    planStart(
+      spec,
+      host,
+      factsOf(spec, start, expectedScope(host, spec), sources),
+      start.warn,
+      sources?.mounts ?? null,
+    );
 
   const launch = async (
     spec: ContainerSpec,
@@ -272,8 +296,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
-        const program = planStart(spec, host, facts, wanted.warn);
+        const reading = readSources(host, options.binary, spec);
+        const sources = reading === null ? null : await reading;
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
@@ -345,7 +371,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pidFile: null,
         console: "monitor",
       };
-      const facts = factsOf(spec, wanted, {});
+      const facts = factsOf(spec, wanted, {}, null);
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
@@ -421,12 +447,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await start(spec, wanted);
       return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
     },
-    plan: (spec, wanted) => {
-      const program = planFor(spec, wanted);
-      return Promise.resolve({
+    async plan(spec, wanted) {
+      const program = planFor(spec, wanted, await readSources(host, options.binary, spec));
+      return {
         text: explainProgram(program),
         json: { arch: program.arch, operations: programJson(program) },
-      });
+      };
     },
     stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
@@ -592,7 +618,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
-      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      const { root, idmap } = await openRoot(host, options.binary, monitor?.pid ?? null, spec);
       return {
         task: clientTask(planOpen(path, follow, host), [root]),
         idmap,

@@ -8,6 +8,8 @@ type Makers = { readonly [K in Kind]?: () => Promise<ImageMaker<Extract<ImageSou
 const imageMakers: Makers = {
   oci: async () => (await import("./oci.js")).ociMaker,
   simplestreams: async () => (await import("./simplestreams-maker.js")).simplestreamsMaker,
+  debootstrap: async () => (await import("./makers/debootstrap.js")).debootstrapMaker,
+  dnf: async () => (await import("./makers/dnf.js")).dnfMaker,
 };
 
 /** null: this kind cannot be made. */

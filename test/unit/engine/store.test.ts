@@ -23,6 +23,7 @@ import type { ContainerId } from "../../../src/engine/engine.js";
 import { beginConstruction, definedNames, lockWhole, readConfigText, writeWhole } from "../../../src/engine/store.js";
 import type { StorageHost } from "../../../src/storage/driver.js";
 import { removeTree } from "../../../src/storage/tree.js";
+import { hostFacts } from "../../support/facts.js";
 import { currentArch } from "../../support/image.js";
 import { lacks } from "../../support/skip.js";
 
@@ -30,6 +31,7 @@ const host: StorageHost = {
   arch: currentArch,
   binary: fileURLToPath(new URL("../../../../build/islet", import.meta.url)),
   runtimeDir: mkdtempSync(join(tmpdir(), "islt-unit-run-")),
+  facts: hostFacts("v1"),
 };
 
 after(() => {
