@@ -105,6 +105,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     images: notCanned,
     pruneImages: notCanned,
     remoteImages: notCanned,
+    pinImage: notCanned,
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
