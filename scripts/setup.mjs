@@ -27,6 +27,13 @@ export const peerPackages = [
   "nftables",
   "iptables",
   "mmdebstrap",
+  "rsync",
+  "acl",
+  "attr",
+  "libcap2-bin",
+  "e2fsprogs",
+  "btrfs-progs",
+  "xfsprogs",
 ];
 
 /** A tool of the build, and the Debian package that has it. */

@@ -7,10 +7,12 @@ import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
-import type { ImageFacts, ImageSource, ImageStatus, RootEditor } from "../spec/image.js";
+import type { ImageFacts, ImageServer, ImageSource, ImageStatus, RemoteImage, RootEditor } from "../spec/image.js";
+import type { RootfsSource } from "../spec/rootfs.js";
 import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
+import type { StorageRequest } from "../spec/storage.js";
 
 /**
  * The closed list of what a front end may ask of the engine. Every method throws IsletError with a stable code; none leaves
@@ -170,20 +172,39 @@ export interface StopResult {
 }
 
 export interface CreateOptions {
-  /** The text of the container's `config`, without what a template adds. */
-  readonly config: string;
+  /** How its root file system is kept; null: none is made. */
+  readonly storage: StorageRequest | null;
+  /** What is taken where the one before cannot be had (ISLET_UNSUPPORTED, ISLET_EXISTS), in this order. */
+  readonly alternatives?: readonly StorageRequest[];
+  /** lxc.bdev.* of the host's administrator, by key. */
+  readonly storageDefaults: Readonly<Record<string, string>>;
+  /** The text of the container's `config`, without what a template adds; `root`: where its root file system is. */
+  readonly config: (root: RootfsSource | null) => string;
   /**
    * Fills the container's directory (config and rootfs exist by then, the rootfs empty or as the driver made it). A throw undoes the creation.
    */
-  readonly populate: (paths: {
-    readonly directory: string;
-    readonly config: string;
-    readonly rootfs: string;
-  }) => Promise<void>;
-  /** Make the directory DIR/rootfs; false for "none". */
-  readonly rootfs: boolean;
-  /** Rootfs elsewhere (lxc-create --dir); null: DIR/rootfs. */
-  readonly rootfsPath: string | null;
+  readonly populate: (place: NewContainer) => Promise<void>;
+  readonly progress?: (text: string) => void;
+  readonly notice?: (text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A container that is being made. */
+export interface NewContainer {
+  readonly directory: string;
+  readonly config: string;
+  /** Where its root file system is to be found by scripts: what the configuration says, or STORE/NAME/rootfs, where `mount` is then mounted for them. */
+  readonly rootfs: string;
+  /** Where this process and those that it starts find it: the same, unless it is mounted for nobody else. */
+  readonly root: string;
+  /** For Engine.hostCommand; null: nothing needs to be mounted. */
+  readonly mount: HostMount | null;
+}
+
+/** A detached mount that a host command is to find at `path`, an existing directory. */
+export interface HostMount {
+  readonly descriptor: number;
+  readonly path: string;
 }
 
 /** A root file system that islet makes itself. */
@@ -287,6 +308,7 @@ export interface Engine {
     argv: readonly string[],
     caller: Caller,
     extraEnvironment: Readonly<Record<string, string>>,
+    mount?: HostMount | null,
   ): Promise<ClientTask>;
   /** A stream socket joined with the container's console; the caller closes it. */
   console(id: ContainerId, options: { readonly replay: boolean }): Promise<number>;
@@ -297,6 +319,8 @@ export interface Engine {
    * ISLET_NOT_FOUND: no such image; ISLET_NETWORK: its server cannot be reached; ISLET_UNTRUSTED: it is not what was signed.
    */
   fillRootfs(request: FillRequest, options: FillOptions): Promise<ImageFacts | null>;
+  /** What a server offers, in its own order. ISLET_NETWORK, ISLET_UNTRUSTED, ISLET_UNSUPPORTED as `fillRootfs`. */
+  remoteImages(server: ImageServer, options: FillOptions): Promise<readonly RemoteImage[]>;
   /** The image cache, sorted by name. */
   images(): Promise<readonly ImageStatus[]>;
   /** Takes images out of the cache; those in use stay. Gives back the names of those that went. */

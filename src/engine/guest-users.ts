@@ -12,10 +12,9 @@ const maxAccounts = 1024 * 1024;
 /**
  * The host's users whom a guest is to have as well. ISLET_BAD_CONFIG where one of them cannot be passed in; ISLET_IO where the host's files cannot be read.
  */
-export function guestUsers(spec: ContainerSpec, host: HostFacts): readonly UserFacts[] {
+export function guestUsers(spec: ContainerSpec, host: HostFacts, root: string | null): readonly UserFacts[] {
   const wanted = spec.guest.run?.users ?? [];
-  if (wanted.length === 0 || spec.rootfs.source.kind !== "dir") return [];
-  const root = spec.rootfs.source.path;
+  if (wanted.length === 0 || root === null) return [];
   const ofGuest = (path: string): string => {
     const file = readGuestFile(host.arch, root, path, maxAccounts);
     if (file !== null && file.size > maxAccounts)

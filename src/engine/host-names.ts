@@ -2,7 +2,8 @@ import { type FSWatcher, readFileSync, realpathSync, statSync, watch, writeFileS
 import { IsletError } from "../base/errors.js";
 import { withHostEntries } from "../network/hosts-file.js";
 import { hostEntries, type HostedBridge } from "./bridge-hosts.js";
-import { isErrno, writeWhole } from "./store.js";
+import { isErrno } from "../base/io-error.js";
+import { writeWhole } from "./store.js";
 
 /** Names of the containers on bridges in the host's own hosts(5), for those bridges whose administrator asked for it. */
 export interface HostNames {

@@ -1,33 +1,100 @@
-import { existsSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
+import { ioError } from "../base/io-error.js";
+import type { RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import type { Arch } from "../sys/arch.js";
+import type { StorageRequest } from "../spec/storage.js";
+import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
+import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
+import { removeTree } from "../storage/tree.js";
 import { runHook } from "./commands.js";
 import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
+import { reachRoot } from "./new-root.js";
 import type { Registry } from "./registry.js";
-import { beginConstruction, configFileOf, directoryOf, ioError, makeDirectories, removeTree } from "./store.js";
+import { beginConstruction, configFileOf, type Construction, directoryOf } from "./store.js";
 
-/** Makes the container's directory and config, lets the front end fill it, and leaves all of it or nothing. */
+/** A directory or device that was there before the container, and stays if nothing comes of it. */
+const isSomebodysOwn = (source: RootfsSource): boolean =>
+  (source.kind === "block" && source.driver === "block") ||
+  (source.kind === "dir" && lstatSync(source.path, { throwIfNoEntry: false }) !== undefined);
+
+/** The first one that can be had, and says so if there was a choice. */
+async function planFirst(
+  place: StoragePlace,
+  requests: readonly StorageRequest[],
+  context: StorageContext,
+): Promise<{ readonly source: RootfsSource; readonly request: StorageRequest }> {
+  for (const [index, request] of requests.entries()) {
+    try {
+      const source = await planRoot(place, request, context);
+      if (requests.length > 1) context.notice?.(`the root file system is kept as ${request.kind}`);
+      return { source, request };
+    } catch (error) {
+      const isOutOfReach = error instanceof IsletError && ["ISLET_UNSUPPORTED", "ISLET_EXISTS"].includes(error.code);
+      if (!isOutOfReach || index === requests.length - 1) throw error;
+    }
+  }
+  throw new IsletError("ISLET_BAD_REQUEST", "no storage is asked for");
+}
+
+async function fill(
+  construction: Construction,
+  place: StoragePlace,
+  context: StorageContext,
+  options: CreateOptions,
+): Promise<void> {
+  const { directory } = construction;
+  const config = `${directory}/config`;
+  const write = (source: RootfsSource | null): void => {
+    writeFileSync(config, options.config(source), { mode: 0o640, flag: "wx" });
+  };
+  if (options.storage === null) {
+    write(null);
+    const rootfs = `${directory}/rootfs`;
+    await options.populate({ directory, config, rootfs, root: rootfs, mount: null });
+    return;
+  }
+  const { source, request } = await planFirst(place, [options.storage, ...(options.alternatives ?? [])], context);
+  const keep = isSomebodysOwn(source);
+  write(source);
+  if (!keep) construction.note(source);
+  await makeRoot(source, place, request, context);
+  try {
+    const reached = await reachRoot(context.host, source, directory);
+    try {
+      await options.populate({ directory, config, ...reached.paths });
+    } finally {
+      reached.close();
+    }
+  } catch (error) {
+    if (!keep) await removeRoot(source, place, context);
+    throw error;
+  }
+}
+
+/** Makes the container's directory, root file system and config, lets the front end fill it, and leaves all of it or nothing. */
 export async function createContainer(
-  arch: Arch,
+  host: StorageHost,
   registry: Registry,
   id: ContainerId,
   options: CreateOptions,
 ): Promise<void> {
   if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
-  const construction = beginConstruction(arch, id);
-  const rootfs = options.rootfsPath ?? `${construction.directory}/rootfs`;
-  const config = configFileOf(id);
-  const madeRootfs = options.rootfs && !existsSync(rootfs);
+  const construction = beginConstruction(host, id);
+  const { notice, signal } = options;
+  const place: StoragePlace = { name: id.name, directory: construction.directory, defaults: options.storageDefaults };
+  const context: StorageContext = {
+    host,
+    ...(notice === undefined ? {} : { notice }),
+    ...(signal === undefined ? {} : { signal }),
+  };
   try {
-    writeFileSync(config, options.config, { mode: 0o640, flag: "wx" });
-    if (options.rootfs) makeDirectories(rootfs);
-    await options.populate({ directory: construction.directory, config, rootfs });
+    await fill(construction, place, context, options);
+    signal?.throwIfAborted();
     construction.finish();
   } catch (error) {
     await construction.abandon();
-    if (madeRootfs && options.rootfsPath !== null) await removeTree(rootfs);
     if (error instanceof IsletError) throw error;
     throw ioError(`create ${id.name}`, error);
   }
@@ -35,6 +102,7 @@ export async function createContainer(
 
 /** lxc-destroy: refused while others need it or while it runs; then the destroy hooks, the root file system, the directory. */
 export async function destroyContainer(
+  host: StorageHost,
   registry: Registry,
   id: ContainerId,
   spec: ContainerSpec | null,
@@ -64,10 +132,9 @@ export async function destroyContainer(
         );
     }
     const { source, managed } = spec.rootfs;
-    if (managed && source.kind === "dir" && !source.path.startsWith(`${directory}/`) && isSafeToRemove(source.path))
-      await removeTree(source.path);
+    if (managed) await removeRoot(source, { name: id.name, directory, defaults: {} }, { host });
   }
-  await removeTree(directory);
+  await removeTree(host, directory);
 }
 
 function hasSnapshots(directory: string): boolean {
@@ -76,9 +143,4 @@ function hasSnapshots(directory: string): boolean {
   if (readdirSync(snaps).length > 0) return true;
   rmdirSync(snaps);
   return false;
-}
-
-/** A root file system elsewhere goes with its container, but never one that is a directory of the system itself. */
-function isSafeToRemove(path: string): boolean {
-  return path.split("/").filter(Boolean).length >= 2;
 }

@@ -44,7 +44,14 @@ import {
 } from "./engine.js";
 import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
-import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
+import {
+  isNetworkElsewhere,
+  joinedLinks,
+  readSources,
+  openCallerNamespaces,
+  type Sources,
+  startFacts,
+} from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
 import { bridgeFiles } from "./bridge-files.js";
@@ -63,11 +70,22 @@ import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import type { Images } from "./images.js";
+import { settleMaking } from "./making.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, removeTree, writeWhole, configFileOf } from "./store.js";
+import {
+  definedNames,
+  directoryOf,
+  checkName,
+  readConfigText,
+  settlePartial,
+  writeWhole,
+  configFileOf,
+} from "./store.js";
+import type { StorageHost } from "../storage/driver.js";
+import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
@@ -95,6 +113,8 @@ export interface LocalOptions {
   readonly keepSpare: boolean;
   /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
   readonly isUnderTest?: boolean;
+  /** Guests' connections are taken as on kernels before 6.16; only tests start such a daemon. */
+  readonly usesDoors?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
@@ -108,6 +128,7 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
+  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir, facts: host };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -119,7 +140,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
-  const apis = createGuestApis(host, registry, options.guestDoor);
+  const apis = createGuestApis(host, registry, options.binary, options.guestDoor, options.usesDoors === true);
   const physReturn = createPhysReturn(host, options.binary);
   const networkChecks = createNetworkChecks(host, registry);
   let bridgesMade: Promise<Bridges> | null = null;
@@ -167,11 +188,28 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
-  const factsOf = (spec: ContainerSpec, wanted: StartOptions, scope: StartFacts["scope"]): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current());
+  const factsOf = (
+    spec: ContainerSpec,
+    wanted: StartOptions,
+    scope: StartFacts["scope"],
+    sources: Sources | null,
+  ): StartFacts => {
+    try {
+      return startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources);
+    } finally {
+      // The start needs what is opened there for itself.
+      sources?.files?.close();
+    }
+  };
 
-  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start, expectedScope(host, spec)), start.warn);
+  const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
+    planStart(
+      spec,
+      host,
+      factsOf(spec, start, expectedScope(host, spec), sources),
+      start.warn,
+      sources?.mounts ?? null,
+    );
 
   const launch = async (
     spec: ContainerSpec,
@@ -258,8 +296,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
-        const program = planStart(spec, host, facts, wanted.warn);
+        const reading = readSources(host, options.binary, spec);
+        const sources = reading === null ? null : await reading;
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
@@ -317,6 +357,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
+      void settleMaking(storage, (id) => settlePartial(storage, id));
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -330,7 +371,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pidFile: null,
         console: "monitor",
       };
-      const facts = factsOf(spec, wanted, {});
+      const facts = factsOf(spec, wanted, {}, null);
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
@@ -347,8 +388,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(host.arch, id),
+    defined: (storePath) =>
+      Promise.resolve(
+        definedNames(storePath, (name) => {
+          // Of an end of the host's, perhaps: the daemon of today knows nothing of it.
+          settlePartial(storage, { storePath, name }).catch((error: unknown) => {
+            if (!(error instanceof IsletError && error.code === "ISLET_PARTIAL")) console.error(error);
+          });
+        }),
+      ),
+    readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);
@@ -398,12 +447,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await start(spec, wanted);
       return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
     },
-    plan: (spec, wanted) => {
-      const program = planFor(spec, wanted);
-      return Promise.resolve({
+    async plan(spec, wanted) {
+      const program = planFor(spec, wanted, await readSources(host, options.binary, spec));
+      return {
         text: explainProgram(program),
         json: { arch: program.arch, operations: programJson(program) },
-      });
+      };
     },
     stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
@@ -423,9 +472,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       );
       return clientTask(program, [monitor.pidfd, ...(wanted.terminalLog === undefined ? [] : [wanted.terminalLog])]);
     },
-    hostCommand: (argv, caller, extra) => {
+    hostCommand: (argv, caller, extra, mount = null) => {
       const environment = environmentStrings({ ...caller.environment, ...extra });
-      return Promise.resolve(clientTask(planHostCommand(argv, environment, caller.cwd, host), []));
+      const presets = { output: false, network: false, mountAt: mount?.path ?? null };
+      const program = planHostCommand(argv, environment, caller.cwd, host, presets);
+      return Promise.resolve(clientTask(program, mount === null ? [] : [mount.descriptor]));
     },
     console: (id, wanted) => {
       const monitor = running(registry, id);
@@ -444,7 +495,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       registry.get(id)?.channel.send(monitorFrames.resize, writer().u16(rows).u16(columns).finish());
       return Promise.resolve();
     },
-    create: (id, wanted) => queue.run(key(id), () => createContainer(host.arch, registry, id, wanted)),
+    create: (id, wanted) => queue.run(key(id), () => createContainer(storage, registry, id, wanted)),
     fillRootfs: async (request, wanted) => {
       if (request.kind === "busybox") {
         const { fillWithBusybox } = await import("../image/busybox.js");
@@ -453,11 +504,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       }
       return (await images()).fill(request, wanted);
     },
+    remoteImages: async (server, wanted) => {
+      const { remoteImages } = await import("./remote-images.js");
+      return await remoteImages(host, server, wanted);
+    },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
-        await destroyContainer(registry, id, spec, caller);
+        await destroyContainer(storage, registry, id, spec, caller);
         await register.forget(id);
       };
       // Refused at once, even while it starts.
@@ -495,7 +550,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
         network = monitor.pidfd;
       }
       const environment = environmentStrings(caller.environment);
-      const program = planHostCommand(argv, environment, caller.cwd, host, { output: true, network: network !== null });
+      const program = planHostCommand(argv, environment, caller.cwd, host, {
+        output: true,
+        network: network !== null,
+        mountAt: null,
+      });
       const { output, theirs } = outputSocket(host.arch);
       const task = clientTask(program, network === null ? [theirs] : [theirs, network]);
       return { task, output, handedOver: () => void closeFd(theirs) };
@@ -559,7 +618,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
-      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      const { root, idmap } = await openRoot(host, options.binary, monitor?.pid ?? null, spec);
       return {
         task: clientTask(planOpen(path, follow, host), [root]),
         idmap,
@@ -622,7 +681,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (!meta.ephemeral) return;
     void queue
       .run(key(meta), async () => {
-        await removeTree(directoryOf(meta));
+        await removeTree(storage, directoryOf(meta));
         await register.forget(meta);
       })
       .catch((error: unknown) => {

@@ -8,7 +8,7 @@ import type { Arch } from "../sys/arch.js";
 import { pack } from "../sys/bytes.js";
 import { EACCES, EAGAIN, errnoName } from "../sys/errno.js";
 import { requireSyscall } from "../sys/syscalls.js";
-import { ioError } from "./store.js";
+import { ioError } from "../base/io-error.js";
 
 /**
  * Whose the nics of users are: /run/lxc/nics, in the format of LXC's lxc-user-nic, which may be in use beside us: lines of

@@ -13,7 +13,8 @@ import {
   valueProblem,
 } from "../spec/settings.js";
 import type { ContainerId } from "./engine.js";
-import { directoryOf, ioError, writeWhole } from "./store.js";
+import { ioError } from "../base/io-error.js";
+import { directoryOf, writeWhole } from "./store.js";
 
 /** CONTAINERDIR/settings.json: what a container has beside its configuration. Nobody but root reads it: there may be secrets for the guest in it. */
 

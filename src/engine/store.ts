@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -14,15 +15,20 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { IsletError } from "../base/errors.js";
-import { pathAndAncestors } from "../base/paths.js";
+import { ioError, isErrno } from "../base/io-error.js";
 import { nameProblem } from "../spec/name.js";
 import { syscall } from "../host/addon.js";
 import { F_OFD_SETLK } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import type { Arch } from "../sys/arch.js";
+import type { RootfsSource } from "../spec/rootfs.js";
+import { makeDirectories } from "../storage/dir.js";
+import type { StorageHost } from "../storage/driver.js";
+import { removeTree } from "../storage/tree.js";
 import type { ContainerId } from "./engine.js";
+import { noteMaking } from "./making.js";
+import { partialText, removePartial } from "./partial.js";
 
 /** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
 
@@ -39,19 +45,11 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
-}
-
-export function ioError(what: string, error: unknown): IsletError {
-  const reason = error instanceof Error ? error.message.replace(/^[A-Z0-9]+: /, "") : String(error);
-  const errno = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-  const code = errno === "EACCES" || errno === "EPERM" ? "ISLET_PERMISSION" : "ISLET_IO";
-  return new IsletError(code, `cannot ${what}: ${reason}`, { cause: error, ...(errno === undefined ? {} : { errno }) });
-}
-
-/** Names that have a config, sorted by code units; containers under construction are not there yet. */
-export function definedNames(storePath: string): readonly string[] {
+/**
+ * Names that have a config, sorted by code units; containers under construction are not there yet: `isMade` is told of them, and of those whose creator
+ * died.
+ */
+export function definedNames(storePath: string, isMade: (name: string) => void = () => undefined): readonly string[] {
   let entries: readonly string[];
   try {
     entries = readdirSync(storePath);
@@ -60,12 +58,12 @@ export function definedNames(storePath: string): readonly string[] {
     throw ioError(`list ${storePath}`, error);
   }
   return entries
-    .filter(
-      (name) =>
-        !name.startsWith(".") &&
-        existsSync(`${storePath}/${name}/config`) &&
-        !existsSync(`${storePath}/${name}/partial`),
-    )
+    .filter((name) => {
+      if (name.startsWith(".") || !existsSync(`${storePath}/${name}/config`)) return false;
+      if (!existsSync(`${storePath}/${name}/partial`)) return true;
+      isMade(name);
+      return false;
+    })
     .sort();
 }
 
@@ -73,12 +71,12 @@ export function definedNames(storePath: string): readonly string[] {
 const maxConfig = 16 * 1024 * 1024;
 
 export async function readConfigText(
-  arch: Arch,
+  host: StorageHost,
   id: ContainerId,
 ): Promise<{ readonly file: string; readonly text: string } | null> {
   checkName(id.name);
   const file = configFileOf(id);
-  await settlePartial(arch, id);
+  await settlePartial(host, id);
   try {
     const found = statSync(file);
     if (!found.isFile() || found.size > maxConfig)
@@ -92,7 +90,7 @@ export async function readConfigText(
 }
 
 /** A container under construction is busy; one whose creator died is removed, as LXC does it. */
-async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
+export async function settlePartial(host: StorageHost, id: ContainerId): Promise<void> {
   const partial = `${directoryOf(id)}/partial`;
   if (!existsSync(partial)) return;
   let fd: number;
@@ -103,11 +101,12 @@ async function settlePartial(arch: Arch, id: ContainerId): Promise<void> {
     throw ioError(`look at ${partial}`, error);
   }
   try {
-    if (!lockWhole(arch, fd))
+    if (!lockWhole(host.arch, fd))
       throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, {
         hint: "wait until its creation has ended",
       });
-    await removeTree(directoryOf(id));
+    await removePartial(host, id, readFileSync(fd, "utf8"));
+    await removeTree(host, directoryOf(id));
   } finally {
     closeSync(fd);
   }
@@ -149,18 +148,6 @@ export function writeWhole(path: string, text: string, mode: number, lasting: bo
   }
 }
 
-/** Makes a directory and those above it, mode 0755; what is there already stays as it is. */
-export function makeDirectories(path: string): void {
-  for (const each of pathAndAncestors(path)) {
-    if (existsSync(each)) continue;
-    try {
-      mkdirSync(each, { mode: 0o755 });
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error;
-    }
-  }
-}
-
 /** What a fresh file system has by itself does not count. */
 const contents = (directory: string): readonly string[] =>
   readdirSync(directory).filter((name) => name !== "lost+found");
@@ -173,11 +160,13 @@ function isEmptyDirectory(path: string): boolean {
 /** A container's directory while it is made; `finish` completes it, `abandon` removes everything. */
 export interface Construction {
   readonly directory: string;
+  /** Where its root file system will be: noted, so that it goes as well if we are killed. */
+  note(root: RootfsSource): void;
   finish(): void;
   abandon(): Promise<void>;
 }
 
-export function beginConstruction(arch: Arch, id: ContainerId): Construction {
+export function beginConstruction(host: StorageHost, id: ContainerId): Construction {
   checkName(id.name);
   const directory = directoryOf(id);
   const partial = `${directory}/partial`;
@@ -206,52 +195,24 @@ export function beginConstruction(arch: Arch, id: ContainerId): Construction {
     }
     throw ioError(`make ${partial}`, error);
   }
-  lockWhole(arch, fd);
+  lockWhole(host.arch, fd);
+  const forget = noteMaking(host, id);
   return {
     directory,
+    note(root): void {
+      ftruncateSync(fd, 0);
+      writeSync(fd, partialText(root), 0);
+    },
     finish(): void {
       unlinkSync(partial);
       closeSync(fd);
+      forget();
     },
     async abandon(): Promise<void> {
-      if (isOurs) await removeTree(directory);
-      else for (const name of contents(directory)) await removeTree(`${directory}/${name}`);
+      if (isOurs) await removeTree(host, directory);
+      else for (const name of contents(directory)) await removeTree(host, `${directory}/${name}`);
       closeSync(fd);
+      forget();
     },
   };
-}
-
-/** Removes a tree without leaving its file system: what is mounted below stays, with an error. Links are removed, never followed. */
-export async function removeTree(path: string): Promise<void> {
-  try {
-    const top = await lstat(path);
-    if (!top.isDirectory()) {
-      await unlink(path);
-      return;
-    }
-    await removeBelow(path, top.dev);
-    await rmdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    if (error instanceof IsletError) throw error;
-    throw ioError(`remove ${path}`, error);
-  }
-}
-
-async function removeBelow(path: string, device: number): Promise<void> {
-  const entries = await readdir(path, { withFileTypes: true });
-  for (const entry of entries) {
-    const child = `${path}/${entry.name}`;
-    if (!entry.isDirectory()) {
-      await unlink(child);
-      continue;
-    }
-    const found = await lstat(child);
-    if (found.dev !== device)
-      throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, {
-        hint: "unmount it first",
-      });
-    await removeBelow(child, device);
-    await rmdir(child);
-  }
 }

@@ -22,7 +22,7 @@ import {
 import { groupsOf, parseGroup, parsePasswd } from "../sys/accounts.js";
 import { type NicAccount, type NicAccounts, openNicAccounts } from "./nic-accounts.js";
 import { createChangeQueue } from "./queue.js";
-import { ioError } from "./store.js";
+import { ioError } from "../base/io-error.js";
 
 /**
  * Nics that users of the host make for network namespaces of their own (lxc-user-nic(1)). Who asks is told by the kernel, what is granted by

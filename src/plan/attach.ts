@@ -31,7 +31,7 @@ import {
   within,
 } from "../program/assembler.js";
 import { clientTells } from "./client-tells.js";
-import { cloneArguments, close, closeNow, flagsOf, openat, pair } from "../program/calls.js";
+import { cloneArguments, close, closeNow, flagsOf, moveMountTo, openat, pair } from "../program/calls.js";
 import type { LaunchProgram, Slot } from "../program/ops.js";
 import { ENODEV, ENOENT, ENOTTY, EPERM } from "../sys/errno.js";
 import {
@@ -378,6 +378,8 @@ function openTerminal(child: Block, childSync: Slot, inside: boolean): Slot {
 export interface HostCommandPresets {
   readonly output: boolean;
   readonly network: boolean;
+  /** A detached mount comes last: where it is to be; null: none. */
+  readonly mountAt: string | null;
 }
 
 /** A command of the host as a child of the client, in a mount namespace of its own: templates. Its status is the program's result. */
@@ -386,12 +388,14 @@ export function planHostCommand(
   environment: readonly string[],
   cwd: string,
   host: HostFacts,
-  presets: HostCommandPresets = { output: false, network: false },
+  presets: HostCommandPresets = { output: false, network: false, mountAt: null },
 ): LaunchProgram {
   const client = beginProgram(host.arch, "client");
   const { build } = client;
   const output = presets.output ? presetSlot(build, "output") : null;
   const network = presets.network ? presetSlot(build, "init.pidfd") : null;
+  const { mountAt } = presets;
+  const tree = mountAt === null ? null : presetSlot(build, "rootfs");
   const pid = slot(build, "command");
   const pidfd = slot(build, "command.pidfd");
   const room = buffer(build, 8, pidfd.name);
@@ -404,6 +408,8 @@ export function planHostCommand(
     call(child, "mount", [nil, str(build, "/"), nil, imm(0x84000, "MS_REC|MS_SLAVE"), nil], {
       note: "keep its mounts from the host",
     });
+    if (tree !== null && mountAt !== null)
+      moveMountTo(child, tree, mountAt, { note: `mount the root file system on ${mountAt}` });
     call(child, "chdir", [str(build, cwd)], { note: `change to ${cwd}`, on: [{ on: "any", to: "next" }] });
     if (network !== null)
       call(child, "setns", [network, flagsOf(CLONE_FLAGS, CLONE_NEWNET)], {

@@ -1,3 +1,4 @@
+import { plainDirectory } from "../spec/rootfs.js";
 import { IsletError } from "../base/errors.js";
 import {
   type Block,
@@ -228,8 +229,8 @@ export function planExec(context: StartContext, child: Block): void {
 
 /** What is wrong with the main program, where, and what to do about it. */
 function initHints(context: StartContext, program: string): Readonly<Record<string, string>> {
-  const { source } = context.spec.rootfs;
-  const where = source.kind === "dir" && program.startsWith("/") ? `${source.path}${program}` : program;
+  const directory = plainDirectory(context.spec.rootfs.source);
+  const where = directory !== null && program.startsWith("/") ? `${directory}${program}` : program;
   const other = "or name another program with lxc.init.cmd";
   return {
     ENOENT: `${where}, or the interpreter that it names, does not exist in the container: install an init there, ${other}`,

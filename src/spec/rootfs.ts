@@ -1,16 +1,35 @@
 import type { Source } from "../base/source.js";
 import type { MountOptions } from "./mount.js";
 
-/** The root file system. Only `dir` and `host` can be planned today; the others name what a document asked for. */
+/** The root file system, as a document named it. */
 export type RootfsSource =
   | { readonly kind: "host" }
   | { readonly kind: "dir"; readonly path: string }
-  | { readonly kind: "overlay"; readonly lowers: readonly string[]; readonly upper: string }
-  | {
-      readonly kind: "device";
-      readonly driver: "lvm" | "loop" | "nbd" | "zfs" | "btrfs" | "rbd" | "block";
-      readonly path: string;
-    };
+  /** A subvolume; started as the directory that it is. */
+  | { readonly kind: "btrfs"; readonly path: string }
+  | OverlaySource
+  /** A file with a file system in it. */
+  | { readonly kind: "loop"; readonly path: string }
+  /** A device with a file system; `driver` as the document named it ("block": a bare path of a device). */
+  | { readonly kind: "block"; readonly driver: "block" | "lvm"; readonly path: string }
+  | { readonly kind: "zfs"; readonly dataset: string }
+  /** What cannot be started. */
+  | { readonly kind: "other"; readonly driver: "nbd" | "rbd"; readonly path: string };
+
+export interface OverlaySource {
+  readonly kind: "overlay";
+  /** Directories; the first one is the topmost. */
+  readonly lowers: readonly string[];
+  /** LXC's delta directory, with `work` beside it; null: on a tmpfs that goes with the container (every start begins anew). */
+  readonly upper: string | null;
+  /** Size of that tmpfs, bytes; absent: the kernel's default, half of the memory. */
+  readonly upperSize?: number;
+}
+
+/** The directory of the host that is the container's root just as it is; null: something must be mounted first, or it is the host's own. */
+export function plainDirectory(source: RootfsSource): string | null {
+  return source.kind === "dir" || source.kind === "btrfs" ? source.path : null;
+}
 
 export interface RootfsSpec {
   readonly source: RootfsSource;

@@ -15,20 +15,29 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { after, test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import type { ErrorCode } from "../../../src/base/errors.js";
 import type { ContainerId } from "../../../src/engine/engine.js";
-import {
-  beginConstruction,
-  definedNames,
-  lockWhole,
-  readConfigText,
-  removeTree,
-  writeWhole,
-} from "../../../src/engine/store.js";
+import { beginConstruction, definedNames, lockWhole, readConfigText, writeWhole } from "../../../src/engine/store.js";
+import type { StorageHost } from "../../../src/storage/driver.js";
+import { removeTree } from "../../../src/storage/tree.js";
+import { hostFacts } from "../../support/facts.js";
 import { currentArch } from "../../support/image.js";
 import { lacks } from "../../support/skip.js";
+
+const host: StorageHost = {
+  arch: currentArch,
+  binary: fileURLToPath(new URL("../../../../build/islet", import.meta.url)),
+  runtimeDir: mkdtempSync(join(tmpdir(), "islt-unit-run-")),
+  facts: hostFacts("v1"),
+};
+
+after(() => {
+  assert.deepEqual(readdirSync(join(host.runtimeDir, "making")), [], "nothing is being made any more");
+  rmSync(host.runtimeDir, { recursive: true });
+});
 
 function storeOf(t: TestContext): { readonly path: string; readonly id: (name: string) => ContainerId } {
   const path = mkdtempSync(join(tmpdir(), "islt-unit-store-"));
@@ -77,19 +86,19 @@ test("containers are the directories with a config, sorted; one under constructi
 
 test("a construction is busy for others until it is finished; then the container is there", async (t) => {
   const { path, id } = storeOf(t);
-  const made = beginConstruction(currentArch, id("web"));
+  const made = beginConstruction(host, id("web"));
   writeFileSync(join(made.directory, "config"), "# new\n");
   assert.deepEqual(definedNames(path), []);
-  assert.throws(() => beginConstruction(currentArch, id("web")), code("ISLET_EXISTS"));
-  await assert.rejects(readConfigText(currentArch, id("web")), code("ISLET_PARTIAL"));
+  assert.throws(() => beginConstruction(host, id("web")), code("ISLET_EXISTS"));
+  await assert.rejects(readConfigText(host, id("web")), code("ISLET_PARTIAL"));
   made.finish();
-  assert.equal((await readConfigText(currentArch, id("web")))?.text, "# new\n");
+  assert.equal((await readConfigText(host, id("web")))?.text, "# new\n");
   assert.deepEqual(definedNames(path), ["web"]);
 });
 
 test("a construction that is given up leaves nothing", async (t) => {
   const { path, id } = storeOf(t);
-  const made = beginConstruction(currentArch, id("web"));
+  const made = beginConstruction(host, id("web"));
   mkdirSync(join(made.directory, "rootfs/etc"), { recursive: true });
   await made.abandon();
   assert.deepEqual(readdirSync(path), []);
@@ -100,7 +109,7 @@ test("what a creator that died has left is removed by whoever looks next", async
   mkdirSync(join(path, "web/rootfs"), { recursive: true });
   writeFileSync(join(path, "web/config"), "# half\n");
   writeFileSync(join(path, "web/partial"), "");
-  assert.equal(await readConfigText(currentArch, id("web")), null);
+  assert.equal(await readConfigText(host, id("web")), null);
   assert.ok(!existsSync(join(path, "web")));
 });
 
@@ -108,35 +117,32 @@ test("a directory that is no container is not taken over, and not removed", (t) 
   const { path, id } = storeOf(t);
   mkdirSync(join(path, "web"));
   writeFileSync(join(path, "web/precious"), "");
-  assert.throws(() => beginConstruction(currentArch, id("web")), /exists already and is not a container/);
+  assert.throws(() => beginConstruction(host, id("web")), /exists already and is not a container/);
   assert.ok(existsSync(join(path, "web/precious")));
 });
 
 test("an empty directory is used, and is there again if nothing comes of it", async (t) => {
   const { path, id } = storeOf(t);
   mkdirSync(join(path, "web/lost+found"), { recursive: true });
-  const first = beginConstruction(currentArch, id("web"));
+  const first = beginConstruction(host, id("web"));
   writeFileSync(join(path, "web/config"), "");
-  assert.throws(() => beginConstruction(currentArch, id("web")), code("ISLET_EXISTS"));
+  assert.throws(() => beginConstruction(host, id("web")), code("ISLET_EXISTS"));
   await first.abandon();
   assert.deepEqual(readdirSync(join(path, "web")), ["lost+found"]);
-  const second = beginConstruction(currentArch, id("web"));
+  const second = beginConstruction(host, id("web"));
   second.finish();
   assert.deepEqual(readdirSync(join(path, "web")), ["lost+found"]);
 });
 
 test("a store that cannot be made is an error at once", () => {
-  assert.throws(
-    () => beginConstruction(currentArch, { storePath: "/proc/nowhere/deep", name: "web" }),
-    code("ISLET_IO"),
-  );
+  assert.throws(() => beginConstruction(host, { storePath: "/proc/nowhere/deep", name: "web" }), code("ISLET_IO"));
 });
 
 test("names that would leave the store are refused before anything is touched", async (t) => {
   const { path, id } = storeOf(t);
   for (const name of ["", ".", "..", "a/b", "../x", "x\ny", "n".repeat(201)]) {
-    assert.throws(() => beginConstruction(currentArch, id(name)), code("ISLET_BAD_NAME"), name);
-    await assert.rejects(readConfigText(currentArch, id(name)), code("ISLET_BAD_NAME"));
+    assert.throws(() => beginConstruction(host, id(name)), code("ISLET_BAD_NAME"), name);
+    await assert.rejects(readConfigText(host, id(name)), code("ISLET_BAD_NAME"));
   }
   assert.deepEqual(readdirSync(path), []);
 });
@@ -144,8 +150,8 @@ test("names that would leave the store are refused before anything is touched", 
 test("a config is a plain file of a sensible size, or none", async (t) => {
   const { path, id } = storeOf(t);
   mkdirSync(join(path, "web/config"), { recursive: true });
-  await assert.rejects(readConfigText(currentArch, id("web")), code("ISLET_BAD_CONFIG"));
-  assert.equal(await readConfigText(currentArch, id("absent")), null);
+  await assert.rejects(readConfigText(host, id("web")), code("ISLET_BAD_CONFIG"));
+  assert.equal(await readConfigText(host, id("absent")), null);
 });
 
 test("a lock belongs to one open file: another opening of the same process does not get it", (t) => {
@@ -170,9 +176,9 @@ test("a tree is removed without following any link out of it", async (t) => {
   symlinkSync(outside, join(tree, "a/link-to-directory"));
   symlinkSync("/nonexistent", join(tree, "a/dangling"));
   symlinkSync(outside, join(path, "itself-a-link"));
-  await removeTree(tree);
-  await removeTree(join(path, "itself-a-link"));
-  await removeTree(join(path, "never-there"));
+  await removeTree(host, tree);
+  await removeTree(host, join(path, "itself-a-link"));
+  await removeTree(host, join(path, "never-there"));
   assert.deepEqual(readdirSync(path), ["outside"]);
   assert.ok(existsSync(join(outside, "sub/kept")));
 });
@@ -184,8 +190,8 @@ test("another file system in a tree stops its removal and keeps all it has", (t)
   // In a mount namespace of its own, so that no mount of this test can stay behind.
   const script = `mount -t tmpfs islt "$1/tree/mnt" && touch "$1/tree/mnt/kept" && "$2" --input-type=module -e '
     const { removeTree } = await import(process.argv[1]);
-    await removeTree(process.argv[2]).then(() => console.log("removed"), (error) => console.log(error.message));
-  ' "$3" "$1/tree"; ls "$1/tree/mnt"`;
+    await removeTree(JSON.parse(process.argv[3]), process.argv[2]).then(() => console.log("removed"), (error) => console.log(error.message));
+  ' "$3" "$1/tree" "$4"; ls "$1/tree/mnt"`;
   const said = execFileSync("unshare", [
     "-m",
     "sh",
@@ -194,7 +200,8 @@ test("another file system in a tree stops its removal and keeps all it has", (t)
     "sh",
     path,
     process.execPath,
-    import.meta.resolve("../../../src/engine/store.js"),
+    import.meta.resolve("../../../src/storage/tree.js"),
+    JSON.stringify(host),
   ]).toString();
-  assert.equal(said, `cannot remove ${path}/tree/mnt: another file system is mounted there\nkept\n`);
+  assert.equal(said, `cannot remove tree/mnt: something is mounted there (in ${path})\nkept\n`);
 });

@@ -1,13 +1,16 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
-import type { Command, CommandSession, CreateOptions, Engine } from "../../../engine/engine.js";
+import type { Command, CommandSession, CreateOptions, Engine, NewContainer } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
+import type { StorageRequest } from "../../../spec/storage.js";
+import { rootfsValue } from "../config/rootfs-value.js";
 import { readUserFile, reportFaults } from "./container-config.js";
+import { checkStorage, storageRequests } from "./create-storage.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
-import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
+import { createHeader, defaultConfig, type InitialConfig, initialConfig, systemConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 import { builtinTemplates, type TemplateHost } from "../templates/builtin.js";
 import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
@@ -23,7 +26,10 @@ export const createTable: CommandTable = {
   description:
     "Creates a container. What stands after -- goes to the template; its own help: lxc-create -t TEMPLATE -h.",
   options: [
-    option("bdev", "where the root file system is kept: dir (default), best, none", { short: "B", argument: "BDEV" }),
+    option("bdev", "how the root file system is kept: dir (default), btrfs, loop, lvm, overlay, zfs, best", {
+      short: "B",
+      argument: "BDEV",
+    }),
     option("config", "initial configuration", { short: "f", argument: "CONFIG" }),
     option("template", "template: a name, a path, or none", { short: "t", argument: "TEMPLATE" }),
     option("lvname", "logical volume (default: the container's name)", { short: "0", argument: "LVNAME", group: lvm }),
@@ -48,34 +54,28 @@ export const createTable: CommandTable = {
   ],
 };
 
-/** LXC's storage drivers beside dir. */
-const laterDrivers = ["btrfs", "loop", "lvm", "nbd", "overlay", "overlayfs", "rbd", "zfs"];
-
-/** LXC's own checks, in its order and words; then what is not there yet. */
-export function checkStorage(options: ParsedOptions): void {
-  const refuse = (text: string): never => {
-    throw new IsletError("ISLET_BAD_REQUEST", text);
-  };
+/** A configuration that names the root file system has it its way, unless --dir says otherwise. */
+function wantedStorage(
+  options: ParsedOptions,
+  config: InitialConfig,
+): readonly [StorageRequest, ...(readonly StorageRequest[])] {
+  const { rootfsPath: path, rootfsKind: kind } = config;
   const dir = options.value("dir");
-  if (dir !== null && !dir.startsWith("/")) refuse("--dir should use absolute path");
-  const driver = options.value("bdev") ?? "";
-  const has = (long: string): boolean => options.has(long);
-  if (driver !== "best") {
-    if ((has("fstype") || has("fssize")) && !["lvm", "loop", "rbd"].includes(driver))
-      refuse("Filesystem type and size are only valid with block devices");
-    if (driver !== "lvm" && (has("lvname") || has("vgname") || has("thinpool")))
-      refuse("--lvname, --vgname and --thinpool are only valid with -B lvm");
-    if (driver !== "rbd" && (has("rbdname") || has("rbdpool") || has("rbduser")))
-      refuse("--rbdname and --rbdpool are only valid with -B rbd");
-    if (driver !== "zfs" && has("zfsroot")) refuse("zfsroot is only valid with -B zfs");
+  if (dir !== null || path === null) return storageRequests(options, dir);
+  switch (kind) {
+    case "directory":
+      return storageRequests(options, path);
+    case "device":
+      return [{ kind: "block", device: path, fstype: options.value("fstype") }];
+    default:
+      throw new IsletError(
+        "ISLET_UNSUPPORTED",
+        `the configuration has its root file system on ${kind.driver} already`,
+        {
+          hint: `take lxc.rootfs.path out of it; -B ${kind.driver} makes a new one`,
+        },
+      );
   }
-  if (["", "dir", "best", "none"].includes(driver)) return;
-  if (laterDrivers.includes(driver)) {
-    throw new IsletError("ISLET_UNSUPPORTED", `the storage driver ${driver} is not available yet`, {
-      hint: "use -B dir",
-    });
-  }
-  refuse(`${driver} is not a valid backing storage type`);
 }
 
 /** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
@@ -129,28 +129,28 @@ const silenced = (argv: readonly string[]): readonly string[] => [
   ...argv,
 ];
 
-/** `root`: as in TemplateCall. */
+/** `place`: how the root file system is reached, if not by the path that the template gets. */
 export async function runTemplate(
   host: TemplateHost,
   engine: Engine,
   template: Template,
   parameters: readonly string[],
   map: readonly IdMapEntry[],
-  root: string | null = null,
+  place: Pick<NewContainer, "root" | "mount"> | null = null,
 ): Promise<void> {
   switch (template.kind) {
     case "none":
       return;
     case "builtin": {
       const run = await builtinTemplates[template.name]?.();
-      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root });
+      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root: place?.root ?? null });
       // -h among the template's options: LXC takes the container away again, too.
       if (isMade !== true) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.name} made no container`);
       return;
     }
     case "script": {
       const argv = mappedCommand(map, [template.path, ...parameters]);
-      const task = await engine.hostCommand(host.quiet ? silenced(argv) : argv, host.caller, {});
+      const task = await engine.hostCommand(host.quiet ? silenced(argv) : argv, host.caller, {}, place?.mount);
       const status = await host.run(task);
       if (status !== 0)
         throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.path} ended with status ${status}`);
@@ -205,17 +205,22 @@ async function body(call: Call): Promise<number> {
     return failed();
   }
 
-  const rootfsPath = options.value("dir") ?? config.rootfsPath;
+  const [storage, ...alternatives] = wantedStorage(options, config);
   const parameters = call.operands;
   const signal = signalOf(call.session.gone);
   let templateFailed = false;
   const create: CreateOptions = {
-    config:
-      template.kind === "none" || (config.rootfsPath !== null && !options.has("dir"))
+    storage: template.kind === "none" ? null : storage,
+    alternatives,
+    storageDefaults: Object.fromEntries(systemConfig(call.caller).items),
+    notice: (text) => {
+      report.notice(text);
+    },
+    config: (root) =>
+      root === null || (config.rootfsPath !== null && !options.has("dir"))
         ? config.text
-        : `${config.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
-    rootfs: template.kind !== "none",
-    rootfsPath: template.kind === "none" ? null : rootfsPath,
+        : `${config.text}lxc.rootfs.path = ${rootfsValue(root)}\n`,
+    signal,
     populate: async (paths) => {
       try {
         const { session, caller } = call;
@@ -226,7 +231,7 @@ async function body(call: Call): Promise<number> {
           write: (descriptor, text) => {
             if (!quiet) session.write(descriptor, text);
           },
-          run: template.kind === "script" ? session.run : call.runUnseen,
+          run: (task) => (template.kind === "script" ? session.run(task) : call.runUnseen(task)),
           quiet,
           progress: (text) => {
             what = `${id.name}: ${text}`;
@@ -239,6 +244,7 @@ async function body(call: Call): Promise<number> {
           template,
           templateArguments(paths, id.name, parameters),
           config.idmap,
+          paths,
         );
         // A script has the terminal for itself.
         await (template.kind === "builtin" ? call.progress.during(() => ({ what }), filling) : filling);
@@ -278,9 +284,16 @@ async function templateHelp({
     if (template.kind === "script")
       await session.run(await engine.hostCommand([template.path, "-h"], session.caller, {}));
     else if (template.kind === "builtin") {
-      const { caller, write, run } = session;
-      const signal = signalOf(session.gone);
-      const host: TemplateHost = { caller, write, run, quiet: false, progress: () => undefined, signal };
+      const host: TemplateHost = {
+        caller: session.caller,
+        write: (descriptor, text) => {
+          session.write(descriptor, text);
+        },
+        run: (task) => session.run(task),
+        quiet: false,
+        progress: () => undefined,
+        signal: signalOf(session.gone),
+      };
       const help = await builtinTemplates[template.name]?.();
       await help?.({ argv: ["-h"], host, engine, idmap: [], root: null });
     }

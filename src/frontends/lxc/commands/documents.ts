@@ -4,6 +4,7 @@ import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { Documents } from "../../../engine/library.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import type { TemplateHost } from "../templates/builtin.js";
+import { rootfsValue } from "../config/rootfs-value.js";
 import { prependHeader, runTemplate } from "./create.js";
 import { destroySpec } from "./destroy.js";
 import { defaultConfig, defaultStore, type Faulty, initialConfig, loadConfig, loadForStart } from "./load.js";
@@ -43,17 +44,18 @@ export const lxcDocuments: Documents = {
       progress: () => undefined,
       signal: new AbortController().signal,
     };
-    const hasRootfs = template.kind !== "none" || rootfsPath !== null;
     await engine.create(id, {
-      config:
-        !hasRootfs || initial.rootfsPath !== null
+      storage: template.kind === "none" ? null : { kind: "dir", path: rootfsPath, size: null },
+      storageDefaults: {},
+      config: (root) => {
+        const given = root ?? (rootfsPath === null ? null : { kind: "dir", path: rootfsPath });
+        return given === null || initial.rootfsPath !== null
           ? initial.text
-          : `${initial.text}lxc.rootfs.path = dir:${rootfsPath ?? `${id.storePath}/${id.name}/rootfs`}\n`,
-      rootfs: template.kind !== "none",
-      rootfsPath: template.kind === "none" ? null : rootfsPath,
+          : `${initial.text}lxc.rootfs.path = ${rootfsValue(given)}\n`;
+      },
       populate: async (paths) => {
         const parameters = templateArguments(paths, id.name, request.templateArguments);
-        await runTemplate(host, engine, template, parameters, initial.idmap);
+        await runTemplate(host, engine, template, parameters, initial.idmap, paths);
         await prependHeader(paths.config, template, request.templateArguments);
       },
     });

@@ -2,7 +2,7 @@ import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { pathAndAncestors } from "../../../base/paths.js";
 import { showFault } from "../../../base/source.js";
-import type { Caller, CommandSession, ContainerId, Engine, StartOptions } from "../../../engine/engine.js";
+import type { Caller, ClientTask, CommandSession, ContainerId, Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { toFailure } from "../errors.js";
 import { fileProblem } from "./container-config.js";
@@ -42,7 +42,7 @@ export interface Call {
   readonly report: Report;
   readonly progress: Progress;
   /** Runs a program that has nothing to do with the terminal: the progress line stays. */
-  readonly runUnseen: CommandSession["run"];
+  readonly runUnseen: (task: ClientTask) => Promise<number>;
   readonly session: CommandSession;
   readonly engine: Engine;
   readonly caller: Caller;
@@ -235,7 +235,7 @@ export function lxcCommand(table: CommandTable, body: Body, frame: Frame = {}): 
         : [id.storePath],
       report,
       progress: shown.progress,
-      runUnseen: raw.run,
+      runUnseen: (task) => raw.run(task),
       session,
       engine,
       caller,

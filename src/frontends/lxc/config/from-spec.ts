@@ -5,7 +5,7 @@ import { capabilityName } from "../../../spec/capability.js";
 import { showMountOptions } from "../../../spec/mount-options.js";
 import type { GuestSpec } from "../../../spec/guest.js";
 import type { EnvironmentEntry, ProcessSpec } from "../../../spec/process.js";
-import type { RootfsSpec } from "../../../spec/rootfs.js";
+import type { OverlaySource, RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
 import { signalName } from "../../../spec/signal.js";
 import type { ContainerSpec, LifecycleSpec } from "../../../spec/spec.js";
@@ -13,6 +13,7 @@ import { joinCommand } from "./command-line.js";
 import { fromNamespaces, fromNetwork } from "./from-network.js";
 import { showMountEntry } from "./fstab.js";
 import { defaultDevSize, showAutoMounts } from "./keys-mount.js";
+import { showUpper } from "./keys-islet.js";
 import { profileEnvironment } from "./spec-process.js";
 import { defaultDev } from "./spec-mounts.js";
 import { Writer } from "./writer.js";
@@ -108,10 +109,20 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
       out.text("lxc.rootfs.path", `dir:${source.path}`);
       break;
     case "overlay":
-      out.text("lxc.rootfs.path", `overlay:${[...source.lowers, source.upper].join(":")}`);
+      fromOverlay(source, out);
       break;
-    case "device":
-      out.text("lxc.rootfs.path", source.driver === "block" ? source.path : `${source.driver}:${source.path}`);
+    case "btrfs":
+    case "loop":
+      out.text("lxc.rootfs.path", `${source.kind}:${source.path}`);
+      break;
+    case "block":
+      out.text("lxc.rootfs.path", source.driver === "block" ? source.path : `lvm:${source.path}`);
+      break;
+    case "zfs":
+      out.text("lxc.rootfs.path", `zfs:${source.dataset}`);
+      break;
+    case "other":
+      out.text("lxc.rootfs.path", `${source.driver}:${source.path}`);
       break;
     default:
       source satisfies never;
@@ -122,6 +133,16 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
     options.push(`idmap=${rootfs.idmap === "container" ? "container" : rootfs.idmap.userns}`);
   if (options.length > 0) out.text("lxc.rootfs.options", options.join(","));
   out.flag("lxc.rootfs.managed", rootfs.managed, true);
+}
+
+function fromOverlay({ lowers, upper, upperSize }: OverlaySource, out: Writer): void {
+  if (upper !== null) {
+    out.text("lxc.rootfs.path", `overlay:${[...lowers, upper].join(":")}`);
+    return;
+  }
+  const [first = "", ...rest] = lowers;
+  out.text("lxc.rootfs.path", rest.length === 0 ? `dir:${first}` : `overlay:${[...rest, first].join(":")}`);
+  out.text("islet.rootfs.upper", showUpper({ size: upperSize ?? null }));
 }
 
 function fromMounts(spec: ContainerSpec, out: Writer): void {

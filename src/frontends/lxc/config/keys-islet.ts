@@ -10,6 +10,7 @@ import {
   scopeModes,
 } from "../../../spec/guest.js";
 import { isletNetRow } from "./keys-islet-net.js";
+import type { RootfsUpper } from "./model.js";
 import { namedFamily } from "./keys-process.js";
 import { type KeyRow, flagKey, linesKey, scalar, textKey } from "./row.js";
 import { Problem, type Read, anyText, oneOf } from "./scalars.js";
@@ -24,6 +25,24 @@ const uuid: Read<string> = (value) => {
 
 /** As every system takes them; what has no dot in front is no path either. */
 const userName = /^[A-Za-z_][A-Za-z0-9_.-]{0,30}$/;
+
+const upperSizes: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+const rootfsUpper: Read<RootfsUpper> = (value) => {
+  if (value === "tmpfs") return { size: null };
+  const [, digits = "", unit = ""] = /^tmpfs:(\d{1,15})([kmgt]?)(?:i?b)?$/i.exec(value) ?? [];
+  const size = Number(digits) * (upperSizes[unit.toLowerCase()] ?? 0);
+  return Number.isSafeInteger(size) && size > 0
+    ? { size }
+    : new Problem(`"${value}" is not tmpfs or tmpfs:SIZE, such as tmpfs:512M`);
+};
+
+/** What rootfsUpper reads back as the same; a whole number of the largest unit. */
+export function showUpper({ size }: RootfsUpper): string {
+  if (size === null) return "tmpfs";
+  const unit = ["T", "G", "M", "K"].find((name) => size % (upperSizes[name.toLowerCase()] ?? 1) === 0) ?? "";
+  return `tmpfs:${size / (upperSizes[unit.toLowerCase()] ?? 1)}${unit}`;
+}
 
 const bindUser = linesKey("islet.bind.user", "bindUsers", {
   since: "islet",
@@ -104,5 +123,16 @@ export const isletRows: readonly KeyRow[] = [
     }),
     get: ({ guestApi, guestProfile }) => ((guestApi?.value ?? guestProfile?.value === "lxd") ? "1" : "0"),
   },
+  scalar<RootfsUpper>(
+    "islet.rootfs.upper",
+    "text",
+    "rootfsUpper",
+    rootfsUpper,
+    (value) => (value === null ? "" : showUpper(value)),
+    {
+      since: "islet",
+      doc: "tmpfs or tmpfs:SIZE: every start begins anew with the directories of lxc.rootfs.path, all of which are only read; what is written is on a tmpfs (half of the memory, or SIZE, such as 512M) that goes with the container.",
+    },
+  ),
   isletNetRow,
 ];

@@ -47,6 +47,11 @@ export interface AddressValue {
   readonly broadcast: string | null;
 }
 
+/** A tmpfs of that size in bytes, null: the kernel's default. */
+export interface RootfsUpper {
+  readonly size: number | null;
+}
+
 /** One lxc.net.N while it is being read. */
 export interface NicValues {
   readonly index: number;
@@ -145,6 +150,7 @@ export interface Draft {
   rootfsMount: Item<string> | null;
   rootfsOptions: Item<string> | null;
   rootfsManaged: Item<boolean> | null;
+  rootfsUpper: Item<RootfsUpper> | null;
   fstab: Item<string> | null;
   mountEntries: Item<string>[];
   autoMounts: AutoMounts;
@@ -222,7 +228,7 @@ export function newDraft(): Draft {
     environment: [], signalHalt: null, signalReboot: null, signalStop: null, startAuto: null, startDelay: null, startOrder: null, groups: [],
     monitorUnshare: null, monitorDeathSignal: null, logLevel: null, logFile: null, logSyslog: null, keyringSession: null, noNewPrivs: null,
     schedCore: null, timeBoot: null, timeMonotonic: null,
-    rootfsPath: null, rootfsBackend: null, rootfsMount: null, rootfsOptions: null, rootfsManaged: null, fstab: null, mountEntries: [],
+    rootfsPath: null, rootfsBackend: null, rootfsMount: null, rootfsOptions: null, rootfsManaged: null, rootfsUpper: null, fstab: null, mountEntries: [],
     autoMounts: noAutoMounts, autodev: null, autodevSize: null,
     consolePath: null, consoleLog: null, consoleRotate: null, consoleSize: null, consoleBuffer: null, ttyMax: null, ttyDir: null, ptyMax: null,
     idmap: [], namespaceClone: [], namespaceKeep: [], namespaceShare: new Map(), capDrop: [], capKeep: [], capKeepMode: false,

@@ -35,7 +35,11 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
   const source: RootfsSource =
     given === null
       ? { kind: "host" }
-      : rootfsSource(split.type ?? values.rootfsBackend?.value ?? null, split.path, given, into);
+      : withUpper(
+          rootfsSource(split.type ?? values.rootfsBackend?.value ?? null, split.path, given, into),
+          values,
+          into,
+        );
   const words = values.rootfsOptions?.value.split(",") ?? [];
   const map = words
     .filter((word) => word.startsWith("idmap="))
@@ -43,15 +47,20 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
     ?.slice(6);
   const optionsAt = values.rootfsOptions?.at ?? null;
   if (map !== undefined) {
-    if (source.kind !== "dir")
-      fault(into, "idmap= works for a directory only", optionsAt, "write lxc.rootfs.path = dir:/PATH");
+    if (source.kind === "host" || source.kind === "other")
+      fault(
+        into,
+        "idmap= needs a root file system of the container's own",
+        optionsAt,
+        "write lxc.rootfs.path = dir:/PATH",
+      );
     if (map === "container" && values.idmap.length === 0) fault(into, "idmap=container needs an lxc.idmap", optionsAt);
     if (map !== "container" && !map.startsWith("/"))
       fault(into, `"idmap=${map}" is neither idmap=container nor idmap=/path/to/a/user/namespace`, optionsAt);
   }
   return {
     source,
-    documentPath: documentPath(source),
+    documentPath: given === null ? "" : documentPath(source, split.path),
     mountPoint: values.rootfsMount?.value ?? null,
     options:
       words.length === 0 ? noMountOptions : parseMountOptions(words.filter((word) => !word.startsWith("idmap="))),
@@ -62,49 +71,92 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
 }
 
 /** The document's path, normalised: what LXC puts into LXC_ROOTFS_PATH. */
-function documentPath(source: RootfsSource): string {
+function documentPath(source: RootfsSource, written: string): string {
   switch (source.kind) {
     case "host":
       return "";
     case "dir":
-    case "device":
+    case "btrfs":
+    case "loop":
+    case "block":
+    case "other":
       return source.path;
+    case "zfs":
+      return source.dataset;
     case "overlay":
-      return [...source.lowers, source.upper].join(":");
+      return written.split(":").map(normalisePath).join(":");
+    default:
+      return source satisfies never;
+  }
+}
+
+/** islet.rootfs.upper: whatever directories the path names, all of them are only read. */
+function withUpper(source: RootfsSource, values: Values, into: Collector): RootfsSource {
+  const upper = values.rootfsUpper;
+  if (upper === null) return source;
+  const size = upper.value.size === null ? {} : { upperSize: upper.value.size };
+  switch (source.kind) {
+    case "dir":
+    case "btrfs":
+      return { kind: "overlay", lowers: [source.path], upper: null, ...size };
+    case "overlay":
+      return {
+        kind: "overlay",
+        lowers: [...(source.upper === null ? [] : [source.upper]), ...source.lowers],
+        upper: null,
+        ...size,
+      };
+    case "host":
+    case "loop":
+    case "block":
+    case "zfs":
+    case "other":
+      fault(
+        into,
+        "islet.rootfs.upper works over directories only",
+        upper.at,
+        "write lxc.rootfs.path = dir:/PATH or overlay:...",
+      );
+      return source;
     default:
       return source satisfies never;
   }
 }
 
 function rootfsSource(type: string | null, path: string, given: Item<string>, into: Collector): RootfsSource {
+  const absolute = (written: string): string => {
+    const normal = normalisePath(written);
+    if (!normal.startsWith("/")) fault(into, `the root file system "${written}" is not an absolute path`, given.at);
+    return normal;
+  };
   const known = type ?? detectType(path, into);
   switch (known) {
-    case "dir": {
-      const directory = normalisePath(path);
-      if (!directory.startsWith("/")) fault(into, `the root file system "${path}" is not an absolute path`, given.at);
-      return { kind: "dir", path: directory };
-    }
+    case "dir":
+      return { kind: "dir", path: absolute(path) };
+    case "btrfs":
+      return { kind: "btrfs", path: absolute(path) };
     case "overlay":
-    case "overlayfs": {
-      const parts = path.split(":").map(normalisePath);
-      const upper = parts.at(-1);
-      if (upper === undefined || parts.length < 2 || !parts.every((part) => part.startsWith("/"))) {
-        fault(into, `"${path}" does not name the layers of an overlay`, given.at, "write overlay:/LOWER:/UPPER");
-        return { kind: "overlay", lowers: [], upper: "" };
-      }
-      return { kind: "overlay", lowers: parts.slice(0, -1), upper };
-    }
+    case "overlayfs":
+      return overlaySource(path, given, into);
     case "loop":
     case "loopback":
-      return { kind: "device", driver: "loop", path: normalisePath(path) };
+      return { kind: "loop", path: absolute(path) };
     case "block":
     case "lvm":
-    case "nbd":
-      return { kind: "device", driver: known, path: normalisePath(path) };
-    case "btrfs":
+      return { kind: "block", driver: known, path: absolute(path) };
     case "zfs":
+      return { kind: "zfs", dataset: path };
+    case "nbd":
     case "rbd":
-      return { kind: "device", driver: known, path };
+      return { kind: "other", driver: known, path };
+    case "aufs":
+      fault(
+        into,
+        "no kernel of today has aufs",
+        given.at,
+        "write overlay:/LOWER:/UPPER; what aufs kept in /UPPER cannot be taken over as it is",
+      );
+      return { kind: "dir", path };
     default:
       fault(
         into,
@@ -113,6 +165,30 @@ function rootfsSource(type: string | null, path: string, given: Item<string>, in
       );
       return { kind: "dir", path };
   }
+}
+
+/** Most layers that the kernel takes below the upper one. */
+const maxLowers = 500;
+
+function overlaySource(path: string, given: Item<string>, into: Collector): RootfsSource {
+  const parts = path.split(":").map(normalisePath);
+  const upper = parts.at(-1) ?? "";
+  const lowers = parts.slice(0, -1);
+  if (lowers.length === 0 || !parts.every((part) => part.startsWith("/")))
+    fault(into, `"${path}" does not name the layers of an overlay`, given.at, "write overlay:/LOWER:/UPPER");
+  else if (lowers.length > maxLowers) fault(into, `an overlay of more than ${maxLowers} lower layers`, given.at);
+  else {
+    const below = (one: string, other: string): boolean => one === other || one.startsWith(`${other}/`);
+    const wrong = lowers.find((lower) => below(upper, lower) || below(lower, upper));
+    if (wrong !== undefined)
+      fault(
+        into,
+        `the upper layer ${upper} and the lower one ${wrong} lie in one another`,
+        given.at,
+        "give the upper layer a directory of its own",
+      );
+  }
+  return { kind: "overlay", lowers, upper };
 }
 
 /** A path without a type: what is there decides. */

@@ -32,9 +32,12 @@ function creating(store: string): { readonly made: Made; readonly engine: Partia
         directory: join(store, id.name),
         config: join(store, id.name, "config"),
         rootfs: join(store, id.name, "rootfs"),
+        root: join(store, id.name, "rootfs"),
+        mount: null,
       };
       mkdirSync(paths.rootfs, { recursive: true });
-      writeFileSync(paths.config, options.config);
+      const path = options.storage?.kind === "dir" ? (options.storage.path ?? paths.rootfs) : null;
+      writeFileSync(paths.config, options.config(path === null ? null : { kind: "dir", path }));
       await options.populate(paths);
       made.config = readFileSync(paths.config, "utf8");
     },
@@ -116,7 +119,7 @@ describe("lxc-create", () => {
     const store = directory(t);
     const { made, engine } = creating(store);
     await tool(["lxc-create", "-P", store, "web", "-t", "none", "-f", "/dev/null"], { engine });
-    assert.deepEqual([made.options[0]?.rootfs, made.config], [false, ""]);
+    assert.deepEqual([made.options[0]?.storage, made.config], [null, ""]);
   });
   it("calls a template script with LXC's arguments, found by path or in LXC_TEMPLATE_PATH", async (t) => {
     const store = directory(t);

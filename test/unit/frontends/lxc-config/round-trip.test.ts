@@ -148,8 +148,9 @@ const lines: readonly fc.Arbitrary<string>[] = [
     fc.oneof(
       path,
       path.map((one) => `dir:${one}`),
-      fc.tuple(path, path).map(([a, b]) => `overlay:${a}:${b}`),
-      path.map((one) => `lvm:${one}`),
+      fc.tuple(path, path).map(([a, b]) => `overlay:/l${a}:/u${b}`),
+      fc.tuple(path, path, path).map(([a, b, c]) => `overlay:/l${a}:/m${b}:/u${c}`),
+      ...["lvm", "loop", "btrfs"].map((kind) => path.map((one) => `${kind}:${one}`)),
       fc.constant("zfs:tank/a"),
     ),
   ),

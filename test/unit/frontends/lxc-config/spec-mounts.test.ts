@@ -30,12 +30,39 @@ test("types of root file systems are told by their prefix, or by what is there",
     }).rootfs.source;
   assert.deepEqual(source("dir:/a//b/"), { kind: "dir", path: "/a/b" });
   assert.deepEqual(source("/a:b"), { kind: "dir", path: "/a:b" });
-  assert.deepEqual(source("/dev/lxc/a"), { kind: "device", driver: "block", path: "/dev/lxc/a" });
-  assert.deepEqual(source("/a.img"), { kind: "device", driver: "loop", path: "/a.img" });
+  assert.deepEqual(source("/dev/lxc/a"), { kind: "block", driver: "block", path: "/dev/lxc/a" });
+  assert.deepEqual(source("/a.img"), { kind: "loop", path: "/a.img" });
   assert.deepEqual(source("overlay:/l1:/l2:/u"), { kind: "overlay", lowers: ["/l1", "/l2"], upper: "/u" });
-  assert.deepEqual(source("zfs:tank/lxc/a"), { kind: "device", driver: "zfs", path: "tank/lxc/a" });
-  assert.deepEqual(source("nbd:/a.qcow2:1"), { kind: "device", driver: "nbd", path: "/a.qcow2:1" });
+  assert.deepEqual(source("zfs:tank/lxc/a"), { kind: "zfs", dataset: "tank/lxc/a" });
+  assert.deepEqual(source("nbd:/a.qcow2:1"), { kind: "other", driver: "nbd", path: "/a.qcow2:1" });
   assert.equal(specOf("lxc.rootfs.path = overlay:/l:/u").rootfs.documentPath, "/l:/u");
+});
+
+test("islet.rootfs.upper turns whatever directories there are into layers that are only read", () => {
+  const source = (path: string, upper: string): unknown =>
+    specOf(`lxc.rootfs.path = ${path}\nislet.rootfs.upper = ${upper}`).rootfs.source;
+  assert.deepEqual(source("/a", "tmpfs"), { kind: "overlay", lowers: ["/a"], upper: null });
+  assert.deepEqual(source("overlay:/l1:/l2:/u", "tmpfs:2g"), {
+    kind: "overlay",
+    lowers: ["/u", "/l1", "/l2"],
+    upper: null,
+    upperSize: 2 ** 31,
+  });
+  assert.match(
+    specFaults("lxc.rootfs.path = loop:/a\nislet.rootfs.upper = tmpfs")[0] ?? "",
+    /^islet\.rootfs\.upper works over directories only/,
+  );
+  for (const wrong of ["tmpfs:", "tmpfs:0", "tmpfs:-1", "tmpfs:99999T", "zram"])
+    assert.match(
+      specFaults(`lxc.rootfs.path = /a\nislet.rootfs.upper = ${wrong}`)[0] ?? "",
+      /is not tmpfs or tmpfs:SIZE/,
+    );
+});
+
+test("layers that lie in one another, and aufs, are faults that say what to write", () => {
+  for (const path of ["overlay:/a:/a", "overlay:/a:/a/b", "overlay:/x:/a/b:/a"])
+    assert.match(specFaults(`lxc.rootfs.path = ${path}`)[0] ?? "", /lie in one another .*give the upper layer/);
+  assert.match(specFaults("lxc.rootfs.path = aufs:/a:/b")[0] ?? "", /^no kernel of today has aufs/);
 });
 
 test("a type that does not exist, layers that are missing and relative paths are faults", () => {
@@ -67,8 +94,8 @@ test("options of the root file system arrive, an id-mapped one needs a directory
     /^idmap=container needs an lxc\.idmap/,
   );
   assert.match(
-    specFaults(`lxc.rootfs.path = overlay:/a:/b\n${map}lxc.rootfs.options = idmap=container`)[0] ?? "",
-    /^idmap= works for a directory only/,
+    specFaults(`${map}lxc.rootfs.options = idmap=container`)[0] ?? "",
+    /^idmap= needs a root file system of the container's own/,
   );
 });
 
