@@ -16,7 +16,7 @@ import { guestApiDirectory, monitorSocketPath, networkPin } from "../runtime/mon
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { SourceMounts } from "../plan/source.js";
-import type { rootfsFacts } from "./rootfs-facts.js";
+import type { rootFacts } from "../storage/root-facts.js";
 import { plainDirectory } from "../spec/rootfs.js";
 import type { StartOptions } from "./engine.js";
 import { guestFacts, stableDigits } from "./guest-facts.js";
@@ -69,15 +69,15 @@ export function startFacts(
 
 /** What a start needs beside where the root file system is no directory. */
 export interface Sources {
-  readonly rootfsFacts: typeof rootfsFacts;
+  readonly rootFacts: typeof rootFacts;
   readonly sourceMounts: SourceMounts;
 }
 
 /** null: the root file system is a directory. Most are, and their starts do not wait for modules. */
 export function loadSources({ rootfs: { source } }: ContainerSpec): Promise<Sources> | null {
   if (source.kind === "host" || plainDirectory(source) !== null) return null;
-  return Promise.all([import("./rootfs-facts.js"), import("../plan/source.js")]).then(([facts, plans]) => ({
-    rootfsFacts: facts.rootfsFacts,
+  return Promise.all([import("../storage/root-facts.js"), import("../plan/source.js")]).then(([facts, plans]) => ({
+    rootFacts: facts.rootFacts,
     sourceMounts: plans.sourceMounts,
   }));
 }

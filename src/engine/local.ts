@@ -128,7 +128,12 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
-  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir };
+  const storage: StorageHost = {
+    arch: host.arch,
+    binary: options.binary,
+    runtimeDir: host.runtimeDir,
+    inUserNamespace: host.inUserNamespace,
+  };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -194,7 +199,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     scope: StartFacts["scope"],
     sources: Sources | null,
   ): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootfsFacts(spec.rootfs.source) ?? null);
+    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootFacts(spec.rootfs.source) ?? null);
 
   const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
     planStart(
@@ -608,7 +613,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
-      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      const { root, idmap } = await openRoot(host, options.binary, monitor?.pid ?? null, spec);
       return {
         task: clientTask(planOpen(path, follow, host), [root]),
         idmap,

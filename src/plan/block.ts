@@ -1,7 +1,7 @@
 import { IsletError } from "../base/errors.js";
 import type { Source } from "../base/source.js";
 import { type Block, fail, goOn, jump, label, place, str } from "../program/assembler.js";
-import { closeNow, createFilesystem, newFilesystem, openFilesystem } from "../program/calls.js";
+import { type FsOption, closeNow, createFilesystem, newFilesystem, openFilesystem } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
 import type { RootfsFacts } from "../spec/host.js";
 import type { MountOptions } from "../spec/mount.js";
@@ -33,7 +33,7 @@ export function mountDevice(block: Block, mount: DeviceMount, tree: Slot): void 
   if (loop !== null) closeNow(block, loop.fd, "close the loop device");
 }
 
-function optionsOf({ options }: DeviceMount, source: Data): ReturnType<typeof filesystemOptions> {
+function optionsOf({ options }: DeviceMount, source: Data): readonly FsOption[] {
   return [{ name: "source", value: source }, ...filesystemOptions("", options).slice(1)];
 }
 

@@ -3,6 +3,7 @@ import {
   buffer,
   call,
   compute,
+  constant,
   cwdFd,
   data,
   fail,
@@ -18,7 +19,7 @@ import {
 } from "../program/assembler.js";
 import { closeNow, openat } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
-import { EBUSY } from "../sys/errno.js";
+import { EAGAIN, EBUSY, ENOLCK, EOPNOTSUPP } from "../sys/errno.js";
 import {
   LOCK_EX,
   LOCK_NB,
@@ -32,6 +33,7 @@ import {
   O_RDWR,
   openFlags,
 } from "../sys/flags.js";
+import { pack } from "../sys/bytes.js";
 import { LOOP_CONFIG_AT, loopConfig } from "../sys/loop.js";
 
 /** Another may take the free device that we were told of; so often we ask for the next one. */
@@ -68,21 +70,7 @@ export function attachLoop(block: Block, path: string, readOnly: boolean): LoopD
       ELOOP: "it is a symbolic link: name the file itself",
     },
   });
-  const inUse = "another container, or a copy being made, has it in use: stop that first";
-  call(
-    block,
-    "flock",
-    [image, imm((readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB, readOnly ? "LOCK_SH|LOCK_NB" : "LOCK_EX|LOCK_NB")],
-    {
-      note: `lock the file ${path}`,
-      hints: { EAGAIN: inUse },
-      // Where files cannot be locked, nobody has locked it.
-      on: [
-        { on: 37, to: "next" },
-        { on: 95, to: "next" },
-      ],
-    },
-  );
+  lock(block, image, path, readOnly);
   openat(block, cwdFd, "/dev/loop-control", O_RDWR, control, {
     note: "open the control of loop devices",
     hints: {
@@ -128,4 +116,39 @@ export function attachLoop(block: Block, path: string, readOnly: boolean): LoopD
   closeNow(block, control, "close the control");
   closeNow(block, image, "close the file");
   return { fd, path: device };
+}
+
+/** What has ended lets go of its file a moment later: so long we wait. */
+const waits = 250;
+const waitTime = 20_000_000n;
+
+function lock(block: Block, image: Slot, path: string, readOnly: boolean): void {
+  const { build } = block;
+  const left = slot(build, "image.waits");
+  const again = label("lock again");
+  const inUse = label(`${path} is in use`);
+  const locked = label("locked");
+  const [how, words] = readOnly ? [LOCK_SH | LOCK_NB, "LOCK_SH|LOCK_NB"] : [LOCK_EX | LOCK_NB, "LOCK_EX|LOCK_NB"];
+  const time = constant(build, `timespec ${waitTime}`, () => pack(16).u64(8, waitTime).bytes, "{20 ms}");
+  compute(block, left, "set", imm(waits), null, "so often the lock is tried again");
+  place(block, again);
+  call(block, "flock", [image, imm(how, words)], {
+    note: `lock the file ${path}`,
+    // Where files cannot be locked, nobody has locked it.
+    on: [
+      { on: EAGAIN, to: inUse },
+      { on: ENOLCK, to: locked },
+      { on: EOPNOTSUPP, to: locked },
+    ],
+  });
+  jump(block, locked, "it is ours");
+  place(block, inUse);
+  call(block, "nanosleep", [time, nil], { note: "wait until it is free" });
+  compute(block, left, "sub", left, imm(1), "waited once more");
+  jump(block, again, "perhaps it is free now", "ge", left, imm(1));
+  fail(block, EAGAIN, {
+    note: `${path} is in use: by another container, or by a copy that is being made`,
+    hints: { any: "stop that first" },
+  });
+  place(block, locked);
 }

@@ -7,7 +7,6 @@ import {
   clone,
   cwdFd,
   end,
-  format,
   goOn,
   imm,
   label,
@@ -61,8 +60,10 @@ export interface OverlayMount {
   readonly owner: Owner | null;
   /** Layers are mapped by that user namespace, whose root has those ids; null: as they are. */
   readonly idmap: { readonly userns: Slot; readonly root: Owner } | null;
-  /** A directory to mount on in a mount namespace of its own; null: this process must not make another. */
-  readonly place: string | null;
+  /** A directory to mount on in a mount namespace of its own. */
+  readonly place: string;
+  /** Nothing is to be written, so that there is no upper layer. */
+  readonly onlyLowers: boolean;
   /** Marks of the layers are in user.overlay, as a user namespace may write them. */
   readonly userXattr: boolean;
 }
@@ -74,16 +75,12 @@ const longestOption = 255;
 export function mountOverlay(block: Block, mount: OverlayMount, tree: Slot): void {
   const { lowers, upper } = mount.source;
   if (upper !== null) makeUpper(block, mount, upper);
-  const byPath: Layers = {
-    lower: lowers.join(":"),
-    ...(upper === null ? {} : { upper, work: `${parentOf(upper)}/work` }),
-  };
+  const byPath = layersOf(lowers.join(":"), upper === null ? null : [upper, `${parentOf(upper)}/work`]);
   const isPlain =
-    mount.idmap === null && (upper !== null || lowers.length > 1) && Object.values(byPath).every(isSayable);
+    mount.idmap === null && (upper !== null || mount.onlyLowers) && Object.values(byPath).every(isSayable);
   if (isPlain) overlayOf(block, mount, byPath, tree);
-  else if (mount.place === null) byDescriptors(block, mount, tree);
   else inNamespace(block, mount, mount.place, tree);
-  if (upper !== null || mount.place !== null) refuseReadOnly(block, mount, tree);
+  if (!mount.onlyLowers) refuseReadOnly(block, mount, tree);
 }
 
 function parentOf(path: string): string {
@@ -129,6 +126,10 @@ interface Layers {
   readonly lower: string;
   readonly upper?: string;
   readonly work?: string;
+}
+
+function layersOf(lower: string, upper: readonly [upper: string, work: string] | null): Layers {
+  return upper === null ? { lower } : { lower, upper: upper[0], work: upper[1] };
 }
 
 function optionsOf(mount: OverlayMount, layers: readonly FsOption[]): readonly FsOption[] {
@@ -182,40 +183,6 @@ function refuseReadOnly(block: Block, mount: OverlayMount, tree: Slot): void {
   });
 }
 
-/** By descriptors of /proc: in a process that may neither change its directory nor make another. */
-function byDescriptors(block: Block, mount: OverlayMount, tree: Slot): void {
-  const { build } = block;
-  const { lowers, upper } = mount.source;
-  const most = Math.floor(longestOption / "/proc/self/fd/9999:".length);
-  if (lowers.length > most)
-    throw new IsletError("ISLET_UNSUPPORTED", `an overlay of ${lowers.length} layers with names as long as these`, {
-      at: mount.at,
-      hint: `at most ${most} can be mounted here`,
-    });
-  const open = (path: string, name: string): Slot => {
-    const fd = slot(build, name);
-    openat(block, cwdFd, path, O_PATH | openFlags(build.arch).O_DIRECTORY, fd, {
-      ...givenOf(mount),
-      note: `open the layer ${path}`,
-    });
-    return fd;
-  };
-  const text = (fds: readonly Slot[]): FsOption["value"] => {
-    const room = buffer(build, longestOption + 1, () => `"${fds.map((fd) => `/proc/self/fd/${fd.name}`).join(":")}"`);
-    format(block, room, fds.map(() => "/proc/self/fd/%").join(":"), fds, "write the paths of the layers");
-    return room;
-  };
-  const lowerFds = lowers.map((path, index) => open(path, `layer ${index + 1}`));
-  const upperFds = upper === null ? [] : [open(upper, "layer upper"), open(`${parentOf(upper)}/work`, "layer work")];
-  const layers: readonly FsOption[] = [
-    { name: "lowerdir", value: text(lowerFds) },
-    ...upperFds.map((fd, index) => ({ name: index === 0 ? "upperdir" : "workdir", value: text([fd]) })),
-  ];
-  const options = optionsOf(mount, layers);
-  newFilesystem(block, "overlay", options, attributesOf(mount.options.flags), tree, givenOf(mount));
-  for (const fd of [...lowerFds, ...upperFds]) closeNow(block, fd, "close the layer");
-}
-
 /** Short names of the layers' places, so that as many as possible fit into an option. */
 function shortName(index: number): string {
   return index.toString(36);
@@ -238,7 +205,7 @@ function inNamespace(block: Block, mount: OverlayMount, where: string, tree: Slo
   const tmpfs = tmpfsOptions("64k", "200");
   newFilesystem(block, "tmpfs", tmpfs, 0, base, { note: "make a place for the layers" });
   const layers = mount.source.lowers.map((path, index) => takeLayer(block, mount, path, `layer ${index + 1}`));
-  const [upperLayer, upper, work] = takeUpper(block, mount);
+  const upper = mount.onlyLowers ? null : takeUpper(block, mount);
   for (const name of [...names, "+"]) mkdirat(block, base, name, 0o755, { note: "make the place of a layer" });
   // A descriptor for the other process to put the overlay into.
   call(block, "fcntl", [base, imm(F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), imm(0)], {
@@ -260,12 +227,12 @@ function inNamespace(block: Block, mount: OverlayMount, where: string, tree: Slo
         note: `mount the layer ${mount.source.lowers[index] ?? ""}`,
       });
     });
-    moveMountAt(helper, upperLayer, base, "+", { note: "mount the upper layer" });
+    if (upper !== null) moveMountAt(helper, upper.layer, base, "+", { note: "mount the upper layer" });
     call(helper, "fchdir", [base], { note: "change to them" });
     if (mount.idmap !== null) actAs(helper, mount.idmap.root);
     const made = slot(build, "overlay");
     const context = openFilesystem(helper, "overlay", made, given);
-    const options = optionsOf(mount, byName({ lower, upper, work }));
+    const options = optionsOf(mount, byName(layersOf(lower, upper?.paths ?? null)));
     createFilesystem(helper, context, options, attributesOf(mount.options.flags), made, given);
     closeNow(helper, context, "close the overlay context");
     call(helper, "dup3", [made, tree, imm(O_CLOEXEC, "O_CLOEXEC")], { note: "put it in its place" });
@@ -274,7 +241,8 @@ function inNamespace(block: Block, mount: OverlayMount, where: string, tree: Slo
   });
   load(block, pidfd, room, 4, "take its pidfd");
   wait(block, pidfd, true, { note: given.note });
-  for (const fd of [pidfd, base, upperLayer, ...layers]) closeNow(block, fd, "close what the overlay was made of");
+  for (const fd of [pidfd, base, ...(upper === null ? [] : [upper.layer]), ...layers])
+    closeNow(block, fd, "close what the overlay was made of");
 }
 
 function takeLayer(block: Block, mount: OverlayMount, path: string, name: string): Slot {
@@ -292,14 +260,15 @@ function takeLayer(block: Block, mount: OverlayMount, path: string, name: string
 }
 
 /** The mount with both, and where they are in it by the names of inNamespace. Upper and work directory must be of one mount. */
-function takeUpper(block: Block, mount: OverlayMount): readonly [Slot, string, string] {
+function takeUpper(
+  block: Block,
+  mount: OverlayMount,
+): { readonly layer: Slot; readonly paths: readonly [upper: string, work: string] } {
   const { upper, upperSize } = mount.source;
-  if (upper !== null)
-    return [
-      takeLayer(block, mount, parentOf(upper) || "/", "layer upper"),
-      `+${upper.slice(upper.lastIndexOf("/"))}`,
-      "+/work",
-    ];
+  if (upper !== null) {
+    const layer = takeLayer(block, mount, parentOf(upper) || "/", "layer upper");
+    return { layer, paths: [`+${upper.slice(upper.lastIndexOf("/"))}`, "+/work"] };
+  }
   const tmpfs = slot(block.build, "layer upper");
   const options: readonly FsOption[] = [
     { name: "source", value: "tmpfs" },
@@ -311,7 +280,7 @@ function takeUpper(block: Block, mount: OverlayMount): readonly [Slot, string, s
   if (mount.owner !== null) own(block, tmpfs, "upper", mount.owner);
   // A kernel before 6.3 cannot map its ids, and need not: the files are made with those that the container's have on the host.
   if (mount.idmap !== null) own(block, tmpfs, "work", mount.idmap.root);
-  return [tmpfs, "+/upper", "+/work"];
+  return { layer: tmpfs, paths: ["+/upper", "+/work"] };
 }
 
 /** On a mapped layer only ids that the map has can make files: those of the container's root. Its capabilities are the caller's. */

@@ -94,6 +94,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
           idmap:
             rootfs.idmap === "container" && userns !== null ? { userns, root: rootOwner(context) ?? hostRoot } : null,
           place: rootfsMountPath(context),
+          onlyLowers: false,
           userXattr: context.host.inUserNamespace,
         },
         tree,

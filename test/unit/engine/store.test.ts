@@ -30,6 +30,7 @@ const host: StorageHost = {
   arch: currentArch,
   binary: fileURLToPath(new URL("../../../../build/islet", import.meta.url)),
   runtimeDir: mkdtempSync(join(tmpdir(), "islt-unit-run-")),
+  inUserNamespace: false,
 };
 
 after(() => {

@@ -6,7 +6,7 @@ import { parseMountinfo } from "../sys/mountinfo.js";
 import { type DiskContent, deviceFilesystems, diskContent, superblockBytes } from "../sys/superblock.js";
 
 /** What the start needs to know of a file, a device or a data set; null: of others nothing. Never fails: what cannot be seen, the start will name. */
-export function rootfsFacts(source: RootfsSource): RootfsFacts | null {
+export function rootFacts(source: RootfsSource): RootfsFacts | null {
   switch (source.kind) {
     case "loop":
     case "block":
