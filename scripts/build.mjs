@@ -1,4 +1,4 @@
-// Builds everything: TypeScript to dist/, the native part to build/, links to the binary in bin/.
+// Builds everything: TypeScript to dist/, the native part to build/, links to the binary in bin/ and templates/.
 // Does nothing, quickly, when all is up to date.
 //
 //   node scripts/build.mjs [--force]
@@ -18,7 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import { Failure, filesBelow, main, root, run } from "./lib/common.mjs";
 import { nodeIncludes } from "./lib/headers.mjs";
-import { commandNames } from "./lib/names.mjs";
+import { commandNames, templateNames } from "./lib/names.mjs";
 
 const sourceDirs = ["src", "test", "bench"];
 const stampFile = join(root, "dist/.stamp");
@@ -67,19 +67,27 @@ function buildNative(say) {
   if (!result.ok) throw new Failure(`make -C native failed\n${result.stdout}${result.stderr}`.trimEnd());
 }
 
-function linkNames() {
-  const bin = join(root, "bin");
-  mkdirSync(bin, { recursive: true });
-  const names = commandNames();
-  for (const old of readdirSync(bin)) if (!names.includes(old)) rmSync(join(bin, old), { recursive: true });
+/** A directory of links to the binary, by these names and no others. */
+function linkInto(directory, names) {
+  const path = join(root, directory);
+  mkdirSync(path, { recursive: true });
+  for (const old of readdirSync(path)) if (!names.includes(old)) rmSync(join(path, old), { recursive: true });
   for (const name of names) {
-    const path = join(bin, name);
+    const link = join(path, name);
     const target = "../build/islet";
-    const there = lstatSync(path, { throwIfNoEntry: false });
-    if (there?.isSymbolicLink() && readlinkSync(path) === target) continue;
-    rmSync(path, { force: true });
-    symlinkSync(target, path);
+    const there = lstatSync(link, { throwIfNoEntry: false });
+    if (there?.isSymbolicLink() && readlinkSync(link) === target) continue;
+    rmSync(link, { force: true });
+    symlinkSync(target, link);
   }
+}
+
+function linkNames() {
+  linkInto("bin", commandNames());
+  linkInto(
+    "templates",
+    templateNames().map((name) => `lxc-${name}`),
+  );
 }
 
 /** All three parts are tried, so that one report has all that is wrong. */

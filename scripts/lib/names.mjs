@@ -9,3 +9,9 @@ export function commandNames() {
     .map((line) => line.replace(/#.*/, "").trim())
     .filter((line) => line !== "");
 }
+
+/** The templates that are built in: the table in src/frontends/lxc/templates/builtin.ts. */
+export function templateNames() {
+  const text = readFileSync(join(root, "src/frontends/lxc/templates/builtin.ts"), "utf8");
+  return [...text.matchAll(/^ {2}"?([a-z][\w.-]*)"?: async \(\) =>/gm)].map(([, name]) => name);
+}

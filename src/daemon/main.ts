@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
 import type { Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
-import { commands } from "../frontends/lxc/index.js";
+import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { createNotifier, type GivenListeners, type ListenerPaths, takeListeners } from "../host/activation.js";
@@ -168,8 +168,8 @@ function findCommand(): (name: string) => Promise<Command | null> {
   return async (name) => {
     const known = loaded.get(name);
     if (known !== undefined) return known;
-    const loader = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    if (loader === undefined) return null;
+    const loader = Object.hasOwn(commands, name) ? commands[name] : await templateCommand(name);
+    if (loader === undefined || loader === null) return null;
     const command = await loader();
     loaded.set(name, command);
     return command;

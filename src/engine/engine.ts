@@ -7,7 +7,7 @@ import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
-import type { ImageFacts, ImageSource, ImageStatus, RootEditor } from "../spec/image.js";
+import type { ImageFacts, ImageServer, ImageSource, ImageStatus, RemoteImage, RootEditor } from "../spec/image.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -319,6 +319,8 @@ export interface Engine {
    * ISLET_NOT_FOUND: no such image; ISLET_NETWORK: its server cannot be reached; ISLET_UNTRUSTED: it is not what was signed.
    */
   fillRootfs(request: FillRequest, options: FillOptions): Promise<ImageFacts | null>;
+  /** What a server offers, in its own order. ISLET_NETWORK, ISLET_UNTRUSTED, ISLET_UNSUPPORTED as `fillRootfs`. */
+  remoteImages(server: ImageServer, options: FillOptions): Promise<readonly RemoteImage[]>;
   /** The image cache, sorted by name. */
   images(): Promise<readonly ImageStatus[]>;
   /** Takes images out of the cache; those in use stay. Gives back the names of those that went. */

@@ -8,6 +8,7 @@ import {
   callerNamespaceKinds,
   type HostFacts,
   type LxcfsFacts,
+  type RootfsFacts,
   type StartFacts,
 } from "../spec/host.js";
 import { cgroupMemberships } from "../host/probe.js";
@@ -16,7 +17,7 @@ import { guestApiDirectory, monitorSocketPath, networkPin } from "../runtime/mon
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
 import type { SourceMounts } from "../plan/source.js";
-import type { rootFacts } from "../storage/root-facts.js";
+import type { OpenRoot } from "../storage/open.js";
 import { plainDirectory } from "../spec/rootfs.js";
 import type { StartOptions } from "./engine.js";
 import { guestFacts, stableDigits } from "./guest-facts.js";
@@ -29,7 +30,7 @@ export function startFacts(
   scope: StartFacts["scope"],
   pidOf: (container: string) => number | null,
   lxcfs: LxcfsFacts | null,
-  rootfs: StartFacts["rootfs"],
+  sources: Sources | null,
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
@@ -54,13 +55,13 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
-    guest: guestFacts(spec, host),
+    guest: guestFacts(spec, host, plainDirectory(spec.rootfs.source) ?? sources?.files?.path ?? null),
     listen:
       options.listen === undefined || options.listen.fds.length === 0
         ? null
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
-    rootfs,
+    rootfs: sources?.facts ?? null,
     lxcfs,
     networkPin: namespaces.includes("net") ? null : networkPin(host.runtimeDir, spec.storePath, spec.name),
     guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
@@ -69,17 +70,30 @@ export function startFacts(
 
 /** What a start needs beside where the root file system is no directory. */
 export interface Sources {
-  readonly rootFacts: typeof rootFacts;
-  readonly sourceMounts: SourceMounts;
+  readonly facts: RootfsFacts | null;
+  readonly mounts: SourceMounts;
+  /** The guest's files, where facts of the guest are made of them; to be closed before the start. */
+  readonly files: OpenRoot | null;
 }
 
-/** null: the root file system is a directory. Most are, and their starts do not wait for modules. */
-export function loadSources({ rootfs: { source } }: ContainerSpec): Promise<Sources> | null {
-  if (source.kind === "host" || plainDirectory(source) !== null) return null;
-  return Promise.all([import("../storage/root-facts.js"), import("../plan/source.js")]).then(([facts, plans]) => ({
-    rootFacts: facts.rootFacts,
-    sourceMounts: plans.sourceMounts,
-  }));
+/** null: the root file system is a directory. Most are, and their starts do not wait for modules. `binary`: of islet. */
+export function readSources(host: HostFacts, binary: string, spec: ContainerSpec): Promise<Sources> | null {
+  const { source } = spec.rootfs;
+  if (source.kind === "host" || source.kind === "other" || plainDirectory(source) !== null) return null;
+  return (async () => {
+    const [{ rootFacts }, { sourceMounts }] = await Promise.all([
+      import("../storage/root-facts.js"),
+      import("../plan/source.js"),
+    ]);
+    return { facts: rootFacts(source), mounts: sourceMounts, files: await guestFiles(host, binary, spec) };
+  })();
+}
+
+async function guestFiles(host: HostFacts, binary: string, spec: ContainerSpec): Promise<OpenRoot | null> {
+  const { guest, rootfs } = spec;
+  if (guest.journal === "no" && (guest.run?.users ?? []).length === 0) return null;
+  const { openRoot } = await import("../storage/open.js");
+  return await openRoot(host, binary, rootfs.source, { write: false, options: rootfs.options });
 }
 
 /** TERM of whoever is joined with the console from the beginning. */

@@ -12,8 +12,8 @@ import { guestUsers } from "./guest-users.js";
 
 const maxFile = 64 * 1024;
 
-/** What the guest is to be told of itself and its host; null: it asks for nothing of it. */
-export function guestFacts(spec: ContainerSpec, host: HostFacts): GuestFacts | null {
+/** What the guest is to be told of itself and its host; null: it asks for nothing of it. `root`: a path to the guest's files; null: they cannot be seen. */
+export function guestFacts(spec: ContainerSpec, host: HostFacts, root: string | null): GuestFacts | null {
   const { guest } = spec;
   if (!guest.tellsInit && guest.run === null && guest.localtime === "off" && guest.journal === "no") return null;
   const uuid = guest.uuid ?? derivedUuid(spec);
@@ -21,8 +21,8 @@ export function guestFacts(spec: ContainerSpec, host: HostFacts): GuestFacts | n
     uuid,
     osRelease: guest.run === null && !guest.tellsInit ? "" : osRelease(),
     localtime: guest.localtime === "off" ? null : hostLocaltime(),
-    journal: journalLink(host.arch, spec, guest.journal, uuid),
-    users: guestUsers(spec, host),
+    journal: journalLink(host.arch, spec, guest.journal, uuid, root),
+    users: guestUsers(spec, host, root),
     exportLink: exportLink(host.runtimeDir, spec.storePath, spec.name),
   };
 }
@@ -91,8 +91,13 @@ const journals = "/var/log/journal";
  * What is to be done for the guest's journal. The guest's machine id is what its file says, or what it will become of its uuid; without one there is nothing
  * to link yet. ISLET_BAD_CONFIG where a link would be another's.
  */
-function journalLink(arch: Arch, spec: ContainerSpec, mode: JournalMode, uuid: string): JournalLink | null {
-  const root = plainDirectory(spec.rootfs.source);
+function journalLink(
+  arch: Arch,
+  spec: ContainerSpec,
+  mode: JournalMode,
+  uuid: string,
+  root: string | null,
+): JournalLink | null {
   if (mode === "no" || root === null) return null;
   const isKept = lstatOf(journals)?.isDirectory() === true;
   if (mode !== "host" && mode !== "guest" && !isKept) return null;
@@ -114,7 +119,12 @@ function journalLink(arch: Arch, spec: ContainerSpec, mode: JournalMode, uuid: s
     if (there !== null && !there.isDirectory()) refuse(`${path} is in the way`);
     return { kind: "bind", path, target: `var/log/journal/${id}` };
   }
-  const target = `${realpathOf(root)}/var/log/journal/${id}`;
+  const directory = plainDirectory(spec.rootfs.source);
+  if (directory === null) {
+    if (mode === "guest") refuse("its files have no path on the host (islet.journal = host keeps it there)");
+    return null;
+  }
+  const target = `${realpathOf(directory)}/var/log/journal/${id}`;
   if (there === null) return { kind: "link", path, target };
   if (!there.isSymbolicLink()) refuse(`${path} is in the way`);
   if (readlinkSync(path) !== target) refuse(`${path} leads to another container's`);

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { boundUsers } from "../plan/bound-users.js";
 import type { HostFacts, UserFacts } from "../spec/host.js";
-import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { hasGuestProgram, readGuestFile } from "./guest-files.js";
 
@@ -13,9 +12,8 @@ const maxAccounts = 1024 * 1024;
 /**
  * The host's users whom a guest is to have as well. ISLET_BAD_CONFIG where one of them cannot be passed in; ISLET_IO where the host's files cannot be read.
  */
-export function guestUsers(spec: ContainerSpec, host: HostFacts): readonly UserFacts[] {
+export function guestUsers(spec: ContainerSpec, host: HostFacts, root: string | null): readonly UserFacts[] {
   const wanted = spec.guest.run?.users ?? [];
-  const root = plainDirectory(spec.rootfs.source);
   if (wanted.length === 0 || root === null) return [];
   const ofGuest = (path: string): string => {
     const file = readGuestFile(host.arch, root, path, maxAccounts);

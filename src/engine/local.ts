@@ -47,7 +47,7 @@ import { environmentStrings } from "./commands.js";
 import {
   isNetworkElsewhere,
   joinedLinks,
-  loadSources,
+  readSources,
   openCallerNamespaces,
   type Sources,
   startFacts,
@@ -128,12 +128,7 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
-  const storage: StorageHost = {
-    arch: host.arch,
-    binary: options.binary,
-    runtimeDir: host.runtimeDir,
-    inUserNamespace: host.inUserNamespace,
-  };
+  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir, facts: host };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -198,8 +193,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
     wanted: StartOptions,
     scope: StartFacts["scope"],
     sources: Sources | null,
-  ): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootFacts(spec.rootfs.source) ?? null);
+  ): StartFacts => {
+    try {
+      return startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources);
+    } finally {
+      // The start needs what is opened there for itself.
+      sources?.files?.close();
+    }
+  };
 
   const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
     planStart(
@@ -207,7 +208,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       host,
       factsOf(spec, start, expectedScope(host, spec), sources),
       start.warn,
-      sources?.sourceMounts ?? null,
+      sources?.mounts ?? null,
     );
 
   const launch = async (
@@ -295,10 +296,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);
-        const loading = loadSources(spec);
-        const sources = loading === null ? null : await loading;
+        const reading = readSources(host, options.binary, spec);
+        const sources = reading === null ? null : await reading;
         const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
-        const program = planStart(spec, host, facts, wanted.warn, sources?.sourceMounts ?? null);
+        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
@@ -447,7 +448,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
     },
     async plan(spec, wanted) {
-      const program = planFor(spec, wanted, await loadSources(spec));
+      const program = planFor(spec, wanted, await readSources(host, options.binary, spec));
       return {
         text: explainProgram(program),
         json: { arch: program.arch, operations: programJson(program) },
@@ -502,6 +503,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
         return null;
       }
       return (await images()).fill(request, wanted);
+    },
+    remoteImages: async (server, wanted) => {
+      const { remoteImages } = await import("./remote-images.js");
+      return await remoteImages(host, server, wanted);
     },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),

@@ -26,7 +26,7 @@ export async function reachRoot(host: StorageHost, source: RootfsSource, directo
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
-  const open = await openRoot(host, source, { write: true });
+  const open = await openRoot(host.facts, host.binary, source, { write: true });
   return {
     paths: { rootfs, root: open.path, mount: { descriptor: open.fd, path: rootfs } },
     close: () => {

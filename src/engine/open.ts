@@ -47,7 +47,7 @@ async function stoppedRoot(host: HostFacts, binary: string, spec: ContainerSpec 
   if (directory !== null) return openDirectory(directory);
   const { openRoot: openMounted } = await import("../storage/open.js");
   const isForgetful = source.kind === "overlay" && source.upper === null;
-  return (await openMounted({ ...host, binary }, source, { write: !isForgetful, options: spec.rootfs.options })).fd;
+  return (await openMounted(host, binary, source, { write: !isForgetful, options: spec.rootfs.options })).fd;
 }
 
 /** Files of an idmapped mount carry the ids that the container sees. */

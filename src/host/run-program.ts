@@ -66,6 +66,22 @@ export async function programOutput(
   }
 }
 
+/** How a program ended and what it printed, up to 4 MiB; for those whose words count even when they fail. */
+export async function programReport(
+  arch: Arch,
+  program: string,
+  words: readonly string[],
+  time: number,
+): Promise<{ readonly kind: ProgramResult["kind"]; readonly output: string }> {
+  const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
+  try {
+    const { kind } = await runInto(arch, program, words, time, "", output, {});
+    return { kind, output: readText(output, Math.min(fstatSync(output).size, mostPrinted)) };
+  } finally {
+    closeFd(output);
+  }
+}
+
 /** setpriv(1) of util-linux, which every Debian has. */
 function mortal(program: string, argv: readonly string[], bond: ProgramBond): readonly [string, readonly string[]] {
   const setpriv = bond.dies === true ? findProgram("setpriv") : null;

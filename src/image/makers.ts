@@ -5,7 +5,11 @@ type Kind = ImageSource["kind"];
 type Makers = { readonly [K in Kind]?: () => Promise<ImageMaker<Extract<ImageSource, { readonly kind: K }>>> };
 
 /** Who makes which kind of image; nothing of one is loaded before it is needed. */
-const imageMakers: Makers = {};
+const imageMakers: Makers = {
+  simplestreams: async () => (await import("./simplestreams-maker.js")).simplestreamsMaker,
+  debootstrap: async () => (await import("./makers/debootstrap.js")).debootstrapMaker,
+  dnf: async () => (await import("./makers/dnf.js")).dnfMaker,
+};
 
 /** null: this kind cannot be made. */
 export async function makerOf<S extends ImageSource>(source: S): Promise<ImageMaker<S> | null> {

@@ -1,12 +1,12 @@
 import { IsletError } from "../base/errors.js";
 import type { Source } from "../base/source.js";
-import { type Block, fail, goOn, jump, label, place, str } from "../program/assembler.js";
-import { type FsOption, closeNow, createFilesystem, newFilesystem, openFilesystem } from "../program/calls.js";
+import { type Block, cwdFd, fail, goOn, jump, label, place, slot, str } from "../program/assembler.js";
+import { type FsOption, closeNow, createFilesystem, newFilesystem, openFilesystem, openat } from "../program/calls.js";
 import type { Data, Slot } from "../program/ops.js";
 import type { RootfsFacts } from "../spec/host.js";
 import type { MountOptions } from "../spec/mount.js";
 import { EINVAL } from "../sys/errno.js";
-import { MS_RDONLY } from "../sys/flags.js";
+import { MS_RDONLY, O_NONBLOCK, O_RDONLY } from "../sys/flags.js";
 import { attachLoop } from "./loop.js";
 import { attributesOf, filesystemOptions } from "./mount.js";
 
@@ -28,7 +28,10 @@ export function mountDevice(block: Block, mount: DeviceMount, tree: Slot): void 
   const loop = mount.kind === "loop" ? attachLoop(block, facts?.path ?? path, readOnly) : null;
   const source = loop?.path ?? str(block.build, path);
   if (facts?.fstype !== null && facts?.fstype !== undefined) mountType(block, mount, facts.fstype, source, tree);
-  else tryTypes(block, mount, facts?.known ?? [], source, tree);
+  else {
+    if (loop === null) findDevice(block, mount);
+    tryTypes(block, mount, facts?.known ?? [], source, tree);
+  }
   // The mount keeps it.
   if (loop !== null) closeNow(block, loop.fd, "close the loop device");
 }
@@ -65,6 +68,19 @@ function tryTypes(block: Block, mount: DeviceMount, types: readonly string[], so
     hints: { any: missingHint(mount) ?? "make one in it (mkfs.ext4), or restore it from a backup" },
   });
   place(block, mounted);
+}
+
+/** The errors of many attempts would not say that there is nothing. */
+function findDevice(block: Block, mount: DeviceMount): void {
+  const device = slot(block.build, "device");
+  openat(block, cwdFd, mount.path, O_RDONLY | O_NONBLOCK, device, {
+    note: `open the device ${mount.path}`,
+    hints: {
+      ENOENT: missingHint(mount) ?? "the device is missing; see lxc.rootfs.path",
+      ENXIO: "the device has no medium",
+    },
+  });
+  closeNow(block, device, "close the device");
 }
 
 function missingHint({ kind, path, facts }: DeviceMount): string | null {

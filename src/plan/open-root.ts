@@ -32,10 +32,7 @@ export interface RootRequest {
 }
 
 /** A helper's program: the root file system as a descriptor of its directory, sent to the other end of the preset socket. Nothing of it is seen on the host. */
-export function planOpenRoot(
-  { source, options, facts, onlyLowers }: RootRequest,
-  host: Pick<HostFacts, "arch" | "runtimeDir" | "inUserNamespace">,
-): LaunchProgram {
+export function planOpenRoot({ source, options, facts, onlyLowers }: RootRequest, host: HostFacts): LaunchProgram {
   const block = beginProgram(host.arch, "helper");
   const { build } = block;
   const answer = presetSlot(build, "answer");

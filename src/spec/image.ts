@@ -14,6 +14,8 @@ export type ImageSource =
       readonly components: readonly string[];
       readonly packages: readonly string[];
       readonly variant: string;
+      /** Made and set as the default, "de_DE.UTF-8"; null: none is made. */
+      readonly locale: string | null;
       /** Absolute paths of files with OpenPGP keys; none: those that the host's apt trusts. */
       readonly keyrings: readonly string[];
     }
@@ -33,7 +35,10 @@ export type ImageSource =
   | {
       readonly kind: "simplestreams";
       readonly server: string;
-      /** Below the server: "streams/v1", "releases/streams/v1". */
+      /**
+       * Below the server: "streams/v1", "releases/streams/v1". "meta/1.0": LXC's own index, with images that bring a configuration; "streams/v1"
+       * where the server has none.
+       */
       readonly streams: string;
       readonly distribution: string;
       readonly release: string;
@@ -42,6 +47,8 @@ export type ImageSource =
       readonly variant: string;
       /** Absolute paths of files with OpenPGP keys, one of which must have signed the index; none: the shipped one of that server. */
       readonly keyrings: readonly string[];
+      /** Whole fingerprint of the key that must have signed the index, wherever on this host it is, in place of the one that is known of the server. */
+      readonly keyId?: string;
       /** Refuse what is not signed. */
       readonly validate: boolean;
     }
@@ -49,6 +56,22 @@ export type ImageSource =
   | { readonly kind: "oci"; readonly url: string; readonly architecture: string; readonly credentials: string | null }
   /** Files of the host's: an archive or squashfs of the root, with or without one of the metadata, or both in one. */
   | { readonly kind: "local"; readonly metadata: string | null; readonly rootfs: string | null };
+
+/** A simplestreams server; see ImageSource. */
+export type ImageServer = Pick<
+  Extract<ImageSource, { readonly kind: "simplestreams" }>,
+  "server" | "streams" | "keyrings" | "keyId" | "validate"
+>;
+
+/** An image that a server has, by the names that the server has for it. */
+export interface RemoteImage {
+  readonly distribution: string;
+  readonly release: string;
+  readonly architecture: string;
+  readonly variant: string;
+  /** "20231020_05:24". */
+  readonly build: string;
+}
 
 /** What is known of an image once it is there. Everything in it comes from whoever made the image. */
 export interface ImageFacts {

@@ -1,4 +1,5 @@
 import type { Arch } from "../sys/arch.js";
+import type { HostFacts } from "../spec/host.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { StorageKind, StorageRequest } from "../spec/storage.js";
 
@@ -9,8 +10,7 @@ export interface StorageHost {
   /** islet's static binary. */
   readonly binary: string;
   readonly runtimeDir: string;
-  /** This process is root of a user namespace only. */
-  readonly inUserNamespace: boolean;
+  readonly facts: HostFacts;
 }
 
 /** The container that a root file system is for. Its directory is there. */

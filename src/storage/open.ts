@@ -5,11 +5,11 @@ import { socketPair } from "../host/socket.js";
 import { planOpenRoot, type RootRequest } from "../plan/open-root.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
+import type { HostFacts } from "../spec/host.js";
 import type { MountOptions } from "../spec/mount.js";
 import { noMountOptions } from "../spec/mount-options.js";
 import { plainDirectory, type RootfsSource } from "../spec/rootfs.js";
 import { MS_RDONLY, O_PATH } from "../sys/flags.js";
-import type { StorageHost } from "./driver.js";
 import { rootFacts } from "./root-facts.js";
 
 /** The root directory of a container that does not run. */
@@ -33,18 +33,19 @@ const patience = 120_000;
 
 /**
  * Opens the root file system behind a source, as its container would find it but for its id map. It is mounted where nobody sees it, by a small
- * process and stays for as long as the descriptor does: nothing is left when this process is killed. A file that a container
+ * process (`binary`: of islet), and stays for as long as the descriptor does: nothing is left when this process is killed. A file that a container
  * or another has in use is refused (ISLET_OPERATION_FAILED, EAGAIN).
  */
 export async function openRoot(
-  host: StorageHost,
+  host: HostFacts,
+  binary: string,
   source: RootfsSource,
   { write, options = noMountOptions }: OpenRootOptions,
 ): Promise<OpenRoot> {
   const directory = plainDirectory(source) ?? onlyDirectory(source, write);
   if (directory !== null) return opened(openDirectory(directory));
   const mounted = write ? options : { ...options, flags: options.flags | MS_RDONLY };
-  return opened(await mount(host, requestOf(source, mounted, write)));
+  return opened(await mount(host, binary, requestOf(source, mounted, write)));
 }
 
 function opened(fd: number): OpenRoot {
@@ -95,11 +96,11 @@ function requestOf(source: RootfsSource, options: MountOptions, write: boolean):
   return { source, options, facts, onlyLowers: false };
 }
 
-async function mount(host: StorageHost, request: RootRequest): Promise<number> {
+async function mount(host: HostFacts, binary: string, request: RootRequest): Promise<number> {
   const program = planOpenRoot(request, host);
   const [ours, theirs] = socketPair(host.arch);
   try {
-    const result = await runHelper(host.arch, host.binary, program, [theirs], patience);
+    const result = await runHelper(host.arch, binary, program, [theirs], patience);
     if (result.kind === "done") {
       const { fds } = receiveMessage(ours, new Uint8Array(1), 1);
       const [fd] = fds;

@@ -36,3 +36,12 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-wait": async () => (await import("./commands/wait.js")).wait,
   islet: async () => (await import("./commands/islet.js")).islet(commands),
 };
+
+/** A template that is called by itself, as `lxc-debian`; null: there is none of that name built in. */
+export async function templateCommand(name: string): Promise<CommandLoader | null> {
+  if (!name.startsWith("lxc-")) return null;
+  const template = name.slice("lxc-".length);
+  const { builtinTemplates } = await import("./templates/builtin.js");
+  if (!Object.hasOwn(builtinTemplates, template)) return null;
+  return async () => (await import("./templates/direct.js")).directTemplate(template);
+}

@@ -28,6 +28,12 @@ export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
 /** The templates that islet has itself, by name. Nothing of one is loaded before it is called. */
 export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {
   busybox: async () => (await import("./busybox.js")).busyboxTemplate,
+  debian: async () => (await import("./debian.js")).debianTemplate,
+  download: async () => (await import("./download.js")).downloadTemplate,
+  fedora: async () => (await import("./fedora.js")).fedoraTemplate,
+  sshd: async () => (await import("./sshd.js")).sshdTemplate,
+  ubuntu: async () => (await import("./ubuntu.js")).ubuntuTemplate,
+  "ubuntu-cloud": async () => (await import("./ubuntu-cloud.js")).ubuntuCloudTemplate,
 };
 
 /** For Engine.fillRootfs. */

@@ -104,6 +104,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     fillRootfs: notCanned,
     images: notCanned,
     pruneImages: notCanned,
+    remoteImages: notCanned,
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,

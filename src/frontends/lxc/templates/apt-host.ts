@@ -1,0 +1,45 @@
+import { readdir, readFile } from "node:fs/promises";
+import { type AptSource, parseSourceLines, parseSourceStanzas } from "../../../spec/apt-source.js";
+
+/** What the host's apt is told of where packages come from, and the releases that the package distro-info-data knows. */
+
+const directory = "/etc/apt";
+
+/** In apt's order: sources.list, then the files of sources.list.d by name. What cannot be read is passed over. */
+export async function hostSources(): Promise<readonly AptSource[]> {
+  const read = (file: string): Promise<string> => readFile(`${directory}/${file}`, "utf8").catch(() => "");
+  const parts = (await readdir(`${directory}/sources.list.d`).catch((): string[] => [])).sort();
+  const lists = await Promise.all(
+    parts.map(async (name) => {
+      const text = await read(`sources.list.d/${name}`);
+      if (name.endsWith(".list")) return parseSourceLines(text);
+      return name.endsWith(".sources") ? parseSourceStanzas(text) : [];
+    }),
+  );
+  return [...parseSourceLines(await read("sources.list")), ...lists.flat()];
+}
+
+export interface KnownRelease {
+  /** As it is called in an archive: bookworm. */
+  readonly series: string;
+  /** "12"; "22.04 LTS". */
+  readonly version: string;
+  /** Day of its release, as 2023-06-10; "": none yet. */
+  readonly released: string;
+  /** The last day of its usual support; "": not known. */
+  readonly end: string;
+}
+
+/** Rows of /usr/share/distro-info/NAME.csv, oldest first; [] where there is no such file. */
+export function parseDistroInfo(text: string): readonly KnownRelease[] {
+  const [head = "", ...rows] = text.split("\n").filter((line) => line !== "");
+  const columns = head.split(",");
+  return rows.map((row) => {
+    const cells = row.split(",");
+    const cell = (name: string): string => cells[columns.indexOf(name)] ?? "";
+    return { series: cell("series"), version: cell("version"), released: cell("release"), end: cell("eol") };
+  });
+}
+
+export const knownReleases = async (distribution: "debian" | "ubuntu"): Promise<readonly KnownRelease[]> =>
+  parseDistroInfo(await readFile(`/usr/share/distro-info/${distribution}.csv`, "utf8").catch(() => ""));

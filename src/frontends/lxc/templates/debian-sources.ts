@@ -1,0 +1,90 @@
+import type { AptSource } from "../../../spec/apt-source.js";
+
+/** Where the packages of a Debian container come from, when it is made and later. */
+
+export const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const defaultMirror = "http://deb.debian.org/debian";
+const defaultSecurity = "http://security.debian.org/debian-security";
+
+export interface MirrorChoice {
+  readonly release: string;
+  /** Given by the user; null: as the host has it. */
+  readonly mirror: string | null;
+  readonly securityMirror: string | null;
+  readonly keyring: string | null;
+  readonly components: readonly string[];
+  /** What the host's apt is told. */
+  readonly host: readonly AptSource[];
+}
+
+export interface Sources {
+  /** What the image is made of; the first is the main one. */
+  readonly build: readonly AptSource[];
+  /** What the container's apt is told. */
+  readonly written: readonly AptSource[];
+}
+
+/** Releases without updates beside themselves. */
+const rolling: ReadonlySet<string> = new Set(["sid", "unstable", "experimental", "rc-buggy"]);
+/** Releases whose security updates had a name of another kind. */
+const early: ReadonlySet<string> = new Set([
+  "etch", "lenny", "squeeze", "wheezy", "jessie", "stretch", "buster", "oldoldoldstable",
+]); // prettier-ignore
+
+/** What the security updates of a release are called; null: there are none. */
+export function securitySuite(release: string): string | null {
+  if (rolling.has(release)) return null;
+  return early.has(release) ? `${release}/updates` : `${release}-security`;
+}
+
+/** dhcpcd took the place of ISC's client in Debian 13. */
+const withIscClient: ReadonlySet<string> = new Set([...early, "bullseye", "bookworm", "oldoldstable", "oldstable"]);
+
+/** What LXC's template installs, and dbus and ping, which today's systemd and its users miss otherwise. */
+export const debianPackages = (release: string): readonly string[] => [
+  release === "wheezy" ? "sysvinit" : "init",
+  "ca-certificates",
+  "dbus",
+  "dialog",
+  "ifupdown",
+  release === "wheezy" ? "iproute" : "iproute2",
+  "iputils-ping",
+  withIscClient.has(release) ? "isc-dhcp-client" : "dhcpcd-base",
+  "locales",
+  "net-tools",
+  "netbase",
+  "openssh-server",
+];
+
+const isSecurity = (source: AptSource): boolean => /(-security|\/updates)$/.test(source.suite);
+const isDebian = (source: AptSource): boolean =>
+  /\/debian(-security|-lts)?\/?$/.test(source.uri) && source.components.includes("main");
+
+/** The host's own mirrors, for whatever release; those given take their place. */
+export function debianSources(choice: MirrorChoice): Sources {
+  const { release, mirror, securityMirror, keyring, components } = choice;
+  const own = choice.host.filter(isDebian);
+  const main = own.find((source) => !isSecurity(source));
+  const security = own.find(isSecurity);
+  const of = (given: string | null, found: AptSource | undefined, otherwise: string, suite: string): AptSource => ({
+    uri: (given ?? found?.uri ?? otherwise).replace(/\/+$/, ""),
+    suite,
+    components,
+    signedBy:
+      keyring !== null
+        ? [keyring]
+        : found === undefined || found.signedBy.length === 0
+          ? [debianKeyring]
+          : found.signedBy,
+    isTrusted: given === null && keyring === null && found?.isTrusted === true,
+  });
+  const first = of(mirror, main, defaultMirror, release);
+  // Another's mirror may have nothing but the release itself.
+  const updates = mirror === null && !rolling.has(release) ? [{ ...first, suite: `${release}-updates` }] : [];
+  const suite = securitySuite(release);
+  const fixes = suite === null ? [] : [of(securityMirror, security, defaultSecurity, suite)];
+  return {
+    build: [first, ...updates, ...(mirror === null || securityMirror !== null ? fixes : [])],
+    written: [first, ...updates, ...fixes],
+  };
+}

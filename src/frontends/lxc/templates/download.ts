@@ -1,0 +1,233 @@
+import { IsletError } from "../../../base/errors.js";
+import { printable } from "../../../base/printable.js";
+import type { ImageServer, RemoteImage } from "../../../spec/image.js";
+import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import { option } from "../commands/options.js";
+import { type BuiltinTemplate, fillOptions, type TemplateCall } from "./builtin.js";
+import { createMessage, finishImageRoot, type ImageContainer, writeImageConfig } from "./lxc-image.js";
+
+/** The options of lxc-download, those of older versions among them, and --keyring. */
+const table: Pick<CommandTable, "options" | "operands" | "named"> = {
+  options: [
+    option("dist", "", { short: "d", argument: "DISTRIBUTION" }),
+    option("release", "", { short: "r", argument: "RELEASE" }),
+    option("arch", "", { short: "a", argument: "ARCH" }),
+    option("help", "", { short: "h" }),
+    option("list", "", { short: "l" }),
+    option("variant", "", { argument: "VARIANT" }),
+    option("server", "", { argument: "SERVER" }),
+    option("keyid", "", { argument: "FINGERPRINT" }),
+    option("keyserver", "", { argument: "SERVER" }),
+    option("keyring", "", { argument: "FILE" }),
+    option("no-validate", ""),
+    option("flush-cache", ""),
+    option("force-cache", ""),
+    option("no-xattrs", ""),
+    option("name", "", { argument: "NAME" }),
+    option("path", "", { argument: "PATH" }),
+    option("rootfs", "", { argument: "PATH" }),
+    option("mapped-uid", "", { argument: "MAP" }),
+    option("mapped-gid", "", { argument: "MAP" }),
+  ],
+  operands: "any",
+  named: false,
+};
+
+const defaultServer = "images.linuxcontainers.org";
+
+const usage = `LXC container image downloader
+
+Special arguments:
+[ -h | --help ]: Print this help message and exit
+[ -l | --list ]: List all available images and exit
+
+Required arguments:
+[ -d | --dist <distribution> ]: The name of the distribution
+[ -r | --release <release> ]: Release name/version
+[ -a | --arch <architecture> ]: Architecture of the container
+
+Optional arguments:
+[ --variant <variant> ]: Variant of the image (default: "default")
+[ --server <server> ]: Image server (default: "${defaultServer}")
+[ --keyring <file> ]: OpenPGP keys, one of which must have signed the image (default: the known key of the server)
+[ --keyid <fingerprint> ]: The key that must have signed it, if it is on this host
+[ --no-validate ]: Take an image that is not signed
+[ --flush-cache ]: Flush the local copy (if present)
+[ --force-cache ]: Force the use of the local copy even if expired
+
+LXC internal arguments (do not pass manually!):
+[ --name <name> ]: The container name
+[ --path <path> ]: The path to the container
+[ --rootfs <rootfs> ]: The path to the container's rootfs
+[ --mapped-uid <map> ]: A uid map (user namespaces)
+[ --mapped-gid <map> ]: A gid map (user namespaces)
+
+`;
+
+interface Choice {
+  readonly distribution: string | null;
+  readonly release: string | null;
+  readonly architecture: string | null;
+  readonly variant: string;
+}
+
+/** The table that lxc-download prints. */
+export function listText(
+  images: readonly RemoteImage[],
+  { distribution, release, architecture, variant }: Choice,
+): string {
+  const wanted = images.filter(
+    (image) =>
+      (distribution ?? image.distribution) === image.distribution &&
+      (release ?? image.release) === image.release &&
+      (architecture ?? image.architecture) === image.architecture &&
+      variant === image.variant,
+  );
+  const lines = wanted.map((image) =>
+    [image.distribution, image.release, image.architecture, image.variant, image.build].map(printable).join("\t"),
+  );
+  return ["", "---", "DIST\tRELEASE\tARCH\tVARIANT\tBUILD", "---", ...lines, "---", ""].join("\n");
+}
+
+/** Asks on the caller's terminal, where there is one; null: there is none. */
+async function ask({ engine, host }: TemplateCall, what: string): Promise<string | null> {
+  host.write(1, `${what}: \n`);
+  const script = '[ -t 0 ] || exit 3; IFS= read -r answer || exit 4; printf %s "$answer"';
+  const made = await engine.hostOutput(["/bin/sh", "-c", script], host.caller, null);
+  const finished = host.run(made.task);
+  finished.catch(() => undefined);
+  made.handedOver();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of made.output) chunks.push(chunk);
+  return (await finished) === 0 ? Buffer.concat(chunks).toString("utf8").trim() : null;
+}
+
+/** What is missing of -d, -r and -a is asked for, after the list of what there is. */
+async function chosen(call: TemplateCall, server: ImageServer, choice: Choice): Promise<Choice> {
+  if (choice.distribution !== null && choice.release !== null && choice.architecture !== null) return choice;
+  const { host, engine } = call;
+  const images = await engine.remoteImages(server, fillOptions(host));
+  host.write(1, `${listText(images, choice)}\n`);
+  const need = async (
+    value: string | null,
+    what: string,
+    letter: string,
+    names: readonly string[],
+  ): Promise<string> => {
+    const answer = value ?? (await ask(call, what));
+    if (answer !== null && answer !== "") return answer;
+    throw new IsletError(
+      "ISLET_BAD_REQUEST",
+      `which ${what.toLowerCase()}? there is no -${letter}, and nobody to ask`,
+      {
+        hint: `there are ${[...new Set(names)].toSorted().join(", ")}`,
+      },
+    );
+  };
+  const distribution = await need(
+    choice.distribution,
+    "Distribution",
+    "d",
+    images.map((image) => image.distribution),
+  );
+  const ofIt = images.filter((image) => image.distribution === distribution);
+  const release = await need(
+    choice.release,
+    "Release",
+    "r",
+    ofIt.map((image) => image.release),
+  );
+  const builds = ofIt.filter((image) => image.release === release);
+  const architecture = await need(
+    choice.architecture,
+    "Architecture",
+    "a",
+    builds.map((image) => image.architecture),
+  );
+  return { ...choice, distribution, release, architecture };
+}
+
+/** Of the cached copy, as the image says it: past its day it is made anew. */
+async function isExpired({ engine }: TemplateCall, { distribution, release, variant }: Choice): Promise<boolean> {
+  const images = await engine.images();
+  const seconds = Date.now() / 1000;
+  return images.some(
+    (image) =>
+      image.files["origin"] !== undefined &&
+      image.distribution === distribution &&
+      image.release === release &&
+      image.variant === variant &&
+      Number(image.files["expiry"] ?? Number.POSITIVE_INFINITY) < seconds,
+  );
+}
+
+/** Does what lxc-download does with these arguments. */
+export const downloadTemplate: BuiltinTemplate = async (call) => {
+  const { argv, host, engine, idmap, root } = call;
+  const parsed = parseOptions(table, argv);
+  if (parsed.kind === "problem") {
+    host.write(1, usage);
+    throw new IsletError("ISLET_BAD_REQUEST", `lxc-download: ${parsed.text}`);
+  }
+  const { options } = parsed;
+  if (options.has("help")) {
+    host.write(1, usage);
+    return false;
+  }
+  const keyId = options.value("keyid");
+  const server: ImageServer = {
+    server: options.value("server") ?? defaultServer,
+    streams: "meta/1.0",
+    keyrings: options.values("keyring").map((file) => (file.startsWith("/") ? file : `${host.caller.cwd}/${file}`)),
+    ...(keyId === null ? {} : { keyId }),
+    validate: !options.has("no-validate"),
+  };
+  if (options.has("keyserver"))
+    host.write(2, "lxc-download: --keyserver has no effect: keys are never fetched; --keyring FILE names them\n");
+  const given: Choice = {
+    distribution: options.value("dist"),
+    release: options.value("release"),
+    architecture: options.value("arch"),
+    variant: options.value("variant") ?? "default",
+  };
+  if (options.has("list")) {
+    host.write(1, "Downloading the image index\n");
+    host.write(1, listText(await engine.remoteImages(server, fillOptions(host)), given));
+    return false;
+  }
+  const name = options.value("name") ?? "";
+  const path = options.value("path") ?? "";
+  const documented = options.value("rootfs") ?? "";
+  if (name === "" || path === "" || documented === "")
+    throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name, path, and rootfs for the container");
+  const choice = await chosen(call, server, given);
+  const { distribution, release, architecture, variant } = choice;
+  const expired = !options.has("force-cache") && (await isExpired(call, choice));
+  if (expired) host.write(1, "The cached copy has expired, re-downloading...\n");
+  if (options.has("flush-cache")) host.write(1, "Flushing the cache...\n");
+  const container: ImageContainer = { name, path, rootfs: documented, idmap };
+  const image = await engine.fillRootfs(
+    {
+      kind: "image",
+      image: {
+        kind: "simplestreams",
+        ...server,
+        distribution: distribution ?? "",
+        release: release ?? "",
+        architecture: architecture ?? "",
+        variant,
+      },
+      rootfs: root ?? documented,
+      idmap,
+      refresh: expired || options.has("flush-cache"),
+      finish: (editor, { files }) => {
+        finishImageRoot(editor, files, container);
+      },
+    },
+    fillOptions(host),
+  );
+  const files = image?.files ?? {};
+  await writeImageConfig(files, container);
+  host.write(1, createMessage(files, container));
+  return true;
+};
