@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import { lacks } from "./skip.js";
 import type { StoreOptions } from "./store-place.js";
@@ -17,10 +16,6 @@ export interface StoreKind {
 }
 
 const never = (): boolean => false;
-
-/** In the kernel, or as a module. */
-export const knowsFileSystem = (type: string): boolean =>
-  new RegExp(`\\t${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8"));
 
 const loop = (fstype: string, size: string): StoreKind => ({
   title: `loop with ${fstype}`,
@@ -68,6 +63,3 @@ export const storeKinds: readonly StoreKind[] = [
     isLacking: (t) => lacks(t, "lvm"),
   },
 ];
-
-export const hasLvm = (): boolean =>
-  existsSync("/dev/mapper/control") && ["/sbin/lvcreate", "/usr/sbin/lvcreate"].some((path) => existsSync(path));

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { cleanup, type Cleaner } from "./cleanup.js";
+import type { Cleaner } from "./cleanup.js";
 import { ok } from "./command.js";
 import { instance, type Instance, watchTraces } from "./instance.js";
 import { testDir } from "./paths.js";
@@ -34,21 +34,24 @@ export async function loopDevices(below: string): Promise<readonly string[]> {
   return text.split("\n").filter((line) => line.includes(below));
 }
 
+/** What a daemon keeps for good it makes for its first container. */
+async function warmUp(own: Instance): Promise<void> {
+  const at = own.store.at("warm");
+  await own.ok(["lxc-create", ...at, "-f", "/dev/null", "-t", "busybox"]);
+  await own.ok(["lxc-start", ...at]);
+  await own.ok(["lxc-stop", "-k", ...at]);
+  await own.ok(["lxc-destroy", ...at]);
+}
+
 export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise<StorePlace> {
   let holder: ReturnType<typeof spawn> | null = null;
   const image = join(testDir, `islt-disk-${process.pid}-${Math.random().toString(36).slice(2)}`);
-  const defer = cleanup({
-    after: (body) => {
-      // After the daemon's own end, which is registered below.
-      last = body;
-    },
-  });
-  let last: () => void | Promise<void> = () => undefined;
-  defer(async () => {
+  // After the daemon's own end, which is registered below.
+  const release = async (): Promise<void> => {
     holder?.kill("SIGKILL");
     await waitFor("the loop devices to go", async () => (await loopDevices(image)).length === 0);
     rmSync(image, { force: true });
-  });
+  };
   try {
     holder = spawn("unshare", ["--mount", "sleep", "86400"], { stdio: ["ignore", "ignore", "inherit"] });
     const { pid } = holder;
@@ -56,7 +59,7 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
     const ours = readlinkSync("/proc/self/ns/mnt");
     await waitFor("a mount namespace", () => readlinkSync(`/proc/${pid}/ns/mnt`) !== ours);
     const own = await instance(t, { mntnsPid: pid, ...(env === undefined ? {} : { env }) });
-    t.after(() => last());
+    t.after(release);
     if (on !== null) {
       const options = on.options === undefined ? "loop" : `loop,${on.options}`;
       const mkfs = on.fstype.startsWith("ext") ? "mkfs.ext4 -q -F -O quota,project" : `mkfs.${on.fstype} -q -f`;
@@ -82,6 +85,7 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
           })
         ).trim(),
       watch: async (...names) => {
+        await warmUp(own);
         const traces = await watchTraces(own, names);
         const picture = async (): Promise<readonly string[]> => [
           ...(await loopDevices(own.store.path)),
@@ -101,7 +105,7 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
       },
     };
   } catch (error) {
-    await last();
+    await release();
     throw error;
   }
 }
