@@ -176,6 +176,8 @@ export interface CreateOptions {
   readonly storage: StorageRequest | null;
   /** What is taken where the one before cannot be had (ISLET_UNSUPPORTED, ISLET_EXISTS), in this order. */
   readonly alternatives?: readonly StorageRequest[];
+  /** Of the container: the top directory of its root file system belongs to its root. */
+  readonly idmap?: readonly IdMapEntry[];
   /** lxc.bdev.* of the host's administrator, by key. */
   readonly storageDefaults: Readonly<Record<string, string>>;
   /** The text of the container's `config`, without what a template adds; `root`: where its root file system is. */

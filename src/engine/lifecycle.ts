@@ -10,7 +10,7 @@ import { removeTree } from "../storage/tree.js";
 import { runHook } from "./commands.js";
 import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
-import { reachRoot } from "./new-root.js";
+import { giveToOwner, reachRoot } from "./new-root.js";
 import type { Registry } from "./registry.js";
 import { beginConstruction, configFileOf, type Construction, directoryOf } from "./store.js";
 
@@ -63,10 +63,12 @@ async function fill(
   try {
     const reached = await reachRoot(context.host, source, directory);
     try {
+      giveToOwner(source, reached.paths.root, options.idmap ?? []);
       await options.populate({ directory, config, ...reached.paths });
     } finally {
       reached.close();
     }
+    context.signal?.throwIfAborted();
   } catch (error) {
     if (!keep) await removeRoot(source, place, context);
     throw error;

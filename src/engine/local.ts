@@ -689,6 +689,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (!meta.ephemeral) return;
     void queue
       .run(key(meta), async () => {
+        const { removePartial } = await import("./partial.js");
+        await removePartial(storage, meta, meta.root ?? "");
         await removeTree(storage, directoryOf(meta));
         await register.forget(meta);
       })

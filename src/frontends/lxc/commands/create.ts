@@ -212,6 +212,7 @@ async function body(call: Call): Promise<number> {
   const create: CreateOptions = {
     storage: template.kind === "none" ? null : storage,
     alternatives,
+    idmap: config.idmap,
     storageDefaults: Object.fromEntries(systemConfig(call.caller).items),
     notice: (text) => {
       report.notice(text);
