@@ -67,9 +67,8 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, writeWhole, configFileOf } from "./store.js";
+import { definedNames, directoryOf, checkName, readConfigText, removeContainer, writeWhole, configFileOf } from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
-import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
@@ -293,6 +292,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
     await freezeContainer(host.arch, monitor, frozen, registry.events.changed);
   };
 
+  /** Neither changes meanwhile. Always in the same order, so that two never wait for each other. */
+  const both = async <T>(one: ContainerId, other: ContainerId, change: () => Promise<T>): Promise<T> => {
+    const [first, second] = [key(one), key(other)].sort();
+    if (first === undefined || second === undefined || first === second)
+      throw new IsletError("ISLET_EXISTS", `the container ${other.name} exists already`);
+    return await queue.run(first, () => queue.run(second, change));
+  };
+
+  const mustStand = (id: ContainerId): void => {
+    checkName(id.name);
+    if (registry.get(id) !== undefined || registry.isOrphan(id))
+      throw new IsletError("ISLET_RUNNING", `${id.name} is running`, { hint: `stop it first: lxc-stop -n ${id.name}` });
+  };
+
   const checkExists = (id: ContainerId): void => {
     checkName(id.name);
     if (registry.get(id) === undefined && !existsSync(configFileOf(id))) throw noSuchContainer(id);
@@ -468,6 +481,56 @@ export function createEngine(options: LocalOptions): LocalEngine {
       // Refused at once, even while it starts.
       return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
     },
+    copy: async (source, target, wanted) => {
+      const { copyContainer } = await import("./copy.js");
+      if (registry.get(target) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${target.name} is running`);
+      await both(source, target, async () => {
+        const monitor = registry.get(source);
+        if (monitor === undefined && !registry.isOrphan(source)) {
+          await copyContainer(storage, { source, target, options: wanted, pid: null });
+          return;
+        }
+        if (!wanted.allowRunning || monitor === undefined) throw originalRuns(source.name);
+        const wasFrozen = monitor.state === "FROZEN";
+        if (!wasFrozen) await setFrozen(source, true);
+        try {
+          await copyContainer(storage, { source, target, options: wanted, pid: monitor.pid });
+        } finally {
+          if (!wasFrozen && registry.get(source) === monitor) await setFrozen(source, false);
+        }
+      });
+    },
+    rename: async (source, target, wanted) => {
+      const { renameContainer } = await import("./rename.js");
+      await both(source, target, async () => {
+        mustStand(source);
+        mustStand(target);
+        await renameContainer(storage, source, target, wanted);
+        await register.forget(source);
+      });
+    },
+    snapshots: async (id) => {
+      checkName(id.name);
+      return await (await import("./snapshots.js")).snapshotsOf(storage, id);
+    },
+    snapshot: async (source, optionsFor) => {
+      const { takeSnapshot } = await import("./snapshots.js");
+      return await queue.run(key(source), async () => {
+        mustStand(source);
+        return await takeSnapshot(storage, source, optionsFor);
+      });
+    },
+    restore: async (current, snapshot, wanted) => {
+      const { restoreContainer } = await import("./restore.js");
+      await queue.run(key(current), async () => {
+        mustStand(current);
+        await restoreContainer(storage, current, snapshot, wanted);
+      });
+    },
+    copies: async (id) => {
+      const { copiesOf } = await import("./dependents.js");
+      return (await copiesOf(storage, id)).filter(({ storePath }) => storePath !== `${directoryOf(id)}/snaps`);
+    },
     freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
     unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
@@ -631,7 +694,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (!meta.ephemeral) return;
     void queue
       .run(key(meta), async () => {
-        await removeTree(storage, directoryOf(meta));
+        await removeContainer(storage, meta, null);
         await register.forget(meta);
       })
       .catch((error: unknown) => {
@@ -668,6 +731,13 @@ async function orphanEnd(registry: Registry, id: ContainerId): Promise<void> {
       hint: "lxc-stop -k ends it at once",
     });
   }
+}
+
+function originalRuns(name: string): IsletError {
+  return new IsletError(
+    "ISLET_RUNNING",
+    `Original container (${name}) is running. Use --allowrunning if you want to force a snapshot of the running container.`,
+  );
 }
 
 function alreadyRunning(name: string): IsletError {
