@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,13 +25,23 @@
 enum { LISTEN_FD = 3, DAEMON_FD = 4 };
 
 enum {
-    MOST = 64,                     /* visitors at a time */
-    MOST_OF_USER = 16,             /* of one user */
-    PAUSE = 6,                     /* milliseconds between two of them */
-    LOOK = 200,                    /* milliseconds between two looks whether one has left */
-    STAY = 30,                     /* seconds that one may stay */
-    MOST_WORDS = 8192 + FRAME_HEAD /* bytes that it may say */
+    MOST = 64, /* visitors at a time */
+    LOOK = 200 /* milliseconds between two looks whether one has left */
 };
+
+/* Whom a door is for. */
+struct policy {
+    int most_of_user;  /* visitors of one user */
+    int pause;         /* milliseconds between two of them */
+    unsigned stay;     /* seconds that one may stay, 0: as long as it likes */
+    size_t most_words; /* bytes that it may say, 0: as many as it likes */
+    bool root;         /* root may come in as well */
+};
+
+/* One question of a user of the host's, who is not root: root has a door of its own. */
+static const struct policy for_users = {16, 6, 30, 8192 + FRAME_HEAD, false};
+/* Everybody in one guest, for as long as they like: it is their own places that they take. */
+static const struct policy for_guest = {MOST, 1, 0, 0, true};
 
 struct visitor {
     pid_t process; /* 0: none */
@@ -79,7 +91,7 @@ static int peer_pidfd(int visitor)
 }
 
 /* Plain reads: the kernel drops what descriptors come. */
-static void pass_on(int visitor, int daemon)
+static void pass_on(int visitor, int daemon, const struct policy *policy)
 {
     struct pollfd ready[] = {{.fd = visitor, .events = POLLIN}, {.fd = daemon, .events = POLLIN}};
     char bytes[4096];
@@ -98,19 +110,28 @@ static void pass_on(int visitor, int daemon)
         }
         got = read(visitor, bytes, sizeof(bytes));
         said += got > 0 ? (size_t)got : 0;
-        if (got <= 0 || said > MOST_WORDS || write_all(daemon, bytes, (size_t)got) < 0)
+        if (got < 0 || (policy->most_words > 0 && said > policy->most_words))
             return;
+        if (got > 0) {
+            if (write_all(daemon, bytes, (size_t)got) < 0)
+                return;
+            continue;
+        }
+        /* It has said all, and may still be waiting for the answer. */
+        if (shutdown(daemon, SHUT_WR) < 0)
+            return;
+        ready[0].fd = -1;
     }
 }
 
 /* In the process of a visitor, which ends here whatever happens: a process that exits lingers for nobody. */
-_Noreturn static void serve(int visitor, const struct ucred *who)
+_Noreturn static void serve(int visitor, const struct ucred *who, const struct policy *policy)
 {
     uint32_t words[3] = {(uint32_t)who->pid, who->uid, who->gid};
     struct iovec part = {.iov_base = words, .iov_len = sizeof(words)};
     int ends[2], fds[2];
 
-    alarm(STAY);
+    alarm(policy->stay);
     fds[1] = peer_pidfd(visitor);
     if (fds[1] == -2 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         _exit(0);
@@ -119,11 +140,11 @@ _Noreturn static void serve(int visitor, const struct ucred *who)
         _exit(0);
     close(ends[1]);
     close(DAEMON_FD);
-    pass_on(visitor, ends[0]);
+    pass_on(visitor, ends[0], policy);
     _exit(0);
 }
 
-static void let_in(int visitor)
+static void let_in(int visitor, const struct policy *policy, pid_t door)
 {
     struct ucred who = {0};
     socklen_t len = sizeof(who);
@@ -147,10 +168,12 @@ static void let_in(int visitor)
         unused = read(turn[0], &none, 1);
         (void)unused;
         close(LISTEN_FD);
-        /* Root has a door of its own. */
-        if (who.uid == 0 || who.pid == 0 || own >= MOST_OF_USER)
+        if ((who.uid == 0 && !policy->root) || who.pid == 0 || own >= policy->most_of_user)
             _exit(0);
-        serve(visitor, &who);
+        /* Whoever does not take what is written to it keeps nobody here when the door is shut. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != door)
+            _exit(0);
+        serve(visitor, &who, policy);
     }
     if (process > 0)
         visitors[place] = (struct visitor){process, who.uid};
@@ -160,16 +183,19 @@ static void let_in(int visitor)
 }
 
 /* Ends with the daemon. */
-int door_main(int argc)
+int door_main(int argc, char **argv)
 {
+    const struct policy *policy = argc == 3 && strcmp(argv[2], "guest") == 0 ? &for_guest : &for_users;
+    const pid_t door = getpid();
     struct pollfd ready[] = {{.fd = DAEMON_FD}, {.fd = LISTEN_FD, .events = POLLIN}};
 
-    if (argc > 2 || fcntl(DAEMON_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0) {
+    if ((argc > 2 && policy == &for_users) || fcntl(DAEMON_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+        fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0) {
         say("islet: door is for islet's own use: it needs sockets on descriptors 3 and 4", NULL);
         return 1;
     }
     for (;;) {
-        const struct timespec pause = {.tv_nsec = PAUSE * 1000000L};
+        const struct timespec pause = {.tv_nsec = policy->pause * 1000000L};
         int all, own, visitor;
 
         take_leave();
@@ -182,7 +208,7 @@ int door_main(int argc)
             continue;
         visitor = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
         if (visitor >= 0)
-            let_in(visitor);
+            let_in(visitor, policy, door);
         /* However fast they come, there is time for everything else; and what keeps us from letting one in
          * will not have changed at once. */
         nanosleep(&pause, NULL);

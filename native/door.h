@@ -2,6 +2,6 @@
 #define ISLET_DOOR_H
 
 /* door.c: `islet door`, see there. */
-int door_main(int argc);
+int door_main(int argc, char **argv);
 
 #endif

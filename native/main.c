@@ -31,7 +31,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], "moves") == 0)
             return moves_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "door") == 0)
-            return door_main(argc);
+            return door_main(argc, argv);
         if (strcmp(argv[1], "tree") == 0)
             return tree_main(argc - 1, argv + 1);
         if (strcmp(argv[1], "daemon") == 0)

@@ -106,6 +106,19 @@ static void show_path(const char *path, char *out, size_t size)
     out[at] = '\0';
 }
 
+_Noreturn void tree_end(const char *error, const char *more, int number)
+{
+    char line[4400];
+
+    /* One line. */
+    snprintf(line, sizeof(line), "%.*s%s%s\n", (int)strcspn(error, "\n"), error,
+             more != NULL ? "; giving everything back failed as well: " : "", more != NULL ? more : "");
+    put(STDERR_FILENO, line);
+    snprintf(line, sizeof(line), "error %d\n", number);
+    put(TREE_PROGRESS, line);
+    _exit(1);
+}
+
 void tree_fail_words(struct tree_job *job, const struct tree_node *n, const char *name, const char *what,
                      const char *why, int error)
 {
@@ -232,6 +245,10 @@ int tree_main(int argc, char **argv)
         tree_fail_words(&job, NULL, NULL, "use /proc", "it is not mounted", ENOENT);
     if (is_copy)
         tree_copy(&job);
+    else if (strcmp(argv[1], "remove") == 0 && job.name != NULL)
+        tree_remove(&job);
+    else if (strcmp(argv[1], "shift") == 0)
+        tree_shift(&job);
     else
         return usage(argv[1]);
     put_progress(&job, "done");

@@ -71,7 +71,7 @@ struct tree_node {
     unsigned refs, users, uses, parts, depth; /* guarded by the lock */
     int fds[2];                               /* of the source and of the target; -1: closed */
     int64_t offset;                           /* in the listing */
-    bool is_idle, was_opened, has_skips, is_other_mount;
+    bool is_idle, was_opened, has_skips, is_dealt_with;
     uint8_t tries;
     struct tree_stat stat;
     char name[];
@@ -138,12 +138,15 @@ void tree_fail(struct tree_job *job, const struct tree_node *n, const char *name
                int error);
 void tree_fail_words(struct tree_job *job, const struct tree_node *n, const char *name, const char *what,
                      const char *why, int error);
+/* The end, after an undoing: with what else went wrong, if it did. */
+_Noreturn void tree_end(const char *error, const char *more, int number);
 void tree_tick(struct tree_job *job);
 /* The path below the top, not printable; the last part of it if it is too long. */
 void tree_path(const struct tree_node *n, const char *name, char *path, size_t size);
 
 /* tree_walk.c */
-void tree_walk(struct tree_job *job, struct tree_node *top);
+/* From the directory that all names lead from; or only what is in it by the name of `first`. */
+void tree_walk(struct tree_job *job, struct tree_node *top, struct tree_node *first);
 void tree_walk_begin(struct tree_job *job);
 struct tree_worker *tree_worker(struct tree_job *job);
 struct tree_node *tree_child(struct tree_job *job, struct tree_node *parent, const char *name);
@@ -175,10 +178,13 @@ void tree_stat_ids(struct tree_job *job, struct tree_node *n, const char *name, 
 /* All extended attributes; `from`: readable, or to be looked at through /proc; `to` likewise. */
 void tree_attributes(struct tree_worker *w, struct tree_node *n, const char *name, int from, bool is_path,
                      int to, bool to_is_path);
+void tree_fail_id(struct tree_job *job, struct tree_node *n, const char *name, const char *kind, uint32_t id);
 int tree_flags(int fd, unsigned set, unsigned clear);
 
 /* The verbs */
 void tree_copy(struct tree_job *job);
+void tree_remove(struct tree_job *job);
+void tree_shift(struct tree_job *job);
 /* The rest of a file's making, tree_file.c. */
 void tree_copy_data(struct tree_worker *w, struct tree_node *n, const char *name, int from, int to,
                     const struct tree_stat *stat);

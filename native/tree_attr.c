@@ -13,8 +13,7 @@
 #define GET_FLAGS _IOR('f', 1, long)
 #define SET_FLAGS _IOW('f', 2, long)
 
-static void fail_id(struct tree_job *job, struct tree_node *n, const char *name, const char *kind,
-                    uint32_t id)
+void tree_fail_id(struct tree_job *job, struct tree_node *n, const char *name, const char *kind, uint32_t id)
 {
     char why[64];
 
@@ -26,9 +25,9 @@ void tree_stat_ids(struct tree_job *job, struct tree_node *n, const char *name, 
                    uint32_t *uid, uint32_t *gid)
 {
     if (!tree_id(job, TREE_UID, stat->uid, uid))
-        fail_id(job, n, name, "the user id", stat->uid);
+        tree_fail_id(job, n, name, "the user id", stat->uid);
     if (!tree_id(job, TREE_GID, stat->gid, gid))
-        fail_id(job, n, name, "the group id", stat->gid);
+        tree_fail_id(job, n, name, "the group id", stat->gid);
 }
 
 static ssize_t list_of(int fd, const char *path, char *list)
@@ -76,7 +75,7 @@ void tree_attributes(struct tree_worker *w, struct tree_node *n, const char *nam
         }
         length = tree_value_ids(w->job, each, w->value, (size_t)length, &bad);
         if (length < 0) {
-            fail_id(w->job, n, name, "an id in an attribute:", bad);
+            tree_fail_id(w->job, n, name, "an id in an attribute:", bad);
             return;
         }
         if ((to_path != NULL ? setxattr(to_path, each, w->value, (size_t)length, 0)

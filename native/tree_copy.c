@@ -403,7 +403,7 @@ void tree_copy(struct tree_job *job)
         tree_fail(job, NULL, NULL, "open the target", errno);
     prepare_target(job, top);
     top->has_skips = job->skip_count > 0;
-    tree_walk(job, top);
+    tree_walk(job, top, NULL);
     set_late_flags(job);
     w = tree_worker(job);
     if (w == NULL)

@@ -91,18 +91,23 @@ static bool give(const struct tree_map *map, uint32_t id, uint32_t *out)
     return map->count == 0;
 }
 
+/* Is it what some other id becomes? */
+static bool was_changed(const struct tree_map *from, const struct tree_map *to, uint32_t id)
+{
+    uint32_t inside, unused;
+
+    return back(to, id, &inside) && give(from, inside, &unused);
+}
+
 bool tree_id(const struct tree_job *job, enum tree_kind kind, uint32_t id, uint32_t *out)
 {
     const struct tree_map *from = &job->from.kinds[kind], *to = &job->to.kinds[kind];
-    uint32_t inside, unused;
+    uint32_t inside;
 
     if (back(from, id, &inside) && give(to, inside, out))
         return true;
     *out = id;
-    /* It has been changed already. */
-    if (job->is_shift && to->count > 0 && back(to, id, &unused))
-        return true;
-    return job->keeps_ids;
+    return job->keeps_ids || (job->is_shift && was_changed(from, to, id));
 }
 
 /* Of every range of ids that are changed in one go: its first, how many, and what becomes of the first. */
@@ -180,7 +185,7 @@ static ssize_t capability_ids(const struct tree_job *job, char *value, size_t si
 {
     enum { SIZE_2 = 20, SIZE_3 = 24 };
     const uint32_t mask = 0xff000000u, v2 = 0x02000000u, v3 = 0x03000000u;
-    const struct tree_map *to = &job->to.kinds[TREE_UID];
+    const struct tree_map *from = &job->from.kinds[TREE_UID], *to = &job->to.kinds[TREE_UID];
     uint32_t magic, root = 0;
 
     if (size != SIZE_2 && size != SIZE_3)
@@ -193,9 +198,9 @@ static ssize_t capability_ids(const struct tree_job *job, char *value, size_t si
         if (!tree_id(job, TREE_UID, *bad, &root))
             return -1;
     } else if (size == SIZE_2 && (magic & mask) == v2) {
-        /* They count for every root, inside as well. */
+        /* They count for every root, inside as well: such of a mapped tree stay. */
         *bad = 0;
-        if (!give(to, 0, &root)) {
+        if (from->count == 0 && !give(to, 0, &root)) {
             if (!job->keeps_ids)
                 return -1;
             root = 0;

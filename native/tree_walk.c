@@ -490,7 +490,7 @@ void tree_walk_begin(struct tree_job *job)
         job->idle_limit = (unsigned)limit.rlim_cur / 2 - OWN_FDS;
 }
 
-void tree_walk(struct tree_job *job, struct tree_node *top)
+void tree_walk(struct tree_job *job, struct tree_node *top, struct tree_node *first)
 {
     struct tree_worker *w = tree_worker(job);
 
@@ -504,7 +504,7 @@ void tree_walk(struct tree_job *job, struct tree_node *top)
     top->refs++;
     top->users++;
     job->running = 1;
-    job->stack = top;
+    job->stack = first != NULL ? first : top;
     work(w);
     free(w);
     for (int i = 1; i < job->running; i++)

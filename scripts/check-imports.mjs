@@ -16,7 +16,7 @@ export const layers = {
   spec: { sees: ["base", "sys"], pure: true },
   plan: { sees: ["base", "sys", "program", "spec"], pure: true },
   host: { sees: ["base", "sys", "program", "spec"] },
-  storage: { sees: ["base", "sys", "program", "spec", "host"] },
+  storage: { sees: ["base", "sys", "program", "spec", "plan", "host", "runtime/helper"] },
   network: { sees: ["base", "sys", "program", "spec", "host"] },
   image: { sees: ["base", "sys", "program", "spec", "host", "storage"] },
   runtime: { sees: ["base", "sys", "program", "spec", "plan", "host"] },

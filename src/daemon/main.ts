@@ -71,6 +71,7 @@ async function main(): Promise<void> {
     binary,
     keepSpare: true,
     isUnderTest,
+    usesDoors: isUnderTest && process.env["ISLET_TEST_DOORS"] === "1",
     guestDoor,
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),

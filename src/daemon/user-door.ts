@@ -1,10 +1,8 @@
 import { rmSync, statSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { closeFd, spawn } from "../host/addon.js";
-import { openChannel } from "../host/channel.js";
-import { clientFrames, reader } from "../host/protocol.js";
-import { reapWhenDone } from "../host/reap.js";
-import { listenUnix, socketPair } from "../host/socket.js";
+import { closeFd } from "../host/addon.js";
+import { openDoor, type Visitor } from "../host/door.js";
+import { listenUnix } from "../host/socket.js";
 import type { HostFacts } from "../spec/host.js";
 
 /**
@@ -18,21 +16,8 @@ export interface UserDoor {
   readonly close: () => void;
 }
 
-/** A stranger, as the kernel describes it. */
-export interface Visitor {
-  /** Its words come from here, and answers go there: a socket of the door's. Belongs to whoever takes it. */
-  readonly fd: number;
-  /** null: this kernel cannot tell (before 6.5). Belongs to whoever takes it. */
-  readonly pidfd: number | null;
-  readonly pid: number;
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** Strangers who may wait to be let in. */
 const backlog = 64;
-/** Of a visitor's announcement. */
-const maxFrame = 64;
 /** Milliseconds until a door that somebody has killed is there again. */
 const repairTime = 1000;
 
@@ -49,39 +34,12 @@ export function createUserDoor(
   let isClosed = false;
 
   /** Gives back what ends the process. */
-  const station = (listener: number): (() => void) => {
-    const [ours, theirs] = socketPair(arch);
-    let pidfd: number;
-    try {
-      const fds = [
-        [3, listener],
-        [4, theirs],
-      ] as const;
-      ({ pidfd } = spawn(binary, ["islet", "door"], [], fds, { cwd: "/", setsid: true }));
-    } catch (error) {
-      closeFd(ours);
-      throw error;
-    } finally {
-      closeFd(theirs);
-    }
-    reapWhenDone(pidfd);
-    const channel = openChannel(ours, maxFrame, {
-      frame: ({ type, payload, fds }) => {
-        const [fd, its = null] = fds;
-        if (type !== clientFrames.visitor || fd === undefined) return;
-        const from = reader(payload);
-        visited({ fd, pidfd: its, pid: from.u32(), uid: from.u32(), gid: from.u32() });
-      },
-      closed: () => {
-        if (isClosed) return;
-        close();
-        setTimeout(look, repairTime).unref();
-      },
+  const station = (listener: number): (() => void) =>
+    openDoor(arch, binary, listener, "users", visited, () => {
+      if (isClosed) return;
+      close();
+      setTimeout(look, repairTime).unref();
     });
-    return () => {
-      channel.abandon();
-    };
-  };
 
   const open = (): (() => void) => {
     const listener = given ?? listenUnix(arch, path, backlog, 0o666);

@@ -5,7 +5,7 @@ import { type Channel, openChannel } from "../host/channel.js";
 import { isAlive, sharesNamespace } from "../host/peer.js";
 import { clientFrames, decodeHello, writer } from "../host/protocol.js";
 import type { HostFacts } from "../spec/host.js";
-import type { Visitor } from "./user-door.js";
+import type { Visitor } from "../host/door.js";
 
 /**
  * Sessions of users who are not root. They speak as clients do (docs/protocol/control.md), but the one command that there is for them gets their

@@ -1,14 +1,14 @@
-import { closeSync, constants, mkdirSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
 import type { IdMapEntry } from "../spec/idmap.js";
-import { plainDirectory, type RootfsSource } from "../spec/rootfs.js";
+import { type OverlaySource, plainDirectory, type RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageKind, StorageRequest } from "../spec/storage.js";
 import { O_PATH } from "../sys/flags.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { driverOf, kindOf, makeRoot, planRoot } from "../storage/drivers.js";
-import { copyTree } from "../storage/tree.js";
+import { copyTree, type TreeWatcher } from "../storage/tree.js";
 import type { CopyOptions } from "./copy-requests.js";
 
 /** The root file system of a copy. */
@@ -19,6 +19,8 @@ export interface RootWanted
   readonly from: RootfsSource;
   /** Of the original. */
   readonly fromMap: readonly IdMapEntry[];
+  /** Of the original: STORE/NAME. */
+  readonly directory: string;
   /** Of the original, if it runs. */
   readonly pid: number | null;
 }
@@ -94,6 +96,8 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
       },
     };
   }
+  if (from.kind === "overlay" && from.upper !== null && (wanted.storage ?? "overlay") === "overlay")
+    return await planOverlay(from, from.upper, wanted, place, context);
   const cannot = (): IsletError =>
     new IsletError("ISLET_UNSUPPORTED", `a root file system of the kind ${from.kind} has no snapshots`, {
       hint: "copy it without -s",
@@ -118,6 +122,36 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
     },
   };
 }
+
+/** As LXC does it: over the same layers, with the changes copied. What is mounted over a layer that others write to must not be. */
+async function planOverlay(
+  from: OverlaySource,
+  upper: string,
+  wanted: RootWanted,
+  place: StoragePlace,
+  context: StorageContext,
+): Promise<RootPlan> {
+  const request: StorageRequest = { kind: "overlay", lowers: from.lowers };
+  const source = await planRoot(place, request, context);
+  return {
+    source,
+    make: async () => {
+      await makeRoot(source, place, request, context);
+      const { host } = context;
+      if (source.kind === "overlay" && source.upper !== null && existsSync(upper)) {
+        await copyTree(host, { from: upper, to: source.upper }, watcherOf(context));
+      }
+      // A layer may be a directory of the original's own (lxc-create -B overlay).
+      const depends = from.lowers.some((lower) => lower.startsWith(`${wanted.directory}/`));
+      return { source, depends };
+    },
+  };
+}
+
+const watcherOf = ({ progress, signal }: StorageContext): TreeWatcher => ({
+  ...(progress === undefined ? {} : { progress }),
+  ...(signal === undefined ? {} : { signal }),
+});
 
 /** As large as the original, or as the caller says. */
 function sized(request: StorageRequest, wanted: Pick<RootWanted, "size" | "fstype" | "volumeGroup">): StorageRequest {
@@ -186,14 +220,14 @@ async function planFull(
     source,
     make: async () => {
       await makeRoot(source, place, request, context);
-      const { host, progress, signal } = context;
+      const { host } = context;
       using origin = await openOriginal(host, wanted);
       using target = await openPlace(host, source, true);
       const shift = wanted.idmap === null ? {} : { shift: { from: wanted.fromMap, to: wanted.idmap } };
       await copyTree(
         host,
         { from: origin.fd, to: target.fd, ...shift, leaveOut: leftOut(kind, from) },
-        { ...(progress === undefined ? {} : { progress }), ...(signal === undefined ? {} : { signal }) },
+        watcherOf(context),
       );
       return { source, depends: false };
     },

@@ -59,7 +59,7 @@ export async function copyContainer(host: StorageHost, work: CopyWork): Promise<
     if (from.kind === "host" || !source.rootfs.managed) {
       finishConfig(source, construction, options.config(null));
     } else {
-      const plan = await planCopy({ ...options, from, fromMap: source.idmap, pid: work.pid }, place, context);
+      const plan = await planCopy({ ...options, from, fromMap: source.idmap, directory: directoryOf(source), pid: work.pid }, place, context);
       construction.note(plan.source);
       const config = options.config(plan.source);
       finishConfig(source, construction, config);

@@ -183,6 +183,8 @@ export interface StopResult {
 export interface CreateOptions {
   /** How its root file system is kept; null: none is made. */
   readonly storage: StorageRequest | null;
+  /** What is taken where the one before cannot be had (ISLET_UNSUPPORTED, ISLET_EXISTS), in this order. */
+  readonly alternatives?: readonly StorageRequest[];
   /** lxc.bdev.* of the host's administrator, by key. */
   readonly storageDefaults: Readonly<Record<string, string>>;
   /** The text of the container's `config`, without what a template adds; `root`: where its root file system is. */

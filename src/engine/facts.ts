@@ -15,6 +15,9 @@ import { namespaceKinds } from "../spec/namespace.js";
 import { guestApiDirectory, monitorSocketPath, networkPin } from "../runtime/monitors.js";
 import { payloadName } from "../plan/cgroup.js";
 import { mapText } from "../plan/idmap.js";
+import type { SourceMounts } from "../plan/source.js";
+import type { rootFacts } from "../storage/root-facts.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import type { StartOptions } from "./engine.js";
 import { guestFacts, stableDigits } from "./guest-facts.js";
 
@@ -26,6 +29,7 @@ export function startFacts(
   scope: StartFacts["scope"],
   pidOf: (container: string) => number | null,
   lxcfs: LxcfsFacts | null,
+  rootfs: StartFacts["rootfs"],
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
@@ -56,10 +60,26 @@ export function startFacts(
         ? null
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
+    rootfs,
     lxcfs,
     networkPin: namespaces.includes("net") ? null : networkPin(host.runtimeDir, spec.storePath, spec.name),
     guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
   };
+}
+
+/** What a start needs beside where the root file system is no directory. */
+export interface Sources {
+  readonly rootFacts: typeof rootFacts;
+  readonly sourceMounts: SourceMounts;
+}
+
+/** null: the root file system is a directory. Most are, and their starts do not wait for modules. */
+export function loadSources({ rootfs: { source } }: ContainerSpec): Promise<Sources> | null {
+  if (source.kind === "host" || plainDirectory(source) !== null) return null;
+  return Promise.all([import("../storage/root-facts.js"), import("../plan/source.js")]).then(([facts, plans]) => ({
+    rootFacts: facts.rootFacts,
+    sourceMounts: plans.sourceMounts,
+  }));
 }
 
 /** TERM of whoever is joined with the console from the beginning. */

@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { sortedByKey } from "../base/records.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
+import { openDoor, type Visitor } from "../host/door.js";
 import { hardwareAddress } from "../host/netns.js";
 import { listenUnix, refuseDescriptors } from "../host/socket.js";
 import { createShare, type Share, unixStream } from "../host/unix-stream.js";
@@ -23,7 +24,7 @@ import { errnoName } from "../sys/errno.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import { mustBind } from "./device.js";
 import type { ContainerId, GuestDoor, GuestEvent, GuestView } from "./engine.js";
-import { guestCaller } from "./guest-caller.js";
+import { forgetPeer, guestCaller, type Peer, peerOf } from "./guest-caller.js";
 import { type Registry, longestTimer } from "./registry.js";
 import { type Change, openSettings, type SettingsStore } from "./settings.js";
 import { ioError } from "../base/io-error.js";
@@ -84,7 +85,7 @@ interface Guest {
   readonly listeners: Set<(event: GuestEvent) => void>;
   /** Devices that came later. */
   readonly later: Map<string, Readonly<Record<string, string>>>;
-  listening: { readonly fd: number; watch: Watch | null } | null;
+  listening: { readonly stop: () => void } | null;
   connections: number;
   ready: boolean;
   /** What was told to others. */
@@ -92,10 +93,24 @@ interface Guest {
   teller: NodeJS.Timeout | null;
 }
 
+interface Listening {
+  readonly fd: number;
+  watch: Watch | null;
+}
+
 const keyOf = ({ storePath, name }: ContainerId): string => `${storePath}\0${name}`;
 
-/** `loadDoor`: whoever speaks the protocol, not loaded before the first guest that has an API. */
-export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: () => Promise<GuestDoor>): GuestApis {
+/**
+ * `loadDoor`: whoever speaks the protocol, not loaded before the first guest that has an API. `binary`: of islet. `usesDoors`: do as on a kernel that cannot
+ * keep descriptors of strangers away (before 6.16).
+ */
+export function createGuestApis(
+  host: HostFacts,
+  registry: Registry,
+  binary: string,
+  loadDoor: () => Promise<GuestDoor>,
+  usesDoors: boolean,
+): GuestApis {
   const guests = new Map<string, Guest>();
   const waiters = new Set<{ readonly key: string; readonly resolve: () => void }>();
   let door: Promise<GuestDoor> | null = null;
@@ -185,26 +200,31 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     return connections >= mostOfAll && guest.connections >= alwaysGranted;
   };
 
-  const take = (guest: Guest, view: GuestView, connection: number): void => {
+  const take = (guest: Guest, view: GuestView, connection: number, peer: Peer): void => {
     if (isFull(guest)) {
       sendMessage(connection, refusal, []);
       closeFd(connection);
+      forgetPeer(peer);
       return;
     }
     connections += 1;
     guest.connections += 1;
     const stream = unixStream(host.arch, connection, guest.share);
     // Before anything is read or awaited: afterwards the process may have ended.
-    const known = guestCaller(host, guest.meta, guest.api, monitorOf(guest)?.pid ?? null, connection);
+    const known = guestCaller(host, guest.meta, guest.api, monitorOf(guest)?.pid ?? null, peer);
     stream.on("error", () => undefined);
     stream.once("close", () => {
       connections -= 1;
       guest.connections -= 1;
     });
-    serve(guest, view, stream, known, connection).catch((error: unknown) => {
-      console.error(error);
-      stream.destroy();
-    });
+    serve(guest, view, stream, known, peer)
+      .catch((error: unknown) => {
+        console.error(error);
+        stream.destroy();
+      })
+      .finally(() => {
+        forgetPeer(peer);
+      });
   };
 
   const serve = async (
@@ -212,7 +232,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     view: GuestView,
     stream: ReturnType<typeof unixStream>,
     known: ReturnType<typeof guestCaller>,
-    connection: number,
+    peer: Peer,
   ): Promise<void> => {
     let caller = known;
     const monitor = monitorOf(guest);
@@ -220,10 +240,27 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     if (caller === "stranger" && monitor !== undefined && monitor.pid === null && livingStates.has(monitor.state)) {
       await whenKnown(monitor);
       if (stream.destroyed) return;
-      caller = guestCaller(host, guest.meta, guest.api, monitor.pid, connection);
+      caller = guestCaller(host, guest.meta, guest.api, monitor.pid, peer);
     }
     const hand = await open();
     if (!stream.destroyed) hand(stream, caller, view);
+  };
+
+  /** This kernel lets descriptors through: a process of the guest's own takes what it sends. */
+  const station = (guest: Guest, view: GuestView, listener: number): void => {
+    const visited = (visitor: Visitor): void => {
+      const { fd, ...peer } = visitor;
+      guest.share.use(() => {
+        take(guest, view, fd, peer);
+      });
+    };
+    const stop = openDoor(host.arch, binary, listener, "guest", visited, () => {
+      guest.listening = null;
+      setTimeout(() => {
+        if (guests.get(keyOf(guest.meta)) === guest && guest.listening === null) listen(guest);
+      }, pause).unref();
+    });
+    guest.listening = { stop };
   };
 
   const listen = (guest: Guest): void => {
@@ -235,22 +272,38 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
     // It takes its place whole: whoever connects finds the old one or the new one. Made where no guest sees it, whatever it can do to its mount.
     const made = `${host.runtimeDir}/devlxd/.${basename(directory)}`;
     const fd = listenUnix(host.arch, made, backlog, 0o666);
-    refuseDescriptors(host.arch, fd);
+    const isSafe = !usesDoors && refuseDescriptors(host.arch, fd);
     try {
       renameSync(made, `${directory}/sock`);
     } catch (error) {
       closeFd(fd);
       throw ioError(`put the socket of ${guest.meta.name}'s API into ${directory}`, error);
     }
-    const listening: Guest["listening"] = { fd, watch: null };
-    guest.listening = listening;
     const view = viewOf(guest);
+    if (!isSafe) {
+      // From now on it is the door's alone: whoever closes it last has to close what waits in it.
+      try {
+        station(guest, view, fd);
+      } finally {
+        closeFd(fd);
+      }
+      return;
+    }
+    const listening: Listening = { fd, watch: null };
+    guest.listening = {
+      stop: () => {
+        listening.watch?.close();
+        listening.watch = null;
+        closeFd(fd);
+      },
+    };
+    const self = guest.listening;
     const ready = (): void => {
       for (let count = 0; count < round && guest.share.has(); count += 1) {
         const connection = syscall(accept4, [fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK]);
         if (connection >= 0) {
           guest.share.use(() => {
-            take(guest, view, connection);
+            take(guest, view, connection, peerOf(host.arch, connection));
           });
           continue;
         }
@@ -262,7 +315,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
       listening.watch?.close();
       listening.watch = null;
       setTimeout(() => {
-        if (guest.listening === listening) listening.watch = watch(fd, "in", ready);
+        if (guest.listening === self) listening.watch = watch(fd, "in", ready);
       }, pause).unref();
     };
     listening.watch = watch(fd, "in", ready);
@@ -270,8 +323,7 @@ export function createGuestApis(host: HostFacts, registry: Registry, loadDoor: (
   };
 
   const deafen = (guest: Guest): void => {
-    guest.listening?.watch?.close();
-    if (guest.listening !== null) closeFd(guest.listening.fd);
+    guest.listening?.stop();
     guest.listening = null;
   };
 

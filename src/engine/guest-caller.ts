@@ -15,26 +15,37 @@ import { payloadOf } from "./processes.js";
  * What a process calls itself counts for nothing.
  */
 
+/** A process that has connected. */
+export interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+  /** null: this kernel has none (before 6.5). Belongs to whoever holds the peer. */
+  readonly pidfd: number | "gone" | null;
+}
+
+/** Who is at the other end of a connection. */
+export function peerOf(arch: Arch, connection: number): Peer {
+  const { pid, uid } = peerCredentials(connection);
+  return { pid, uid, pidfd: pid === 0 ? "gone" : peerPidfd(arch, connection) };
+}
+
+export function forgetPeer({ pidfd }: Peer): void {
+  if (typeof pidfd === "number") closeFd(pidfd);
+}
+
 /** `init`: the main process, as far as it is known. */
 export function guestCaller(
   host: HostFacts,
   meta: MonitorMeta,
   api: GuestApiMeta,
   init: number | null,
-  connection: number,
+  { pid, uid, pidfd }: Peer,
 ): GuestCaller {
-  const { pid, uid } = peerCredentials(connection);
-  if (pid === 0) return "stranger";
-  const pidfd = peerPidfd(host.arch, connection);
-  if (pidfd === "gone") return "stranger";
-  try {
-    if (!isInCgroup(host, meta, pid) && !isInPidNamespace(host.arch, init, pid)) return "stranger";
-    // Had it ended meanwhile, its number might have been somebody else's by now.
-    if (pidfd !== null && !isAlive(host.arch, pidfd)) return "stranger";
-    return uid === api.rootUid ? "root" : "user";
-  } finally {
-    if (pidfd !== null) closeFd(pidfd);
-  }
+  if (pid === 0 || pidfd === "gone") return "stranger";
+  if (!isInCgroup(host, meta, pid) && !isInPidNamespace(host.arch, init, pid)) return "stranger";
+  // Had it ended meanwhile, its number might have been somebody else's by now.
+  if (pidfd !== null && !isAlive(host.arch, pidfd)) return "stranger";
+  return uid === api.rootUid ? "root" : "user";
 }
 
 function isInCgroup(host: HostFacts, meta: MonitorMeta, pid: number): boolean {

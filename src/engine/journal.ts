@@ -4,6 +4,7 @@ import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
 import type { StorageHost } from "../storage/driver.js";
 import type { ContainerId } from "./engine.js";
+import { noteMaking } from "./making.js";
 import { directoryOf, lockWhole, writeWhole } from "./store.js";
 
 /**
@@ -49,9 +50,11 @@ export function writeJournal(host: StorageHost, id: ContainerId, journal: Journa
   writeWhole(path, JSON.stringify(journal), 0o600);
   const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
   lockWhole(host.arch, fd);
+  const forget = [id, { ...id, name: journal.to }].map((each) => noteMaking(host, each));
   return {
     close: () => {
       closeSync(fd);
+      for (const each of forget) each();
     },
   };
 }

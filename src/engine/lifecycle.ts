@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { ioError } from "../base/io-error.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import type { StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
 import { runHook } from "./commands.js";
@@ -21,6 +22,25 @@ const isSomebodysOwn = (source: RootfsSource): boolean =>
   (source.kind === "block" && source.driver === "block") ||
   (source.kind === "dir" && lstatSync(source.path, { throwIfNoEntry: false }) !== undefined);
 
+/** The first one that can be had, and says so if there was a choice. */
+async function planFirst(
+  place: StoragePlace,
+  requests: readonly StorageRequest[],
+  context: StorageContext,
+): Promise<{ readonly source: RootfsSource; readonly request: StorageRequest }> {
+  for (const [index, request] of requests.entries()) {
+    try {
+      const source = await planRoot(place, request, context);
+      if (requests.length > 1) context.notice?.(`the root file system is kept as ${request.kind}`);
+      return { source, request };
+    } catch (error) {
+      const isOutOfReach = error instanceof IsletError && ["ISLET_UNSUPPORTED", "ISLET_EXISTS"].includes(error.code);
+      if (!isOutOfReach || index === requests.length - 1) throw error;
+    }
+  }
+  throw new IsletError("ISLET_BAD_REQUEST", "no storage is asked for");
+}
+
 async function fill(
   construction: Construction,
   place: StoragePlace,
@@ -38,11 +58,11 @@ async function fill(
     await options.populate({ directory, config, rootfs, root: rootfs, mount: null });
     return;
   }
-  const source = await planRoot(place, options.storage, context);
+  const { source, request } = await planFirst(place, [options.storage, ...(options.alternatives ?? [])], context);
   const keep = isSomebodysOwn(source);
   write(source);
   if (!keep) construction.note(source);
-  await makeRoot(source, place, options.storage, context);
+  await makeRoot(source, place, request, context);
   try {
     const reached = await reachRoot(context.host, source, directory);
     try {

@@ -34,7 +34,6 @@ import type { LinkInfo } from "../sys/netlink-parse.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
 import {
-  type ClientTask,
   type ContainerId,
   type ContainerStatus,
   type Engine,
@@ -43,8 +42,16 @@ import {
   type StartOptions,
   type State,
 } from "./engine.js";
+import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
-import { isNetworkElsewhere, joinedLinks, openCallerNamespaces, startFacts } from "./facts.js";
+import {
+  isNetworkElsewhere,
+  joinedLinks,
+  loadSources,
+  openCallerNamespaces,
+  type Sources,
+  startFacts,
+} from "./facts.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "./cgroup-item.js";
 import type { Bridges } from "./bridges.js";
 import { bridgeFiles } from "./bridge-files.js";
@@ -53,6 +60,7 @@ import { nicAccountsFile } from "./nic-accounts.js";
 import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
+import { destroyEphemeral, forgetEphemeral, notedEphemerals, noteEphemeral } from "./ephemeral.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { createGuestApis } from "./guest-api.js";
@@ -63,11 +71,21 @@ import { createPhysReturn } from "./phys-return.js";
 import { openRoot } from "./open.js";
 import { containersByCgroup, outputSocket, payloadOf } from "./processes.js";
 import type { Images } from "./images.js";
+import { settleMaking } from "./making.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, removeContainer, writeWhole, configFileOf } from "./store.js";
+import {
+  definedNames,
+  directoryOf,
+  checkName,
+  readConfigText,
+  settle,
+  settlePartial,
+  writeWhole,
+  configFileOf,
+} from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
@@ -96,6 +114,8 @@ export interface LocalOptions {
   readonly keepSpare: boolean;
   /** Callers may ask by ISLET_TEST_FAIL_OPERATION=N that the N-th operation of a start fails; only tests start such a daemon. */
   readonly isUnderTest?: boolean;
+  /** Guests' connections are taken as on kernels before 6.16; only tests start such a daemon. */
+  readonly usesDoors?: boolean;
   /** Whoever speaks the API of guests to them: called when the first guest that has one is started. */
   readonly guestDoor: () => Promise<GuestDoor>;
   /** The bridge that the host's administrator wants (lxc-net), if it has that name; null: there is none. */
@@ -109,7 +129,12 @@ export interface LocalOptions {
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
   const { host } = options;
-  const storage: StorageHost = { arch: host.arch, binary: options.binary, runtimeDir: host.runtimeDir };
+  const storage: StorageHost = {
+    arch: host.arch,
+    binary: options.binary,
+    runtimeDir: host.runtimeDir,
+    inUserNamespace: host.inUserNamespace,
+  };
   mkdirSync(`${host.runtimeDir}/rootfs`, { recursive: true, mode: 0o755 });
   const registry = createRegistry(host.arch, host.runtimeDir, options.binary);
   const pool = createMonitorPool(
@@ -121,7 +146,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
   );
   const queue = createChangeQueue();
   const lxcfs = createLxcfsKeeper(host, options.binary, registry);
-  const apis = createGuestApis(host, registry, options.guestDoor);
+  const apis = createGuestApis(host, registry, options.binary, options.guestDoor, options.usesDoors === true);
   const physReturn = createPhysReturn(host, options.binary);
   const networkChecks = createNetworkChecks(host, registry);
   let bridgesMade: Promise<Bridges> | null = null;
@@ -169,11 +194,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return text === undefined ? null : Number(text);
   };
 
-  const factsOf = (spec: ContainerSpec, wanted: StartOptions, scope: StartFacts["scope"]): StartFacts =>
-    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current());
+  const factsOf = (
+    spec: ContainerSpec,
+    wanted: StartOptions,
+    scope: StartFacts["scope"],
+    sources: Sources | null,
+  ): StartFacts =>
+    startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources?.rootFacts(spec.rootfs.source) ?? null);
 
-  const planFor = (spec: ContainerSpec, start: StartOptions): LaunchProgram =>
-    planStart(spec, host, factsOf(spec, start, expectedScope(host, spec)), start.warn);
+  const planFor = (spec: ContainerSpec, start: StartOptions, sources: Sources | null): LaunchProgram =>
+    planStart(
+      spec,
+      host,
+      factsOf(spec, start, expectedScope(host, spec), sources),
+      start.warn,
+      sources?.sourceMounts ?? null,
+    );
 
   const launch = async (
     spec: ContainerSpec,
@@ -260,17 +296,21 @@ export function createEngine(options: LocalOptions): LocalEngine {
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
         scoped = await takeScope(host, pool, spec, wanted.warn);
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {});
-        const program = planStart(spec, host, facts, wanted.warn);
+        const loading = loadSources(spec);
+        const sources = loading === null ? null : await loading;
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+        const program = planStart(spec, host, facts, wanted.warn, sources?.sourceMounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
         if (facts.networkPin !== null) physReturn.note(spec);
+        if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
         try {
           return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
         } catch (error) {
           unregister();
           apis.close(meta);
+          if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
           await physReturn.restore(spec);
           throw error;
         }
@@ -285,6 +325,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
     queue.run(key(id), async () => {
       if (registry.get(id) === undefined && !registry.isOrphan(id)) await physReturn.restore(id);
     });
+
+  const endEphemeral = (id: ContainerId): void => {
+    queue
+      .run(key(id), async () => {
+        await destroyEphemeral(storage, id);
+        await register.forget(id);
+      })
+      .catch((error: unknown) => {
+        console.error(`cannot destroy the ephemeral container ${id.name}`, error);
+      });
+  };
 
   const setFrozen = async (id: ContainerId, frozen: boolean): Promise<void> => {
     const monitor = started(registry, id);
@@ -333,6 +384,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
+      void settleMaking(storage, (id) => queue.run(key(id), () => settle(storage, id)));
+      for (const id of notedEphemerals(storage))
+        if (registry.get(id) === undefined && !registry.isOrphan(id)) endEphemeral(id);
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -346,7 +400,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         pidFile: null,
         console: "monitor",
       };
-      const facts = factsOf(spec, wanted, {});
+      const facts = factsOf(spec, wanted, {}, null);
       encodeProgram(planStart(spec, host, facts), room, "without notes");
       JSON.stringify(describeMonitor(spec, host, facts));
     },
@@ -363,7 +417,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    defined: (storePath) =>
+      Promise.resolve(
+        definedNames(storePath, (name) => {
+          // Of an end of the host's, perhaps: the daemon of today knows nothing of it.
+          settlePartial(storage, { storePath, name }).catch((error: unknown) => {
+            if (!(error instanceof IsletError && error.code === "ISLET_PARTIAL")) console.error(error);
+          });
+        }),
+      ),
     readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);
@@ -414,12 +476,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await start(spec, wanted);
       return { ended: registry.wait(spec, ["STOPPED"], null).then((status) => status.exitStatus ?? 255) };
     },
-    plan: (spec, wanted) => {
-      const program = planFor(spec, wanted);
-      return Promise.resolve({
+    async plan(spec, wanted) {
+      const program = planFor(spec, wanted, await loadSources(spec));
+      return {
         text: explainProgram(program),
         json: { arch: program.arch, operations: programJson(program) },
-      });
+      };
     },
     stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
     async signal(id, signal) {
@@ -631,7 +693,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     async lookUp(id, spec, path, follow) {
       const monitor = registry.get(id);
       if (monitor !== undefined) await whenKnown(monitor);
-      const { root, idmap } = openRoot(monitor?.pid ?? null, spec);
+      const { root, idmap } = await openRoot(host, options.binary, monitor?.pid ?? null, spec);
       return {
         task: clientTask(planOpen(path, follow, host), [root]),
         idmap,
@@ -691,15 +753,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     });
   });
   registry.onGone((meta) => {
-    if (!meta.ephemeral) return;
-    void queue
-      .run(key(meta), async () => {
-        await removeContainer(storage, meta, null);
-        await register.forget(meta);
-      })
-      .catch((error: unknown) => {
-        console.error(`cannot destroy the ephemeral container ${meta.name}`, error);
-      });
+    if (meta.ephemeral) endEphemeral(meta);
   });
   return engine;
 }
@@ -716,9 +770,6 @@ function nodeDevice(
   const type = stats?.isBlockDevice() === true ? "unix-block" : "unix-char";
   return { name: destination.replace(/^\/+(?:dev\/+)?/, ""), config: { path: destination, source, type } };
 }
-
-/** An image of its own, not part of a frame. */
-const room = (bytes: number): Uint8Array => new Uint8Array(bytes);
 
 /** Milliseconds that a start waits for the end of a guest whose monitor was killed. */
 const orphanTime = 2000;
@@ -773,17 +824,4 @@ function startError(program: LaunchProgram, record: Uint8Array, log: string, nam
     at: error.at,
     errno: "STATUS",
   });
-}
-
-function clientTask(program: LaunchProgram, fds: readonly number[]): ClientTask {
-  return {
-    image: encodeProgram(program, room, "without notes"),
-    fds,
-    explainFailure: (record) => {
-      const decoded = decodeRecord(record);
-      return decoded === null
-        ? new IsletError("ISLET_PROTOCOL", "the client sent a report that cannot be read")
-        : failureError(program, decoded, "ISLET_OPERATION_FAILED");
-    },
-  };
 }

@@ -16,6 +16,9 @@ export async function reachRoot(host: StorageHost, source: RootfsSource, directo
     const { path } = source;
     return { paths: { rootfs: path, root: path, mount: null }, close: () => undefined };
   }
+  const { ownLowerOf } = await import("../storage/overlay.js");
+  const lower = ownLowerOf(source, directory);
+  if (lower !== null) return { paths: { rootfs: lower, root: lower, mount: null }, close: () => undefined };
   const { openRoot } = await import("../storage/open.js");
   const rootfs = `${directory}/rootfs`;
   try {

@@ -57,7 +57,7 @@ export function containersByCgroup(payloads: readonly Payload[], pids: readonly 
 }
 
 /** Somewhere for a program of a client to write to, and what comes out of it here. */
-export function outputSocket(arch: Arch): { readonly theirs: number; readonly output: AsyncIterable<Uint8Array> } {
+export function outputSocket(arch: Arch): { readonly theirs: number; readonly output: Socket } {
   const [ours, theirs] = socketPair(arch);
   return { theirs, output: new Socket({ fd: ours, readable: true, writable: false }) };
 }

@@ -28,6 +28,7 @@ import { makeDirectories } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
 import { removeTree } from "../storage/tree.js";
 import type { ContainerId } from "./engine.js";
+import { noteMaking } from "./making.js";
 import { partialText, removePartial } from "./partial.js";
 
 /** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
@@ -45,8 +46,11 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-/** Names that have a config, sorted by code units; containers under construction are not there yet. */
-export function definedNames(storePath: string): readonly string[] {
+/**
+ * Names that have a config, sorted by code units; containers under construction are not there yet: `isMade` is told of them, and of those whose creator
+ * died.
+ */
+export function definedNames(storePath: string, isMade: (name: string) => void = () => undefined): readonly string[] {
   let entries: readonly string[];
   try {
     entries = readdirSync(storePath);
@@ -55,12 +59,12 @@ export function definedNames(storePath: string): readonly string[] {
     throw ioError(`list ${storePath}`, error);
   }
   return entries
-    .filter(
-      (name) =>
-        !name.startsWith(".") &&
-        existsSync(`${storePath}/${name}/config`) &&
-        !existsSync(`${storePath}/${name}/partial`),
-    )
+    .filter((name) => {
+      if (name.startsWith(".") || !existsSync(`${storePath}/${name}/config`)) return false;
+      if (!existsSync(`${storePath}/${name}/partial`)) return true;
+      isMade(name);
+      return false;
+    })
     .sort();
 }
 
@@ -73,8 +77,7 @@ export async function readConfigText(
 ): Promise<{ readonly file: string; readonly text: string } | null> {
   checkName(id.name);
   const file = configFileOf(id);
-  await settlePartial(host, id);
-  if (existsSync(`${directoryOf(id)}/islet-journal`)) await (await import("./journal.js")).settleJournal(host, id);
+  await settle(host, id);
   try {
     const found = statSync(file);
     if (!found.isFile() || found.size > maxConfig)
@@ -85,6 +88,12 @@ export async function readConfigText(
     if (error instanceof IsletError) throw error;
     throw ioError(`read ${file}`, error);
   }
+}
+
+/** Whatever a dead daemon has left of a change of it is finished or taken back. ISLET_PARTIAL: it is being created. */
+export async function settle(host: StorageHost, id: ContainerId): Promise<void> {
+  await settlePartial(host, id);
+  if (existsSync(`${directoryOf(id)}/islet-journal`)) await (await import("./journal.js")).settleJournal(host, id);
 }
 
 /** A container under construction is busy; one whose creator died is removed, as LXC does it. */
@@ -144,6 +153,7 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
     closeSync(fd);
     throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, { hint: "wait until that is done" });
   }
+  const forget = noteMaking(host, id);
   try {
     const note = root === null ? "" : partialText(root);
     ftruncateSync(fd, 0);
@@ -154,6 +164,7 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
     throw error;
   } finally {
     closeSync(fd);
+    forget();
   }
 }
 
@@ -241,6 +252,7 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     throw ioError(`make ${partial}`, error);
   }
   lockWhole(host.arch, fd);
+  const forget = noteMaking(host, id);
   return {
     directory,
     note(root): void {
@@ -250,11 +262,13 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     finish(): void {
       unlinkSync(partial);
       closeSync(fd);
+      forget();
     },
     async abandon(): Promise<void> {
       if (isOurs) await removeTree(host, directory);
       else for (const name of contents(directory)) await removeTree(host, `${directory}/${name}`);
       closeSync(fd);
+      forget();
     },
   };
 }

@@ -26,6 +26,13 @@ export function findProgram(name: string): string | null {
   return files.find((file) => existsSync(file)) ?? null;
 }
 
+export interface ProgramBond {
+  /** Aborted, the program is killed; the result is then `late`. */
+  readonly signal?: AbortSignal;
+  /** It is killed when this process ends, however it ends: for work that is of no use to anybody else. */
+  readonly dies?: boolean;
+}
+
 /** Runs a program for at most `time` milliseconds; `input` is its standard input. Never fails. */
 export async function runProgram(
   arch: Arch,
@@ -33,10 +40,11 @@ export async function runProgram(
   words: readonly string[],
   time: number,
   input: string = "",
+  bond: ProgramBond = {},
 ): Promise<ProgramResult> {
   const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
   try {
-    return await runInto(arch, program, words, time, input, output);
+    return await runInto(arch, program, words, time, input, output, bond);
   } finally {
     closeFd(output);
   }
@@ -51,11 +59,19 @@ export async function programOutput(
 ): Promise<string | null> {
   const output = memfd(`islet-${basename(program)}`, new Uint8Array(0), false);
   try {
-    const { kind } = await runInto(arch, program, words, time, "", output);
+    const { kind } = await runInto(arch, program, words, time, "", output, {});
     return kind === "done" ? readText(output, Math.min(fstatSync(output).size, mostPrinted)) : null;
   } finally {
     closeFd(output);
   }
+}
+
+/** setpriv(1) of util-linux, which every Debian has. */
+function mortal(program: string, argv: readonly string[], bond: ProgramBond): readonly [string, readonly string[]] {
+  const setpriv = bond.dies === true ? findProgram("setpriv") : null;
+  return setpriv === null
+    ? [program, argv]
+    : [setpriv, ["setpriv", "--pdeathsig", "KILL", "--", program, ...argv.slice(1)]];
 }
 
 async function runInto(
@@ -65,8 +81,10 @@ async function runInto(
   time: number,
   input: string,
   output: number,
+  bond: ProgramBond,
 ): Promise<ProgramResult> {
   const name = basename(program);
+  const [file, argv] = mortal(program, [name, ...words], bond);
   const given = memfd(`islet-${name}`, new TextEncoder().encode(input), true);
   let pidfd: number;
   try {
@@ -75,7 +93,7 @@ async function runInto(
       [1, output],
       [2, output],
     ] as const;
-    ({ pidfd } = spawn(program, [name, ...words], [`PATH=${safePath}`], fds, { cwd: "/", setsid: true }));
+    ({ pidfd } = spawn(file, argv, [`PATH=${safePath}`], fds, { cwd: "/", setsid: true }));
   } catch (error) {
     return { kind: "refused", why: error instanceof Error ? error.message : String(error) };
   } finally {
@@ -83,14 +101,18 @@ async function runInto(
   }
   return await new Promise((resolve) => {
     let isLate = false;
-    const timer = setTimeout(() => {
+    const kill = (): void => {
       isLate = true;
       syscall(requireSyscall(arch, "pidfd_send_signal"), [pidfd, SIGNALS.SIGKILL, 0, 0]);
-    }, time);
+    };
+    const timer = setTimeout(kill, time);
+    if (bond.signal?.aborted === true) kill();
+    bond.signal?.addEventListener("abort", kill);
     reapWhenDone(
       pidfd,
       (status) => {
         clearTimeout(timer);
+        bond.signal?.removeEventListener("abort", kill);
         const said = status === 0 ? "" : wordsOf(output);
         if (status === 0) resolve({ kind: "done" });
         else if (isLate) resolve({ kind: "late" });

@@ -1,3 +1,4 @@
+import type { SourceMounts } from "./source.js";
 import type { Fault } from "../base/source.js";
 import { toHostId } from "../spec/idmap.js";
 import type { NamespaceKind } from "../spec/namespace.js";
@@ -17,6 +18,8 @@ export interface StartContext {
   readonly slots: StartSlots;
   /** Takes what the user should know although the start can be made. */
   readonly warn: Warn;
+  /** null: the root file system is a directory. */
+  readonly mounts: SourceMounts | null;
 }
 
 export type Warn = (fault: Fault) => void;

@@ -1,6 +1,7 @@
 import { type Block, call, compute, goOn, imm, jump, label, place, slot, str } from "../program/assembler.js";
 import {
   type FsOption,
+  type FsTextOption,
   close,
   mkdirat,
   mountSetattr,
@@ -73,8 +74,8 @@ export function attributesToClear(options: MountOptions): number {
 }
 
 /** Flags and data as options of a file system context. */
-export function filesystemOptions(source: string, options: MountOptions): readonly FsOption[] {
-  const out: FsOption[] = [{ name: "source", value: source === "" ? "none" : source }];
+export function filesystemOptions(source: string, options: MountOptions): readonly FsTextOption[] {
+  const out: FsTextOption[] = [{ name: "source", value: source === "" ? "none" : source }];
   if ((options.flags & MS_RDONLY) !== 0) out.push({ name: "ro", value: null });
   if ((options.flags & MS_SYNCHRONOUS) !== 0) out.push({ name: "sync", value: null });
   if ((options.flags & MS_DIRSYNC) !== 0) out.push({ name: "dirsync", value: null });
@@ -293,7 +294,7 @@ export function setAgain(block: Block, kept: readonly KeptMount[]): void {
 export function makeOverlayDirectories(
   block: Block,
   directory: string,
-  rootfs: string,
+  rootfs: string | null,
   entries: readonly MountEntry[],
   owner: Owner | null,
 ): void {
@@ -301,7 +302,8 @@ export function makeOverlayDirectories(
   for (const entry of entries) {
     if (entry.fstype !== "overlay") continue;
     for (const [, path = ""] of entry.options.data.matchAll(/(?:^|,)(?:upperdir|workdir)=([^,]+)/g)) {
-      if (!within(path, directory) || within(path, rootfs) || path.split("/").includes("..")) continue;
+      if (!within(path, directory) || (rootfs !== null && within(path, rootfs)) || path.split("/").includes(".."))
+        continue;
       const parts = path
         .slice(directory.length + 1)
         .split("/")

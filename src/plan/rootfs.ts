@@ -1,41 +1,47 @@
 import { IsletError } from "../base/errors.js";
 import { type Block, call, cwdFd, slot, str } from "../program/assembler.js";
-import { close, flagsOf, mkdirat, mountSetattr, moveMount, openTree, openat } from "../program/calls.js";
+import { close, flagsOf, mkdirat, mountSetattr, moveMount, newFilesystem, openTree, openat } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
 import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFlags } from "../sys/flags.js";
 import type { RootfsSpec } from "../spec/rootfs.js";
-import { type StartContext, hasUserNamespace } from "./context.js";
+import { type StartContext, containerDirectory, hasUserNamespace, rootOwner } from "./context.js";
 import { rootfsMountPath } from "./hooks.js";
-import { attributesOf, attributesToClear, idmapHints, isolateTree } from "./mount.js";
+import { attributesOf, attributesToClear, filesystemOptions, idmapHints, isolateTree } from "./mount.js";
+import type { SourceMounts } from "./source.js";
 
-/** The directory that becomes the container's root. */
-export function rootfsDirectory(rootfs: RootfsSpec): string {
-  const { source } = rootfs;
+/** The root file system in words: a path, in most cases. */
+export function rootfsName({ source }: RootfsSpec): string {
   switch (source.kind) {
     case "host":
       return "/";
     case "dir":
     case "btrfs":
-      return source.path;
-    case "overlay":
     case "loop":
     case "block":
-    case "zfs":
     case "other":
-      throw new IsletError(
-        "ISLET_UNSUPPORTED",
-        `a root file system of the kind ${"driver" in source ? source.driver : source.kind} cannot be started yet`,
-        {
-          at: rootfs.at,
-          hint: "only directories can",
-        },
-      );
-    default: {
-      const impossible: never = source;
-      return impossible;
-    }
+      return source.path;
+    case "zfs":
+      return source.dataset;
+    case "overlay":
+      return `${source.upper ?? "tmpfs"} over ${source.lowers.join(":")}`;
+    default:
+      return source satisfies never;
   }
+}
+
+/** ISLET_UNSUPPORTED for what nobody can start, before anything is done. */
+export function refuseRootfs({ source, idmap, at }: RootfsSpec): void {
+  if (source.kind === "other")
+    throw new IsletError("ISLET_UNSUPPORTED", `a root file system of the kind ${source.driver} cannot be started`, {
+      at,
+      hint: `attach it yourself (in a pre-start hook, perhaps), and name the device: lxc.rootfs.path = /dev/...`,
+    });
+  if (source.kind === "overlay" && typeof idmap === "object")
+    throw new IsletError("ISLET_UNSUPPORTED", "an overlay can be mapped by the container's own ids only", {
+      at,
+      hint: "write idmap=container",
+    });
 }
 
 const hints: Readonly<Record<string, string>> = {
@@ -49,27 +55,105 @@ const hints: Readonly<Record<string, string>> = {
  */
 export function takeRootfs(context: StartContext, block: Block, userns: Slot | null, tree: Slot): void {
   const { rootfs } = context.spec;
-  const path = rootfsDirectory(rootfs);
+  const { source } = rootfs;
   block.at = rootfs.at;
+  switch (source.kind) {
+    case "host":
+    case "dir":
+    case "btrfs":
+    case "other":
+      takeDirectory(context, block, userns, rootfsName(rootfs), tree);
+      break;
+    case "loop":
+    case "block":
+      mounts(context).device(
+        block,
+        {
+          kind: source.kind === "loop" ? "loop" : source.driver,
+          path: source.path,
+          options: rootfs.options,
+          facts: context.start.rootfs,
+          at: rootfs.at,
+        },
+        tree,
+      );
+      mapTree(context, block, userns, tree);
+      break;
+    case "zfs":
+      takeDataset(context, block, userns, source.dataset, tree);
+      break;
+    case "overlay":
+      mounts(context).overlay(
+        block,
+        {
+          source,
+          options: rootfs.options,
+          at: rootfs.at,
+          directory: containerDirectory(context.spec),
+          owner: rootOwner(context),
+          idmap:
+            rootfs.idmap === "container" && userns !== null ? { userns, root: rootOwner(context) ?? hostRoot } : null,
+          place: rootfsMountPath(context),
+          onlyLowers: false,
+          userXattr: context.host.inUserNamespace,
+        },
+        tree,
+      );
+      break;
+    default:
+      source satisfies never;
+  }
+  block.at = null;
+}
+
+const hostRoot = { uid: 0, gid: 0 };
+
+function mounts(context: StartContext): SourceMounts {
+  if (context.mounts === null) throw new IsletError("ISLET_INTERNAL", "no plans of mounts were given");
+  return context.mounts;
+}
+
+function takeDirectory(context: StartContext, block: Block, userns: Slot | null, path: string, tree: Slot): void {
+  const { options } = context.spec.rootfs;
   openTree(block, cwdFd, path, true, tree, { note: `take the root file system ${path}`, hints });
   if (block === context.monitor) isolateTree(block, tree, true, "the root file system");
-  if (rootfs.idmap !== "as-is") {
-    const given = { note: `map the ids of the root file system`, hints: idmapHints };
-    if (rootfs.idmap === "container" && userns !== null) mountSetattr(block, tree, "", { userns }, false, given);
-    else if (rootfs.idmap !== "container") {
-      const other = slot(context.build, "rootfs.userns");
-      openat(block, cwdFd, rootfs.idmap.userns, O_RDONLY, other, {
-        note: `open the user namespace ${rootfs.idmap.userns}`,
-      });
-      mountSetattr(block, tree, "", { userns: other }, false, given);
-      close(block, other, "close the user namespace");
-    }
-  }
-  const set = attributesOf(rootfs.options.flags);
-  const clear = attributesToClear(rootfs.options);
+  mapTree(context, block, userns, tree);
+  const set = attributesOf(options.flags);
+  const clear = attributesToClear(options);
   if (set !== 0 || clear !== 0)
     mountSetattr(block, tree, "", { set, clear }, false, { note: "set the root file system's mount options" });
-  block.at = null;
+}
+
+/** Where a data set is mounted on the host it is taken as that directory; one with a legacy mount point is mounted (zfs(8)). */
+function takeDataset(context: StartContext, block: Block, userns: Slot | null, dataset: string, tree: Slot): void {
+  const { options } = context.spec.rootfs;
+  const directory = context.start.rootfs?.mountedOn ?? null;
+  if (directory !== null) {
+    takeDirectory(context, block, userns, directory, tree);
+    return;
+  }
+  newFilesystem(block, "zfs", filesystemOptions(dataset, options), attributesOf(options.flags), tree, {
+    note: `mount the data set ${dataset}`,
+    hints: {
+      ENODEV: "this kernel has no zfs: install the package zfs-dkms, then modprobe zfs",
+      ENOENT: "there is no such data set; see lxc.rootfs.path and zfs list",
+      EINVAL: `it has a mount point of its own, where it is not mounted: zfs mount ${dataset}`,
+    },
+  });
+  mapTree(context, block, userns, tree);
+}
+
+function mapTree(context: StartContext, block: Block, userns: Slot | null, tree: Slot): void {
+  const { idmap } = context.spec.rootfs;
+  if (idmap === "as-is") return;
+  const given = { note: `map the ids of the root file system`, hints: idmapHints };
+  if (idmap === "container" && userns !== null) mountSetattr(block, tree, "", { userns }, false, given);
+  else if (idmap !== "container") {
+    const other = slot(context.build, "rootfs.userns");
+    openat(block, cwdFd, idmap.userns, O_RDONLY, other, { note: `open the user namespace ${idmap.userns}` });
+    mountSetattr(block, tree, "", { userns: other }, false, given);
+    close(block, other, "close the user namespace");
+  }
 }
 
 /** Whether the tree is taken on the host's side, before the child exists or while it waits. */
@@ -98,7 +182,7 @@ export function openRootfsPlace(context: StartContext, child: Block): Slot {
 /** In the child: the tree is attached; its descriptor stays one of the container's root directory. */
 export function attachRootfs(context: StartContext, child: Block, tree: Slot, place: Slot): void {
   moveMount(child, tree, place, {
-    note: `mount the root file system ${rootfsDirectory(context.spec.rootfs)} on ${rootfsMountPath(context)}`,
+    note: `mount the root file system ${rootfsName(context.spec.rootfs)} on ${rootfsMountPath(context)}`,
     at: context.spec.rootfs.at,
     hints: { EINVAL: "the root file system is not a directory" },
   });

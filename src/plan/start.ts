@@ -1,6 +1,7 @@
 import type { ContainerSpec } from "../spec/spec.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import type { HostFacts, StartFacts } from "../spec/host.js";
+import { plainDirectory } from "../spec/rootfs.js";
 import {
   type Block,
   beginProgram,
@@ -120,11 +121,12 @@ import {
   isolateMounts,
   openRootfsPlace,
   pivot,
-  rootfsDirectory,
+  refuseRootfs,
   rootfsOnHostSide,
   takeRootfs,
 } from "./rootfs.js";
 import { lockName, lockRefusal } from "./lock.js";
+import type { SourceMounts } from "./source.js";
 import { planRun } from "./run.js";
 import { openLxcfs, planLxcfs } from "./lxcfs.js";
 import { planSharedMounts } from "./shmounts.js";
@@ -133,15 +135,20 @@ import { enterTimeNamespace } from "./time.js";
 /** Numbers of the states, as the monitor publishes them. */
 const stateNumber = { STOPPED: 0, STARTING: 1, RUNNING: 2, STOPPING: 3, ABORTING: 4 } as const;
 
-/** The whole start of a container as a program: a pure function of what is wanted and what the host is. */
+/**
+ * The whole start of a container as a program: a pure function of what is wanted and what the host is. `mounts`: needed where the root file system
+ * is no directory.
+ */
 export function planStart(
   spec: ContainerSpec,
   host: HostFacts,
   start: StartFacts,
   warn: Warn = () => undefined,
+  mounts: SourceMounts | null = null,
 ): LaunchProgram {
   refuseUnsafeNamespaces(spec);
-  const context = beginStart(spec, host, start, warn);
+  refuseRootfs(spec.rootfs);
+  const context = beginStart(spec, host, start, warn, mounts);
   const { monitor, slots, build } = context;
   tellState(monitor, "STARTING");
   takeLock(context);
@@ -158,7 +165,7 @@ export function planStart(
   makeOverlayDirectories(
     monitor,
     containerDirectory(spec),
-    rootfsDirectory(spec.rootfs),
+    spec.rootfs.source.kind === "host" ? "/" : plainDirectory(spec.rootfs.source),
     spec.mounts.entries,
     rootOwner(context),
   );
@@ -195,7 +202,13 @@ export function planStart(
   return finishProgram(build);
 }
 
-function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, warn: Warn): StartContext {
+function beginStart(
+  spec: ContainerSpec,
+  host: HostFacts,
+  start: StartFacts,
+  warn: Warn,
+  mounts: SourceMounts | null,
+): StartContext {
   const monitor = beginProgram(host.arch, "monitor");
   const { build } = monitor;
   const listen = presetSlot(build, "listen");
@@ -223,6 +236,7 @@ function beginStart(spec: ContainerSpec, host: HostFacts, start: StartFacts, war
     build,
     monitor,
     warn,
+    mounts,
     slots: {
       listen,
       stdio,

@@ -210,9 +210,14 @@ export function moveMountTo(block: Block, from: Value, path: string, given: Call
   );
 }
 
-/** One option of a file system context: null value is a flag. */
+/** One option of a file system context: null value is a flag; data: a string that the program makes. The kernel takes at most 255 bytes of each. */
 export interface FsOption {
   readonly name: string;
+  readonly value: string | Data | null;
+}
+
+/** One that is known when the program is made. */
+export interface FsTextOption extends FsOption {
   readonly value: string | null;
 }
 
@@ -228,19 +233,39 @@ export function newFilesystem(
   out: Slot,
   given: CallOptions,
 ): void {
-  const { build } = block;
-  const context = slot(build, `${out.name}.fs`);
+  const context = openFilesystem(block, fstype, out, given);
+  createFilesystem(block, context, fsOptions, attributes, out, given);
+  close(block, context, `close the ${fstype} context`);
+}
+
+/** fsopen(2): a context for createFilesystem, to be closed afterwards. */
+export function openFilesystem(block: Block, fstype: string, out: Slot, given: CallOptions): Slot {
+  const context = slot(block.build, `${out.name}.fs`);
   call(
     block,
     "fsopen",
-    [str(build, fstype), imm(FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")],
+    [str(block.build, fstype), imm(FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")],
     { ...given, note: `${given.note}: open a ${fstype} file system` },
     context,
   );
+  return context;
+}
+
+/** fsconfig(2) and fsmount(2) of an open context. */
+export function createFilesystem(
+  block: Block,
+  context: Slot,
+  fsOptions: readonly FsOption[],
+  attributes: number,
+  out: Slot,
+  given: CallOptions,
+): void {
+  const { build } = block;
   for (const option of fsOptions) {
     const command = option.value === null ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-    const value = option.value === null ? nil : str(build, option.value);
-    const words = option.value === null ? option.name : `${option.name}=${option.value}`;
+    const value = option.value === null ? nil : text(block, option.value);
+    const shown = typeof option.value === "string" ? option.value : "...";
+    const words = option.value === null ? option.name : `${option.name}=${shown}`;
     call(block, "fsconfig", [context, flagsOf(FSCONFIG_COMMANDS, command), str(build, option.name), value, imm(0)], {
       ...given,
       note: `${given.note}: option ${words}`,
@@ -254,7 +279,6 @@ export function newFilesystem(
     given,
     out,
   );
-  close(block, context, `close the ${fstype} context`);
 }
 
 /** clone_args for clone3(2), with room for the pidfd. */

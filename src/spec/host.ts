@@ -85,12 +85,29 @@ export interface StartFacts {
   readonly listen: { readonly count: number; readonly names: string | null } | null;
   /** What kind of terminal the caller is joined with the console by; null: none, or nobody knows. */
   readonly terminal: string | null;
+  /** null: a directory, or directories. */
+  readonly rootfs: RootfsFacts | null;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
   /** Where the network namespace is held while interfaces of the host's are in it, whatever becomes of the monitor; null: nowhere. */
   readonly networkPin: string | null;
   /** Directory on the host with the socket of the guest's API; where there is none at the time of the start, the guest gets none. */
   readonly guestApi: string;
+}
+
+/** What is behind a root file system that must be mounted, as far as it could be seen before the start. */
+export interface RootfsFacts {
+  /** The file or device itself, links followed; as it was named where it is missing. */
+  readonly path: string;
+  readonly missing: boolean;
+  /** By its superblock; null: no mark that is known, or not to be seen yet. */
+  readonly fstype: string | null;
+  /** What is there instead, in words. */
+  readonly other: string | null;
+  /** Types to try where `fstype` is null. */
+  readonly known: readonly string[];
+  /** Where a data set is mounted already. */
+  readonly mountedOn: string | null;
 }
 
 /** Names of files of LXCFS, which stand for those of the same names in a guest's /proc and /sys. */

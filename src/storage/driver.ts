@@ -9,6 +9,8 @@ export interface StorageHost {
   /** islet's static binary. */
   readonly binary: string;
   readonly runtimeDir: string;
+  /** This process is root of a user namespace only. */
+  readonly inUserNamespace: boolean;
 }
 
 /** The container that a root file system is for. Its directory is there. */

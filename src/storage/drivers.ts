@@ -1,19 +1,23 @@
-import { IsletError } from "../base/errors.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { StorageKind, StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageDriver, StoragePlace } from "./driver.js";
 
-type Loaders = { readonly [K in StorageKind]?: () => Promise<StorageDriver<K>> };
+type Loaders = { readonly [K in StorageKind]: () => Promise<StorageDriver<K>> };
 
 /** Nothing of a driver is loaded before it is asked for. */
 const loaders: Loaders = {
   dir: async () => (await import("./dir.js")).dirDriver,
+  btrfs: async () => (await import("./btrfs.js")).btrfsDriver,
+  overlay: async () => (await import("./overlay.js")).overlayDriver,
+  loop: async () => (await import("./loop.js")).loopDriver,
+  lvm: async () => (await import("./lvm.js")).lvmDriver,
+  zfs: async () => (await import("./zfs.js")).zfsDriver,
+  block: async () => (await import("./block.js")).blockDriver,
 };
 
 /** How a driver is got; its methods are only ever given requests and sources of its own kind. */
 export async function driverOf(kind: StorageKind): Promise<StorageDriver> {
-  const load: (() => Promise<unknown>) | undefined = loaders[kind];
-  if (load === undefined) throw new IsletError("ISLET_UNSUPPORTED", `there is no storage driver ${kind}`);
+  const load: () => Promise<unknown> = loaders[kind];
   return (await load()) as StorageDriver;
 }
 

@@ -53,6 +53,15 @@ export function asDirectory(arch: Arch, directory: string | number): OwnedFd {
   return ownFd(fd);
 }
 
+/** The directory that has a name to be removed, links in its path followed; null: there is none. */
+export function openAbove(arch: Arch, path: string): OwnedFd | null {
+  const flags = O_PATH | O_CLOEXEC | openFlags(arch).O_DIRECTORY;
+  const fd = syscall(requireSyscall(arch, "openat"), [AT_FDCWD, cString(path), flags, 0]);
+  if (fd < 0 && ["ENOENT", "ENOTDIR"].includes(errnoName(-fd))) return null;
+  if (fd < 0) throw openError(path, -fd);
+  return ownFd(fd);
+}
+
 function openError(path: string, errno: number): IsletError {
   const code = ["EACCES", "EPERM"].includes(errnoName(errno)) ? "ISLET_PERMISSION" : "ISLET_IO";
   return new IsletError(code, `cannot open the directory ${printable(path)}: ${strerror(errno)}`, {

@@ -1,8 +1,6 @@
-import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
-import { ioError, isErrno } from "../base/io-error.js";
 import { IsletError } from "../base/errors.js";
 import type { IdMapEntry } from "../spec/idmap.js";
-import { type TreeHost, type TreeTotals, type TreeWatcher, asDirectory, runTree } from "./tree-process.js";
+import { type TreeHost, type TreeTotals, type TreeWatcher, asDirectory, openAbove, runTree } from "./tree-process.js";
 
 export type { TreeHost, TreeTotals, TreeWatcher } from "./tree-process.js";
 
@@ -74,39 +72,58 @@ export async function copyTree(host: TreeHost, options: CopyOptions, watcher: Tr
   return await runTree(host, what, watcher);
 }
 
+export interface RemoveOptions {
+  /** 1 to 8; else as many as there are processors. */
+  readonly threads?: number;
+}
+
+/**
+ * Removes what is at a path (which is not followed if it is a link), with everything below it: files that are immutable or append-only and subvolumes
+ * of btrfs, too. What is not there, or somebody else removes meanwhile, is fine. What another file system is mounted on stays, and where that is
+ * known before (this process's own mounts) everything else does, too. Killed, it can be called again.
+ * @throws IsletError ISLET_IO or ISLET_PERMISSION with the path and what to do; the signal's reason when it is aborted.
+ */
+export async function removeTree(
+  host: TreeHost,
+  path: string,
+  options: RemoveOptions = {},
+  watcher: TreeWatcher = {},
+): Promise<TreeTotals> {
+  const [, above = "", name = ""] = /^(.*?)\/*([^/]+)\/*$/s.exec(path) ?? [];
+  if (name === "" || name === "." || name === ".." || !path.startsWith("/") || path.includes("\0"))
+    throw new IsletError("ISLET_INTERNAL", `${path} is nothing to be removed`);
+  const parent = openAbove(host.arch, above === "" ? "/" : above);
+  if (parent === null) return { files: 0, bytes: 0 };
+  using from = parent;
+  const words = ["remove", ...threadWords(options.threads), `name=${name}`];
+  return await runTree(host, { words, from: from.number, to: null, name: null, source: above }, watcher);
+}
+
+export interface ShiftOptions extends IdShift {
+  readonly tree: Directory;
+  /** Waits until everything is on the disk (syncfs). */
+  readonly sync?: boolean;
+  /** 1 to 8; else as many as there are processors. */
+  readonly threads?: number;
+}
+
+/**
+ * Gives everything in a tree, the directory itself included, to other owners in place: ids of files, of access control lists and of capabilities.
+ * Bits that a change of owner clears are set again; mount points and what is below them stay as they are. No id of one map may become one that the change takes
+ * again; what has an id that the change gives is left as it is. So when the process is killed half way, some files have the old owners and some the new:
+ * the same call again does the rest, the call with the maps exchanged (and `unmapped: "keep"`) gives everything back. After an error it has
+ * given everything back itself; the error says if that failed.
+ * @throws IsletError ISLET_IO or ISLET_PERMISSION with the path and what to do; the signal's reason when it is aborted (which kills it half way).
+ */
+export async function shiftTree(host: TreeHost, options: ShiftOptions, watcher: TreeWatcher = {}): Promise<TreeTotals> {
+  using from = asDirectory(host.arch, options.tree);
+  const words = [
+    "shift",
+    ...threadWords(options.threads),
+    ...shiftWords(options),
+    ...(options.sync === true ? ["sync=yes"] : []),
+  ];
+  return await runTree(host, { words, from: from.number, to: null, name: null, source: nameOf(options.tree) }, watcher);
+}
+
 const nameOf = (directory: Directory): string | null => (typeof directory === "string" ? directory : null);
-
-/** Removes a tree without leaving its file system: what is mounted below stays, with an error. Links are removed, never followed. */
-export async function removeTree(_host: TreeHost, path: string): Promise<void> {
-  try {
-    const top = await lstat(path);
-    if (!top.isDirectory()) {
-      await unlink(path);
-      return;
-    }
-    await removeBelow(path, top.dev);
-    await rmdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    if (error instanceof IsletError) throw error;
-    throw ioError(`remove ${path}`, error);
-  }
-}
-
-async function removeBelow(path: string, device: number): Promise<void> {
-  const entries = await readdir(path, { withFileTypes: true });
-  for (const entry of entries) {
-    const child = `${path}/${entry.name}`;
-    if (!entry.isDirectory()) {
-      await unlink(child);
-      continue;
-    }
-    const found = await lstat(child);
-    if (found.dev !== device)
-      throw new IsletError("ISLET_IO", `cannot remove ${child}: another file system is mounted there`, {
-        hint: "unmount it first",
-      });
-    await removeBelow(child, device);
-    await rmdir(child);
-  }
-}

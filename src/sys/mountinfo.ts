@@ -8,6 +8,8 @@ export interface MountLine {
   readonly root: string;
   readonly point: string;
   readonly fstype: string;
+  /** The device, the data set, or any word. */
+  readonly source: string;
   readonly superOptions: readonly string[];
 }
 
@@ -23,13 +25,14 @@ function parseLine(line: string): MountLine | null {
   const middle = line.indexOf(" - ");
   if (middle < 0) return null;
   const [id = "", , device = "", root = "", point = ""] = line.slice(0, middle).split(" ");
-  const [fstype = "", , options = ""] = line.slice(middle + 3).split(" ");
+  const [fstype = "", source = "", options = ""] = line.slice(middle + 3).split(" ");
   return {
     id: Number(id),
     device,
     root: unescapeMount(root),
     point: unescapeMount(point),
     fstype,
+    source: unescapeMount(source),
     superOptions: options.split(","),
   };
 }

@@ -6,11 +6,12 @@ import { errorLines } from "../../src/base/errors.js";
 import { showFault } from "../../src/base/source.js";
 import { hostFiles, parseConfig, toSpec, type ConfigFiles } from "../../src/frontends/lxc/config/config.js";
 import { check } from "../../src/host/addon.js";
+import { sourceMounts } from "../../src/plan/source.js";
 import { planStart } from "../../src/plan/start.js";
 import { encodeProgram } from "../../src/program/encode.js";
 import { explainProgram } from "../../src/program/explain.js";
 import { hostFacts, layouts, startFacts, userFacts, type HostKind } from "../support/facts.js";
-import type { LxcfsFacts, StartFacts } from "../../src/spec/host.js";
+import type { LxcfsFacts, RootfsFacts, StartFacts } from "../../src/spec/host.js";
 import type { ContainerSpec } from "../../src/spec/spec.js";
 import { root } from "../support/paths.js";
 
@@ -55,6 +56,23 @@ const lxcfsHosts: Readonly<Record<string, LxcfsFacts>> = {
   "lxcfs-off": { proc: ["meminfo"], cpu: "whole" },
 };
 
+/** Files and devices of the host's, and what is in them. */
+const disks: Readonly<Record<string, Partial<RootfsFacts>>> = {
+  "/srv/secret.img": { other: "a LUKS container" },
+  "/srv/web.img": { fstype: "ext4" },
+  "/srv/old.img": { known: ["xfs", "minix"] },
+  "/dev/lxc/web": { path: "/dev/dm-3", fstype: "xfs" },
+  "tank/lxc/web": { mountedOn: "/tank/lxc/web" },
+  "tank/lxc/old": {},
+};
+
+function diskOf({ rootfs }: ContainerSpec): RootfsFacts | null {
+  const path = rootfs.documentPath;
+  const disk = disks[path];
+  const none = { missing: false, fstype: null, other: null, known: [], mountedOn: null };
+  return disk === undefined ? null : { path, ...none, ...disk };
+}
+
 /** The host's users, as many as a configuration names. */
 function usersOf(spec: ContainerSpec): Partial<StartFacts> {
   const { guest } = startFacts();
@@ -85,10 +103,11 @@ function outcome(name: string, host: HostKind): Outcome {
   const start = startFacts({
     sharedPids: { minimal: 1001, "/srv/lxc/other": 1002 },
     lxcfs: lxcfsHosts[name] ?? null,
+    rootfs: diskOf(made.spec),
     ...usersOf(made.spec),
   });
   try {
-    const program = planStart(made.spec, facts, start);
+    const program = planStart(made.spec, facts, start, undefined, sourceMounts);
     check(encodeProgram(program));
     return { kind: "txt", text: explainProgram(program) };
   } catch (error) {

@@ -98,6 +98,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     },
     listen: null,
     terminal: null,
+    rootfs: null,
     lxcfs: null,
     networkPin: "/run/islet/phys/0123456789abcdef01234567",
     guestApi: "/run/islet/devlxd/0123456789abcdef01234567",

@@ -42,6 +42,7 @@ export function contextOf(
     warn: (fault) => {
       throw new Error(fault.message);
     },
+    mounts: null,
     slots: {
       listen,
       stdio: null,

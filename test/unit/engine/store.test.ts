@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { after, test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { ErrorCode } from "../../../src/base/errors.js";
@@ -29,8 +29,14 @@ import { lacks } from "../../support/skip.js";
 const host: StorageHost = {
   arch: currentArch,
   binary: fileURLToPath(new URL("../../../../build/islet", import.meta.url)),
-  runtimeDir: "/nonexistent",
+  runtimeDir: mkdtempSync(join(tmpdir(), "islt-unit-run-")),
+  inUserNamespace: false,
 };
+
+after(() => {
+  assert.deepEqual(readdirSync(join(host.runtimeDir, "making")), [], "nothing is being made any more");
+  rmSync(host.runtimeDir, { recursive: true });
+});
 
 function storeOf(t: TestContext): { readonly path: string; readonly id: (name: string) => ContainerId } {
   const path = mkdtempSync(join(tmpdir(), "islt-unit-store-"));

@@ -6,10 +6,11 @@ import type { IdMapEntry } from "../../../spec/idmap.js";
 import type { StorageRequest } from "../../../spec/storage.js";
 import { rootfsValue } from "../config/rootfs-value.js";
 import { readUserFile, reportFaults } from "./container-config.js";
+import { checkStorage, storageRequests } from "./create-storage.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
-import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
+import { createHeader, defaultConfig, type InitialConfig, initialConfig, systemConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 import { builtinTemplates, type TemplateHost } from "../templates/builtin.js";
 import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
@@ -25,7 +26,10 @@ export const createTable: CommandTable = {
   description:
     "Creates a container. What stands after -- goes to the template; its own help: lxc-create -t TEMPLATE -h.",
   options: [
-    option("bdev", "where the root file system is kept: dir (default), best, none", { short: "B", argument: "BDEV" }),
+    option("bdev", "how the root file system is kept: dir (default), btrfs, loop, lvm, overlay, zfs, best", {
+      short: "B",
+      argument: "BDEV",
+    }),
     option("config", "initial configuration", { short: "f", argument: "CONFIG" }),
     option("template", "template: a name, a path, or none", { short: "t", argument: "TEMPLATE" }),
     option("lvname", "logical volume (default: the container's name)", { short: "0", argument: "LVNAME", group: lvm }),
@@ -50,39 +54,28 @@ export const createTable: CommandTable = {
   ],
 };
 
-/** LXC's storage drivers beside dir. */
-const laterDrivers = ["btrfs", "loop", "lvm", "nbd", "overlay", "overlayfs", "rbd", "zfs"];
-
-/** LXC's own checks, in its order and words; then what is not there yet. */
-export function checkStorage(options: ParsedOptions): void {
-  const refuse = (text: string): never => {
-    throw new IsletError("ISLET_BAD_REQUEST", text);
-  };
+/** A configuration that names the root file system has it its way, unless --dir says otherwise. */
+function wantedStorage(
+  options: ParsedOptions,
+  config: InitialConfig,
+): readonly [StorageRequest, ...(readonly StorageRequest[])] {
+  const { rootfsPath: path, rootfsKind: kind } = config;
   const dir = options.value("dir");
-  if (dir !== null && !dir.startsWith("/")) refuse("--dir should use absolute path");
-  const driver = options.value("bdev") ?? "";
-  const has = (long: string): boolean => options.has(long);
-  if (driver !== "best") {
-    if ((has("fstype") || has("fssize")) && !["lvm", "loop", "rbd"].includes(driver))
-      refuse("Filesystem type and size are only valid with block devices");
-    if (driver !== "lvm" && (has("lvname") || has("vgname") || has("thinpool")))
-      refuse("--lvname, --vgname and --thinpool are only valid with -B lvm");
-    if (driver !== "rbd" && (has("rbdname") || has("rbdpool") || has("rbduser")))
-      refuse("--rbdname and --rbdpool are only valid with -B rbd");
-    if (driver !== "zfs" && has("zfsroot")) refuse("zfsroot is only valid with -B zfs");
+  if (dir !== null || path === null) return storageRequests(options, dir);
+  switch (kind) {
+    case "directory":
+      return storageRequests(options, path);
+    case "device":
+      return [{ kind: "block", device: path, fstype: options.value("fstype") }];
+    default:
+      throw new IsletError(
+        "ISLET_UNSUPPORTED",
+        `the configuration has its root file system on ${kind.driver} already`,
+        {
+          hint: `take lxc.rootfs.path out of it; -B ${kind.driver} makes a new one`,
+        },
+      );
   }
-  if (["", "dir", "best", "none"].includes(driver)) return;
-  if (laterDrivers.includes(driver)) {
-    throw new IsletError("ISLET_UNSUPPORTED", `the storage driver ${driver} is not available yet`, {
-      hint: "use -B dir",
-    });
-  }
-  refuse(`${driver} is not a valid backing storage type`);
-}
-
-/** What `-B` and its options ask for. */
-function storageRequest(_options: ParsedOptions, path: string | null): StorageRequest {
-  return { kind: "dir", path, size: null };
 }
 
 /** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
@@ -212,13 +205,17 @@ async function body(call: Call): Promise<number> {
     return failed();
   }
 
-  const rootfsPath = options.value("dir") ?? config.rootfsPath;
+  const [storage, ...alternatives] = wantedStorage(options, config);
   const parameters = call.operands;
   const signal = signalOf(call.session.gone);
   let templateFailed = false;
   const create: CreateOptions = {
-    storage: template.kind === "none" ? null : storageRequest(options, rootfsPath),
-    storageDefaults: {},
+    storage: template.kind === "none" ? null : storage,
+    alternatives,
+    storageDefaults: Object.fromEntries(systemConfig(call.caller).items),
+    notice: (text) => {
+      report.notice(text);
+    },
     config: (root) =>
       root === null || (config.rootfsPath !== null && !options.has("dir"))
         ? config.text

@@ -22,6 +22,7 @@ import {
   type SystemConfig,
   toSpec,
 } from "../config/config.js";
+import { splitRootfsPath } from "../config/keys-mount.js";
 import { configAnnotation } from "../config/load.js";
 
 export { nearestKey } from "../config/table.js";
@@ -143,6 +144,8 @@ export interface InitialConfig {
   readonly text: string;
   /** lxc.rootfs.path without a driver's name, or null. */
   readonly rootfsPath: string | null;
+  /** What is there: by the driver's name, or as the host has it. */
+  readonly rootfsKind: "directory" | "device" | { readonly driver: string };
   readonly idmap: readonly IdMapEntry[];
 }
 
@@ -158,6 +161,7 @@ export function initialConfig(
     initial: {
       text: documentText(parsed.document),
       rootfsPath: rootfs === "" ? null : rootfs,
+      rootfsKind: rootfsKind(parsed.values.rootfsPath?.value ?? "", parsed.values.rootfsBackend?.value ?? null),
       idmap: parsed.values.idmap.map(({ value: { type, ...range }, at }) => ({
         type: type === "u" ? "uid" : "gid",
         ...range,
@@ -165,6 +169,13 @@ export function initialConfig(
       })),
     },
   };
+}
+
+function rootfsKind(text: string, backend: string | null): InitialConfig["rootfsKind"] {
+  const { type, path } = splitRootfsPath(text);
+  const driver = type ?? backend ?? "dir";
+  if (driver === "lvm" || host.stat(path)?.type === "b") return "device";
+  return driver === "dir" || driver === "btrfs" ? "directory" : { driver };
 }
 
 /**
