@@ -10,6 +10,8 @@ export interface CopiedConfig {
   readonly text: string;
   /** Files that lie beside the configuration, by their paths below the container's directory: they are copied where they are. */
   readonly files: readonly string[];
+  /** Empty directories that are made below the copy's directory, for root alone. */
+  readonly directories: readonly string[];
   /** Of the copy: run in it when its root file system is there, with `hookArguments` after LXC's own. */
   readonly hooks: readonly string[];
   readonly hookVersion: 0 | 1;

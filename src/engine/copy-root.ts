@@ -13,8 +13,7 @@ import type { CopyOptions } from "./copy-requests.js";
 
 /** The root file system of a copy. */
 
-export interface RootWanted
-  extends Pick<CopyOptions, "how" | "storage" | "size" | "fstype" | "volumeGroup" | "idmap"> {
+export interface RootWanted extends Pick<CopyOptions, "how" | "storage" | "size" | "fstype" | "volumeGroup" | "idmap"> {
   /** Of the original. */
   readonly from: RootfsSource;
   /** Of the original. */

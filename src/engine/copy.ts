@@ -59,7 +59,11 @@ export async function copyContainer(host: StorageHost, work: CopyWork): Promise<
     if (from.kind === "host" || !source.rootfs.managed) {
       finishConfig(source, construction, options.config(null));
     } else {
-      const plan = await planCopy({ ...options, from, fromMap: source.idmap, directory: directoryOf(source), pid: work.pid }, place, context);
+      const plan = await planCopy(
+        { ...options, from, fromMap: source.idmap, directory: directoryOf(source), pid: work.pid },
+        place,
+        context,
+      );
       construction.note(plan.source);
       const config = options.config(plan.source);
       finishConfig(source, construction, config);
@@ -68,7 +72,7 @@ export async function copyContainer(host: StorageHost, work: CopyWork): Promise<
       made = root.source;
       if (plainDirectory(root.source) === null) makeMountPoint(directory);
       await personalise(host, work, root.source, config);
-      originals = root.depends || from.kind === "overlay" ? inherited(source, root.depends) : [];
+      originals = root.depends || root.source.kind === "overlay" ? inherited(source, root.depends) : [];
     }
     work.finish?.(directory);
     options.signal?.throwIfAborted();
@@ -93,6 +97,7 @@ function inherited(source: ContainerSpec, depends: boolean): readonly ContainerI
 function finishConfig(source: ContainerSpec, { directory }: Construction, config: CopiedConfig): void {
   const old = directoryOf(source);
   for (const path of config.files) copyBeside(old, directory, path);
+  for (const name of config.directories) mkdirSync(`${directory}/${name}`, { mode: 0o700 });
   writeFileSync(`${directory}/config`, config.text, { mode: 0o640, flag: "wx" });
   const settings = settingsFileOf(source);
   // With its old name in it, so that the guest is told to be another one.

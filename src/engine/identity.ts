@@ -63,9 +63,7 @@ export function replaceName(text: string, from: string, to: string): string {
     .map((line) => {
       const hash = line.indexOf("#");
       const names = hash < 0 ? line : line.slice(0, hash);
-      return (
-        names.replace(new RegExp(`(?<=[ \\t])${literal}(?=[.\\s]|$)`, "g"), () => to) + line.slice(names.length)
-      );
+      return names.replace(new RegExp(`(?<=[ \\t])${literal}(?=[.\\s]|$)`, "g"), () => to) + line.slice(names.length);
     })
     .join("\n");
 }

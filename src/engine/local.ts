@@ -545,7 +545,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     copy: async (source, target, wanted) => {
       const { copyContainer } = await import("./copy.js");
-      if (registry.get(target) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${target.name} is running`);
+      if (registry.get(target) !== undefined)
+        throw new IsletError("ISLET_RUNNING", `a container ${target.name} is running`);
       await both(source, target, async () => {
         const monitor = registry.get(source);
         if (monitor === undefined && !registry.isOrphan(source)) {

@@ -5,9 +5,7 @@ import { parseMountinfo } from "../sys/mountinfo.js";
 
 /** The first thing that is mounted in a directory, `except` on one place; null: nothing, as far as this process sees. */
 export function mountBelow(mountinfo: string, directory: string, except: string | null = null): string | null {
-  const found = parseMountinfo(mountinfo).find(
-    ({ point }) => point.startsWith(`${directory}/`) && point !== except,
-  );
+  const found = parseMountinfo(mountinfo).find(({ point }) => point.startsWith(`${directory}/`) && point !== except);
   return found?.point ?? null;
 }
 

@@ -84,8 +84,7 @@ export async function restoreContainer(
     kind: "exchange",
     // The configuration is the last: with it the new one is there.
     entries: [...leaving.map((name) => `-${name}`), ...names.map((name) => `+${name}`), "+config"],
-    done:
-      managed && snapshot.rootfs.managed ? partialText(movedRoot(source, directory, `${place}/${oldPlace}`)) : "",
+    done: managed && snapshot.rootfs.managed ? partialText(movedRoot(source, directory, `${place}/${oldPlace}`)) : "",
   };
   const exchanging = writeJournal(host, id, journal);
   preparing.close();

@@ -125,7 +125,8 @@ async function removeMarked(host: StorageHost, id: ContainerId, note: string): P
   await removePartial(host, id, note);
   const directory = directoryOf(id);
   for (const name of readdirSync(directory)) {
-    if (name !== "partial" && name !== "config" && name !== "lxc_rdepends") await removeTree(host, `${directory}/${name}`);
+    if (name !== "partial" && name !== "config" && name !== "lxc_rdepends")
+      await removeTree(host, `${directory}/${name}`);
   }
   forgetCopy(id, originals);
   try {
@@ -151,7 +152,9 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
   }
   if (!lockWhole(host.arch, fd)) {
     closeSync(fd);
-    throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, { hint: "wait until that is done" });
+    throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, {
+      hint: "wait until that is done",
+    });
   }
   const forget = noteMaking(host, id);
   try {

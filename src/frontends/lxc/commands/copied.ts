@@ -1,5 +1,11 @@
 import { IsletError } from "../../../base/errors.js";
-import { type Caller, type ContainerId, type CopiedConfig, type Engine, noSuchContainer } from "../../../engine/engine.js";
+import {
+  type Caller,
+  type ContainerId,
+  type CopiedConfig,
+  type Engine,
+  noSuchContainer,
+} from "../../../engine/engine.js";
 import type { RootfsSource } from "../../../spec/rootfs.js";
 import { plainDirectory } from "../../../spec/rootfs.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -53,6 +59,7 @@ export interface NewConfig {
   readonly keepMac: boolean;
   readonly idmap: readonly string[] | null;
   readonly added: readonly (readonly [string, string])[];
+  readonly directories?: readonly string[];
   readonly notice: (text: string) => void;
 }
 
@@ -92,6 +99,7 @@ export function configFor(
     return {
       text: cloned.text,
       files: cloned.files,
+      directories: wanted.directories ?? [],
       hooks: hooks.list.flatMap(({ kind, command }) => (kind === "clone" ? [movedCommand(command, from, to)] : [])),
       hookVersion: hooks.version,
       rootfsPath: root === null ? rootfs.documentPath : rootfsValue(root),

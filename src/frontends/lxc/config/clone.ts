@@ -88,7 +88,10 @@ function mountNow(state: State, value: string): string {
   const { from, to, purpose, isPlain } = state.input;
   const [source = "", ...rest] = value.split(/([ \t]+)/);
   const upper = (options: string): string =>
-    options.replace(/\b(upperdir|workdir)=([^, \t]+)/g, (_, name: string, path: string) => `${name}=${moved(path, from, to)}`);
+    options.replace(
+      /\b(upperdir|workdir)=([^, \t]+)/g,
+      (_, name: string, path: string) => `${name}=${moved(path, from, to)}`,
+    );
   const tail = rest.map((part) => (part.includes("upperdir=") ? upper(part) : part)).join("");
   if (purpose === "move") return moved(source, from, to) + tail;
   if (below(source, `${from}/rootfs`) && isPlain) return moved(source, from, to) + tail;
@@ -134,4 +137,3 @@ export function cloneConfig(input: CloneInput): Cloned {
   for (const [key, value] of input.added) add(key, value);
   return { text: out, files: [...state.files].sort(), notices: state.notices };
 }
-
