@@ -323,6 +323,8 @@ export interface Engine {
   remoteImages(server: ImageServer, options: FillOptions): Promise<readonly RemoteImage[]>;
   /** The image cache, sorted by name. */
   images(): Promise<readonly ImageStatus[]>;
+  /** Makes an image of the cache anew; the old one serves until then. ISLET_NOT_FOUND; ISLET_UNSUPPORTED: another release has made it; and as `fillRootfs`. */
+  refreshImage(name: string, options: FillOptions): Promise<void>;
   /** Takes images out of the cache; those in use stay. Gives back the names of those that went. */
   pruneImages(wanted: (image: ImageStatus) => boolean): Promise<readonly string[]>;
   /** ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_NOT_FOUND. Runs destroy hooks given in `spec` (null: a config that cannot be read, the directory is removed all the same). */

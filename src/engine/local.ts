@@ -357,7 +357,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      void settleMaking(storage, (id) => settlePartial(storage, id));
+      settleMaking(storage, (id) => settlePartial(storage, id)).catch((error: unknown) => {
+        console.error(error);
+      });
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -510,6 +512,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
+    refreshImage: async (name, wanted) => (await images()).refresh(name, wanted),
     destroy: (id, spec, caller) => {
       const change = async (): Promise<void> => {
         await destroyContainer(storage, registry, id, spec, caller);

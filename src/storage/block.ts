@@ -29,7 +29,7 @@ async function isBlank(device: string, context: StorageContext): Promise<boolean
     "noraid,raid,filesystem,crypto,other",
     device,
   ]);
-  return result.kind === "refused" && / ended with status 2$/.test(result.why);
+  return result.kind === "refused" && result.why.endsWith(" ended with status 2");
 }
 
 export const blockDriver: StorageDriver<"block"> = {

@@ -104,6 +104,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     fillRootfs: notCanned,
     images: notCanned,
     pruneImages: notCanned,
+    refreshImage: notCanned,
     remoteImages: notCanned,
     destroy: notCanned,
     freeze: notCanned,
