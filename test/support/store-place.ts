@@ -62,7 +62,8 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
     t.after(release);
     if (on !== null) {
       const options = on.options === undefined ? "loop" : `loop,${on.options}`;
-      const mkfs = on.fstype.startsWith("ext") ? "mkfs.ext4 -q -F -O quota,project" : `mkfs.${on.fstype} -q -f`;
+      const features = options.includes("prjquota") ? " -O quota,project" : "";
+      const mkfs = on.fstype === "ext4" ? `mkfs.ext4 -q -F${features}` : `mkfs.${on.fstype} -q -f`;
       await own.ok([
         "sh",
         "-ec",
