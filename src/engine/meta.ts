@@ -11,7 +11,6 @@ import type { ContainerSpec } from "../spec/spec.js";
 import { payloadPaths, unifiedDevicePolicy } from "../plan/cgroup.js";
 import { isMapped } from "../plan/context.js";
 import { mayHaveLxcfs } from "../plan/lxcfs.js";
-import { partialText } from "./partial.js";
 
 /** Of these the container has its monitor's, which need not be those of whoever attaches. */
 const keptButJoined: readonly NamespaceKind[] = ["net", "uts", "ipc"];
@@ -60,7 +59,6 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     environment,
     ...(spec.guest.tellsInit ? { tellsInit: true } : {}),
     ephemeral: spec.lifecycle.ephemeral,
-    ...(spec.lifecycle.ephemeral && spec.rootfs.managed ? { root: partialText(spec.rootfs.source) } : {}),
     devices: unifiedDevicePolicy(spec, host),
     lxcfs: mayHaveLxcfs(spec, start),
     api: describeApi(spec),

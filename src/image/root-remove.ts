@@ -1,3 +1,4 @@
+import { IsletError } from "../base/errors.js";
 import { closeFd } from "../host/addon.js";
 import { fileError, fileType, lookAt, namesIn, openDirectory, openWithin, sysCall, types } from "../host/root-fd.js";
 import type { Arch } from "../sys/arch.js";
@@ -16,6 +17,10 @@ export function openParent(
 ): { readonly directory: number; readonly name: Uint8Array } {
   const end = path.at(-1) === 0 ? path.length - 1 : path.length;
   const slash = path.subarray(0, end).lastIndexOf(47);
+  const last = Buffer.from(path.subarray(slash + 1, end)).toString("latin1");
+  // Below the directory that is looked up, never itself or above it.
+  if (last === "" || last === "." || last === "..")
+    throw new IsletError("ISLET_BAD_REQUEST", `${Buffer.from(path.subarray(0, end)).toString()} names no file`);
   const parent = slash <= 0 ? cString(".") : Buffer.concat([path.subarray(0, slash), Buffer.from([0])]);
   const directory = openWithin(arch, root, parent, O_PATH | openFlags(arch).O_DIRECTORY);
   return { directory, name: Buffer.concat([path.subarray(slash + 1, end), Buffer.from([0])]) };

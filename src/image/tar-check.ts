@@ -290,8 +290,7 @@ const textOf = (bytes: Uint8Array): string => {
 };
 
 /** A name as text; what is no UTF-8 is shown with replacement characters. */
-const decode = (name: string): string =>
-  /^[ -~]*$/.test(name) ? name : Buffer.from(name, "latin1").toString("utf8");
+const decode = (name: string): string => (/^[ -~]*$/.test(name) ? name : Buffer.from(name, "latin1").toString("utf8"));
 
 /** ISLET_UNTRUSTED when more comes out of an archive than it can hold in earnest. */
 export async function* countedBytes(

@@ -159,7 +159,7 @@ function createMeter(
     if (bytes > free) throw diskFull(archive, "ENOSPC");
     if (bytes - told < 4 << 20) return;
     told = bytes;
-    progress(`unpacking, ${bytes >> 20} MiB`);
+    progress(`unpacking, ${Math.floor(bytes / 1048576)} MiB`);
   };
   return {
     add(size) {

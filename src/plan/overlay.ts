@@ -163,7 +163,7 @@ function givenOf({ source, idmap }: OverlayMount): CallOptions {
       EPERM: "layers of an overlay need the privileges of the host's root",
       EINVAL:
         idmap === null
-          ? "the upper layer's file system cannot hold one, or the kernel refuses an option of lxc.rootfs.options; dmesg says more"
+          ? "a layer is no directory, the upper layer's file system cannot hold one, or the kernel refuses an option of lxc.rootfs.options; dmesg says more"
           : "id-mapped layers need Linux 5.19 and file systems that can be id-mapped; dmesg says more",
     },
   };

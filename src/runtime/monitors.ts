@@ -51,8 +51,6 @@ export interface MonitorMeta {
   /** Commands that are run in it are not told that it is a container: only its init is. */
   readonly tellsInit?: true;
   readonly ephemeral: boolean;
-  /** The root file system that goes with an ephemeral container, as engine/partial.ts writes it. Monitors of releases before do not say. */
-  readonly root?: string;
   /** The device rules of its configuration where a program on the unified cgroup keeps them; null: v1 does. Monitors of releases before have none. */
   readonly devices?: DevicePolicy | null;
   /** It may have files of LXCFS. Monitors of releases before do not say. */

@@ -118,7 +118,7 @@ export interface RootEditor {
   exists(path: string): boolean;
   /** Names in a directory, sorted; [] where there is none. */
   list(path: string): readonly string[];
-  /** Directories on the way are made. Default mode 0644; a file that is there keeps its own. Whole or not at all. */
+  /** Directories on the way are made. Default mode 0644; a file that is there keeps its own. Whole or not at all. A link that leads to nothing is replaced. */
   write(path: string, text: string | Uint8Array, options?: EditOptions): void;
   append(path: string, text: string, options?: EditOptions): void;
   /** Changes a text file that is there; false: it is not. */

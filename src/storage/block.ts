@@ -24,7 +24,7 @@ function checkUnused(device: string): void {
 async function isBlank(device: string, context: StorageContext): Promise<boolean> {
   if (contentOf(device) !== null) return false;
   const result = await tryTool(context, { name: "blkid", from: "util-linux" }, ["-p", device]);
-  return result.kind === "refused" && / ended with status 2$/.test(result.why);
+  return result.kind === "refused" && result.why.endsWith(" ended with status 2");
 }
 
 export const blockDriver: StorageDriver<"block"> = {

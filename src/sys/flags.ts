@@ -711,6 +711,7 @@ export const F_GETFD = 1;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_OFD_GETLK = 36;
 export const F_OFD_SETLK = 37;
 export const F_OFD_SETLKW = 38;
 export const F_DUPFD_CLOEXEC = 1030;
@@ -729,6 +730,7 @@ export const F_COMMANDS: FlagTable = {
     F_SETFD,
     F_GETFL,
     F_SETFL,
+    F_OFD_GETLK,
     F_OFD_SETLK,
     F_OFD_SETLKW,
     F_DUPFD_CLOEXEC,

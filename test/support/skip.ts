@@ -14,8 +14,6 @@ const succeeds = (program: string, ...args: readonly string[]): boolean => {
   }
 };
 /** In the kernel, or as a module that can be loaded. */
-const knowsFileSystem = (type: string): boolean =>
-  new RegExp(`\\t${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) || succeeds("modprobe", type);
 const limit = (file: string): boolean => existsSync(file) && Number(readFileSync(file, "utf8")) > 0;
 /** A small ext4 with project quotas can be mounted, in a mount namespace that goes with it. */
 const quotaFormats = (): boolean => {
@@ -26,6 +24,12 @@ mkfs.ext4 -q -F -O quota,project "$d/i" && mkdir "$d/m" && mount -o loop,prjquot
 /** In a network namespace that goes with it. */
 const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c", script);
 const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
+
+const diskFeature = (type: string): { readonly has: () => boolean; readonly lacking: string } => ({
+  has: () =>
+    new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) && succeeds(`mkfs.${type}`, "-V"),
+  lacking: `the kernel has no ${type}, or mkfs.${type} is missing`,
+});
 
 export type Feature =
   | "root"
@@ -51,8 +55,9 @@ export type Feature =
   | "apparmor"
   | "overlay"
   | "loop"
-  | "btrfs"
+  | "ext4"
   | "xfs"
+  | "btrfs"
   | "lvm"
   | "project quotas"
   | "binfmt32"
@@ -149,14 +154,9 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     has: () => existsSync("/dev/loop-control") && succeeds("losetup", "-f"),
     lacking: "no loop devices, or no losetup",
   },
-  btrfs: {
-    has: () => knowsFileSystem("btrfs") && succeeds("mkfs.btrfs", "--version"),
-    lacking: "no btrfs in the kernel, or no mkfs.btrfs (package btrfs-progs)",
-  },
-  xfs: {
-    has: () => knowsFileSystem("xfs") && succeeds("mkfs.xfs", "-V"),
-    lacking: "no xfs in the kernel, or no mkfs.xfs (package xfsprogs)",
-  },
+  ext4: diskFeature("ext4"),
+  xfs: diskFeature("xfs"),
+  btrfs: diskFeature("btrfs"),
   lvm: {
     has: () => succeeds("lvs") && succeeds("dmsetup", "ls"),
     lacking: "no device mapper in the kernel, or no lvcreate (package lvm2)",

@@ -11,6 +11,7 @@ export const commands: Readonly<Record<string, CommandLoader>> = {
   "lxc-checkconfig": async () => (await import("./commands/checkconfig.js")).checkconfig,
   "lxc-config": async () => (await import("./commands/config.js")).config,
   "lxc-console": async () => (await import("./commands/console.js")).console,
+  "lxc-copy": async () => (await import("./commands/copy.js")).copy,
   "lxc-create": async () => (await import("./commands/create.js")).create,
   "lxc-destroy": async () => (await import("./commands/destroy.js")).destroy,
   "lxc-device": async () => (await import("./commands/device.js")).device,

@@ -169,7 +169,7 @@ export async function prependHeader(config: string, template: Template, paramete
 }
 
 /** Aborted when the client goes away. */
-function signalOf(gone: Promise<never>): AbortSignal {
+export function signalOf(gone: Promise<never>): AbortSignal {
   const abort = new AbortController();
   gone.catch((error: unknown) => {
     abort.abort(error);

@@ -152,8 +152,8 @@ function imagesOf(
       throw new IsletError("ISLET_BAD_REQUEST", "Only 'daily' and 'released' and 'tryreleased' streams are supported");
     return {
       kind: "simplestreams",
-      server: `${server}/${name === "released" ? "releases" : "daily"}`,
-      streams: "streams/v1",
+      server,
+      streams: `${name === "released" ? "releases" : "daily"}/streams/v1`,
       distribution: "ubuntu",
       release,
       architecture,
