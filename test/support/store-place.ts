@@ -26,7 +26,7 @@ export interface StoreOptions {
   /** The file system that the store is on; null: that of the tests. */
   readonly on: { readonly fstype: string; readonly size: string; readonly options?: string } | null;
   /** A volume group for the test, with a thin pool `lxc` or without. */
-  readonly volumes?: "thin" | "thick";
+  readonly volumes?: "thin" | "thick" | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
 
