@@ -1,11 +1,12 @@
 import type { TestContext } from "node:test";
 import { lacks } from "./skip.js";
-import type { StoreOptions } from "./store-place.js";
+import { type StoreOptions, volumeGroup } from "./store-place.js";
 
 /** One way to keep root file systems, for the list of tests that all of them must pass. */
 export interface StoreKind {
   readonly title: string;
   readonly on: StoreOptions["on"];
+  readonly volumes?: StoreOptions["volumes"];
   /** `-B` and its companions. */
   readonly words: readonly string[];
   /** lxc.rootfs.path of STORE/NAME. */
@@ -54,12 +55,13 @@ export const storeKinds: readonly StoreKind[] = [
   loop("ext4", "64M"),
   loop("xfs", "320M"),
   loop("btrfs", "128M"),
-  {
-    title: "lvm",
+  ...(["thick", "thin"] as const).map((volumes): StoreKind => ({
+    title: `lvm, ${volumes} volumes`,
     on: null,
-    words: ["-B", "lvm", "--vgname", "islt-vg", "--fssize", "64M"],
-    path: (_directory, name) => `lvm:/dev/islt-vg/${name}`,
+    volumes,
+    words: ["-B", "lvm", "--vgname", volumeGroup, "--fssize", "64M"],
+    path: (_directory, name) => `lvm:/dev/${volumeGroup}/${name}`,
     isMounted: true,
-    isLacking: (t) => lacks(t, "lvm"),
-  },
+    isLacking: (t) => lacks(t, "loop") || lacks(t, "lvm"),
+  })),
 ];

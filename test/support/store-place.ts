@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Cleaner } from "./cleanup.js";
-import { ok } from "./command.js";
+import { command, ok } from "./command.js";
 import { instance, type Instance, watchTraces } from "./instance.js";
 import { testDir } from "./paths.js";
 import { waitFor } from "./wait.js";
@@ -25,8 +25,13 @@ export interface StorePlace {
 export interface StoreOptions {
   /** The file system that the store is on; null: that of the tests. */
   readonly on: { readonly fstype: string; readonly size: string; readonly options?: string } | null;
+  /** A volume group for the test, with a thin pool `lxc` or without. */
+  readonly volumes?: "thin" | "thick" | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
+
+/** There is one at a time. */
+export const volumeGroup = "islt-vg";
 
 /** Loop devices whose file is below a directory, with the file. */
 export async function loopDevices(below: string): Promise<readonly string[]> {
@@ -43,12 +48,17 @@ async function warmUp(own: Instance): Promise<void> {
   await own.ok(["lxc-destroy", ...at]);
 }
 
-export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise<StorePlace> {
+export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions): Promise<StorePlace> {
   let holder: ReturnType<typeof spawn> | null = null;
   const image = join(testDir, `islt-disk-${process.pid}-${Math.random().toString(36).slice(2)}`);
   // After the daemon's own end, which is registered below.
   const release = async (): Promise<void> => {
     holder?.kill("SIGKILL");
+    if (volumes !== undefined) {
+      const [device = ""] = (await loopDevices(image)).map((line) => line.split(" ")[0] ?? "");
+      const script = 'vgremove -q -ff -y "$1" || true; [ -z "$2" ] || losetup -d "$2"';
+      await command(["sh", "-c", script, "sh", volumeGroup, device]);
+    }
     await waitFor("the loop devices to go", async () => (await loopDevices(image)).length === 0);
     rmSync(image, { force: true });
   };
@@ -62,7 +72,8 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
     t.after(release);
     if (on !== null) {
       const options = on.options === undefined ? "loop" : `loop,${on.options}`;
-      const mkfs = on.fstype.startsWith("ext") ? "mkfs.ext4 -q -F -O quota,project" : `mkfs.${on.fstype} -q -f`;
+      const features = options.includes("prjquota") ? " -O quota,project" : "";
+      const mkfs = on.fstype === "ext4" ? `mkfs.ext4 -q -F${features}` : `mkfs.${on.fstype} -q -f`;
       await own.ok([
         "sh",
         "-ec",
@@ -71,6 +82,17 @@ export async function storePlace(t: Cleaner, { on, env }: StoreOptions): Promise
         image,
         on.size,
         own.store.path,
+      ]);
+    }
+    if (volumes !== undefined) {
+      await own.ok([
+        "sh",
+        "-ec",
+        `truncate -s 400M "$1"; vgcreate -q -y "$2" "$(losetup --show -f "$1")"; [ "$3" = thick ] || lvcreate -q -y -L 200M -T "$2/lxc"`,
+        "sh",
+        image,
+        volumeGroup,
+        volumes,
       ]);
     }
     return {
