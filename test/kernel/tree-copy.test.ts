@@ -160,7 +160,7 @@ test("a copy tells how far it is, and can be given up", async (t) => {
 test("it ends with the process that wanted it", async (t) => {
   if (lacks(t, "root")) return;
   const [from, to, place] = twoOf(t);
-  sh('mkdir "$1"; cd "$1"; for i in $(seq 3000); do head -c 200000 /dev/zero > $i; done', from);
+  sh('mkdir "$1"; cd "$1"; for i in $(seq 1500); do head -c 100000 /dev/zero > $i; done', from);
   const defer = cleanup(t);
   const script = `import { copyTree } from ${JSON.stringify(import.meta.resolve("../../src/storage/tree.js"))};
     await copyTree(${JSON.stringify(host)}, { from: ${JSON.stringify(from)}, to: ${JSON.stringify(to)} });`;

@@ -55,7 +55,7 @@ export function differencesOf(from: string, to: string): string {
   const facts = (path: string): string =>
     sh(
       `cd "$1"; find . ! -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %s %y %h %t:%T'
-find . -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %y'; find . '(' -type f -o -type d ')' -print0 | sort -z | xargs -0 -r lsattr -d 2>&1 | awk '{ print substr($0, 5, 3), substr($0, index($0, " ") + 1) }'`,
+find . -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %y'; find . '(' -type f -o -type d ')' -print0 | sort -z | xargs -0 -r lsattr -d 2>&1 | LC_ALL=C awk '{ print substr($0, 5, 3), substr($0, index($0, " ") + 1) }'`,
       path,
     );
   const [mine, its] = [facts(from), facts(to)].map((text) => text.split("\n")) as [string[], string[]];
