@@ -13,8 +13,8 @@ export interface OverlayMount {
   readonly source: OverlaySource;
   readonly options: MountOptions;
   readonly at: Source | null;
-  /** The container's own: what is missing of the upper layer's path below it is made. */
-  readonly directory: string;
+  /** The container's own: what is missing of the upper layer's path below it is made; null: its parent must be there. */
+  readonly directory: string | null;
   /** Whose a new upper layer shall be; null: root's. */
   readonly owner: Owner | null;
   /** Layers are mapped by that user namespace, whose root has those ids; null: as they are. */
@@ -40,10 +40,11 @@ export function makeUpper(block: Block, mount: OverlayMount, upper: string): voi
   });
   const there = { on: EEXIST, to: "next" } as const;
   const parent = parentOf(upper);
-  if (parent.startsWith(`${mount.directory}/`)) {
-    const parts = parent.slice(mount.directory.length + 1).split("/");
+  const { directory } = mount;
+  if (directory !== null && parent.startsWith(`${directory}/`)) {
+    const parts = parent.slice(directory.length + 1).split("/");
     parts.forEach((_, index) => {
-      const path = `${mount.directory}/${parts.slice(0, index + 1).join("/")}`;
+      const path = `${directory}/${parts.slice(0, index + 1).join("/")}`;
       mkdirat(block, cwdFd, path, 0o755, { ...made(path), on: [there] });
     });
   }
