@@ -321,6 +321,8 @@ export interface Engine {
   fillRootfs(request: FillRequest, options: FillOptions): Promise<ImageFacts | null>;
   /** What a server offers, in its own order. ISLET_NETWORK, ISLET_UNTRUSTED, ISLET_UNSUPPORTED as `fillRootfs`. */
   remoteImages(server: ImageServer, options: FillOptions): Promise<readonly RemoteImage[]>;
+  /** The same image by a name that means no other one tomorrow: a registry's tag becomes the digest that it stands for now. */
+  pinImage(image: ImageSource, options: FillOptions): Promise<ImageSource>;
   /** The image cache, sorted by name. */
   images(): Promise<readonly ImageStatus[]>;
   /** Makes an image of the cache anew; the old one serves until then. ISLET_NOT_FOUND; ISLET_UNSUPPORTED: another release has made it; and as `fillRootfs`. */

@@ -510,6 +510,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const { remoteImages } = await import("./remote-images.js");
       return await remoteImages(host, server, wanted);
     },
+    pinImage: async (image, wanted) => {
+      if (image.kind !== "oci") return image;
+      const { pinOci } = await import("./remote-images.js");
+      return await pinOci(image, wanted);
+    },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
     refreshImage: async (name, wanted) => (await images()).refresh(name, wanted),

@@ -6,7 +6,7 @@ import { withHttp, type Http } from "./http.js";
 import type { ImageMaker, MadeImage, MakeContext } from "./maker.js";
 import { chooseManifest, type Descriptor, parseConfig, parseManifest } from "./oci-documents.js";
 import { openLayout, shortHash } from "./oci-layout.js";
-import { parseOciReference } from "./oci-reference.js";
+import { digestPattern, parseOciReference } from "./oci-reference.js";
 import { openRegistry, type OciStore } from "./oci-registry.js";
 import { dpkgArchitecture } from "./server.js";
 import { unpack } from "./unpack.js";
@@ -47,6 +47,21 @@ export async function openStore(source: Source, http: Http, cwd: string): Promis
   return reference.kind === "layout"
     ? openLayout(reference.directory, reference.tag)
     : await openRegistry(reference, source.credentials, http);
+}
+
+/** The same image by its digest; that of a layout by its absolute path, whatever is there when it is made. */
+export async function pinnedOci(source: Source, http: Http, cwd: string): Promise<Source> {
+  const reference = parseOciReference(source.url, cwd);
+  if (reference.kind === "layout") {
+    const { directory, tag } = reference;
+    return { ...source, url: `oci:${directory}${tag === null ? "" : `:${tag}`}` };
+  }
+  const { host, repository } = reference;
+  if (digestPattern.test(reference.reference)) return source;
+  http.context.progress(`looking for ${source.url}`);
+  const store = await openRegistry(reference, source.credentials, http);
+  const { digest } = await store.manifest(null);
+  return { ...source, url: `docker://${host}/${repository}@${digest}` };
 }
 
 /** The manifest for an architecture, through as many lists of manifests as there may sensibly be. */

@@ -29,6 +29,7 @@ export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
 export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {
   busybox: async () => (await import("./busybox.js")).busyboxTemplate,
   debian: async () => (await import("./debian.js")).debianTemplate,
+  oci: async () => (await import("./oci.js")).ociTemplate,
   download: async () => (await import("./download.js")).downloadTemplate,
   fedora: async () => (await import("./fedora.js")).fedoraTemplate,
   local: async () => (await import("./local.js")).localTemplate,

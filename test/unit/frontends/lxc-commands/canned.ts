@@ -106,6 +106,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     pruneImages: notCanned,
     refreshImage: notCanned,
     remoteImages: notCanned,
+    pinImage: notCanned,
     destroy: notCanned,
     freeze: notCanned,
     unfreeze: notCanned,
