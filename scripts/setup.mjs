@@ -34,6 +34,10 @@ export const peerPackages = [
   "e2fsprogs",
   "btrfs-progs",
   "xfsprogs",
+  "squashfs-tools",
+  "zstd",
+  "bzip2",
+  "xz-utils",
 ];
 
 /** A tool of the build, and the Debian package that has it. */
