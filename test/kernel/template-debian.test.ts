@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { command } from "../support/command.js";
@@ -114,13 +114,15 @@ test("the template called by itself with --clean, as the guide has it, empties t
     t.skip("no image of Debian could be made");
     return;
   }
-  cpSync(join(keptImages, image, "image.json"), join(cache, image, "image.json"));
+  for (const file of ["image.json", "used"]) cpSync(join(keptImages, image, file), join(cache, image, file));
+  mkdirSync(join(cache, ".gone"));
   cpSync(join(keptImages, image, "rootfs/etc/passwd"), join(cache, image, "rootfs/etc/passwd"));
   const template = join(root, "templates/lxc-debian");
   assert.ok(statSync(template).isFile());
   const env = { ISLET_RUNTIME_DIR: own.runtimeDir, SUITE: "sid" };
   const { status, stdout } = await command([template, "--clean"], { env });
   assert.deepEqual([status, stdout], [0, "Purging the download cache...Done.\n"]);
+  assert.deepEqual(readdirSync(join(cache, ".gone")), []);
   assert.ok(!existsSync(join(cache, image)));
   assert.match((await command([template, "-h"], { env })).stdout, /--enable-non-free/);
 });
