@@ -49,6 +49,8 @@ const guestPackages = [
   "tmux",
   "libstdc++6",
   "libuv1-dev",
+  "lvm2",
+  "thin-provisioning-tools",
 ];
 
 /** Services that only cost time there. */

@@ -3,6 +3,7 @@ import type { NicGrants, UserNic, UserNicRemoval, UserNicRequest } from "../spec
 import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
+import type { CopyOptions, RenameOptions, SnapshotOptions, SnapshotStatus, CopyBasics } from "./copy-requests.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
@@ -20,6 +21,14 @@ import type { StorageRequest } from "../spec/storage.js";
  */
 
 export { states, type State } from "../spec/states.js";
+export type {
+  CopiedConfig,
+  CopyBasics,
+  CopyOptions,
+  RenameOptions,
+  SnapshotOptions,
+  SnapshotStatus,
+} from "./copy-requests.js";
 
 /** Which container: a name within a store directory (LXC's lxcpath, absolute). */
 export interface ContainerId {
@@ -176,6 +185,8 @@ export interface CreateOptions {
   readonly storage: StorageRequest | null;
   /** What is taken where the one before cannot be had (ISLET_UNSUPPORTED, ISLET_EXISTS), in this order. */
   readonly alternatives?: readonly StorageRequest[];
+  /** Of the container: the top directory of its root file system belongs to its root. */
+  readonly idmap?: readonly IdMapEntry[];
   /** lxc.bdev.* of the host's administrator, by key. */
   readonly storageDefaults: Readonly<Record<string, string>>;
   /** The text of the container's `config`, without what a template adds; `root`: where its root file system is. */
@@ -321,6 +332,8 @@ export interface Engine {
   fillRootfs(request: FillRequest, options: FillOptions): Promise<ImageFacts | null>;
   /** What a server offers, in its own order. ISLET_NETWORK, ISLET_UNTRUSTED, ISLET_UNSUPPORTED as `fillRootfs`. */
   remoteImages(server: ImageServer, options: FillOptions): Promise<readonly RemoteImage[]>;
+  /** The same image by a name that means no other one tomorrow: a registry's tag becomes the digest that it stands for now. */
+  pinImage(image: ImageSource, options: FillOptions): Promise<ImageSource>;
   /** The image cache, sorted by name. */
   images(): Promise<readonly ImageStatus[]>;
   /** Makes an image of the cache anew; the old one serves until then. ISLET_NOT_FOUND; ISLET_UNSUPPORTED: another release has made it; and as `fillRootfs`. */
@@ -329,6 +342,21 @@ export interface Engine {
   pruneImages(wanted: (image: ImageStatus) => boolean): Promise<readonly string[]>;
   /** ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_NOT_FOUND. Runs destroy hooks given in `spec` (null: a config that cannot be read, the directory is removed all the same). */
   destroy(id: ContainerId, spec: ContainerSpec | null, caller: Caller): Promise<void>;
+  /**
+   * Makes a container as another one: ISLET_EXISTS, ISLET_NOT_FOUND; ISLET_RUNNING unless that is allowed (it is then frozen meanwhile);
+   * ISLET_UNSUPPORTED where it cannot be kept so. `source`: as its configuration has it.
+   */
+  copy(source: ContainerSpec, target: ContainerId, options: CopyOptions): Promise<void>;
+  /** Within its store. ISLET_RUNNING, ISLET_HAS_SNAPSHOTS, ISLET_HAS_CLONES, ISLET_EXISTS. */
+  rename(source: ContainerSpec, target: ContainerId, options: RenameOptions): Promise<void>;
+  /** In the order of their numbers. Each is itself a container: what else can be done with it goes by its store and name. */
+  snapshots(id: ContainerId): Promise<readonly SnapshotStatus[]>;
+  /** Resolves with its name. ISLET_RUNNING. `optionsFor`: called once, with what it will be. */
+  snapshot(source: ContainerSpec, optionsFor: (snapshot: ContainerId) => SnapshotOptions): Promise<string>;
+  /** The container becomes what the snapshot is, whole or not at all. ISLET_RUNNING, ISLET_HAS_CLONES. */
+  restore(current: ContainerSpec, snapshot: ContainerSpec, options: CopyBasics): Promise<void>;
+  /** Those that need its root file system, its own snapshots not counted; each can be destroyed before it. */
+  copies(id: ContainerId): Promise<readonly ContainerId[]>;
   freeze(id: ContainerId): Promise<void>;
   unfreeze(id: ContainerId): Promise<void>;
   /** From now on every event of every container, in order, until the function that it gives back is called. The listener must not throw. */

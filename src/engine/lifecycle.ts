@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError } from "../base/io-error.js";
 import type { RootfsSource } from "../spec/rootfs.js";
@@ -6,13 +6,16 @@ import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
-import { removeTree } from "../storage/tree.js";
 import { runHook } from "./commands.js";
+import { copiesOf } from "./dependents.js";
 import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
-import { reachRoot } from "./new-root.js";
+import { checkNothingMounted } from "./mounted.js";
+import { giveToOwner, reachRoot } from "./new-root.js";
 import type { Registry } from "./registry.js";
-import { beginConstruction, configFileOf, type Construction, directoryOf } from "./store.js";
+import { hasCopies } from "./rename.js";
+import { leaveNoEmpty, snapshotsOf, snapshotStore } from "./snapshots.js";
+import { beginConstruction, configFileOf, type Construction, directoryOf, removeContainer } from "./store.js";
 
 /** A directory or device that was there before the container, and stays if nothing comes of it. */
 const isSomebodysOwn = (source: RootfsSource): boolean =>
@@ -63,10 +66,12 @@ async function fill(
   try {
     const reached = await reachRoot(context.host, source, directory);
     try {
+      giveToOwner(source, reached.paths.root, options.idmap ?? []);
       await options.populate({ directory, config, ...reached.paths });
     } finally {
       reached.close();
     }
+    context.signal?.throwIfAborted();
   } catch (error) {
     if (!keep) await removeRoot(source, place, context);
     throw error;
@@ -110,10 +115,18 @@ export async function destroyContainer(
 ): Promise<void> {
   const directory = directoryOf(id);
   if (!existsSync(configFileOf(id))) throw noSuchContainer(id);
-  if (existsSync(`${directory}/lxc_snapshots`)) throw new IsletError("ISLET_HAS_CLONES", `${id.name} has clones`);
-  if (hasSnapshots(directory)) throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`);
+  const own = snapshotStore(id);
+  const copies = (await copiesOf(host, id)).filter(({ storePath }) => storePath !== own);
+  if (copies.length > 0) throw hasCopies(id, copies, "destroyed");
+  if (await hasSnapshots(host, id)) {
+    throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`, {
+      hint: `lxc-destroy -n ${id.name} -s removes them, too`,
+    });
+  }
   if (registry.get(id) !== undefined || registry.isOrphan(id))
     throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
+  // A data set is mounted where its container's root is.
+  checkNothingMounted(directory, spec?.rootfs.source.kind === "zfs" ? `${directory}/rootfs` : null);
   if (spec !== null) {
     const environment = {
       ...caller.environment,
@@ -131,16 +144,16 @@ export async function destroyContainer(
           "destroy",
         );
     }
-    const { source, managed } = spec.rootfs;
-    if (managed) await removeRoot(source, { name: id.name, directory, defaults: {} }, { host });
   }
-  await removeTree(host, directory);
+  // A root file system of islet's own is removed as what it is; one elsewhere that cannot be told stays.
+  await removeContainer(host, id, spec !== null && spec.rootfs.managed ? spec.rootfs.source : null);
+  if (id.storePath.endsWith("/snaps")) leaveNoEmpty(id.storePath);
 }
 
-function hasSnapshots(directory: string): boolean {
-  const snaps = `${directory}/snaps`;
-  if (!existsSync(snaps)) return false;
-  if (readdirSync(snaps).length > 0) return true;
-  rmdirSync(snaps);
-  return false;
+async function hasSnapshots(host: StorageHost, id: ContainerId): Promise<boolean> {
+  if ((await snapshotsOf(host, id)).length > 0) return true;
+  // What else lies there is somebody's.
+  const store = snapshotStore(id);
+  leaveNoEmpty(store);
+  return existsSync(store);
 }

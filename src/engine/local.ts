@@ -60,6 +60,7 @@ import { nicAccountsFile } from "./nic-accounts.js";
 import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
+import { destroyEphemeral, forgetEphemeral, notedEphemerals, noteEphemeral } from "./ephemeral.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
 import { createGuestApis } from "./guest-api.js";
@@ -80,12 +81,12 @@ import {
   directoryOf,
   checkName,
   readConfigText,
+  settle,
   settlePartial,
   writeWhole,
   configFileOf,
 } from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
-import { removeTree } from "../storage/tree.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
@@ -304,11 +305,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
         const unregister = await register.admit(spec, facts, wanted.warn);
         apis.open(meta);
         if (facts.networkPin !== null) physReturn.note(spec);
+        if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
         try {
           return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
         } catch (error) {
           unregister();
           apis.close(meta);
+          if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
           await physReturn.restore(spec);
           throw error;
         }
@@ -324,10 +327,35 @@ export function createEngine(options: LocalOptions): LocalEngine {
       if (registry.get(id) === undefined && !registry.isOrphan(id)) await physReturn.restore(id);
     });
 
+  const endEphemeral = (id: ContainerId): void => {
+    queue
+      .run(key(id), async () => {
+        await destroyEphemeral(storage, id);
+        await register.forget(id);
+      })
+      .catch((error: unknown) => {
+        console.error(`cannot destroy the ephemeral container ${id.name}`, error);
+      });
+  };
+
   const setFrozen = async (id: ContainerId, frozen: boolean): Promise<void> => {
     const monitor = started(registry, id);
     if (monitor.doomed) throw notRunning(id.name);
     await freezeContainer(host.arch, monitor, frozen, registry.events.changed);
+  };
+
+  /** Neither changes meanwhile. Always in the same order, so that two never wait for each other. */
+  const both = async <T>(one: ContainerId, other: ContainerId, change: () => Promise<T>): Promise<T> => {
+    const [first, second] = [key(one), key(other)].sort();
+    if (first === undefined || second === undefined || first === second)
+      throw new IsletError("ISLET_EXISTS", `the container ${other.name} exists already`);
+    return await queue.run(first, () => queue.run(second, change));
+  };
+
+  const mustStand = (id: ContainerId): void => {
+    checkName(id.name);
+    if (registry.get(id) !== undefined || registry.isOrphan(id))
+      throw new IsletError("ISLET_RUNNING", `${id.name} is running`, { hint: `stop it first: lxc-stop -n ${id.name}` });
   };
 
   const checkExists = (id: ContainerId): void => {
@@ -357,9 +385,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      settleMaking(storage, (id) => settlePartial(storage, id)).catch((error: unknown) => {
+      settleMaking(storage, (id) => queue.run(key(id), () => settle(storage, id))).catch((error: unknown) => {
         console.error(error);
       });
+      for (const id of notedEphemerals(storage))
+        if (registry.get(id) === undefined && !registry.isOrphan(id)) endEphemeral(id);
     },
     hasDuties: () =>
       [...registry.all()].some((monitor) => monitor.meta.ephemeral) ||
@@ -456,7 +486,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
         json: { arch: program.arch, operations: programJson(program) },
       };
     },
-    stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
+    async stop(id, wanted) {
+      const result = await stopContainer(host.arch, registry, id, wanted);
+      // An ephemeral one is being removed: whoever has stopped it finds it gone.
+      if (registry.get(id) === undefined) await queue.run(key(id), () => Promise.resolve());
+      return result;
+    },
     async signal(id, signal) {
       const monitor = running(registry, id);
       await whenKnown(monitor);
@@ -510,6 +545,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const { remoteImages } = await import("./remote-images.js");
       return await remoteImages(host, server, wanted);
     },
+    pinImage: async (image, wanted) => {
+      if (image.kind !== "oci") return image;
+      const { pinOci } = await import("./remote-images.js");
+      return await pinOci(image, wanted);
+    },
     images: async () => (await images()).list(),
     pruneImages: async (wanted) => (await images()).prune(wanted),
     refreshImage: async (name, wanted) => (await images()).refresh(name, wanted),
@@ -520,6 +560,57 @@ export function createEngine(options: LocalOptions): LocalEngine {
       };
       // Refused at once, even while it starts.
       return registry.get(id) !== undefined ? change() : queue.run(key(id), change);
+    },
+    copy: async (source, target, wanted) => {
+      const { copyContainer } = await import("./copy.js");
+      if (registry.get(target) !== undefined)
+        throw new IsletError("ISLET_RUNNING", `a container ${target.name} is running`);
+      await both(source, target, async () => {
+        const monitor = registry.get(source);
+        if (monitor === undefined && !registry.isOrphan(source)) {
+          await copyContainer(storage, { source, target, options: wanted, pid: null });
+          return;
+        }
+        if (!wanted.allowRunning || monitor === undefined) throw originalRuns(source.name);
+        const wasFrozen = monitor.state === "FROZEN";
+        if (!wasFrozen) await setFrozen(source, true);
+        try {
+          await copyContainer(storage, { source, target, options: wanted, pid: monitor.pid });
+        } finally {
+          if (!wasFrozen && registry.get(source) === monitor) await setFrozen(source, false);
+        }
+      });
+    },
+    rename: async (source, target, wanted) => {
+      const { renameContainer } = await import("./rename.js");
+      await both(source, target, async () => {
+        mustStand(source);
+        mustStand(target);
+        await renameContainer(storage, source, target, wanted);
+        await register.forget(source);
+      });
+    },
+    snapshots: async (id) => {
+      checkName(id.name);
+      return await (await import("./snapshots.js")).snapshotsOf(storage, id);
+    },
+    snapshot: async (source, optionsFor) => {
+      const { takeSnapshot } = await import("./snapshots.js");
+      return await queue.run(key(source), async () => {
+        mustStand(source);
+        return await takeSnapshot(storage, source, optionsFor);
+      });
+    },
+    restore: async (current, snapshot, wanted) => {
+      const { restoreContainer } = await import("./restore.js");
+      await queue.run(key(current), async () => {
+        mustStand(current);
+        await restoreContainer(storage, current, snapshot, wanted);
+      });
+    },
+    copies: async (id) => {
+      const { copiesOf } = await import("./dependents.js");
+      return (await copiesOf(storage, id)).filter(({ storePath }) => storePath !== `${directoryOf(id)}/snaps`);
     },
     freeze: (id) => queue.run(key(id), () => setFrozen(id, true)),
     unfreeze: (id) => queue.run(key(id), () => setFrozen(id, false)),
@@ -681,15 +772,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
     });
   });
   registry.onGone((meta) => {
-    if (!meta.ephemeral) return;
-    void queue
-      .run(key(meta), async () => {
-        await removeTree(storage, directoryOf(meta));
-        await register.forget(meta);
-      })
-      .catch((error: unknown) => {
-        console.error(`cannot destroy the ephemeral container ${meta.name}`, error);
-      });
+    if (meta.ephemeral) endEphemeral(meta);
   });
   return engine;
 }
@@ -718,6 +801,13 @@ async function orphanEnd(registry: Registry, id: ContainerId): Promise<void> {
       hint: "lxc-stop -k ends it at once",
     });
   }
+}
+
+function originalRuns(name: string): IsletError {
+  return new IsletError(
+    "ISLET_RUNNING",
+    `Original container (${name}) is running. Use --allowrunning if you want to force a snapshot of the running container.`,
+  );
 }
 
 function alreadyRunning(name: string): IsletError {

@@ -1,5 +1,6 @@
-import { mkdirSync } from "node:fs";
+import { chownSync, lchownSync, mkdirSync } from "node:fs";
 import { isErrno } from "../base/io-error.js";
+import { type IdMapEntry, toHostId } from "../spec/idmap.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { StorageHost } from "../storage/driver.js";
 import type { NewContainer } from "./engine.js";
@@ -33,4 +34,16 @@ export async function reachRoot(host: StorageHost, source: RootfsSource, directo
       open.close();
     },
   };
+}
+
+/** What a template makes in there gets its owners by itself; the top directory, which it finds, is host root's until now. `root`: reached. */
+export function giveToOwner(source: RootfsSource, root: string, map: readonly IdMapEntry[]): void {
+  if (map.length === 0) return;
+  const [uid, gid] = [toHostId(map, "uid", 0), toHostId(map, "gid", 0)];
+  if (uid === null || gid === null) return;
+  // Links are followed in /proc alone: a new root is no link.
+  if (root.startsWith("/proc/")) chownSync(root, uid, gid);
+  else lchownSync(root, uid, gid);
+  // The topmost layer is what the guest sees of the top directory.
+  if (source.kind === "overlay" && source.upper !== null) lchownSync(source.upper, uid, gid);
 }

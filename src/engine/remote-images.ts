@@ -1,11 +1,27 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { withHttp } from "../image/http.js";
+import { type FetchContext, withHttp } from "../image/http.js";
 import { openServer } from "../image/open-server.js";
 import type { HostFacts } from "../spec/host.js";
-import type { ImageServer, RemoteImage } from "../spec/image.js";
+import type { ImageServer, ImageSource, RemoteImage } from "../spec/image.js";
 import type { FillOptions } from "./engine.js";
+
+type OciSource = Extract<ImageSource, { readonly kind: "oci" }>;
+
+function fetchContext(options: FillOptions): FetchContext {
+  return {
+    environment: options.caller.environment,
+    progress: options.progress ?? ((): void => undefined),
+    signal: options.signal ?? new AbortController().signal,
+  };
+}
+
+/** Engine.pinImage. */
+export async function pinOci(image: OciSource, options: FillOptions): Promise<ImageSource> {
+  const { pinnedOci } = await import("../image/oci.js");
+  return await withHttp(fetchContext(options), (http) => pinnedOci(image, http, options.caller.cwd));
+}
 
 /** Engine.remoteImages. */
 export async function remoteImages(
@@ -13,12 +29,9 @@ export async function remoteImages(
   server: ImageServer,
   options: FillOptions,
 ): Promise<readonly RemoteImage[]> {
-  const { environment } = options.caller;
-  const progress = options.progress ?? ((): void => undefined);
-  const signal = options.signal ?? new AbortController().signal;
   const cache = await mkdtemp(join(tmpdir(), "islet-index-"));
   try {
-    return await withHttp({ environment, progress, signal }, async (http) => {
+    return await withHttp(fetchContext(options), async (http) => {
       const { images } = await openServer(server, http, { arch: host.arch, cache });
       return images.map(({ distribution, release, architecture, variant, build }) => ({
         distribution,

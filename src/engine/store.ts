@@ -19,6 +19,7 @@ import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
 import { nameProblem } from "../spec/name.js";
 import { syscall } from "../host/addon.js";
+import { removeFile } from "../host/fd.js";
 import { F_OFD_SETLK } from "../sys/flags.js";
 import { requireSyscall } from "../sys/syscalls.js";
 import type { Arch } from "../sys/arch.js";
@@ -76,7 +77,7 @@ export async function readConfigText(
 ): Promise<{ readonly file: string; readonly text: string } | null> {
   checkName(id.name);
   const file = configFileOf(id);
-  await settlePartial(host, id);
+  await settle(host, id);
   try {
     const found = statSync(file);
     if (!found.isFile() || found.size > maxConfig)
@@ -87,6 +88,12 @@ export async function readConfigText(
     if (error instanceof IsletError) throw error;
     throw ioError(`read ${file}`, error);
   }
+}
+
+/** Whatever a dead daemon has left of a change of it is finished or taken back. ISLET_PARTIAL: it is being created. */
+export async function settle(host: StorageHost, id: ContainerId): Promise<void> {
+  await settlePartial(host, id);
+  if (existsSync(`${directoryOf(id)}/islet-journal`)) await (await import("./journal.js")).settleJournal(host, id);
 }
 
 /** A container under construction is busy; one whose creator died is removed, as LXC does it. */
@@ -105,10 +112,62 @@ export async function settlePartial(host: StorageHost, id: ContainerId): Promise
       throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, {
         hint: "wait until its creation has ended",
       });
-    await removePartial(host, id, readFileSync(fd, "utf8"));
-    await removeTree(host, directoryOf(id));
+    await removeMarked(host, id, readFileSync(fd, "utf8"));
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Its root file system, wherever it is, what it needs of others, and its directory: the mark goes last, so that whoever is killed can be followed. */
+async function removeMarked(host: StorageHost, id: ContainerId, note: string): Promise<void> {
+  const { forgetCopy, originalsOf } = await import("./dependents.js");
+  const originals = originalsOf(id);
+  await removePartial(host, id, note);
+  const directory = directoryOf(id);
+  for (const name of readdirSync(directory)) {
+    if (name !== "partial" && name !== "config" && name !== "lxc_rdepends")
+      await removeTree(host, `${directory}/${name}`);
+  }
+  forgetCopy(id, originals);
+  try {
+    await removeTree(host, directory);
+  } catch (error) {
+    // Somebody's disk is mounted there: it is empty now.
+    if (!(error instanceof IsletError && error.errno === "EBUSY" && isEmptyDirectory(directory))) throw error;
+  }
+}
+
+/**
+ * Removes a container for good: marked as one that is not whole, so that what a dead daemon leaves of it goes at the next look. What cannot be
+ * removed (something is mounted in it) leaves it as it is, without what is gone already, and it can be tried again.
+ */
+export async function removeContainer(host: StorageHost, id: ContainerId, root: RootfsSource | null): Promise<void> {
+  const partial = `${directoryOf(id)}/partial`;
+  let fd: number;
+  try {
+    fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    throw ioError(`mark ${directoryOf(id)}`, error);
+  }
+  if (!lockWhole(host.arch, fd)) {
+    closeSync(fd);
+    throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, {
+      hint: "wait until that is done",
+    });
+  }
+  const forget = noteMaking(host, id);
+  try {
+    const note = root === null ? "" : partialText(root);
+    ftruncateSync(fd, 0);
+    writeSync(fd, note, 0);
+    await removeMarked(host, id, note);
+  } catch (error) {
+    removeFile(host.arch, partial);
+    throw error;
+  } finally {
+    closeSync(fd);
+    forget();
   }
 }
 

@@ -90,7 +90,10 @@ function missingHint({ kind, path, facts }: DeviceMount): string | null {
     : "the device is missing; see lxc.rootfs.path";
 }
 
+const checkers: Readonly<Record<string, string>> = { xfs: "xfs_repair", btrfs: "btrfs check" };
+
 function hintsOf(mount: DeviceMount, fstype: string): Readonly<Record<string, string>> {
+  const checker = checkers[fstype] ?? `fsck.${fstype}`;
   const readOnly = "the device is read-only: add ro to lxc.rootfs.options";
   return {
     ENODEV: `this kernel does not know ${fstype}: modprobe ${fstype}`,
@@ -101,11 +104,12 @@ function hintsOf(mount: DeviceMount, fstype: string): Readonly<Record<string, st
     EROFS: readOnly,
     EBUSY: "it is in use otherwise: mounted with other options, part of a volume or a swap",
     EEXIST: `a ${fstype} file system with the same UUID is mounted: give the copy another one`,
-    EUCLEAN: `it is damaged: check it with fsck.${fstype}`,
+    EBADMSG: `it is damaged: check it with ${checker}`,
+    EUCLEAN: `it is damaged: check it with ${checker}`,
     EIO: "the device cannot be read; dmesg says more",
     EINVAL:
       fstype === "xfs"
-        ? "it is damaged, has the UUID of one that is mounted (add nouuid to lxc.rootfs.options), or refuses an option; dmesg says more"
-        : `it is damaged (check it with fsck.${fstype}), or refuses an option of lxc.rootfs.options; dmesg says more`,
+        ? "it is damaged (check it with xfs_repair), has the UUID of one that is mounted (add nouuid to lxc.rootfs.options), or refuses an option; dmesg says more"
+        : `it is damaged (check it with ${checker}), or refuses an option of lxc.rootfs.options; dmesg says more`,
   };
 }

@@ -23,12 +23,7 @@ function checkUnused(device: string): void {
 /** Knows far more marks than we do: partition tables, RAIDs, encryption. Status 2: there is nothing. */
 async function isBlank(device: string, context: StorageContext): Promise<boolean> {
   if (contentOf(device) !== null) return false;
-  const result = await tryTool(context, { name: "blkid", from: "util-linux" }, [
-    "-p",
-    "-u",
-    "noraid,raid,filesystem,crypto,other",
-    device,
-  ]);
+  const result = await tryTool(context, { name: "blkid", from: "util-linux" }, ["-p", device]);
   return result.kind === "refused" && result.why.endsWith(" ended with status 2");
 }
 

@@ -64,7 +64,7 @@ had. islet has them as the documentation of those releases describes them; there
 
 - \`lxc-copy\`, \`lxc-clone\`, \`lxc-start-ephemeral\`, \`lxc-snapshot\`, \`lxc-checkpoint\`, \`lxc-restart\`, \`lxc-backup\`, \`lxc-restore\`,
   \`lxc-setcap\`, \`lxc-setuid\`, \`lxc-unpriv-start\` and \`lxc-unpriv-attach\`: the names are there and say so.
-- Storage other than a directory: \`lxc-create -B\`, and a start with \`lxc.rootfs.path = overlay:...\`, \`loop:...\`, \`lvm:...\` and the like.
+- Root file systems on nbd and rbd.
 - A bridge of Open vSwitch as \`lxc.net.N.link\` of a veth: refused at the start as no bridge.
 
 ## Configurations

@@ -181,10 +181,10 @@ export const differences: readonly Difference[] = [
     id: "create-storage",
     commands: ["create"],
     shows: ["more", "status", "after"],
-    when: "`-B` with lvm, loop, btrfs, zfs, overlay, nbd or rbd",
-    lxc: "makes them (and with `-t none` takes any size for good)",
-    islet: "says that the driver is not there yet, status 1",
-    why: "Not wanted, but so at present: the root file system is a directory.",
+    when: "`-B` with nbd or rbd, or with a size that is none",
+    lxc: "fails without a reason for nbd and rbd, and takes 1G for a size that it cannot read",
+    islet: "says that there is no such driver, or what a size is; makes nothing, status 1",
+    why: "A container of another size than the one that was asked for is a surprise when it is full.",
   },
   {
     id: "create-rootfs",
@@ -201,7 +201,7 @@ export const differences: readonly Difference[] = [
     shows: ["stderr"],
     when: "`-B best`",
     lxc: "tries btrfs, zfs and lvm and prints their errors, though it succeeds",
-    islet: "takes a directory, silently",
+    islet: "says in one line what it took",
     why: "Nothing failed.",
   },
   {

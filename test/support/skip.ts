@@ -13,10 +13,23 @@ const succeeds = (program: string, ...args: readonly string[]): boolean => {
     return false;
   }
 };
+/** In the kernel, or as a module that can be loaded. */
 const limit = (file: string): boolean => existsSync(file) && Number(readFileSync(file, "utf8")) > 0;
+/** A small ext4 with project quotas can be mounted, in a mount namespace that goes with it. */
+const quotaFormats = (): boolean => {
+  const script = `d=$(mktemp -d) && trap 'rm -rf "$d"' EXIT && truncate -s 16M "$d/i" &&
+mkfs.ext4 -q -F -O quota,project "$d/i" && mkdir "$d/m" && mount -o loop,prjquota "$d/i" "$d/m" && umount "$d/m"`;
+  return succeeds("unshare", "-m", "sh", "-c", script);
+};
 /** In a network namespace that goes with it. */
 const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c", script);
 const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
+
+const diskFeature = (type: string): { readonly has: () => boolean; readonly lacking: string } => ({
+  has: () =>
+    new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) && succeeds(`mkfs.${type}`, "-V"),
+  lacking: `the kernel has no ${type}, or mkfs.${type} is missing`,
+});
 
 export type Feature =
   | "root"
@@ -41,6 +54,12 @@ export type Feature =
   | "seccomp"
   | "apparmor"
   | "overlay"
+  | "loop"
+  | "ext4"
+  | "xfs"
+  | "btrfs"
+  | "lvm"
+  | "project quotas"
   | "binfmt32"
   | "strace"
   | "lxc"
@@ -131,6 +150,21 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   overlay: {
     has: () => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")),
     lacking: "no overlay file system",
+  },
+  loop: {
+    has: () => existsSync("/dev/loop-control") && succeeds("losetup", "-f"),
+    lacking: "no loop devices, or no losetup",
+  },
+  ext4: diskFeature("ext4"),
+  xfs: diskFeature("xfs"),
+  btrfs: diskFeature("btrfs"),
+  lvm: {
+    has: () => succeeds("lvs") && succeeds("dmsetup", "ls"),
+    lacking: "no device mapper in the kernel, or no lvcreate (package lvm2)",
+  },
+  "project quotas": {
+    has: () => quotaFormats(),
+    lacking: "the kernel has no quotas of ext4 (CONFIG_QFMT_V2) or of xfs (CONFIG_XFS_QUOTA)",
   },
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },

@@ -51,7 +51,7 @@ const units: Readonly<Record<string, bigint>> = {
 };
 
 /** Bytes; null: the default, which 0 is, too. Where LXC takes 1G for what it cannot read, this is an error. */
-function sizeOf(options: ParsedOptions): bigint | null {
+export function sizeOf(options: ParsedOptions): bigint | null {
   const text = options.value("fssize");
   if (text === null) return null;
   const [, digits = "", unit = ""] =

@@ -169,7 +169,7 @@ export async function prependHeader(config: string, template: Template, paramete
 }
 
 /** Aborted when the client goes away. */
-function signalOf(gone: Promise<never>): AbortSignal {
+export function signalOf(gone: Promise<never>): AbortSignal {
   const abort = new AbortController();
   gone.catch((error: unknown) => {
     abort.abort(error);
@@ -212,6 +212,7 @@ async function body(call: Call): Promise<number> {
   const create: CreateOptions = {
     storage: template.kind === "none" ? null : storage,
     alternatives,
+    idmap: config.idmap,
     storageDefaults: Object.fromEntries(systemConfig(call.caller).items),
     notice: (text) => {
       report.notice(text);

@@ -114,7 +114,7 @@ export async function relayConsole(call: Call, joined: number | null): Promise<v
  * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
  * when somebody else took the console over (lxc-console -t 0), we only wait.
  */
-async function foreground(
+export async function foreground(
   call: Call,
   spec: ContainerSpec,
   started: ContainerStatus,

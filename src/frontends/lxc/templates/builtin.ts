@@ -29,8 +29,10 @@ export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
 export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {
   busybox: async () => (await import("./busybox.js")).busyboxTemplate,
   debian: async () => (await import("./debian.js")).debianTemplate,
+  oci: async () => (await import("./oci.js")).ociTemplate,
   download: async () => (await import("./download.js")).downloadTemplate,
   fedora: async () => (await import("./fedora.js")).fedoraTemplate,
+  local: async () => (await import("./local.js")).localTemplate,
   sshd: async () => (await import("./sshd.js")).sshdTemplate,
   ubuntu: async () => (await import("./ubuntu.js")).ubuntuTemplate,
   "ubuntu-cloud": async () => (await import("./ubuntu-cloud.js")).ubuntuCloudTemplate,

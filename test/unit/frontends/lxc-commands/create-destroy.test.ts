@@ -169,10 +169,13 @@ describe("lxc-create", () => {
     const present = await tool(["lxc-create", "web", "-t", "none"], { configs: { web: "" } });
     assert.deepEqual([present.status, present.stderr], [1, "lxc-create: web: Container already exists\n"]);
   });
-  it("checks the storage options in LXC's words, and says which drivers are not there yet", async () => {
+  it("checks the storage options in LXC's words, and says which drivers there are not", async () => {
     const cases: readonly (readonly [readonly string[], RegExp])[] = [
       [["-B", "foo"], /foo is not a valid backing storage type/],
-      [["-B", "lvm"], /the storage driver lvm is not available yet; use -B dir/],
+      [["-B", "rbd"], /islet keeps no root file systems on rbd; use -B loop or -B lvm/],
+      [["-B", "loop", "--fssize", "5X"], /--fssize: "5X" is not a size; a whole number and one of b, k, m, g, t/],
+      [["-B", "lvm", "--fssize", "1.5G"], /--fssize: "1\.5G" is not a size/],
+      [["-B", "lvm", "--fssize", "9999999999T"], /--fssize: "9999999999T" is too large/],
       [["--dir", "rel"], /--dir should use absolute path/],
       [["--fssize", "1G"], /Filesystem type and size are only valid with block devices/],
       [["--vgname", "x"], /--lvname, --vgname and --thinpool are only valid with -B lvm/],

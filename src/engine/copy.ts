@@ -1,0 +1,170 @@
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { IsletError } from "../base/errors.js";
+import { ioError, isErrno } from "../base/io-error.js";
+import { humanBytes } from "../base/units.js";
+import type { RootfsSource } from "../spec/rootfs.js";
+import { plainDirectory } from "../spec/rootfs.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
+import { removeRoot } from "../storage/drivers.js";
+import { runHook } from "./commands.js";
+import { checkShift, makeMountPoint, openPlace, planCopy } from "./copy-root.js";
+import type { CopiedConfig, CopyBasics, CopyOptions } from "./copy-requests.js";
+import { forgetCopy, noteCopy, originalsOf } from "./dependents.js";
+import type { Caller, ContainerId } from "./engine.js";
+import { giveName } from "./identity.js";
+import { settingsFileOf } from "./settings.js";
+import { beginConstruction, type Construction, directoryOf } from "./store.js";
+
+/** Most bytes of a file beside a configuration that goes with it: a hook, a fstab. */
+const mostBeside = 16 * 1024 * 1024;
+
+/** A copy that is being made. */
+export interface CopyWork {
+  readonly source: ContainerSpec;
+  readonly target: ContainerId;
+  readonly options: CopyOptions;
+  /** Of the original's main process, if it runs. */
+  readonly pid: number | null;
+  /** Writes what else belongs to it, when all the rest is there. */
+  readonly finish?: (directory: string) => void;
+}
+
+export function storageContext(host: StorageHost, options: Partial<CopyBasics>, what: string): StorageContext {
+  const { progress, notice, signal } = options;
+  return {
+    host,
+    ...(progress === undefined
+      ? {}
+      : { progress: ({ files, bytes }) => progress(`${what}: ${files} files, ${humanBytes(bytes)}`) }),
+    ...(notice === undefined ? {} : { notice }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+/** Makes a container that is as another one, or leaves nothing. The original is only read, but for the note that the copy needs it. */
+export async function copyContainer(host: StorageHost, work: CopyWork): Promise<void> {
+  const { source, target, options } = work;
+  checkShift(source, options.idmap);
+  const construction = beginConstruction(host, target);
+  const { directory } = construction;
+  const place: StoragePlace = { name: target.name, directory, defaults: options.storageDefaults };
+  const context = storageContext(host, options, `copying ${source.name}`);
+  let made: RootfsSource | null = null;
+  let originals: readonly ContainerId[] = [];
+  try {
+    const from = source.rootfs.source;
+    // A root file system that islet does not manage belongs to somebody else: the copy uses the same one, as in LXC.
+    if (from.kind === "host" || !source.rootfs.managed) {
+      finishConfig(source, construction, options.config(null));
+    } else {
+      const plan = await planCopy(
+        { ...options, from, fromMap: source.idmap, directory: directoryOf(source), pid: work.pid },
+        place,
+        context,
+      );
+      construction.note(plan.source);
+      const config = options.config(plan.source);
+      finishConfig(source, construction, config);
+      made = plan.source;
+      const root = await plan.make();
+      made = root.source;
+      if (plainDirectory(root.source) === null) makeMountPoint(directory);
+      await personalise(host, work, root.source, config);
+      originals = root.depends || root.source.kind === "overlay" ? inherited(source, root.depends) : [];
+    }
+    work.finish?.(directory);
+    options.signal?.throwIfAborted();
+    // From here on nothing waits: either all of it is there, or nothing.
+    noteCopy(target, originals);
+    construction.finish();
+  } catch (error) {
+    forgetCopy(target, originals);
+    if (made !== null) await removeRoot(made, place, { host });
+    await construction.abandon();
+    if (error instanceof IsletError) throw error;
+    throw ioError(`copy ${source.name}`, error);
+  }
+}
+
+/** What the original needs its copy needs as well, as LXC counts it. */
+function inherited(source: ContainerSpec, depends: boolean): readonly ContainerId[] {
+  const own = originalsOf(source);
+  return depends ? [...own, { storePath: source.storePath, name: source.name }] : own;
+}
+
+function finishConfig(source: ContainerSpec, { directory }: Construction, config: CopiedConfig): void {
+  const old = directoryOf(source);
+  for (const path of config.files) copyBeside(old, directory, path);
+  for (const name of config.directories) mkdirSync(`${directory}/${name}`, { mode: 0o700 });
+  writeFileSync(`${directory}/config`, config.text, { mode: 0o640, flag: "wx" });
+  const settings = settingsFileOf(source);
+  // With its old name in it, so that the guest is told to be another one.
+  if (existsSync(settings)) writeFileSync(`${directory}/settings.json`, readBeside(settings).bytes, { mode: 0o600 });
+}
+
+function readBeside(path: string): { readonly bytes: Uint8Array; readonly mode: number } {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const { mode, size } = fstatSync(fd);
+    if (!fstatSync(fd).isFile() || size > mostBeside)
+      throw new IsletError("ISLET_IO", `${path} is not a plain file of a sane size: it cannot be copied`);
+    return { bytes: readFileSync(fd), mode: mode & 0o7777 };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file of the container's directory that its configuration names; one that is missing is missing in the copy as well. */
+function copyBeside(from: string, to: string, path: string): void {
+  if (path.split("/").some((part) => part === "" || part === "." || part === ".."))
+    throw new IsletError("ISLET_INTERNAL", `${path} is not a path below ${from}`);
+  try {
+    const { bytes, mode } = readBeside(`${from}/${path}`);
+    mkdirSync(dirname(`${to}/${path}`), { recursive: true, mode: 0o755 });
+    writeFileSync(`${to}/${path}`, bytes, { mode, flag: "wx" });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "EEXIST")) return;
+    if (error instanceof IsletError) throw error;
+    throw ioError(`copy ${from}/${path}`, error);
+  }
+}
+
+/** The copy's own name within its root file system, and the clone hooks. */
+async function personalise(
+  host: StorageHost,
+  { source, target, options }: CopyWork,
+  root: RootfsSource,
+  config: CopiedConfig,
+): Promise<void> {
+  if (options.hostname === null && config.hooks.length === 0) return;
+  // What begins anew with every start keeps nothing that is written now.
+  if (root.kind === "overlay" && root.upper === null) return;
+  using reached = await openPlace(host, root, true);
+  if (options.hostname !== null)
+    giveName(host.arch, reached.fd, options.hostname, source.hostname?.value ?? source.name);
+  const mount = plainDirectory(root) ?? `/proc/${process.pid}/fd/${reached.fd}`;
+  await runCloneHooks(config, source, target, mount, options);
+}
+
+export async function runCloneHooks(
+  config: CopiedConfig,
+  source: ContainerId,
+  target: ContainerId,
+  mount: string,
+  options: { readonly caller: Caller; readonly hookArguments: readonly string[] },
+): Promise<void> {
+  const environment = {
+    ...options.caller.environment,
+    LXC_SRC_NAME: source.name,
+    LXC_NAME: target.name,
+    LXC_CONFIG_FILE: `${directoryOf(target)}/config`,
+    LXC_ROOTFS_MOUNT: mount,
+    LXC_ROOTFS_PATH: config.rootfsPath,
+    LXC_HOOK_VERSION: String(config.hookVersion),
+    ...(config.hookVersion === 1 ? { LXC_HOOK_TYPE: "clone", LXC_HOOK_SECTION: "lxc" } : {}),
+  };
+  const own = config.hookVersion === 0 ? [target.name, "lxc", "clone"] : [];
+  for (const command of config.hooks) await runHook(command, [...own, ...options.hookArguments], environment, "clone");
+}

@@ -1,0 +1,171 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { ioError } from "../base/io-error.js";
+import type { ContainerSpec } from "../spec/spec.js";
+import type { StorageHost } from "../storage/driver.js";
+import { removeRoot } from "../storage/drivers.js";
+import { removeTree } from "../storage/tree.js";
+import type { CopyBasics } from "./copy-requests.js";
+import { copyContainer } from "./copy.js";
+import { copiesOf, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
+import type { ContainerId } from "./engine.js";
+import { type Journal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
+import { checkNothingMounted } from "./mounted.js";
+import { partialText, readPartial } from "./partial.js";
+import { hasCopies, movedRoot } from "./rename.js";
+import { directoryOf, settlePartial } from "./store.js";
+
+/**
+ * A container becomes what one of its snapshots is. The new one is put together whole in STORE/NAME/NAME.XXXX, changes places with the old one by
+ * renames, and then the old one goes. A daemon that dies leaves the old one or the new one: a journal says which.
+ */
+
+/** What belongs to a root file system in the container's directory: it goes with the old one. */
+const rootEntries = ["rootfs", "rootdev", "overlay", "lxc_rdepends"] as const;
+const oldPlace = "islet-old";
+
+const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+
+/** `current`: the container as it is. The container must not run (the caller has looked). */
+export async function restoreContainer(
+  host: StorageHost,
+  current: ContainerSpec,
+  snapshot: ContainerSpec,
+  options: CopyBasics,
+): Promise<void> {
+  const id: ContainerId = { storePath: current.storePath, name: current.name };
+  const directory = directoryOf(id);
+  const copies = (await copiesOf(host, id)).filter((copy) => copy.storePath !== `${directory}/snaps`);
+  if (copies.length > 0) throw hasCopies(id, copies, "restored");
+  checkNothingMounted(directory);
+  const made: ContainerId = { storePath: directory, name: `${id.name}.${randomBytes(4).toString("hex")}` };
+  const place = directoryOf(made);
+  const base: Journal = {
+    version: 1,
+    kind: "prepare",
+    from: made.name,
+    to: id.name,
+    files: {},
+    entries: [],
+    undo: "",
+    done: "",
+  };
+  const preparing = writeJournal(host, id, base);
+  try {
+    await copyContainer(host, {
+      source: snapshot,
+      target: made,
+      pid: null,
+      options: {
+        ...options,
+        config: (root) => options.config(root === null ? null : movedRoot(root, place, directory)),
+        how: snapshot.rootfs.source.kind === "overlay" ? "snapshot" : "copy",
+        storage: null,
+        size: null,
+        fstype: null,
+        volumeGroup: null,
+        allowRunning: false,
+        hostname: null,
+        idmap: null,
+        hookArguments: [],
+      },
+    });
+  } catch (error) {
+    removeJournal(id);
+    preparing.close();
+    throw error;
+  }
+  const names = readdirSync(place).filter((name) => name !== "config" && name !== "ts" && name !== "comment");
+  const { source, managed } = current.rootfs;
+  const leaving = managed && snapshot.rootfs.managed ? rootEntries.filter((name) => !names.includes(name)) : [];
+  const journal: Journal = {
+    ...base,
+    kind: "exchange",
+    // The configuration is the last: with it the new one is there.
+    entries: [...leaving.map((name) => `-${name}`), ...names.map((name) => `+${name}`), "+config"],
+    done: managed && snapshot.rootfs.managed ? partialText(movedRoot(source, directory, `${place}/${oldPlace}`)) : "",
+  };
+  const exchanging = writeJournal(host, id, journal);
+  preparing.close();
+  const before = originalsOf(id);
+  try {
+    exchange(id, journal);
+  } catch (error) {
+    takeBack(id, journal);
+    forgetCopy(made, originalsOf(made));
+    await removeTree(host, place);
+    removeJournal(id);
+    exchanging.close();
+    throw ioError(`put the snapshot ${snapshot.name} in the place of ${id.name}`, error);
+  }
+  try {
+    const now = originalsOf(id);
+    forgetCopy(
+      id,
+      before.filter((old) => !now.some((one) => one.name === old.name && one.storePath === old.storePath)),
+    );
+    await finish(host, id, journal);
+  } finally {
+    exchanging.close();
+  }
+}
+
+/** Idempotent: what was done before is left. */
+function exchange(id: ContainerId, journal: Journal): void {
+  const directory = directoryOf(id);
+  const place = `${directory}/${journal.from}`;
+  mkdirSync(`${place}/${oldPlace}`, { recursive: true, mode: 0o700 });
+  for (const entry of journal.entries) {
+    const name = entry.slice(1);
+    const isNew = entry.startsWith("+");
+    const [fresh, now, old] = [`${place}/${name}`, `${directory}/${name}`, `${place}/${oldPlace}/${name}`];
+    if (isNew && !isThere(fresh)) continue;
+    if (name !== "config" && isThere(now) && !isThere(old)) renameSync(now, old);
+    if (isNew) renameSync(fresh, now);
+  }
+  syncDirectory(directory);
+}
+
+/** After a failure on the way: everything is where it was. */
+function takeBack(id: ContainerId, journal: Journal): void {
+  const directory = directoryOf(id);
+  const place = `${directory}/${journal.from}`;
+  for (const entry of journal.entries.toReversed()) {
+    const name = entry.slice(1);
+    const [fresh, now, old] = [`${place}/${name}`, `${directory}/${name}`, `${place}/${oldPlace}/${name}`];
+    if (entry.startsWith("+") && isThere(now) && !isThere(fresh)) renameSync(now, fresh);
+    if (isThere(old)) renameSync(old, now);
+  }
+}
+
+/** The new one is in its place: what is noted elsewhere, then the old one goes. */
+async function finish(host: StorageHost, id: ContainerId, journal: Journal): Promise<void> {
+  const directory = directoryOf(id);
+  renameCopy({ storePath: directory, name: journal.from }, id, originalsOf(id));
+  const old = readPartial(journal.done);
+  const place = `${directory}/${journal.from}`;
+  if (old !== null) await removeRoot(old, { name: id.name, directory: `${place}/${oldPlace}`, defaults: {} }, { host });
+  await removeTree(host, place);
+  removeJournal(id);
+}
+
+/** For a journal that a dead daemon has left. */
+export async function settleRestore(host: StorageHost, id: ContainerId, journal: Journal): Promise<void> {
+  const directory = directoryOf(id);
+  // Names of our own making only.
+  if (journal.from.includes("/") || !journal.from.startsWith(`${id.name}.`))
+    throw new IsletError("ISLET_IO", `the journal of ${id.name} names ${journal.from}: that is none of ours`);
+  const made: ContainerId = { storePath: directory, name: journal.from };
+  if (journal.kind === "exchange") {
+    exchange(id, journal);
+    await finish(host, id, journal);
+    return;
+  }
+  await settlePartial(host, made);
+  if (existsSync(directoryOf(made))) {
+    forgetCopy(made, originalsOf(made));
+    await removeTree(host, directoryOf(made));
+  }
+  removeJournal(id);
+}
