@@ -293,6 +293,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const links = await provideBridges(spec, wanted);
       // Of an end that nobody has seen.
       await physReturn.restore(spec);
+      await limitRoot(storage, spec);
       const admitted = networkChecks.admit(spec, wanted, links);
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
       try {
@@ -775,6 +776,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (meta.ephemeral) endEphemeral(meta);
   });
   return engine;
+}
+
+/** islet.rootfs.size. */
+async function limitRoot({ arch }: StorageHost, { rootfs }: ContainerSpec): Promise<void> {
+  if (rootfs.size === undefined || rootfs.source.kind !== "dir") return;
+  const { limitDirectory } = await import("../storage/quota.js");
+  await limitDirectory(arch, rootfs.source.path, BigInt(rootfs.size));
 }
 
 /** What a guest is told of lxc-device's add and del. */

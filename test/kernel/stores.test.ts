@@ -143,7 +143,7 @@ stat -c "%m %a" "$root"; ls -A "$root"`,
         made
           .slice(2)
           .map(({ status }) => status)
-          .sort((a, b) => a - b),
+          .sort((one, other) => one - other),
         [0, 1],
       );
       const again = await own.command(place.create("same", "-t", "busybox", ...kind.words));
