@@ -57,6 +57,8 @@ export async function restoreContainer(
       source: snapshot,
       target: made,
       pid: null,
+      // A snapshot of LXC's has been given another name.
+      hookName: id.name,
       options: {
         ...options,
         config: (root) => options.config(root === null ? null : movedRoot(root, place, directory)),

@@ -134,3 +134,24 @@ test("something mounted in a container is named, and the container stays whole",
     if (isMounted) await own.ok(["umount", point]);
   }
 });
+
+test("what is put aside is what the container was: LXC's clone hooks name copies, not snapshots", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, make, rootfs, path, ok } = copiesOf(await instance(t));
+  const hook = join(own.store.path, "..", "hook");
+  // As /usr/share/lxc/hooks/clonehostname does it.
+  writeFileSync(hook, '#!/bin/sh\nsed -i "s|$LXC_SRC_NAME|$LXC_NAME|" "$LXC_ROOTFS_MOUNT/etc/hosts"\n', {
+    mode: 0o755,
+  });
+  make("one", `lxc.hook.clone = ${hook}\n`);
+  const hosts = (root: string): string => readFileSync(join(root, "etc/hosts"), "utf8");
+  writeFileSync(join(rootfs("one"), "etc/hosts"), "127.0.1.1 one\n");
+  await ok("lxc-snapshot", "-n", "one");
+  assert.equal(hosts(path("one", "snaps/snap0/rootfs")), "127.0.1.1 one\n");
+  // What LXC has put aside.
+  writeFileSync(path("one", "snaps/snap0/rootfs/etc/hosts"), "127.0.1.1 snap0\n");
+  await ok("lxc-snapshot", "-n", "one", "-r", "snap0");
+  assert.equal(hosts(rootfs("one")), "127.0.1.1 one\n");
+  await ok("lxc-copy", "-n", "one", "-N", "two");
+  assert.equal(hosts(rootfs("two")), "127.0.1.1 two\n");
+});
