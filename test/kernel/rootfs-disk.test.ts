@@ -20,7 +20,7 @@ import { attach, busyboxDisk, detach, loopsOf, mountsWith, type DiskType } from 
 import { end } from "../support/host.js";
 import { instance } from "../support/instance.js";
 import { hostFacts } from "../support/facts.js";
-import { root, runtimeDir } from "../support/paths.js";
+import { root as checkout, runtimeDir } from "../support/paths.js";
 import { openRoot } from "../../src/storage/open.js";
 import { lacks } from "../support/skip.js";
 import { busyboxConfig, busyboxRootfs } from "../support/store.js";
@@ -104,7 +104,7 @@ describe("root file system in a file", () => {
     assert.match(refusal, /EROFS.*its journal must be replayed.*start it once without that/);
     const open = await openRoot(
       { ...hostFacts("v2"), runtimeDir, arch: process.arch === "arm64" ? "arm64" : "x86_64" },
-      join(root, "build/islet"),
+      join(checkout, "build/islet"),
       { kind: "loop", path: image("crashed") },
       { write: false },
     );
