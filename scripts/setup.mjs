@@ -33,6 +33,9 @@ export const peerPackages = [
   "libcap2-bin",
   "e2fsprogs",
   "btrfs-progs",
+  "gnupg",
+  "gpgv",
+  "openssl",
   "xfsprogs",
 ];
 
