@@ -103,8 +103,7 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
     });
   if (kind === null || (wanted.storage !== null && wanted.storage !== kind)) throw cannot();
   const driver = await driverOf(kind);
-  const { snapshot } = driver;
-  if (snapshot === undefined) {
+  if (driver.snapshot === undefined) {
     // -s was not asked for by anybody.
     if (wanted.how === "copy") return await planFull(wanted, kind, place, context);
     throw cannot();
@@ -114,7 +113,7 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
   return {
     source,
     make: async () => {
-      const made = await snapshot(from, source, place, context);
+      const made = (await driver.snapshot?.(from, source, place, context)) ?? false;
       if (made !== false) return { source, ...made };
       if (wanted.how === "copy") return await (await planFull(wanted, kind, place, context)).make();
       throw cannot();

@@ -487,7 +487,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
         json: { arch: program.arch, operations: programJson(program) },
       };
     },
-    stop: (id, wanted) => stopContainer(host.arch, registry, id, wanted),
+    async stop(id, wanted) {
+      const result = await stopContainer(host.arch, registry, id, wanted);
+      // An ephemeral one is being removed: whoever has stopped it finds it gone.
+      if (registry.get(id) === undefined) await queue.run(key(id), () => Promise.resolve());
+      return result;
+    },
     async signal(id, signal) {
       const monitor = running(registry, id);
       await whenKnown(monitor);

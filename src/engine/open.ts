@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { readIdMap } from "../host/idmap.js";
+import { ownerOf } from "../plan/context.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import { plainDirectory } from "../spec/rootfs.js";
@@ -47,7 +48,13 @@ async function stoppedRoot(host: HostFacts, binary: string, spec: ContainerSpec 
   if (directory !== null) return openDirectory(directory);
   const { openRoot: openMounted } = await import("../storage/open.js");
   const isForgetful = source.kind === "overlay" && source.upper === null;
-  return (await openMounted(host, binary, source, { write: !isForgetful, options: spec.rootfs.options })).fd;
+  const owner = spec.rootfs.idmap === "as-is" ? ownerOf(spec) : null;
+  const { fd } = await openMounted(host, binary, source, {
+    write: !isForgetful,
+    options: spec.rootfs.options,
+    ...(owner === null ? {} : { owner }),
+  });
+  return fd;
 }
 
 /** Files of an idmapped mount carry the ids that the container sees. */

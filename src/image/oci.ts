@@ -18,19 +18,12 @@ const mostWhiteouts = 200_000;
 const plainWord = (text: string): string => text.replace(/[^A-Za-z0-9._+-]/g, "-").slice(-40);
 
 export const ociMaker: ImageMaker<Source> = {
-  name: ({ url, architecture, credentials }) => {
+  name: ({ url, architecture }) => {
     const reference = parseOciReference(url, "/");
     // What is on the disk is at hand, and may change.
     if (reference.kind === "layout") return null;
     const { host, repository, reference: tag } = reference;
-    // Others may be let have another image under that name; the password itself is nobody's business.
-    const rest = JSON.stringify([
-      host,
-      repository,
-      tag,
-      architecture,
-      credentials === null ? null : credentials.split(":")[0],
-    ]);
+    const rest = JSON.stringify([host, repository, tag, architecture]);
     const words = [
       repository.replace(/^library\//, ""),
       tag.replace(/^sha256:(.{12}).*/, "$1"),

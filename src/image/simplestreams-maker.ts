@@ -73,6 +73,8 @@ async function make(source: Source, rootfs: string, http: Http, context: MakeCon
   const fileOf = (part: CatalogFile): string => fetched.get(part)?.file ?? "";
   // Nothing of it becomes a file: what lies beside a root that it does not have.
   if (meta !== null && root !== null) await unpack(fileOf(meta), null, { below: "rootfs", onFile }, context);
+  if (meta?.role === "lxc-meta" && !Object.keys(files).some((name) => /^config(-system|-user)?(\.\d+)?$/.test(name)))
+    throw new IsletError("ISLET_NOT_FOUND", `the metadata of ${what} have no configuration file`);
   context.progress(`unpacking ${what}`);
   const isExcluded = excluder(files["excludes"] ?? "");
   const whole = root ?? meta;

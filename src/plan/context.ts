@@ -74,7 +74,11 @@ export function containerDirectory(spec: ContainerSpec): string {
 
 /** Who the container's root is on the host; null without a user namespace. */
 export function rootOwner(context: StartContext): { readonly uid: number; readonly gid: number } | null {
-  if (!hasUserNamespace(context)) return null;
-  const { idmap } = context.spec;
+  return ownerOf(context.spec);
+}
+
+export function ownerOf(spec: ContainerSpec): { readonly uid: number; readonly gid: number } | null {
+  if (!isMapped(spec)) return null;
+  const { idmap } = spec;
   return { uid: toHostId(idmap, "uid", 0) ?? 0, gid: toHostId(idmap, "gid", 0) ?? 0 };
 }

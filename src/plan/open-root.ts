@@ -20,7 +20,7 @@ import type { RootfsSource } from "../spec/rootfs.js";
 import { MS_RDONLY, O_PATH, openFlags } from "../sys/flags.js";
 import { sendMessage } from "../sys/structs.js";
 import { mountDevice } from "./block.js";
-import { attributesOf, filesystemOptions } from "./mount.js";
+import { type Owner, attributesOf, filesystemOptions } from "./mount.js";
 import { mountOverlay } from "./overlay.js";
 
 export interface RootRequest {
@@ -29,10 +29,15 @@ export interface RootRequest {
   readonly facts: RootfsFacts | null;
   /** Of an overlay: the lower layers alone are mounted. */
   readonly onlyLowers: boolean;
+  /** Whose an upper layer shall be that is not there yet; null: root's. */
+  readonly owner: Owner | null;
 }
 
 /** A helper's program: the root file system as a descriptor of its directory, sent to the other end of the preset socket. Nothing of it is seen on the host. */
-export function planOpenRoot({ source, options, facts, onlyLowers }: RootRequest, host: HostFacts): LaunchProgram {
+export function planOpenRoot(
+  { source, options, facts, onlyLowers, owner }: RootRequest,
+  host: HostFacts,
+): LaunchProgram {
   const block = beginProgram(host.arch, "helper");
   const { build } = block;
   const answer = presetSlot(build, "answer");
@@ -68,8 +73,8 @@ export function planOpenRoot({ source, options, facts, onlyLowers }: RootRequest
           source,
           options: onlyLowers ? { ...options, flags: options.flags | MS_RDONLY } : options,
           at: null,
-          directory: "",
-          owner: null,
+          directory: null,
+          owner,
           idmap: null,
           place: `${host.runtimeDir}/rootfs`,
           onlyLowers,

@@ -3,6 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { closeFd, receiveMessage } from "../host/addon.js";
 import { socketPair } from "../host/socket.js";
 import { planOpenRoot, type RootRequest } from "../plan/open-root.js";
+import type { Owner } from "../plan/mount.js";
 import { decodeRecord, failureError } from "../program/report.js";
 import { runHelper } from "../runtime/helper.js";
 import type { HostFacts } from "../spec/host.js";
@@ -26,6 +27,8 @@ export interface OpenRootOptions {
   readonly write: boolean;
   /** lxc.rootfs.options. */
   readonly options?: MountOptions;
+  /** Whose an overlay's upper layer shall be on the host where there is none yet: the root of a container whose files are not mapped; absent: root's. */
+  readonly owner?: Owner;
 }
 
 /** A journal may have to be replayed, on a slow disk. Milliseconds. */
@@ -40,12 +43,12 @@ export async function openRoot(
   host: HostFacts,
   binary: string,
   source: RootfsSource,
-  { write, options = noMountOptions }: OpenRootOptions,
+  { write, options = noMountOptions, owner }: OpenRootOptions,
 ): Promise<OpenRoot> {
   const directory = plainDirectory(source) ?? onlyDirectory(source, write);
   if (directory !== null) return opened(openDirectory(directory));
   const mounted = write ? options : { ...options, flags: options.flags | MS_RDONLY };
-  return opened(await mount(host, binary, requestOf(source, mounted, write)));
+  return opened(await mount(host, binary, { ...requestOf(source, mounted, write), owner: owner ?? null }));
 }
 
 function opened(fd: number): OpenRoot {
@@ -84,7 +87,7 @@ function layersToRead({ lowers, upper }: Extract<RootfsSource, { kind: "overlay"
   return upper !== null && existsSync(upper) ? [upper, ...lowers] : lowers;
 }
 
-function requestOf(source: RootfsSource, options: MountOptions, write: boolean): RootRequest {
+function requestOf(source: RootfsSource, options: MountOptions, write: boolean): Omit<RootRequest, "owner"> {
   const facts = rootFacts(source);
   if (source.kind !== "overlay") return { source, options, facts, onlyLowers: false };
   if (!write)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, test, type TestContext } from "node:test";
 import { connect } from "../../src/index.js";
@@ -220,6 +220,26 @@ describe("root file system on a device", () => {
     });
     assert.match(await defineOn(all, "roblock", device).refuses(), /the device is read-only: add ro/);
     const guest = defineOn(all, "roblock", device, "lxc.rootfs.options = ro\n");
+    await guest.start();
+    await guest.kill();
+  });
+
+  it("that somebody else has for himself is refused", async (t) => {
+    if (lacksDisk(t, "ext4")) return;
+    const defer = cleanup(t);
+    const image = join(all.store.path, "busy-disk");
+    busyboxDisk(image, "ext4");
+    const device = attach(image);
+    defer(() => {
+      detach(device);
+    });
+    const guest = defineOn(all, "busy", device);
+    const mine = openSync(device, constants.O_RDWR | constants.O_EXCL);
+    try {
+      assert.match(await guest.refuses(), /mount the ext4 file system of .*: EBUSY.*it is in use otherwise/);
+    } finally {
+      closeSync(mine);
+    }
     await guest.start();
     await guest.kill();
   });

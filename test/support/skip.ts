@@ -72,6 +72,7 @@ export type Feature =
   | "cpuset"
   | "fuse and tun"
   | "debian"
+  | "dnf"
   | "systemd";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
@@ -193,6 +194,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
   systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
+  dnf: {
+    has: () => ["dnf", "rpmbuild", "rpmsign", "createrepo_c"].every((name) => succeeds(name, "--version")),
+    lacking: "dnf, rpm or createrepo-c is not installed",
+  },
   debian: {
     has: () => succeeds("mmdebstrap", "--version") && mayMakeDebian(),
     lacking: "mmdebstrap is not installed, or no Debian mirror of apt's sources can be reached",

@@ -9,9 +9,26 @@ import { root, testDir } from "./paths.js";
 export const sh = (script: string, ...words: readonly string[]): string =>
   execFileSync("sh", ["-e", "-c", script, "sh", ...words], { encoding: "latin1", maxBuffer: 1 << 28 });
 
-/** Nothing in it may keep it from being removed. */
+/** Nothing in it may keep it from being removed: what is mounted below it goes first. */
 export function removeForTest(path: string): void {
-  sh('chattr -R -f -i -a "$1" 2>&1 || true; rm -rf "$1"', path);
+  sh(
+    `awk -v top="$1/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -d '\\n' umount
+chattr -R -f -i -a "$1" 2>&1 || true; rm -rf "$1"`,
+    path,
+  );
+}
+
+/** A file system of its own in a file, mounted until the test is over. */
+export function mountFile(place: string, type: string, megabytes: number): string {
+  const path = join(place, type);
+  mkdirSync(path);
+  sh(
+    'truncate -s "$3M" "$2.image"; "mkfs.$1" -q "$2.image" >/dev/null 2>&1; mount -o loop "$2.image" "$2"',
+    type,
+    path,
+    `${megabytes}`,
+  );
+  return path;
 }
 
 /** A directory of the test's own, gone with it. */
@@ -38,7 +55,7 @@ export function differencesOf(from: string, to: string): string {
   const facts = (path: string): string =>
     sh(
       `cd "$1"; find . ! -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %s %y %h %t:%T'
-find . -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %y'; lsattr -aR . 2>&1 | cut -c 5,6,7,21- | sort`,
+find . -type d -print0 | sort -z | xargs -0 -r stat -c '%N %f %u %g %y'; find . '(' -type f -o -type d ')' -print0 | sort -z | xargs -0 -r lsattr -d 2>&1 | LC_ALL=C awk '{ print substr($0, 5, 3), substr($0, index($0, " ") + 1) }'`,
       path,
     );
   const [mine, its] = [facts(from), facts(to)].map((text) => text.split("\n")) as [string[], string[]];

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
 import { noSuchContainer } from "../../../engine/engine.js";
@@ -79,20 +78,21 @@ async function removeOne(call: Call, id: ContainerId): Promise<void> {
   }
 }
 
-/** STORE/NAME/lxc_snapshots: pairs of lines, store path and name, one pair for each container that depends on this one. */
-async function dependents(id: ContainerId): Promise<readonly ContainerId[]> {
-  let text: string;
-  try {
-    text = await readFile(join(id.storePath, id.name, "lxc_snapshots"), "utf8");
-  } catch {
-    return [];
+/** What goes before `id`: the copies that need its root file system, each after its own, and the snapshots of all of them. */
+async function goingFirst(call: Call, id: ContainerId, seen: Set<string>): Promise<readonly ContainerId[]> {
+  const key = join(id.storePath, id.name);
+  if (seen.has(key)) return [];
+  seen.add(key);
+  const order: ContainerId[] = [];
+  for (const copy of await call.engine.copies(id)) order.push(...(await goingFirst(call, copy, seen)), copy);
+  if ((await call.engine.readConfig(id)) !== null) {
+    for (const { storePath, name } of await call.engine.snapshots(id))
+      order.push(...(await goingFirst(call, { storePath, name }, seen)), { storePath, name });
   }
-  const lines = text.split("\n").filter((line) => line !== "");
-  const found: ContainerId[] = [];
-  for (let index = 0; index + 1 < lines.length; index += 2)
-    found.push({ storePath: lines[index] ?? "", name: lines[index + 1] ?? "" });
-  return found;
+  return order.filter((one, index) => order.findIndex((other) => isSame(one, other)) === index);
 }
+
+const isSame = (a: ContainerId, b: ContainerId): boolean => a.name === b.name && a.storePath === b.storePath;
 
 async function body(call: Call): Promise<number> {
   const { engine, id } = call;
@@ -100,9 +100,17 @@ async function body(call: Call): Promise<number> {
   if (call.options.has("snapshots")) {
     if ((await engine.status(id)).state !== "STOPPED" && !call.options.has("force"))
       throw new IsletError("ISLET_RUNNING", `${id.name} is running`);
-    for (const clone of await dependents(id)) await remove(call, clone);
-    const storePath = join(id.storePath, id.name, "snaps");
-    for (const name of await engine.defined(storePath)) await remove(call, { storePath, name });
+    const first = await goingFirst(call, id, new Set());
+    // All of them are looked at before the first one goes.
+    if (!call.options.has("force")) {
+      for (const one of first) {
+        if ((await engine.status(one)).state !== "STOPPED")
+          throw new IsletError("ISLET_BUSY", `${one.name}, which needs ${id.name}, is running`, {
+            hint: "lxc-destroy -f kills it first",
+          });
+      }
+    }
+    for (const one of first) await remove(call, one);
   }
   await remove(call, id);
   call.report.info(`Destroyed container ${id.name}`);

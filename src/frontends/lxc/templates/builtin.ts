@@ -32,6 +32,7 @@ export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemp
   oci: async () => (await import("./oci.js")).ociTemplate,
   download: async () => (await import("./download.js")).downloadTemplate,
   fedora: async () => (await import("./fedora.js")).fedoraTemplate,
+  local: async () => (await import("./local.js")).localTemplate,
   sshd: async () => (await import("./sshd.js")).sshdTemplate,
   ubuntu: async () => (await import("./ubuntu.js")).ubuntuTemplate,
   "ubuntu-cloud": async () => (await import("./ubuntu-cloud.js")).ubuntuCloudTemplate,

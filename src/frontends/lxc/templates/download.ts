@@ -4,7 +4,8 @@ import type { ImageServer, RemoteImage } from "../../../spec/image.js";
 import { type CommandTable, parseOptions } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
 import { type BuiltinTemplate, fillOptions, type TemplateCall } from "./builtin.js";
-import { createMessage, finishImageRoot, type ImageContainer, writeImageConfig } from "./lxc-image.js";
+import { createMessage, finishImageRoot, type ImageContainer, relevantFile, writeImageConfig } from "./lxc-image.js";
+import { appendGeneralConfig, applyLxdTemplates } from "./lxd-image.js";
 
 /** The options of lxc-download, those of older versions among them, and --keyring. */
 const table: Pick<CommandTable, "options" | "operands" | "named"> = {
@@ -220,14 +221,19 @@ export const downloadTemplate: BuiltinTemplate = async (call) => {
       rootfs: root ?? documented,
       idmap,
       refresh: expired || options.has("flush-cache"),
-      finish: (editor, { files }) => {
+      finish: async (editor, { files }) => {
         finishImageRoot(editor, files, container);
+        if (files["metadata.yaml"] === undefined) return;
+        for (const line of await applyLxdTemplates(editor, files, container)) host.write(2, `lxc-download: ${line}\n`);
       },
     },
     fillOptions(host),
   );
   const files = image?.files ?? {};
-  await writeImageConfig(files, container);
+  // LXD's images, and roots that come alone.
+  const isGeneral = relevantFile(files, "config", container) === null;
+  if (image !== null && isGeneral) await appendGeneralConfig(image, container);
+  else await writeImageConfig(files, container);
   host.write(1, createMessage(files, container));
   return true;
 };

@@ -16,6 +16,8 @@ export interface ImageContainer {
   readonly path: string;
   readonly rootfs: string;
   readonly idmap: readonly IdMapEntry[];
+  /** What the template says it understands; default that of lxc-download. */
+  readonly compatLevel?: string;
 }
 
 type Files = ImageFacts["files"];
@@ -32,7 +34,7 @@ const modeOf = ({ idmap }: ImageContainer): string => (idmap.length > 0 ? "user"
 export function relevantFile(files: Files, name: string, container: ImageContainer): string | null {
   const forMode = `${name}-${modeOf(container)}`;
   const chosen = Object.hasOwn(files, forMode) ? forMode : name;
-  return files[`${chosen}.${compatLevel}`] ?? files[chosen] ?? null;
+  return files[`${chosen}.${container.compatLevel ?? compatLevel}`] ?? files[chosen] ?? null;
 }
 
 /** In the order in which the scripts replace them. */

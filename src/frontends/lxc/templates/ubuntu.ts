@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { IsletError } from "../../../base/errors.js";
+import type { Engine } from "../../../engine/engine.js";
 import { sourceLine } from "../../../spec/apt-source.js";
 import type { ParsedOptions } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
@@ -73,8 +74,8 @@ The first container of a release takes as long as mmdebstrap (or debootstrap) ta
 Environment: MIRROR and SECURITY_MIRROR do what the options --mirror and --security-mirror do.
 `;
 
-/** One entry of the host's databases, by name or number; null: there is none. */
-function entry(database: "passwd" | "shadow" | "group", key: string): Promise<string | null> {
+/** One entry of the host's databases, wherever they are, by name or number; null: there is none. */
+function ask(database: string, key: string): Promise<string | null> {
   return new Promise((done) => {
     execFile("getent", [database, key], { timeout: 10_000 }, (error, stdout) => {
       const [line = ""] = stdout.split("\n");
@@ -83,16 +84,28 @@ function entry(database: "passwd" | "shadow" | "group", key: string): Promise<st
   });
 }
 
-async function hostUser(name: string): Promise<HostUser> {
-  const passwd = await entry("passwd", checkUserName(name));
+/** `accounts`: the directory of the host's files. */
+async function hostUser(name: string, accounts: string): Promise<HostUser> {
+  const entry = async (database: string, key: string, field: number): Promise<string | null> => {
+    const text = await readFile(`${accounts}/${database}`, "utf8").catch(() => "");
+    const line = text.split("\n").find((each) => each.split(":")[field] === key);
+    return line ?? (accounts === "/etc" ? await ask(database, key) : null);
+  };
+  const passwd = await entry("passwd", checkUserName(name), 0);
   if (passwd === null) throw new IsletError("ISLET_BAD_REQUEST", `no password entry found for ${name}`);
-  const [shadow, group] = await Promise.all([entry("shadow", name), entry("group", passwd.split(":")[3] ?? "")]);
-  return { passwd, shadow, group };
+  return {
+    passwd,
+    shadow: await entry("shadow", name, 0),
+    group: await entry("group", passwd.split(":")[3] ?? "", 2),
+  };
 }
 
-async function loginOf(given: ParsedOptions): Promise<Login> {
+async function loginOf(given: ParsedOptions, engine: Engine): Promise<Login> {
   const bound = given.value("bindhome");
-  if (bound !== null) return { kind: "host", name: bound, user: await hostUser(bound) };
+  if (bound !== null) {
+    const { host } = await engine.hostReport();
+    return { kind: "host", name: bound, user: await hostUser(bound, host.accounts) };
+  }
   const name = checkUserName(given.value("user") ?? "ubuntu");
   return { kind: "new", name, hash: await hashPassword(given.value("password") ?? "ubuntu") };
 }
@@ -110,12 +123,12 @@ function bindLines(login: Login): readonly string[] {
   return [`lxc.mount.entry = ${home} ${home.replace(/^\/+/, "")} none bind 0 0`];
 }
 
-function tellLogin(host: TemplateHost, login: Login): void {
+function tellLogin(host: TemplateHost, login: Login, hasPassword: boolean): void {
   const lines =
     login.kind === "host"
       ? [`# Log in as user ${login.name}`]
       : [
-          `# The default user is '${login.name}' with the password that was given, or 'ubuntu'!`,
+          `# The default user is '${login.name}' with ${hasPassword ? "the given password" : "password 'ubuntu'"}!`,
           "# Use the 'sudo' command to run tasks as root in the container.",
         ];
   host.write(1, `\n##\n${lines.join("\n")}\n##\n\n`);
@@ -130,7 +143,7 @@ export const ubuntuTemplate: BuiltinTemplate = async (call) => {
   const { caller } = host;
   const release = checkRelease(given.value("release") ?? (await defaultRelease()));
   const architecture = architectureOf(given.value("arch") ?? hostArchitecture);
-  const login = await loginOf(given);
+  const login = await loginOf(given, engine);
   const authKeyFile = given.value("auth-key");
   const authKey = authKeyFile === null ? null : await readAuthKey(authKeyFile, caller);
   const url = (long: string, variable: string): string | null => {
@@ -203,6 +216,6 @@ export const ubuntuTemplate: BuiltinTemplate = async (call) => {
   await writeFile(place.config, text + bound.join(""));
   if (authKey !== null && login.kind === "new")
     host.write(1, `Inserted SSH public key from ${authKeyFile ?? ""} into /home/${login.name}/.ssh/authorized_keys\n`);
-  tellLogin(host, login);
+  tellLogin(host, login, given.has("password"));
   return true;
 };

@@ -5,6 +5,7 @@ export const isletCommands: Readonly<Record<string, CommandLoader>> = {
   doctor: async () => (await import("./doctor.js")).doctor,
   get: async () => (await import("./settings.js")).get,
   help: async () => (await import("./help.js")).help,
+  images: async () => (await import("./images.js")).images,
   ls: async () => (await import("./ls.js")).ls,
   net: async () => (await import("./net.js")).net,
   plan: async () => (await import("./plan.js")).plan,

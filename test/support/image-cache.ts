@@ -1,0 +1,28 @@
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Cleaner } from "./cleanup.js";
+import { cleanup } from "./cleanup.js";
+import type { Fresh } from "./fresh.js";
+
+/** Images that tests with real distributions make, kept from run to run: to make one takes the better part of a minute. */
+export const keptImages = "/var/cache/islet-test/images";
+
+/** Days after which one is made anew, with what the distribution has mended meanwhile. */
+const shelfLife = 30;
+
+/** The fresh machine's image cache is the kept one. */
+export async function useKeptImages(t: Cleaner, machine: Fresh): Promise<void> {
+  mkdirSync(keptImages, { recursive: true });
+  for (const name of readdirSync(keptImages)) {
+    const facts = join(keptImages, name, "image.json");
+    if (existsSync(facts) && statSync(facts).mtimeMs < Date.now() - shelfLife * 86_400_000)
+      rmSync(join(keptImages, name), { recursive: true });
+  }
+  const place = "/var/cache/lxc/islet";
+  const isNew = !existsSync(place);
+  mkdirSync(place, { recursive: true });
+  await machine.ok(["mount", "--bind", keptImages, place]);
+  cleanup(t)(() => {
+    if (isNew && readdirSync(place).length === 0) rmSync(place, { recursive: true });
+  });
+}
