@@ -106,3 +106,55 @@ test("a copy that cannot be started is taken away again; one that has stopped ca
   await ok("lxc-destroy", "-n", "b");
   assert.deepEqual(names(), ["a"]);
 });
+
+test("a job of the guide's: a user of the host runs a program of their own home", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, make, rootfs, names, run } = copiesOf(await instance(t));
+  make("CN");
+  const home = join(own.store.path, "..", "home");
+  mkdirSync(home);
+  writeFileSync(join(home, "run_my_job"), "#!/bin/sh\necho $(id -u) $(id -un) $HOME $1; echo done > result; exit 7\n", {
+    mode: 0o755,
+  });
+  const bound = await own.command(
+    [
+      "lxc-start-ephemeral",
+      "-P",
+      own.store.path,
+      "-b",
+      home,
+      "-o",
+      "CN",
+      "--",
+      "sh",
+      "-c",
+      `cd ${home}; ./run_my_job x`,
+    ],
+    {},
+  );
+  assert.equal(bound.status, 7, bound.stderr);
+  assert.match(bound.stdout, / x\n$/);
+  assert.equal(readFileSync(join(home, "result"), "utf8"), "done\n");
+  const games = await run("lxc-start-ephemeral", "-b", "games", "-o", "CN", "--", "sh", "-c", "id -un; echo $HOME");
+  assert.deepEqual([games.status, games.stdout], [0, "games\n/usr/games\n"]);
+  const other = await run("lxc-start-ephemeral", "-b", "games", "-u", "nobody", "-o", "CN", "--", "id", "-un");
+  assert.deepEqual([other.status, other.stdout], [0, "nobody\n"]);
+  assert.deepEqual(names(), ["CN"]);
+  assert.ok(!readFileSync(join(rootfs("CN"), "etc/passwd"), "utf8").includes("games"));
+  for (const [words, said] of [
+    [["-o", "zz"], /there is no container zz/],
+    [["-o", "CN", "-b", "no-such-user"], /the host has no user no-such-user/],
+    [["-o", "CN", "-b", "/no/such/dir"], /there is no directory/],
+    [["-o", "CN", "-b", "/"], /the host's whole file system/],
+    [["-o", "CN", "-U", "aufs"], /no kernel of today has aufs/],
+    [[], /No original container specified/],
+  ] as const) {
+    const refused = await run("lxc-start-ephemeral", ...words);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, said);
+  }
+  const started = await run("lxc-start-ephemeral", "-o", "CN", "-n", "job", "-d");
+  assert.match(started.stdout, /^job is running\nYou connect with the command:\n {4}sudo lxc-console -n job\n$/);
+  await run("lxc-stop", "-n", "job", "-k");
+  assert.deepEqual(names(), ["CN"]);
+});
