@@ -51,7 +51,7 @@ export const createTable: CommandTable = {
   containers: "new",
   notes: [
     "A configuration given with -f that is missing or has a fault is refused before anything is made.",
-    "The template busybox is built in; it needs the program busybox (Debian: package busybox-static). Other templates are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",
+    "Templates that are built in, with the options of LXC's: busybox, debian, download, fedora, local, oci, sshd, ubuntu, ubuntu-cloud. Others are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",
   ],
 };
 
