@@ -40,6 +40,8 @@ export interface RootfsSpec {
   readonly options: MountOptions;
   /** Whose ids the files carry: `as-is`; `idmapped`: map by the container's idmap through an idmapped mount, or by that user namespace. */
   readonly idmap: "as-is" | "container" | { readonly userns: string };
+  /** Bytes that a directory may have, by a project quota; absent: what its file system has. */
+  readonly size?: number;
   /** destroy and clone also deal with the rootfs. */
   readonly managed: boolean;
   readonly at: Source | null;

@@ -26,12 +26,22 @@ function isSafeToRemove(path: string): boolean {
 }
 
 export const dirDriver: StorageDriver<"dir"> = {
-  plan: (place, request) => Promise.resolve({ kind: "dir", path: request.path ?? `${place.directory}/rootfs` }),
+  async plan(place, { path, size }, { host }) {
+    if (size !== null) {
+      const { quotaProblemOf } = await import("./quota.js");
+      const problem = quotaProblemOf(host.arch, path ?? place.directory);
+      // LXC's words for it.
+      if (problem !== null)
+        throw new IsletError(
+          "ISLET_UNSUPPORTED",
+          `Filesystem type and size are only valid with block devices, or project quotas: ${problem.why}`,
+          { hint: problem.hint },
+        );
+    }
+    return { kind: "dir", path: path ?? `${place.directory}/rootfs` };
+  },
   async create(source, _place, request, { host }) {
     if (source.kind !== "dir") return;
-    if (request.size !== null) {
-      throw new IsletError("ISLET_UNSUPPORTED", `the size of the directory ${source.path} cannot be limited`);
-    }
     const wasThere = isThere(source.path);
     try {
       makeDirectories(source.path);
@@ -39,11 +49,26 @@ export const dirDriver: StorageDriver<"dir"> = {
       if (!wasThere) await removeTree(host, source.path);
       throw ioError(`make ${source.path}`, error);
     }
+    if (request.size === null) return;
+    const { limitDirectory } = await import("./quota.js");
+    try {
+      await limitDirectory(host.arch, source.path, request.size);
+    } catch (error) {
+      if (!wasThere) await removeTree(host, source.path);
+      throw error;
+    }
   },
-  request: (_source) => Promise.resolve({ kind: "dir", path: null, size: null }),
+  async request(source, { host }) {
+    const { sizeOfDirectory } = await import("./quota.js");
+    return { kind: "dir", path: null, size: source.kind === "dir" ? sizeOfDirectory(host.arch, source.path) : null };
+  },
   async remove(source, place, { host }) {
     if (source.kind !== "dir") return;
-    if (source.path.startsWith(`${place.directory}/`) || isSafeToRemove(source.path))
-      await removeTree(host, source.path);
+    const { path } = source;
+    if (!path.startsWith(`${place.directory}/`) && !isSafeToRemove(path)) return;
+    const { freeProject, projectOf } = await import("./quota.js");
+    const project = projectOf(host.arch, path);
+    await removeTree(host, path);
+    if (project !== null) freeProject(host.arch, path, project);
   },
 };

@@ -59,7 +59,7 @@ export function openDirectory(arch: Arch, path: string): OwnedFd | null {
 }
 
 /** A directory below another one; no link is followed. */
-function openBelow(arch: Arch, directory: number, path: Uint8Array): OwnedFd {
+export function openBelow(arch: Arch, directory: number, path: Uint8Array): OwnedFd {
   const flags = O_RDONLY | openFlags(arch).O_DIRECTORY | O_CLOEXEC;
   const how = openHow({ flags, resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS });
   const name = path.length === 0 ? bytesOf(".") : path;

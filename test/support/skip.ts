@@ -15,10 +15,10 @@ const succeeds = (program: string, ...args: readonly string[]): boolean => {
 };
 /** In the kernel, or as a module that can be loaded. */
 const limit = (file: string): boolean => existsSync(file) && Number(readFileSync(file, "utf8")) > 0;
-/** A small ext4 with project quotas can be mounted, in a mount namespace that goes with it. */
-const quotaFormats = (): boolean => {
-  const script = `d=$(mktemp -d) && trap 'rm -rf "$d"' EXIT && truncate -s 16M "$d/i" &&
-mkfs.ext4 -q -F -O quota,project "$d/i" && mkdir "$d/m" && mount -o loop,prjquota "$d/i" "$d/m" && umount "$d/m"`;
+/** A small file system with project quotas can be mounted, in a mount namespace that goes with it. */
+const quotasOn = (mkfs: string, size: string): boolean => {
+  const script = `d=$(mktemp -d) && trap 'rm -rf "$d"' EXIT && truncate -s ${size} "$d/i" &&
+${mkfs} "$d/i" && mkdir "$d/m" && mount -o loop,prjquota "$d/i" "$d/m" && umount "$d/m"`;
   return succeeds("unshare", "-m", "sh", "-c", script);
 };
 /** In a network namespace that goes with it. */
@@ -60,6 +60,7 @@ export type Feature =
   | "btrfs"
   | "lvm"
   | "project quotas"
+  | "project quotas of xfs"
   | "binfmt32"
   | "strace"
   | "lxc"
@@ -163,8 +164,12 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     lacking: "no device mapper in the kernel, or no lvcreate (package lvm2)",
   },
   "project quotas": {
-    has: () => quotaFormats(),
-    lacking: "the kernel has no quotas of ext4 (CONFIG_QFMT_V2) or of xfs (CONFIG_XFS_QUOTA)",
+    has: () => quotasOn("mkfs.ext4 -q -F -O quota,project", "16M"),
+    lacking: "the kernel has no project quotas of ext4 (CONFIG_QFMT_V2)",
+  },
+  "project quotas of xfs": {
+    has: () => quotasOn("mkfs.xfs -q", "320M"),
+    lacking: "the kernel has no project quotas of xfs (CONFIG_XFS_QUOTA), or there is no mkfs.xfs",
   },
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },

@@ -55,13 +55,14 @@ export const storeKinds: readonly StoreKind[] = [
   loop("ext4", "64M"),
   loop("xfs", "320M"),
   loop("btrfs", "128M"),
-  ...(["thick", "thin"] as const).map((volumes): StoreKind => ({
-    title: `lvm, ${volumes} volumes`,
-    on: null,
-    volumes,
-    words: ["-B", "lvm", "--vgname", volumeGroup, "--fssize", "64M"],
-    path: (_directory, name) => `lvm:/dev/${volumeGroup}/${name}`,
-    isMounted: true,
-    isLacking: (t) => lacks(t, "loop") || lacks(t, "lvm"),
-  })),
 ];
+
+export const volumeKinds: readonly StoreKind[] = (["thick", "thin"] as const).map((volumes) => ({
+  title: `lvm, ${volumes} volumes`,
+  on: null,
+  volumes,
+  words: ["-B", "lvm", "--vgname", volumeGroup, "--fssize", "64M"],
+  path: (_directory, name) => `lvm:/dev/${volumeGroup}/${name}`,
+  isMounted: true,
+  isLacking: (t) => lacks(t, "loop") || lacks(t, "lvm"),
+}));

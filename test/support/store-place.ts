@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readlinkSync, rmSync } from "node:fs";
+import { readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Cleaner } from "./cleanup.js";
 import { command, ok } from "./command.js";
@@ -39,13 +39,14 @@ export async function loopDevices(below: string): Promise<readonly string[]> {
   return text.split("\n").filter((line) => line.includes(below));
 }
 
-/** What a daemon keeps for good it makes for its first container. */
+/** What a daemon keeps for good it makes for its first containers. */
 async function warmUp(own: Instance): Promise<void> {
   const at = own.store.at("warm");
-  await own.ok(["lxc-create", ...at, "-f", "/dev/null", "-t", "busybox"]);
+  const config = join(own.runtimeDir, "..", "warm.conf");
+  writeFileSync(config, "lxc.ephemeral = 1\n");
+  await own.ok(["lxc-create", ...at, "-f", config, "-t", "busybox"]);
   await own.ok(["lxc-start", ...at]);
   await own.ok(["lxc-stop", "-k", ...at]);
-  await own.ok(["lxc-destroy", ...at]);
 }
 
 export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions): Promise<StorePlace> {

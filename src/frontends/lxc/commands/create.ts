@@ -4,6 +4,7 @@ import { unreachable } from "../../../base/never.js";
 import type { Command, CommandSession, CreateOptions, Engine, NewContainer } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
 import type { StorageRequest } from "../../../spec/storage.js";
+import { showBytes } from "../config/keys-islet.js";
 import { rootfsValue } from "../config/rootfs-value.js";
 import { readUserFile, reportFaults } from "./container-config.js";
 import { checkStorage, storageRequests } from "./create-storage.js";
@@ -217,10 +218,12 @@ async function body(call: Call): Promise<number> {
     notice: (text) => {
       report.notice(text);
     },
-    config: (root) =>
-      root === null || (config.rootfsPath !== null && !options.has("dir"))
-        ? config.text
-        : `${config.text}lxc.rootfs.path = ${rootfsValue(root)}\n`,
+    config: (root) => {
+      if (root === null || (config.rootfsPath !== null && !options.has("dir"))) return config.text;
+      const size = root.kind === "dir" && storage.kind === "dir" ? storage.size : null;
+      const limit = size === null ? "" : `islet.rootfs.size = ${showBytes(Number(size))}\n`;
+      return `${config.text}lxc.rootfs.path = ${rootfsValue(root)}\n${limit}`;
+    },
     signal,
     populate: async (paths) => {
       try {

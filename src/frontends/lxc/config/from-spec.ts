@@ -13,7 +13,7 @@ import { joinCommand } from "./command-line.js";
 import { fromNamespaces, fromNetwork } from "./from-network.js";
 import { showMountEntry } from "./fstab.js";
 import { defaultDevSize, showAutoMounts } from "./keys-mount.js";
-import { showUpper } from "./keys-islet.js";
+import { showBytes, showUpper } from "./keys-islet.js";
 import { profileEnvironment } from "./spec-process.js";
 import { defaultDev } from "./spec-mounts.js";
 import { Writer } from "./writer.js";
@@ -133,6 +133,7 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
     options.push(`idmap=${rootfs.idmap === "container" ? "container" : rootfs.idmap.userns}`);
   if (options.length > 0) out.text("lxc.rootfs.options", options.join(","));
   out.flag("lxc.rootfs.managed", rootfs.managed, true);
+  if (rootfs.size !== undefined) out.text("islet.rootfs.size", showBytes(rootfs.size));
 }
 
 function fromOverlay({ lowers, upper, upperSize }: OverlaySource, out: Writer): void {

@@ -28,21 +28,29 @@ const userName = /^[A-Za-z_][A-Za-z0-9_.-]{0,30}$/;
 
 const upperSizes: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 
+/** null: it is none. */
+function readBytes(text: string): number | null {
+  const [, digits = "", unit = ""] = /^(\d{1,15})([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
+  const size = Number(digits) * (upperSizes[unit.toLowerCase()] ?? 0);
+  return Number.isSafeInteger(size) && size > 0 ? size : null;
+}
+
 const rootfsUpper: Read<RootfsUpper> = (value) => {
   if (value === "tmpfs") return { size: null };
-  const [, digits = "", unit = ""] = /^tmpfs:(\d{1,15})([kmgt]?)(?:i?b)?$/i.exec(value) ?? [];
-  const size = Number(digits) * (upperSizes[unit.toLowerCase()] ?? 0);
-  return Number.isSafeInteger(size) && size > 0
-    ? { size }
-    : new Problem(`"${value}" is not tmpfs or tmpfs:SIZE, such as tmpfs:512M`);
+  const size = value.startsWith("tmpfs:") ? readBytes(value.slice(6)) : null;
+  return size === null ? new Problem(`"${value}" is not tmpfs or tmpfs:SIZE, such as tmpfs:512M`) : { size };
 };
 
-/** What rootfsUpper reads back as the same; a whole number of the largest unit. */
-export function showUpper({ size }: RootfsUpper): string {
-  if (size === null) return "tmpfs";
+const rootfsSize: Read<number> = (value) => readBytes(value) ?? new Problem(`"${value}" is not a size, such as 5G`);
+
+/** A whole number of the largest unit. */
+export function showBytes(size: number): string {
   const unit = ["T", "G", "M", "K"].find((name) => size % (upperSizes[name.toLowerCase()] ?? 1) === 0) ?? "";
-  return `tmpfs:${size / (upperSizes[unit.toLowerCase()] ?? 1)}${unit}`;
+  return `${size / (upperSizes[unit.toLowerCase()] ?? 1)}${unit}`;
 }
+
+/** What rootfsUpper reads back as the same. */
+export const showUpper = ({ size }: RootfsUpper): string => (size === null ? "tmpfs" : `tmpfs:${showBytes(size)}`);
 
 const bindUser = linesKey("islet.bind.user", "bindUsers", {
   since: "islet",
@@ -132,6 +140,17 @@ export const isletRows: readonly KeyRow[] = [
     {
       since: "islet",
       doc: "tmpfs or tmpfs:SIZE: every start begins anew with the directories of lxc.rootfs.path, all of which are only read; what is written is on a tmpfs (half of the memory, or SIZE, such as 512M) that goes with the container.",
+    },
+  ),
+  scalar<number>(
+    "islet.rootfs.size",
+    "text",
+    "rootfsSize",
+    rootfsSize,
+    (value) => (value === null ? "" : showBytes(value)),
+    {
+      since: "islet",
+      doc: "What a root file system that is a directory may take, such as 5G; df inside shows it. Set at the start by a project quota: ext4 or xfs, mounted with prjquota. Of a container whose root is host root it is a limit for the honest: such a root can lift it.",
     },
   ),
   isletNetRow,

@@ -151,6 +151,8 @@ export interface Draft {
   rootfsOptions: Item<string> | null;
   rootfsManaged: Item<boolean> | null;
   rootfsUpper: Item<RootfsUpper> | null;
+  /** Bytes. */
+  rootfsSize: Item<number> | null;
   fstab: Item<string> | null;
   mountEntries: Item<string>[];
   autoMounts: AutoMounts;
@@ -228,7 +230,7 @@ export function newDraft(): Draft {
     environment: [], signalHalt: null, signalReboot: null, signalStop: null, startAuto: null, startDelay: null, startOrder: null, groups: [],
     monitorUnshare: null, monitorDeathSignal: null, logLevel: null, logFile: null, logSyslog: null, keyringSession: null, noNewPrivs: null,
     schedCore: null, timeBoot: null, timeMonotonic: null,
-    rootfsPath: null, rootfsBackend: null, rootfsMount: null, rootfsOptions: null, rootfsManaged: null, rootfsUpper: null, fstab: null, mountEntries: [],
+    rootfsPath: null, rootfsBackend: null, rootfsMount: null, rootfsOptions: null, rootfsManaged: null, rootfsUpper: null, rootfsSize: null, fstab: null, mountEntries: [],
     autoMounts: noAutoMounts, autodev: null, autodevSize: null,
     consolePath: null, consoleLog: null, consoleRotate: null, consoleSize: null, consoleBuffer: null, ttyMax: null, ttyDir: null, ptyMax: null,
     idmap: [], namespaceClone: [], namespaceKeep: [], namespaceShare: new Map(), capDrop: [], capKeep: [], capKeepMode: false,

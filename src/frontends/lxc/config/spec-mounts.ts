@@ -65,6 +65,7 @@ export function rootfsSpec(values: Values, into: Collector): RootfsSpec {
     options:
       words.length === 0 ? noMountOptions : parseMountOptions(words.filter((word) => !word.startsWith("idmap="))),
     idmap: map === undefined ? "as-is" : map === "container" ? "container" : { userns: map },
+    ...(values.rootfsSize === null || source.kind !== "dir" ? {} : { size: values.rootfsSize.value }),
     managed: values.rootfsManaged?.value ?? true,
     at,
   };
