@@ -33,7 +33,14 @@ export const peerPackages = [
   "libcap2-bin",
   "e2fsprogs",
   "btrfs-progs",
+  "gnupg",
+  "gpgv",
+  "openssl",
   "xfsprogs",
+  "squashfs-tools",
+  "zstd",
+  "bzip2",
+  "xz-utils",
 ];
 
 /** A tool of the build, and the Debian package that has it. */

@@ -27,6 +27,8 @@ export interface CopyWork {
   readonly options: CopyOptions;
   /** Of the original's main process, if it runs. */
   readonly pid: number | null;
+  /** What clone hooks are told that it is called; null: none are run. Absent: as the target is. */
+  readonly hookName?: string | null;
   /** Writes what else belongs to it, when all the rest is there. */
   readonly finish?: (directory: string) => void;
 }
@@ -134,19 +136,22 @@ function copyBeside(from: string, to: string, path: string): void {
 /** The copy's own name within its root file system, and the clone hooks. */
 async function personalise(
   host: StorageHost,
-  { source, target, options }: CopyWork,
+  { source, target, options, hookName = target.name }: CopyWork,
   root: RootfsSource,
   config: CopiedConfig,
 ): Promise<void> {
-  if (options.hostname === null && config.hooks.length === 0) return;
+  const hasHooks = hookName !== null && config.hooks.length > 0;
+  if (options.hostname === null && !hasHooks) return;
   // What begins anew with every start keeps nothing that is written now.
   if (root.kind === "overlay" && root.upper === null) return;
   using reached = await openPlace(host, root, true);
   if (options.hostname !== null)
     giveName(host.arch, reached.fd, options.hostname, source.hostname?.value ?? source.name);
   const mount = plainDirectory(root) ?? `/proc/${process.pid}/fd/${reached.fd}`;
-  await runCloneHooks(config, source, target, mount, options);
+  if (hasHooks) await runCloneHooks(config, source, target, mount, options, hookName);
 }
+
+/** `name`: what the hooks are told that the copy is called. */
 
 export async function runCloneHooks(
   config: CopiedConfig,
@@ -154,17 +159,18 @@ export async function runCloneHooks(
   target: ContainerId,
   mount: string,
   options: { readonly caller: Caller; readonly hookArguments: readonly string[] },
+  name: string = target.name,
 ): Promise<void> {
   const environment = {
     ...options.caller.environment,
     LXC_SRC_NAME: source.name,
-    LXC_NAME: target.name,
+    LXC_NAME: name,
     LXC_CONFIG_FILE: `${directoryOf(target)}/config`,
     LXC_ROOTFS_MOUNT: mount,
     LXC_ROOTFS_PATH: config.rootfsPath,
     LXC_HOOK_VERSION: String(config.hookVersion),
     ...(config.hookVersion === 1 ? { LXC_HOOK_TYPE: "clone", LXC_HOOK_SECTION: "lxc" } : {}),
   };
-  const own = config.hookVersion === 0 ? [target.name, "lxc", "clone"] : [];
+  const own = config.hookVersion === 0 ? [name, "lxc", "clone"] : [];
   for (const command of config.hooks) await runHook(command, [...own, ...options.hookArguments], environment, "clone");
 }

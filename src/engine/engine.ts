@@ -355,6 +355,13 @@ export interface Engine {
   snapshot(source: ContainerSpec, optionsFor: (snapshot: ContainerId) => SnapshotOptions): Promise<string>;
   /** The container becomes what the snapshot is, whole or not at all. ISLET_RUNNING, ISLET_HAS_CLONES. */
   restore(current: ContainerSpec, snapshot: ContainerSpec, options: CopyBasics): Promise<void>;
+  /**
+   * Copies the directory that is its root to STORE/NAME/rootfs.backup.1, in place of the one of before; a running container is frozen meanwhile.
+   * ISLET_UNSUPPORTED: it is no directory.
+   */
+  backUp(spec: ContainerSpec, options: Pick<CopyBasics, "progress" | "signal">): Promise<void>;
+  /** Makes its root what the backup is. ISLET_BAD_REQUEST: there is none; ISLET_RUNNING, ISLET_HAS_CLONES. */
+  restoreBackup(spec: ContainerSpec, options: Pick<CopyBasics, "progress" | "signal">): Promise<void>;
   /** Those that need its root file system, its own snapshots not counted; each can be destroyed before it. */
   copies(id: ContainerId): Promise<readonly ContainerId[]>;
   freeze(id: ContainerId): Promise<void>;

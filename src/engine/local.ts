@@ -353,6 +353,28 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return await queue.run(first, () => queue.run(second, change));
   };
 
+  /** Nothing of it changes meanwhile: it does not run, or it is frozen. `use` gets its main process. */
+  const atRest = async (
+    id: ContainerId,
+    mayRun: boolean,
+    use: (pid: number | null) => Promise<void>,
+  ): Promise<void> => {
+    const monitor = registry.get(id);
+    if (monitor === undefined && !registry.isOrphan(id)) {
+      await use(null);
+      return;
+    }
+    if (!mayRun || monitor === undefined) throw originalRuns(id.name);
+    const wasFrozen = monitor.state === "FROZEN";
+    if (!wasFrozen) await setFrozen(id, true);
+    try {
+      await use(monitor.pid);
+    } finally {
+      // It may have been ended meanwhile.
+      if (!wasFrozen && registry.get(id) === monitor && !monitor.doomed) await setFrozen(id, false);
+    }
+  };
+
   const mustStand = (id: ContainerId): void => {
     checkName(id.name);
     if (registry.get(id) !== undefined || registry.isOrphan(id))
@@ -566,21 +588,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       const { copyContainer } = await import("./copy.js");
       if (registry.get(target) !== undefined)
         throw new IsletError("ISLET_RUNNING", `a container ${target.name} is running`);
-      await both(source, target, async () => {
-        const monitor = registry.get(source);
-        if (monitor === undefined && !registry.isOrphan(source)) {
-          await copyContainer(storage, { source, target, options: wanted, pid: null });
-          return;
-        }
-        if (!wanted.allowRunning || monitor === undefined) throw originalRuns(source.name);
-        const wasFrozen = monitor.state === "FROZEN";
-        if (!wasFrozen) await setFrozen(source, true);
-        try {
-          await copyContainer(storage, { source, target, options: wanted, pid: monitor.pid });
-        } finally {
-          if (!wasFrozen && registry.get(source) === monitor) await setFrozen(source, false);
-        }
-      });
+      await both(source, target, () =>
+        atRest(source, wanted.allowRunning, (pid) => copyContainer(storage, { source, target, options: wanted, pid })),
+      );
     },
     rename: async (source, target, wanted) => {
       const { renameContainer } = await import("./rename.js");
@@ -607,6 +617,17 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await queue.run(key(current), async () => {
         mustStand(current);
         await restoreContainer(storage, current, snapshot, wanted);
+      });
+    },
+    backUp: async (spec, wanted) => {
+      const { backUp } = await import("./backup.js");
+      await queue.run(key(spec), () => atRest(spec, true, () => backUp(storage, spec, wanted)));
+    },
+    restoreBackup: async (spec, wanted) => {
+      const { bringBackUpBack } = await import("./backup.js");
+      await queue.run(key(spec), async () => {
+        mustStand(spec);
+        await bringBackUpBack(storage, spec, wanted);
       });
     },
     copies: async (id) => {

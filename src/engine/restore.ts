@@ -57,6 +57,8 @@ export async function restoreContainer(
       source: snapshot,
       target: made,
       pid: null,
+      // A snapshot of LXC's has been given another name.
+      hookName: id.name,
       options: {
         ...options,
         config: (root) => options.config(root === null ? null : movedRoot(root, place, directory)),
@@ -86,25 +88,31 @@ export async function restoreContainer(
     entries: [...leaving.map((name) => `-${name}`), ...names.map((name) => `+${name}`), "+config"],
     done: managed && snapshot.rootfs.managed ? partialText(movedRoot(source, directory, `${place}/${oldPlace}`)) : "",
   };
-  const exchanging = writeJournal(host, id, journal);
   preparing.close();
   const before = originalsOf(id);
+  await exchangeWhole(host, id, journal);
+  const now = originalsOf(id);
+  forgetCopy(
+    id,
+    before.filter((old) => !now.some((one) => one.name === old.name && one.storePath === old.storePath)),
+  );
+}
+
+/** What has been put together in the journal's directory takes its place; after an error everything is as it was. */
+export async function exchangeWhole(host: StorageHost, id: ContainerId, journal: Journal): Promise<void> {
+  const made: ContainerId = { storePath: directoryOf(id), name: journal.from };
+  const exchanging = writeJournal(host, id, journal);
   try {
     exchange(id, journal);
   } catch (error) {
     takeBack(id, journal);
     forgetCopy(made, originalsOf(made));
-    await removeTree(host, place);
+    await removeTree(host, directoryOf(made));
     removeJournal(id);
     exchanging.close();
-    throw ioError(`put the snapshot ${snapshot.name} in the place of ${id.name}`, error);
+    throw ioError(`change the root file system of ${id.name}`, error);
   }
   try {
-    const now = originalsOf(id);
-    forgetCopy(
-      id,
-      before.filter((old) => !now.some((one) => one.name === old.name && one.storePath === old.storePath)),
-    );
     await finish(host, id, journal);
   } finally {
     exchanging.close();

@@ -110,6 +110,8 @@ export async function takeSnapshot(
       source,
       target,
       pid: null,
+      // It is to be what the container is, not another one: LXC's hooks write the snapshot's name into it.
+      hookName: null,
       options: {
         ...options,
         how: isPlain ? "copy" : "snapshot",

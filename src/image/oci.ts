@@ -53,7 +53,9 @@ export async function pinnedOci(source: Source, http: Http, cwd: string): Promis
   if (digestPattern.test(reference.reference)) return source;
   http.context.progress(`looking for ${source.url}`);
   const store = await openRegistry(reference, source.credentials, http);
-  const { digest } = await store.manifest(null);
+  const { bytes, digest } = await store.manifest(null);
+  // What is none is not asked for by its digest.
+  parseManifest(bytes, `the manifest of ${store.name}`);
   return { ...source, url: `docker://${host}/${repository}@${digest}` };
 }
 

@@ -11,7 +11,7 @@ export function serverUrl(text: string): URL {
     new IsletError("ISLET_BAD_REQUEST", `${text} is no image server`, {
       hint: "a name, an http(s) URL or an absolute path of a mirror",
     });
-  if (text === "" || /[\s?#]/.test(text) || text !== printable(text)) throw bad();
+  if (text === "" || text !== printable(text) || (!isAbsolute(text) && /[\s?#]/.test(text))) throw bad();
   let url: URL;
   try {
     url = isAbsolute(text) ? pathToFileURL(text) : new URL(text.includes("://") ? text : `https://${text}`);

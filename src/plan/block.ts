@@ -17,6 +17,8 @@ export interface DeviceMount {
   readonly options: MountOptions;
   readonly facts: RootfsFacts | null;
   readonly at: Source | null;
+  /** The device may be written although the mount may not: a journal can be replayed. */
+  readonly writableDevice?: boolean;
 }
 
 /** The file system of a file or of a device as a detached mount. ISLET_BAD_CONFIG where something else is known to be there. */
@@ -24,7 +26,7 @@ export function mountDevice(block: Block, mount: DeviceMount, tree: Slot): void 
   const { path, options, facts } = mount;
   if (facts?.other !== null && facts?.other !== undefined)
     throw new IsletError("ISLET_BAD_CONFIG", `${path} has no file system: it is ${facts.other}`, { at: mount.at });
-  const readOnly = (options.flags & MS_RDONLY) !== 0;
+  const readOnly = isReadOnly(options) && mount.writableDevice !== true;
   const loop = mount.kind === "loop" ? attachLoop(block, facts?.path ?? path, readOnly) : null;
   const source = loop?.path ?? str(block.build, path);
   if (facts?.fstype !== null && facts?.fstype !== undefined) mountType(block, mount, facts.fstype, source, tree);
@@ -34,6 +36,10 @@ export function mountDevice(block: Block, mount: DeviceMount, tree: Slot): void 
   }
   // The mount keeps it.
   if (loop !== null) closeNow(block, loop.fd, "close the loop device");
+}
+
+function isReadOnly(options: MountOptions): boolean {
+  return (options.flags & MS_RDONLY) !== 0;
 }
 
 function optionsOf({ options }: DeviceMount, source: Data): readonly FsOption[] {
@@ -94,7 +100,9 @@ const checkers: Readonly<Record<string, string>> = { xfs: "xfs_repair", btrfs: "
 
 function hintsOf(mount: DeviceMount, fstype: string): Readonly<Record<string, string>> {
   const checker = checkers[fstype] ?? `fsck.${fstype}`;
-  const readOnly = "the device is read-only: add ro to lxc.rootfs.options";
+  const readOnly = isReadOnly(mount.options)
+    ? `its journal must be replayed, which ro does not allow: start it once without that, or check it with ${checker}`
+    : "the device is read-only: add ro to lxc.rootfs.options";
   return {
     ENODEV: `this kernel does not know ${fstype}: modprobe ${fstype}`,
     ENOENT: missingHint(mount) ?? "the device is missing; see lxc.rootfs.path",

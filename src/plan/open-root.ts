@@ -31,11 +31,13 @@ export interface RootRequest {
   readonly onlyLowers: boolean;
   /** Whose an upper layer shall be that is not there yet; null: root's. */
   readonly owner: Owner | null;
+  /** Of a file or a device that is mounted read-only: its journal may be replayed. */
+  readonly writableDevice: boolean;
 }
 
 /** A helper's program: the root file system as a descriptor of its directory, sent to the other end of the preset socket. Nothing of it is seen on the host. */
 export function planOpenRoot(
-  { source, options, facts, onlyLowers, owner }: RootRequest,
+  { source, options, facts, onlyLowers, owner, writableDevice }: RootRequest,
   host: HostFacts,
 ): LaunchProgram {
   const block = beginProgram(host.arch, "helper");
@@ -56,7 +58,7 @@ export function planOpenRoot(
     case "loop":
     case "block": {
       const kind = source.kind === "loop" ? "loop" : source.driver;
-      mountDevice(block, { kind, path: source.path, options, facts, at: null }, tree);
+      mountDevice(block, { kind, path: source.path, options, facts, at: null, writableDevice }, tree);
       break;
     }
     case "zfs":

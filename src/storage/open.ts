@@ -48,7 +48,18 @@ export async function openRoot(
   const directory = plainDirectory(source) ?? onlyDirectory(source, write);
   if (directory !== null) return opened(openDirectory(directory));
   const mounted = write ? options : { ...options, flags: options.flags | MS_RDONLY };
-  return opened(await mount(host, binary, { ...requestOf(source, mounted, write), owner: owner ?? null }));
+  const request: RootRequest = {
+    ...requestOf(source, mounted, write),
+    owner: owner ?? null,
+    writableDevice: false,
+  };
+  try {
+    return opened(await mount(host, binary, request));
+  } catch (error) {
+    // What was not unmounted in order has a journal to be replayed before anything can be read.
+    if (write || !(error instanceof IsletError) || error.errno !== "EROFS") throw error;
+    return opened(await mount(host, binary, { ...request, writableDevice: true }));
+  }
 }
 
 function opened(fd: number): OpenRoot {
@@ -87,7 +98,11 @@ function layersToRead({ lowers, upper }: Extract<RootfsSource, { kind: "overlay"
   return upper !== null && existsSync(upper) ? [upper, ...lowers] : lowers;
 }
 
-function requestOf(source: RootfsSource, options: MountOptions, write: boolean): Omit<RootRequest, "owner"> {
+function requestOf(
+  source: RootfsSource,
+  options: MountOptions,
+  write: boolean,
+): Omit<RootRequest, "owner" | "writableDevice"> {
   const facts = rootFacts(source);
   if (source.kind !== "overlay") return { source, options, facts, onlyLowers: false };
   if (!write)

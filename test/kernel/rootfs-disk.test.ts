@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it, test, type TestContext } from "node:test";
 import { connect } from "../../src/index.js";
@@ -9,6 +19,9 @@ import { cleanup } from "../support/cleanup.js";
 import { attach, busyboxDisk, detach, loopsOf, mountsWith, type DiskType } from "../support/disk.js";
 import { end } from "../support/host.js";
 import { instance } from "../support/instance.js";
+import { hostFacts } from "../support/facts.js";
+import { root as checkout, runtimeDir } from "../support/paths.js";
+import { openRoot } from "../../src/storage/open.js";
 import { lacks } from "../support/skip.js";
 import { busyboxConfig, busyboxRootfs } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
@@ -74,6 +87,39 @@ describe("root file system in a file", () => {
     const guest = defineOn(all, "shifted", `loop:${image("shifted")}`, map);
     await guest.start();
     assert.equal(await guest.sh("touch /root/mine; stat -c %u /root /root/mine | sort -u"), "0");
+    await guest.kill();
+  });
+
+  it("whose journal must be replayed says so where ro forbids it, and starts without", async (t) => {
+    if (lacksDisk(t, "ext4")) return;
+    busyboxDisk(image("live"), "ext4");
+    const live = defineOn(all, "live", `loop:${image("live")}`);
+    await live.start();
+    await live.sh("echo x > /root/x; sync");
+    // As the disk is when the host loses its power.
+    execFileSync("cp", ["--sparse=always", image("live"), image("crashed")]);
+    await live.kill();
+    const path = `loop:${image("crashed")}`;
+    const refusal = await defineOn(all, "crashed", path, "lxc.rootfs.options = ro\n").refuses();
+    assert.match(refusal, /EROFS.*its journal must be replayed.*start it once without that/);
+    const open = await openRoot(
+      { ...hostFacts("v2"), runtimeDir, arch: process.arch === "arm64" ? "arm64" : "x86_64" },
+      join(checkout, "build/islet"),
+      { kind: "loop", path: image("crashed") },
+      { write: false },
+    );
+    try {
+      assert.equal(readFileSync(join(open.path, "root/x"), "utf8"), "x\n");
+      assert.throws(() => {
+        writeFileSync(join(open.path, "root/y"), "");
+      }, /EROFS/);
+    } finally {
+      open.close();
+    }
+    await nothingLeft(all);
+    const guest = defineOn(all, "crashed", path);
+    await guest.start();
+    assert.equal(await guest.sh("cat /root/x"), "x");
     await guest.kill();
   });
 

@@ -1,17 +1,15 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { command } from "../support/command.js";
 import { fresh } from "../support/fresh.js";
-import { keptImages, useKeptImages } from "../support/image-cache.js";
+import { keptImages, makeKeptImage, useKeptImages } from "../support/image-cache.js";
 import { instance } from "../support/instance.js";
 import { root, testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
-/** Milliseconds that the first container of a release may take. */
-const making = 400_000;
 const names = ["islt-deb1", "islt-deb2"] as const;
 
 const debianImages = (): readonly string[] => readdirSync(keptImages).filter((name) => name.startsWith("debian-"));
@@ -19,9 +17,12 @@ const debianImages = (): readonly string[] => readdirSync(keptImages).filter((na
 test("on a fresh machine lxc-create -t debian makes a Debian that boots, has an address and is nobody's twin", async (t) => {
   if (lacks(t, "nftables")) return;
   if (lacks(t, "debian")) return;
+  // That machine reaches nobody: the image is made here.
+  const env = { LANG: "en_US.UTF-8" };
+  await makeKeptImage(t, ["-t", "debian"], env);
   const there = await fresh(t, names);
   await useKeptImages(t, there);
-  for (const name of names) await there.ok(["lxc-create", "-t", "debian", "-n", name], { timeout: making });
+  for (const name of names) await there.ok(["lxc-create", "-t", "debian", "-n", name], { env, timeout: 120_000 });
   assert.equal(debianImages().length, 1, "both are made of one image");
   for (const name of names) await there.ok(["lxc-start", "-n", name]);
   const inside = async (name: string, script: string): Promise<string> =>
@@ -113,13 +114,15 @@ test("the template called by itself with --clean, as the guide has it, empties t
     t.skip("no image of Debian could be made");
     return;
   }
-  cpSync(join(keptImages, image, "image.json"), join(cache, image, "image.json"));
+  for (const file of ["image.json", "used"]) cpSync(join(keptImages, image, file), join(cache, image, file));
+  mkdirSync(join(cache, ".gone"));
   cpSync(join(keptImages, image, "rootfs/etc/passwd"), join(cache, image, "rootfs/etc/passwd"));
   const template = join(root, "templates/lxc-debian");
   assert.ok(statSync(template).isFile());
   const env = { ISLET_RUNTIME_DIR: own.runtimeDir, SUITE: "sid" };
   const { status, stdout } = await command([template, "--clean"], { env });
   assert.deepEqual([status, stdout], [0, "Purging the download cache...Done.\n"]);
+  assert.deepEqual(readdirSync(join(cache, ".gone")), []);
   assert.ok(!existsSync(join(cache, image)));
   assert.match((await command([template, "-h"], { env })).stdout, /--enable-non-free/);
 });

@@ -11,12 +11,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { cleanup } from "../support/cleanup.js";
 import { fileServer } from "../support/file-server.js";
 import { instance } from "../support/instance.js";
 import { testDir } from "../support/paths.js";
 import { makeRpmMirror } from "../support/rpm-mirror.js";
-import { endAgent, signingKey } from "../support/signing-key.js";
+import { signer } from "../support/signing.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
@@ -40,11 +39,8 @@ test("lxc-create -t fedora, as the guide has it, makes a container of signed pac
   t.after(() => {
     rmSync(above, { recursive: true });
   });
-  const key = signingKey(above, "fedora");
-  const stranger = signingKey(above, "stranger");
-  cleanup(t)(() => {
-    for (const each of [key, stranger]) endAgent(each);
-  });
+  const key = signer(t, "fedora");
+  const stranger = signer(t, "stranger");
   const mirror = join(above, "mirror");
   makeRpmMirror({ directory: mirror, release: "12", provides, key });
   makeRpmMirror({ directory: mirror, release: "13", provides, key: null });
@@ -67,22 +63,25 @@ test("lxc-create -t fedora, as the guide has it, makes a container of signed pac
   const from = ["--mirror", server.url];
   await refused(["-R", "12", ...from], /there is no key for the packages of fedora 12.*--keyring FILE/s);
   await refused(
-    ["-R", "12", ...from, "--keyring", stranger.file],
+    ["-R", "12", ...from, "--keyring", stranger.armored],
     /islet-fedora-1-1\.\S+ is signed with a key that is not known here/,
   );
-  await refused(["-R", "13", ...from, "--keyring", key.file], /islet-fedora-1-1\.\S+ is not signed/);
-  await refused(["-R", "14", ...from, "--keyring", key.file], /there is no release 14 at http:/);
+  await refused(["-R", "13", ...from, "--keyring", key.armored], /islet-fedora-1-1\.\S+ is not signed/);
+  await refused(["-R", "14", ...from, "--keyring", key.armored], /there is no release 14 at http:/);
   await refused(
-    ["-R", "12", ...from, "--keyring", key.file, "-P", "nosuch"],
+    ["-R", "12", ...from, "--keyring", key.armored, "-P", "nosuch"],
     /there is no package nosuch in release 12/,
   );
-  await refused(["-R", "12", "--mirror", "http://127.0.0.1:9", "--keyring", key.file], /cannot reach 127\.0\.0\.1:9/);
+  await refused(
+    ["-R", "12", "--mirror", "http://127.0.0.1:9", "--keyring", key.armored],
+    /cannot reach 127\.0\.0\.1:9/,
+  );
 
-  const made = await create("fedora12", "-R", "12", ...from, "--keyring", key.file);
+  const made = await create("fedora12", "-R", "12", ...from, "--keyring", key.armored);
   assert.equal(made.status, 0, made.stderr);
   const asked = server.requests.length;
   assert.equal(
-    (await create("second", "-R", "12", ...from, "--keyring", key.file, "--fqdn", "second.example.org")).status,
+    (await create("second", "-R", "12", ...from, "--keyring", key.armored, "--fqdn", "second.example.org")).status,
     0,
   );
   assert.equal(server.requests.length, asked, "the second is a copy");

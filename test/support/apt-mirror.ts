@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { ok } from "./command.js";
-import type { SigningKey } from "./signing-key.js";
+import type { Signer } from "./signing.js";
 
 /** A small archive with apt's layout, as that of a distribution which cannot be reached here: its packages are Debian's, by another release's name. */
 
@@ -73,7 +73,7 @@ export interface AptMirror {
   readonly packages: readonly string[];
   /** Made with nothing in them. */
   readonly empty: readonly string[];
-  readonly key: SigningKey;
+  readonly key: Signer;
 }
 
 export async function makeAptMirror({ directory, suite, packages, empty, key }: AptMirror): Promise<void> {
@@ -105,6 +105,6 @@ export async function makeAptMirror({ directory, suite, packages, empty, key }: 
       ...indexes,
       "",
     ].join("\n");
-    writeFileSync(join(dist, "InRelease"), key.clearSign(release));
+    writeFileSync(join(dist, "InRelease"), key.inline(release));
   }
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SigningKey } from "./signing-key.js";
+import type { Signer } from "./signing.js";
 
 /** Two repositories of Fedora's layout: a release with one package, which is all that the template asks for, and no updates. */
 
@@ -11,7 +11,7 @@ export interface RpmMirror {
   /** Names that the one package answers to. */
   readonly provides: readonly string[];
   /** null: it is not signed. */
-  readonly key: SigningKey | null;
+  readonly key: Signer | null;
 }
 
 /** A system of busybox: init, a shell, and the one program that the template asks for by its path. */
@@ -71,7 +71,14 @@ export function makeRpmMirror({ directory, release, provides, key }: RpmMirror):
       for (const file of readdirSync(join(work, "RPMS", arch))) {
         const rpm = join(repository, file);
         copyFileSync(join(work, "RPMS", arch, file), rpm);
-        const sign = ["--define", "__gpg /usr/bin/gpg", "--define", "_gpg_name islet.invalid", "--addsign", rpm];
+        const sign = [
+          "--define",
+          "__gpg /usr/bin/gpg",
+          "--define",
+          `_gpg_name ${key?.fingerprint ?? ""}`,
+          "--addsign",
+          rpm,
+        ];
         if (key !== null) run(["rpmsign", ...sign], { GNUPGHOME: key.home });
       }
     }

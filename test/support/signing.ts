@@ -7,6 +7,8 @@ import { testDir } from "./paths.js";
 
 /** A key of the test's own, in a GNUPGHOME of the test's own. */
 export interface Signer {
+  /** Its GNUPGHOME. */
+  readonly home: string;
   readonly fingerprint: string;
   /** A file with the public key, and one with it in armor. */
   readonly keyring: string;
@@ -47,6 +49,7 @@ export function signer(
     return readFileSync(join(home, "signature"));
   };
   return {
+    home,
     fingerprint,
     keyring,
     armored,

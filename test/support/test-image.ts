@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { testDir } from "./paths.js";
 import { busyboxRootfs } from "./store.js";
@@ -16,6 +16,7 @@ export function packed(directory: string, options: readonly string[] = ["--xz"])
 export function packedTree(fill: (directory: string) => void, options: readonly string[] = ["--xz"]): Buffer {
   const directory = mkdtempSync(join(testDir, "tree-"));
   try {
+    chmodSync(directory, 0o755);
     fill(directory);
     return packed(directory, options);
   } finally {
@@ -58,5 +59,3 @@ export const lxcMeta = (more: Readonly<Record<string, string>> = {}): Buffer =>
       ...more,
     });
   });
-
-export const bytesOf = (path: string): Buffer => readFileSync(path);

@@ -32,7 +32,7 @@ const fullDisk: Explanation = ({ lines }) =>
       });
 
 const noName: Explanation = ({ lines }) => {
-  const match = find(lines, /Could not resolve (?:host: )?'?([\w.:-]+)'?/);
+  const match = find(lines, /(?:Could not resolve(?: host:)?|(?:failure|happened) resolving) '?([\w.-]+)/);
   if (match === null) return null;
   return new IsletError("ISLET_NETWORK", `cannot reach ${match[1] ?? ""}: its name cannot be resolved`, {
     hint: proxyHint,

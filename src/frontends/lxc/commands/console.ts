@@ -81,7 +81,7 @@ async function join(call: Call, terminal: TakenTerminal, escape: number | null):
   return await Promise.race([over.then(() => 0), signalled, session.gone]);
 }
 
-async function body(call: Call): Promise<number> {
+export async function joinConsole(call: Call): Promise<number> {
   const { engine, id, options, report, session } = call;
   const wanted = parseTty(options.value("tty"));
   const escape = parseEscape(options.value("escape") ?? "^a");
@@ -107,4 +107,4 @@ async function body(call: Call): Promise<number> {
   }
 }
 
-export const console: Command = lxcCommand(consoleTable, body);
+export const console: Command = lxcCommand(consoleTable, joinConsole);

@@ -102,6 +102,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     snapshots: notCanned,
     snapshot: notCanned,
     restore: notCanned,
+    backUp: notCanned,
+    restoreBackup: notCanned,
     copies: () => Promise.resolve([]),
     hostCommand: notCanned,
     console: notCanned,

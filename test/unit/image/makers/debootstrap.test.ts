@@ -83,6 +83,9 @@ const told = {
     "E: Failed to fetch http://no.such.host.invalid/debian/dists/bookworm/InRelease  Could not resolve 'no.such.host.invalid'",
     "E: Some index files failed to download. They have been ignored, or old ones used instead.",
   ],
+  noResolver: [
+    "E: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'",
+  ],
   refused: [
     "  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
     "E: Failed to fetch http://127.0.0.1:9/debian/dists/bookworm/InRelease  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
@@ -113,6 +116,7 @@ describe("what apt says when something is wrong", () => {
   const expected: Readonly<Record<keyof typeof told, readonly [code: string, message: string]>> = {
     suite: ["ISLET_NOT_FOUND", "there is no release nosuch at http://deb.debian.org/debian"],
     name: ["ISLET_NETWORK", "cannot reach no.such.host.invalid: its name cannot be resolved"],
+    noResolver: ["ISLET_NETWORK", "cannot reach deb.debian.org: its name cannot be resolved"],
     refused: ["ISLET_NETWORK", "cannot reach 127.0.0.1:9: connection refused"],
     request: ["ISLET_NETWORK", "cannot get http://deb.debian.org/nodebian/dists/bookworm/InRelease: 400 Bad Request"],
     key: [

@@ -31,10 +31,15 @@ const rows: readonly ProgramRow[] = [
   {
     names: ["wget"],
     packages: ["wget"],
-    effect: "template scripts that download images do not work (lxc-create -t download)",
+    effect: "template scripts that download something do not work",
     level: "note",
   },
-  { names: ["gpg"], packages: ["gnupg"], effect: "downloaded images cannot be verified", level: "note" },
+  {
+    names: ["gpgv", "gpgv-sq", "sqv"],
+    packages: ["gpgv", "gpgv-sq", "sqv"],
+    effect: "signatures of downloaded images cannot be checked (lxc-create -t download)",
+    level: "warning",
+  },
   {
     names: ["dnsmasq"],
     packages: ["dnsmasq-base"],
