@@ -162,11 +162,21 @@ export async function runTemplate(
   }
 }
 
+/** Everybody may read a configuration, where LXC writes passwords of registries in full. */
+function withoutSecret(word: string, index: number, all: readonly string[]): string {
+  if (/^--password=/.test(word)) return "--password=***";
+  return all[index - 1] === "--password" ? "***" : word;
+}
+
 /** What the template appends to the config stays behind what LXC writes in front of it. */
 export async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
   if (template.kind === "none") return;
   // The directory is still marked partial: nobody reads the file in between.
-  await writeFile(config, createHeader({ template: template.path, parameters }) + (await readFile(config, "utf8")));
+  await writeFile(
+    config,
+    createHeader({ template: template.path, parameters: parameters.map(withoutSecret) }) +
+      (await readFile(config, "utf8")),
+  );
 }
 
 /** Aborted when the client goes away. */
