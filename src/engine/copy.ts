@@ -152,7 +152,6 @@ async function personalise(
 }
 
 /** `name`: what the hooks are told that the copy is called. */
-
 export async function runCloneHooks(
   config: CopiedConfig,
   source: ContainerId,
