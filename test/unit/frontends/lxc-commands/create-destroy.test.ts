@@ -273,21 +273,34 @@ describe("lxc-destroy", () => {
     };
     assert.equal((await tool(["lxc-destroy", "web"], { engine })).status, 0);
   });
-  it("removes snapshots and dependent clones first with -s", async (t) => {
-    const store = directory(t);
-    mkdirSync(join(store, "web"));
-    writeFileSync(join(store, "web/lxc_snapshots"), "/other\nclone\n");
+  it("removes snapshots and dependent clones first with -s, what depends on them before them", async () => {
     const removed: string[] = [];
+    const copies: Readonly<Record<string, readonly string[]>> = { web: ["clone"], clone: ["second"] };
     const engine: Partial<Engine> = {
-      defined: (path) => Promise.resolve(path.endsWith("/snaps") ? ["snap0", "snap1"] : []),
+      copies: (id) => Promise.resolve((copies[id.name] ?? []).map((name) => ({ storePath: "/other", name }))),
+      snapshots: (id) =>
+        Promise.resolve(
+          (id.name === "web" ? ["snap0", "snap1"] : []).map((name) => ({
+            name,
+            storePath: `${id.storePath}/${id.name}/snaps`,
+            made: null,
+            comment: null,
+          })),
+        ),
       readConfig: (id) => Promise.resolve({ file: `${id.storePath}/${id.name}/config`, text: "" }),
       destroy: (id) => {
         removed.push(`${id.storePath}/${id.name}`);
         return Promise.resolve();
       },
     };
-    assert.equal((await tool(["lxc-destroy", "-P", store, "-s", "web"], { engine })).status, 0);
-    assert.deepEqual(removed, ["/other/clone", `${store}/web/snaps/snap0`, `${store}/web/snaps/snap1`, `${store}/web`]);
+    assert.equal((await tool(["lxc-destroy", "-P", "/store", "-s", "web"], { engine })).status, 0);
+    assert.deepEqual(removed, [
+      "/other/second",
+      "/other/clone",
+      "/store/web/snaps/snap0",
+      "/store/web/snaps/snap1",
+      "/store/web",
+    ]);
   });
   it("leaves snapshots alone when the container runs", async () => {
     const { status, calls } = await tool(["lxc-destroy", "-s", "web"], { configs, running: [runningContainer("web")] });
