@@ -18,6 +18,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.bind.user": ["alice", "alice\n", ""],
   "islet.lxcfs": ["0", "0", "1"],
   "islet.rootfs.upper": ["tmpfs:512M", "tmpfs:512M", ""],
+  "islet.rootfs.size": ["5120M", "5G", ""],
   "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],
   "lxc.init.cmd": ['/sbin/init --x "a b"', '/sbin/init --x "a b"', ""],
