@@ -92,10 +92,13 @@ function bound(text: string): Bound {
   return { directory: user.home, user };
 }
 
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
 /** Who runs the command. */
 function attachAs(command: readonly string[], user: string | null, own: Account | null): AttachAs {
   if (user !== null && user !== own?.name)
-    return plainAttach(["su", "-s", "/bin/sh", user, "-c", 'exec "$@"', "sh", ...command]);
+    // In one word: busybox takes any option on the line for its own.
+    return plainAttach(["su", "-s", "/bin/sh", "-c", `exec ${command.map(quoted).join(" ")}`, user]);
   if (own === null) return plainAttach(command);
   const { name, home, shell, uid, gid } = own;
   const set = [`HOME=${home}`, `USER=${name}`, `LOGNAME=${name}`, `SHELL=${shell}`];
