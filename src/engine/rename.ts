@@ -137,12 +137,16 @@ export function finishRename(id: ContainerId, journal: Journal): void {
 }
 
 /** A clear line that names them. */
-export function hasCopies(id: ContainerId, copies: readonly ContainerId[], what: string): IsletError {
+export function hasCopies(
+  id: ContainerId,
+  copies: readonly ContainerId[],
+  what: "destroyed" | "renamed" | "restored",
+): IsletError {
   const names = copies.map(({ storePath, name }) => (storePath === id.storePath ? name : `${storePath}/${name}`));
   const list = names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ");
   return new IsletError(
     "ISLET_HAS_CLONES",
     `${id.name} cannot be ${what}: ${list} ${names.length === 1 ? "needs" : "need"} its root file system`,
-    { hint: `lxc-destroy -n ${id.name} -s removes all of them` },
+    { hint: what === "destroyed" ? `lxc-destroy -n ${id.name} -s removes all of them` : "destroy them first" },
   );
 }

@@ -37,14 +37,25 @@ sometimes puts before a message are no part of it.
 
 const tail = `## Commands without a counterpart
 
-Debian's LXC has no more \`lxc-kill\`, \`lxc-list\`, \`lxc-netstat\`, \`lxc-ps\`, \`lxc-shutdown\` and \`lxc-version\`, which LXC 0.7 to 0.9
-had. islet has them as the documentation of those releases describes them; there is nothing to compare them with.
+Debian's LXC has no more \`lxc-clone\`, \`lxc-kill\`, \`lxc-list\`, \`lxc-netstat\`, \`lxc-ps\`, \`lxc-shutdown\`, \`lxc-start-ephemeral\` and
+\`lxc-version\`, which LXC 0.7 to 1.1 had, nor Ubuntu's \`lxc-backup\` and \`lxc-restore\`. islet has them as the documentation of those releases describes them; there is nothing to compare them with.
 
 ## What no comparison shows
 
 | where | LXC | islet |
 |---|---|---|
 | lxc-autostart \`-s\`, \`-k\` | stops one container after the other | stops containers of the same \`lxc.start.order\` at the same time |
+| lxc-copy, lxc-snapshot | fail without a word | say why in one line, and leave nothing |
+| lxc-copy of an overlay without \`-s\` | refused | a whole copy, in a directory |
+| lxc-copy of a container whose own directory has the files of an \`lxc.include\`, or a seccomp policy | the copy uses the original's | they are copied, as hooks and the fstab are |
+| lxc-copy -R | copies everything, then destroys the original; refuses while there are snapshots | renames the directory; refuses for snapshots and for copies that need it, which are named |
+| lxc-copy -s of an overlay | the copy protects the one that it was copied from, whose files it does not need | protects those whose files it needs |
+| lxc-copy -e -t | mounts the tmpfs by a hook script | \`islet.rootfs.upper = tmpfs\`, with \`lxc.rootfs.managed = 0\` so that no tool removes the original |
+| lxc-copy -e \`-m\` with an unknown kind | starts it without | refused |
+| lxc-copy -R with -s, \`-m\`, \`-t\` or \`-D\` without -e, \`-t\` with \`-D\` | takes one, or fails after the copy | refused before anything is made |
+| lxc-snapshot -r | destroys the container, then copies the snapshot | puts the new one together first, then they change places |
+| lxc-destroy -s | fails if there are clones | removes them, in the right order; a running one needs \`-f\` |
+| lxc-destroy of a stopped container with \`lxc.ephemeral = 1\` | says nothing and leaves it | removes it |
 | lxc-device | follows links in the container's /dev as it finds them | follows none: a guest cannot lead it elsewhere. A container with an id map is refused, for device nodes have no effect in it |
 | lxc-user-nic | is setuid root | asks the daemon, which has to run, or to be started by a service manager |
 | lxc-user-nic \`create\` | counts a user's nics on all bridges together | counts those on the bridge, as lxc-usernet(5) says |
@@ -62,8 +73,7 @@ had. islet has them as the documentation of those releases describes them; there
 
 ## Not there yet
 
-- \`lxc-copy\`, \`lxc-clone\`, \`lxc-start-ephemeral\`, \`lxc-snapshot\`, \`lxc-checkpoint\`, \`lxc-restart\`, \`lxc-backup\`, \`lxc-restore\`,
-  \`lxc-setcap\`, \`lxc-setuid\`, \`lxc-unpriv-start\` and \`lxc-unpriv-attach\`: the names are there and say so.
+- \`lxc-checkpoint\`, \`lxc-restart\`, \`lxc-setcap\`, \`lxc-setuid\`, \`lxc-unpriv-start\` and \`lxc-unpriv-attach\`: the names are there and say so.
 - Root file systems on nbd and rbd.
 - A bridge of Open vSwitch as \`lxc.net.N.link\` of a veth: refused at the start as no bridge.
 

@@ -193,6 +193,13 @@ export async function makeCopy(call: Call, original: Original, wanted: MakeCopy)
   await call.progress.during(() => ({ what }), copying);
 }
 
+/** What has no snapshots is copied whole: who wants an ephemeral container does not ask how. */
+export function quickest({ spec }: Original): CopyOptions["how"] {
+  const { source } = spec.rootfs;
+  const isWhole = source.kind === "loop" || (source.kind === "block" && source.driver === "block");
+  return isWhole ? "copy" : "snapshot";
+}
+
 async function body(call: Call): Promise<number> {
   const { options, session, id } = call;
   const isEphemeral = options.has("ephemeral");
@@ -221,9 +228,11 @@ async function body(call: Call): Promise<number> {
       target: to,
       how: isOnTmpfs
         ? { tmpfs: { bytes: size === null ? null : Number(size) } }
-        : isEphemeral || options.has("snapshot")
-          ? "snapshot"
-          : "copy",
+        : isEphemeral
+          ? quickest(original)
+          : options.has("snapshot")
+            ? "snapshot"
+            : "copy",
       storage,
       added,
       directories: extra.directories,

@@ -85,11 +85,21 @@ async function goingFirst(call: Call, id: ContainerId, seen: Set<string>): Promi
   seen.add(key);
   const order: ContainerId[] = [];
   for (const copy of await call.engine.copies(id)) order.push(...(await goingFirst(call, copy, seen)), copy);
-  if ((await call.engine.readConfig(id)) !== null) {
+  if (await isWhole(call, id)) {
     for (const { storePath, name } of await call.engine.snapshots(id))
       order.push(...(await goingFirst(call, { storePath, name }, seen)), { storePath, name });
   }
   return order.filter((one, index) => order.findIndex((other) => isSame(one, other)) === index);
+}
+
+/** false: there is none, or its creation was cut off. */
+async function isWhole({ engine }: Call, id: ContainerId): Promise<boolean> {
+  try {
+    return (await engine.readConfig(id)) !== null;
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_PARTIAL") return false;
+    throw error;
+  }
 }
 
 const isSame = (a: ContainerId, b: ContainerId): boolean => a.name === b.name && a.storePath === b.storePath;

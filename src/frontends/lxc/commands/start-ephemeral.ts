@@ -3,8 +3,8 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { AttachOptions, Command, ContainerId } from "../../../engine/engine.js";
 import { mountEntries } from "./copy-mounts.js";
-import { makeCopy } from "./copy.js";
-import { randomName, readOriginal } from "./copied.js";
+import { makeCopy, quickest } from "./copy.js";
+import { type Original, randomName, readOriginal } from "./copied.js";
 import { joinConsole } from "./console.js";
 import { isPlainFile, plainAttach, runInCopy, startCopy } from "./ephemeral.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
@@ -92,10 +92,13 @@ function bound(text: string): Bound {
   return { directory: user.home, user };
 }
 
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
 /** Who runs the command. */
 function attachAs(command: readonly string[], user: string | null, own: Account | null): AttachAs {
   if (user !== null && user !== own?.name)
-    return plainAttach(["su", "-s", "/bin/sh", user, "-c", 'exec "$@"', "sh", ...command]);
+    // In one word: busybox takes any option on the line for its own.
+    return plainAttach(["su", "-s", "/bin/sh", "-c", `exec ${command.map(quoted).join(" ")}`, user]);
   if (own === null) return plainAttach(command);
   const { name, home, shell, uid, gid } = own;
   const set = [`HOME=${home}`, `USER=${name}`, `LOGNAME=${name}`, `SHELL=${shell}`];
@@ -118,6 +121,9 @@ function check(call: Call): string {
   return original;
 }
 
+/** What is no directory cannot be below an overlay. */
+const isDevice = ({ spec }: Original): boolean => !["dir", "btrfs", "overlay"].includes(spec.rootfs.source.kind);
+
 async function body(call: Call): Promise<number> {
   const { options, session, operands } = call;
   const name = check(call);
@@ -136,7 +142,10 @@ async function body(call: Call): Promise<number> {
     const { entries } = mountEntries(mounts, "", isPlainFile, () => "");
     await makeCopy(call, original, {
       target,
-      how: keep || options.value("storage-type") === "dir" ? "snapshot" : { tmpfs: { bytes: null } },
+      how:
+        keep || options.value("storage-type") === "dir" || isDevice(original)
+          ? quickest(original)
+          : { tmpfs: { bytes: null } },
       storage: null,
       added: [
         ...(keep ? [] : ([["lxc.ephemeral", "1"]] as const)),

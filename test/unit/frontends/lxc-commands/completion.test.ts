@@ -153,7 +153,7 @@ describe("completion", () => {
     assert.ok(offered(["lxc-attach", "web1", "--cl"]).includes("--clear-env"));
   });
   it("goes behind `islet` as behind the command itself", () => {
-    assert.deepEqual(offered(["islet", "star"]), ["start", "start-ephemeral"]);
+    assert.deepEqual(offered(["islet", "sta"]), ["start", "start-ephemeral"]);
     assert.deepEqual(offered(["islet", "stop", ""]), ["web1", "web2"]);
     assert.deepEqual(offered(["islet", "lxc-stop", "--name", "=", "web2"]), ["web2"]);
     assert.deepEqual(offered(["islet", "plan", "--js"]), ["--json"]);

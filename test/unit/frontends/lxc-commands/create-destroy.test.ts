@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { IsletError } from "../../../../src/base/errors.js";
-import type { ClientTask, CreateOptions, Engine, FillRequest } from "../../../../src/engine/engine.js";
+import type { ClientTask, ContainerId, CreateOptions, Engine, FillRequest } from "../../../../src/engine/engine.js";
 import { mappedCommand } from "../../../../src/frontends/lxc/commands/create.js";
 import { runningContainer, tool } from "./canned.js";
 
@@ -273,19 +273,27 @@ describe("lxc-destroy", () => {
     };
     assert.equal((await tool(["lxc-destroy", "web"], { engine })).status, 0);
   });
-  it("removes snapshots and dependent clones first with -s, what depends on them before them", async () => {
+  it("removes snapshots and dependent clones first with -s", async () => {
     const removed: string[] = [];
-    const copies: Readonly<Record<string, readonly string[]>> = { web: ["clone"], clone: ["second"] };
+    const copies: Readonly<Record<string, readonly ContainerId[]>> = {
+      web: [
+        { storePath: "/other", name: "clone" },
+        { storePath: "/other", name: "second" },
+      ],
+      clone: [{ storePath: "/other", name: "second" }],
+    };
     const engine: Partial<Engine> = {
-      copies: (id) => Promise.resolve((copies[id.name] ?? []).map((name) => ({ storePath: "/other", name }))),
-      snapshots: (id) =>
+      copies: ({ name }) => Promise.resolve(copies[name] ?? []),
+      snapshots: ({ storePath, name }) =>
         Promise.resolve(
-          (id.name === "web" ? ["snap0", "snap1"] : []).map((name) => ({
-            name,
-            storePath: `${id.storePath}/${id.name}/snaps`,
-            made: null,
-            comment: null,
-          })),
+          name === "web"
+            ? ["snap0", "snap1"].map((snap) => ({
+                name: snap,
+                storePath: `${storePath}/web/snaps`,
+                made: null,
+                comment: null,
+              }))
+            : [],
         ),
       readConfig: (id) => Promise.resolve({ file: `${id.storePath}/${id.name}/config`, text: "" }),
       destroy: (id) => {
@@ -293,14 +301,8 @@ describe("lxc-destroy", () => {
         return Promise.resolve();
       },
     };
-    assert.equal((await tool(["lxc-destroy", "-P", "/store", "-s", "web"], { engine })).status, 0);
-    assert.deepEqual(removed, [
-      "/other/second",
-      "/other/clone",
-      "/store/web/snaps/snap0",
-      "/store/web/snaps/snap1",
-      "/store/web",
-    ]);
+    assert.equal((await tool(["lxc-destroy", "-P", "/s", "-s", "web"], { engine })).status, 0);
+    assert.deepEqual(removed, ["/other/second", "/other/clone", "/s/web/snaps/snap0", "/s/web/snaps/snap1", "/s/web"]);
   });
   it("leaves snapshots alone when the container runs", async () => {
     const { status, calls } = await tool(["lxc-destroy", "-s", "web"], { configs, running: [runningContainer("web")] });
