@@ -164,7 +164,7 @@ export async function runTemplate(
 
 /** Everybody may read a configuration, where LXC writes passwords of registries in full. */
 function withoutSecret(word: string, index: number, all: readonly string[]): string {
-  if (/^--password=/.test(word)) return "--password=***";
+  if (word.startsWith("--password=")) return "--password=***";
   return all[index - 1] === "--password" ? "***" : word;
 }
 
