@@ -19,7 +19,6 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.lxcfs": ["0", "0", "1"],
   "islet.rootfs.size": ["5G", "5G", ""],
   "islet.rootfs.upper": ["tmpfs:512M", "tmpfs:512M", ""],
-  "islet.rootfs.size": ["5120M", "5G", ""],
   "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],
   "lxc.init.cmd": ['/sbin/init --x "a b"', '/sbin/init --x "a b"', ""],
