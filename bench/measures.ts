@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { connect } from "../src/index.js";
 import { hasDebianImage, makeDebian } from "./debian.js";
+import { copyMeasures } from "./copies.js";
 import { netMeasures } from "./net.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import type { Budget, Measured } from "./table.js";
@@ -338,4 +339,5 @@ export const measures: readonly Measure[] = [
     },
   },
   ...netMeasures,
+  ...copyMeasures,
 ];

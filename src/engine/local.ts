@@ -76,16 +76,7 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import {
-  definedNames,
-  directoryOf,
-  checkName,
-  readConfigText,
-  settle,
-  settlePartial,
-  writeWhole,
-  configFileOf,
-} from "./store.js";
+import { definedNames, directoryOf, checkName, readConfigText, settle, writeWhole, configFileOf } from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
@@ -443,15 +434,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) =>
-      Promise.resolve(
-        definedNames(storePath, (name) => {
-          // Of an end of the host's, perhaps: the daemon of today knows nothing of it.
-          settlePartial(storage, { storePath, name }).catch((error: unknown) => {
-            if (!(error instanceof IsletError && error.code === "ISLET_PARTIAL")) console.error(error);
-          });
-        }),
-      ),
+    defined: (storePath) => Promise.resolve(definedNames(storePath)),
     readConfig: (id) => readConfigText(storage, id),
     writeConfig: (id, text) => {
       checkName(id.name);

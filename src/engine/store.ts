@@ -46,11 +46,8 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-/**
- * Names that have a config, sorted by code units; containers under construction are not there yet: `isMade` is told of them, and of those whose creator
- * died.
- */
-export function definedNames(storePath: string, isMade: (name: string) => void = () => undefined): readonly string[] {
+/** Names that have a config, sorted by code units; containers under construction are not there yet. */
+export function definedNames(storePath: string): readonly string[] {
   let entries: readonly string[];
   try {
     entries = readdirSync(storePath);
@@ -59,12 +56,12 @@ export function definedNames(storePath: string, isMade: (name: string) => void =
     throw ioError(`list ${storePath}`, error);
   }
   return entries
-    .filter((name) => {
-      if (name.startsWith(".") || !existsSync(`${storePath}/${name}/config`)) return false;
-      if (!existsSync(`${storePath}/${name}/partial`)) return true;
-      isMade(name);
-      return false;
-    })
+    .filter(
+      (name) =>
+        !name.startsWith(".") &&
+        existsSync(`${storePath}/${name}/config`) &&
+        !existsSync(`${storePath}/${name}/partial`),
+    )
     .sort();
 }
 

@@ -15,7 +15,7 @@ const pinned: readonly { readonly host: RegExp; readonly whose: string; readonly
     fingerprint: "E7FB0CAEC8173D669066514CBAEFF88C22F6E216",
   },
   {
-    host: /^(cloud-images\.ubuntu\.com|(.*\.)?archive\.ubuntu\.com)$/,
+    host: /^cloud-images\.ubuntu\.com$/,
     whose: "Ubuntu's cloud image signing key",
     fingerprint: "D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
   },

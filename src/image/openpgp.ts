@@ -116,15 +116,36 @@ export interface Clearsigned {
   readonly signature: Uint8Array;
 }
 
-/** The two parts of a text in the cleartext signature framework; null: it is none, or there is something beside it. */
+const messageLine = "-----BEGIN PGP SIGNED MESSAGE-----";
+const signatureLine = "\n-----BEGIN PGP SIGNATURE-----";
+const endLine = "\n-----END PGP SIGNATURE-----";
+
+/**
+ * The two parts of a text in the cleartext signature framework; null: it is none, or there is something beside it. By hand, since a pattern would
+ * take for ever over what somebody makes for that: nothing has been verified yet.
+ */
 export function splitClearsigned(bytes: Uint8Array): Clearsigned | null {
   const text = Buffer.from(bytes).toString("utf8");
-  const parts =
-    /^-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:Hash: [^\n]*\n)*\r?\n([\s\S]*?)\r?\n(-----BEGIN PGP SIGNATURE-----\r?\n[\s\S]*?\n-----END PGP SIGNATURE-----)\s*$/.exec(
-      text,
-    );
-  const [, inner, signature] = parts ?? [];
-  if (inner === undefined || signature === undefined) return null;
-  const lines = inner.split("\n").map((line) => line.replace(/^- /, "").replace(/[ \t\r]+$/, ""));
-  return { signed: Buffer.from(lines.join("\r\n")), signature: Buffer.from(`${signature}\n`) };
+  const begin = text.lastIndexOf(signatureLine);
+  const end = text.lastIndexOf(endLine);
+  if (!text.startsWith(messageLine) || begin < 0 || end < begin || text.slice(end + endLine.length).trim() !== "")
+    return null;
+  const lines = text
+    .slice(0, begin)
+    .split("\n")
+    .map((line) => withoutBlanksBehind(line));
+  const empty = lines.indexOf("");
+  const headers = lines.slice(1, empty);
+  if (lines[0] !== messageLine || empty < 0 || !headers.every((line) => line.startsWith("Hash: "))) return null;
+  const signed = lines.slice(empty + 1).map((line) => (line.startsWith("- ") ? line.slice(2) : line));
+  return {
+    signed: Buffer.from(signed.join("\r\n")),
+    signature: Buffer.from(`${text.slice(begin + 1, end + endLine.length)}\n`),
+  };
+}
+
+function withoutBlanksBehind(line: string): string {
+  let end = line.length;
+  while (end > 0 && " \t\r".includes(line.charAt(end - 1))) end -= 1;
+  return line.slice(0, end);
 }

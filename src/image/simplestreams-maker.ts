@@ -160,7 +160,7 @@ function buildTime(build: string): number {
 /** Lines of patterns as `tar --anchored --exclude` reads them: what is below a match goes with it. */
 export function excluder(patterns: string): (name: string) => boolean {
   const wanted = patterns
-    .split("\n", 1000)
+    .split("\n", 100)
     .map((line) => line.trim().replace(/^\.?\/+/, ""))
     .filter((line) => line !== "" && line.length <= 512);
   return (name) => wanted.some((pattern) => pathAndParents(name).some((path) => matchesWildcard(pattern, path)));

@@ -89,12 +89,12 @@ export function gnupgVerdict(output: string): Verdict {
 
 export function sequoiaVerdict(isDone: boolean, output: string): Verdict {
   if (isDone) return "good";
-  const unknown = /missing key,? ?([0-9A-F ]{16,})|No key to check signature from ([0-9A-F ]{16,})/i.exec(output);
+  const unknown = /missing key ([0-9A-F]{16,})|No key to check signature from ([0-9A-F ]{16,})/i.exec(output);
   if (unknown !== null) return { kind: "unknown key", key: (unknown[1] ?? unknown[2] ?? "").replaceAll(" ", "") };
   if (/missing key|no key/i.test(output)) return { kind: "unknown key", key: "" };
   if (/revoked/i.test(output)) return { kind: "revoked" };
   if (/expired/i.test(output)) return { kind: "expired key" };
-  if (/bad signature|checksum|mismatch|not verify/i.test(output)) return { kind: "bad" };
+  if (/manipulated|bad signature|mismatch/i.test(output)) return { kind: "bad" };
   return { kind: "none" };
 }
 

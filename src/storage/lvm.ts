@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
+import type { ProgramResult } from "../host/run-program.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import { contentOf } from "./content.js";
 import type { StorageContext, StorageDriver } from "./driver.js";
@@ -9,6 +11,15 @@ import { askTool, isBlockDevice, requireTool, runTool, type Tool, tryTool } from
 /** Logical volumes: of a thin pool where there is one, as LXC decides it. */
 
 const tool = (name: string): Tool => ({ name, from: "lvm2" });
+/** Where no udev makes the devices' names, LVM makes them itself, if it is told to. */
+const settings = (): readonly string[] =>
+  existsSync("/run/udev/control")
+    ? []
+    : ["--config", "activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_udev=0 }"];
+
+const run = (context: StorageContext, name: string, words: readonly string[]): Promise<ProgramResult> =>
+  tryTool(context, tool(name), [...settings(), ...words]);
+
 /** Milliseconds for udev to make a device's name, and for the last user of a volume to let it go. */
 const patience = 10_000;
 const defaultGroup = "lxc";
@@ -34,7 +45,17 @@ function partsOf(path: string): { readonly group: string; readonly volume: strin
 
 /** What lvs says of one volume; null: it is not there. */
 const askVolume = (context: StorageContext, path: string, field: string): Promise<string | null> =>
-  askTool(context, tool("lvs"), ["--unbuffered", "--noheadings", "--nosuffix", "--units", "b", "-o", field, path]);
+  askTool(context, tool("lvs"), [
+    ...settings(),
+    "--unbuffered",
+    "--noheadings",
+    "--nosuffix",
+    "--units",
+    "b",
+    "-o",
+    field,
+    path,
+  ]);
 
 const isThinPool = async (context: StorageContext, path: string): Promise<boolean> =>
   (await askVolume(context, path, "lv_attr"))?.startsWith("t") === true;
@@ -49,8 +70,8 @@ async function whenThere(context: StorageContext, path: string): Promise<void> {
       throw new IsletError("ISLET_IO", `the device ${path} does not appear`, { hint: "does udev run? try vgmknodes" });
     if (!isActivated && Date.now() > end - patience + 1000) {
       isActivated = true;
-      await tryTool(context, tool("lvchange"), ["-ay", "-K", path]);
-      await tryTool(context, tool("vgmknodes"), []);
+      await run(context, "lvchange", ["-ay", "-K", path]);
+      await run(context, "vgmknodes", []);
     }
     await sleep(20);
   }
@@ -64,7 +85,7 @@ async function removeVolume(context: StorageContext, path: string): Promise<void
   for (;;) {
     if (!isBlockDevice(path) && (await askVolume(own, path, "lv_name")) === null && (await isAnswering(own, path)))
       return;
-    const result = await tryTool(own, tool("lvremove"), ["-f", path]);
+    const result = await run(own, "lvremove", ["-f", path]);
     if (result.kind === "done") return;
     const why = result.kind === "refused" ? result.why.trim() : "lvremove does not end";
     if (/failed to find|not found/i.test(why)) return;
@@ -80,7 +101,10 @@ async function isAnswering(context: StorageContext, path: string): Promise<boole
   const group = partsOf(path)?.group;
   if (group === undefined) return true;
   // A group that is gone takes its volumes along.
-  return (await askTool(context, tool("vgs"), ["--noheadings", "-o", "vg_name"])) !== null || !isBlockDevice(path);
+  return (
+    (await askTool(context, tool("vgs"), [...settings(), "--noheadings", "-o", "vg_name"])) !== null ||
+    !isBlockDevice(path)
+  );
 }
 
 const pathOf = (source: RootfsSource): string | null =>
@@ -109,7 +133,7 @@ export const lvmDriver: StorageDriver<"lvm"> = {
     checkFsType(fstype);
     requireTool(tool("lvcreate"));
     requireTool(fsMaker(fstype));
-    const found = await tryTool(context, tool("vgs"), ["--noheadings", "-o", "vg_name", group]);
+    const found = await run(context, "vgs", ["--noheadings", "-o", "vg_name", group]);
     if (found.kind !== "done") {
       const why = found.kind === "refused" ? found.why.trim() : "vgs does not end";
       throw new IsletError("ISLET_UNSUPPORTED", `the volume group ${group} cannot be used: ${why}`, {
@@ -139,7 +163,7 @@ export const lvmDriver: StorageDriver<"lvm"> = {
       await runTool(
         context,
         tool("lvcreate"),
-        ["-Wy", "--yes", ...kind, "-n", volume, group],
+        [...settings(), "-Wy", "--yes", ...kind, "-n", volume, group],
         `make the logical volume ${path}`,
       );
       await whenThere(context, path);
@@ -159,7 +183,15 @@ export const lvmDriver: StorageDriver<"lvm"> = {
     const isThin = attributes.startsWith("V");
     // A snapshot of the old kind cannot be made of another one.
     if (attributes.startsWith("s")) return false;
-    const words = ["-s", "--yes", ...(isThin ? ["-kn"] : ["-L", `${size}b`]), "-n", parts.volume, original];
+    const words = [
+      ...settings(),
+      "-s",
+      "--yes",
+      ...(isThin ? ["-kn"] : ["-L", `${size}b`]),
+      "-n",
+      parts.volume,
+      original,
+    ];
     try {
       await runTool(context, tool("lvcreate"), words, `make a snapshot of ${original}`);
       await whenThere(context, copy);

@@ -128,7 +128,10 @@ test("of two copies into one name one is made, and the other gets one line", asy
   if (lacks(t, "root")) return;
   const { own, names, path, rootfs, run } = await big(t);
   const both = await Promise.all([1, 2].map(() => run("lxc-copy", "-n", "a", "-N", "b")));
-  assert.deepEqual(both.map(({ status }) => status).sort((a, b) => a - b), [0, 1]);
+  assert.deepEqual(
+    both.map(({ status }) => status).sort((a, b) => a - b),
+    [0, 1],
+  );
   const lost = both.find(({ status }) => status === 1);
   assert.match(lost?.stderr ?? "", /^lxc-copy: a: .*\bb exists already.*\n$/);
   assert.deepEqual(names(), ["a", "b"]);

@@ -103,7 +103,7 @@ describe("lxc-create -t oci", () => {
   });
 
   it("pulls from a registry with a token, picks the architecture, and pulls no layer twice while the tag stays", async (t) => {
-    const { own, server, create } = await place(t);
+    const { own, server, create, work } = await place(t);
     const app = image({
       Entrypoint: ["/bin/sh", "-c", "trap 'exit 0' USR1; echo \"up\" >/tmp/up\nwhile :; do sleep 1; done"],
     });
@@ -135,8 +135,14 @@ describe("lxc-create -t oci", () => {
     );
     assert.equal((await create("three", words)).status, 0);
     assert.equal(readFileSync(join(own.store.path, "three/rootfs/etc/new"), "utf8"), "new\n");
-    const secrets = JSON.stringify(readdirSync(join(own.store.path, "..")));
-    assert.ok(!secrets.includes("secret"));
+    for (const file of ["one/config", "../run/daemon.log"].map((name) => join(own.store.path, name)))
+      assert.ok(!existsSync(file) || !readFileSync(file, "utf8").includes("secret"), file);
+    assert.match(readFileSync(join(own.store.path, "one/config"), "utf8"), /--username me --password \*\*\*$/m);
+    const records = readdirSync(join(work, "cache"), { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith("image.json"),
+    );
+    assert.ok(records.length > 0);
+    for (const name of records) assert.ok(!readFileSync(join(work, "cache", name), "utf8").includes("secret"), name);
   });
 
   it("refuses what has not the digest, is for others, or is not there, each with words of its own", async (t) => {

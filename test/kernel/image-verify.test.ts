@@ -75,6 +75,11 @@ describe("signatures of what is downloaded", () => {
     assert.equal(got.replaceAll("\r\n", "\n"), text.replace(/ +$/gm, "").replace(/\n$/, ""));
     const changed = Buffer.from(Buffer.from(signed).toString().replace('"a": 1', '"a": 2'));
     await refused("ISLET_UNTRUSTED", /not what was signed/, () => verifyInline(changed, trust, "index", context));
+    // Made to be taken apart for ever.
+    const began = performance.now();
+    const endless = `-----BEGIN PGP SIGNED MESSAGE-----\n\n${"\n-----BEGIN PGP SIGNATURE-----\n".repeat(100_000)}${" ".repeat(1 << 20)}x`;
+    await refused("ISLET_UNTRUSTED", /none/, () => verifyInline(Buffer.from(endless), trust, "index", context));
+    assert.ok(performance.now() - began < 2000);
     for (const around of [`x\n${signed.toString()}`, `${Buffer.from(signed).toString()}x\n`, "{}"])
       await refused("ISLET_UNTRUSTED", /signature of index is none/, () =>
         verifyInline(Buffer.from(around), trust, "index", context),

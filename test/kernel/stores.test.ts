@@ -137,3 +137,30 @@ ln -s ../../kept rootfs/srv/link; btrfs -q property set rootfs/srv/deep/a ro tru
     await gone("nested subvolumes");
   });
 });
+
+describe("lxc-copy", () => {
+  it("on btrfs makes a snapshot with the subvolumes that a guest made, however they are nested", async (t) => {
+    if (lacks(t, "loop") || lacks(t, "btrfs")) return;
+    const place = await storePlace(t, { on: { fstype: "btrfs", size: "200M" } });
+    const { own } = place;
+    const gone = await place.watch("nest", "copy");
+    await own.ok(place.create("nest", "-t", "busybox", "-B", "btrfs"));
+    await place.sh(
+      `cd "$1/nest/rootfs"; mkdir -p srv/deep
+for path in srv/deep/a srv/deep/a/b tmp/d; do btrfs -q subvolume create $path; echo $path > $path/file; done`,
+      own.store.path,
+    );
+    await own.ok(["lxc-copy", ...own.store.at("nest"), "-N", "copy"]);
+    const compare = 'cd "$1"; rsync -aHAXn --checksum --delete -i --exclude /etc/hostname nest/rootfs/ copy/rootfs/';
+    assert.equal(await place.sh(compare, own.store.path), "");
+    assert.equal(lstatSync(place.seen(join(own.store.path, "copy/rootfs/srv/deep/a/b"))).ino, 256);
+    await place.sh('echo other > "$1/copy/rootfs/srv/deep/a/b/file"', own.store.path);
+    assert.equal(await place.sh('cat "$1/nest/rootfs/srv/deep/a/b/file"', own.store.path), "srv/deep/a/b");
+    await own.ok(["lxc-destroy", ...own.store.at("nest")]);
+    await own.ok(["lxc-start", ...own.store.at("copy")]);
+    assert.equal(await place.inside("copy", "cat /srv/deep/a/b/file"), "other");
+    await own.ok(["lxc-stop", "-k", ...own.store.at("copy")]);
+    await own.ok(["lxc-destroy", ...own.store.at("copy")]);
+    await gone("a copy");
+  });
+});

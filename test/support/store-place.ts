@@ -89,7 +89,9 @@ export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions)
       await own.ok([
         "sh",
         "-ec",
-        `truncate -s 400M "$1"; vgcreate -q -y "$2" "$(losetup --show -f "$1")"; [ "$3" = thick ] || lvcreate -q -y -L 200M -T "$2/lxc"`,
+        `truncate -s 400M "$1"; vgcreate -q -y "$2" "$(losetup --show -f "$1")"
+udev="activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_udev=0 }"; [ ! -e /run/udev/control ] || udev=
+[ "$3" = thick ] || lvcreate -q -y --config "$udev" -L 200M -T "$2/lxc"`,
         "sh",
         image,
         volumeGroup,

@@ -95,9 +95,11 @@ const mostLines = 400;
 /** The image ends with no key of a host and no option of ours. */
 const tidy = 'rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$1"/etc/ssh/ssh_host_*';
 
+const charsetOf = (locale: string): string => locale.slice(locale.indexOf(".") + 1);
+
 /** Answers for the package locales, before it is installed; it then makes the locale itself. */
 function answers(locale: string): string {
-  const charset = locale.slice(locale.indexOf(".") + 1);
+  const charset = charsetOf(locale);
   const lines = [
     `locales locales/locales_to_be_generated multiselect ${locale} ${charset}`,
     `locales locales/default_environment_locale select ${locale}`,
@@ -165,20 +167,16 @@ async function runTool(
   if (status !== 0) throw explainApt({ suite: source.suite, lines, program: basename(program), status });
 }
 
-/** What mmdebstrap does by itself: the locale, and no keys of hosts. */
-async function finishDebootstrap(source: DebianSource, rootfs: string, context: MakeContext): Promise<void> {
-  const { locale } = source;
-  const make =
-    locale === null
-      ? ""
-      : `${answers(locale)}; chroot "$1" dpkg-reconfigure -f noninteractive locales >/dev/null 2>&1 || true;`;
-  await context.run([
-    "/bin/sh",
-    "-c",
-    `${make} rm -f "$1"/etc/ssh/ssh_host_*; chroot "$1" apt-get clean`,
-    "sh",
-    rootfs,
-  ]);
+/** After debootstrap, which takes no answers: the locale is made, and the builder's host keys go. Arguments: the root, the locale, its charset. */
+const afterDebootstrap = `if [ -n "$2" ] && [ -e "$1/etc/locale.gen" ]; then
+echo "$2 $3" >> "$1/etc/locale.gen" && chroot "$1" locale-gen > /dev/null && chroot "$1" update-locale "LANG=$2" || exit
+fi
+rm -f "$1"/etc/ssh/ssh_host_*; chroot "$1" apt-get clean`;
+
+async function finishDebootstrap({ locale }: DebianSource, rootfs: string, context: MakeContext): Promise<void> {
+  const words = locale === null ? ["", ""] : [locale, charsetOf(locale)];
+  const { status, lastLines } = await context.run(["/bin/sh", "-c", afterDebootstrap, "sh", rootfs, ...words]);
+  if (status !== 0) context.notice(`the locale ${locale ?? ""} could not be made: ${lastLines.at(-1) ?? ""}`);
 }
 
 /** ISLET_UNTRUSTED when a key that a source names is not there. */
@@ -208,6 +206,9 @@ export const debootstrapMaker: ImageMaker<DebianSource> = {
     return `${distribution}-${suite}-${architecture}-${variant === "" ? "default" : variant}-${hash}`;
   },
   async make(source, rootfs, context) {
+    // It becomes part of a command.
+    if (source.locale !== null && !/^[\w@-]+\.[\w-]+$/.test(source.locale))
+      throw new IsletError("ISLET_BAD_REQUEST", `"${source.locale}" is no locale with a charset`);
     await checkArchitecture(source.architecture, context.arch);
     await checkKeys(sourcesOf(source));
     const fast = findProgram("mmdebstrap");

@@ -51,7 +51,7 @@ export const createTable: CommandTable = {
   containers: "new",
   notes: [
     "A configuration given with -f that is missing or has a fault is refused before anything is made.",
-    "The template busybox is built in; it needs the program busybox (Debian: package busybox-static). Other templates are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",
+    "Templates that are built in, with the options of LXC's: busybox, debian, download, fedora, local, oci, sshd, ubuntu, ubuntu-cloud. Others are looked for in $LXC_TEMPLATE_PATH and /usr/share/lxc/templates.",
   ],
 };
 
@@ -162,11 +162,21 @@ export async function runTemplate(
   }
 }
 
+/** Everybody may read a configuration, where LXC writes passwords of registries in full. */
+function withoutSecret(word: string, index: number, all: readonly string[]): string {
+  if (word.startsWith("--password=")) return "--password=***";
+  return all[index - 1] === "--password" ? "***" : word;
+}
+
 /** What the template appends to the config stays behind what LXC writes in front of it. */
 export async function prependHeader(config: string, template: Template, parameters: readonly string[]): Promise<void> {
   if (template.kind === "none") return;
   // The directory is still marked partial: nobody reads the file in between.
-  await writeFile(config, createHeader({ template: template.path, parameters }) + (await readFile(config, "utf8")));
+  await writeFile(
+    config,
+    createHeader({ template: template.path, parameters: parameters.map(withoutSecret) }) +
+      (await readFile(config, "utf8")),
+  );
 }
 
 /** Aborted when the client goes away. */

@@ -150,7 +150,7 @@ export const isletRows: readonly KeyRow[] = [
     (value) => (value === null ? "" : showBytes(value)),
     {
       since: "islet",
-      doc: "What a root file system that is a directory may take, such as 5G; df inside shows it. Set at the start by a project quota: ext4 or xfs, mounted with prjquota. Of a container whose root is host root it is a limit for the honest: such a root can lift it.",
+      doc: "What a root file system that is a directory may take, such as 5G; df inside shows it. Set at the start by a project quota: ext4 or xfs, mounted with prjquota. Root of a container without lxc.idmap is not held to it on ext4 (CAP_SYS_RESOURCE), and can lift it anywhere.",
     },
   ),
   isletNetRow,

@@ -92,7 +92,8 @@ export function listText(
 
 /** Asks on the caller's terminal, where there is one; null: there is none. */
 async function ask({ engine, host }: TemplateCall, what: string): Promise<string | null> {
-  host.write(1, `${what}: \n`);
+  // Without a line end: what is being done would be shown where the answer is typed.
+  host.write(1, `${what}: `);
   const script = '[ -t 0 ] || exit 3; IFS= read -r answer || exit 4; printf %s "$answer"';
   const made = await engine.hostOutput(["/bin/sh", "-c", script], host.caller, null);
   const finished = host.run(made.task);
@@ -100,7 +101,9 @@ async function ask({ engine, host }: TemplateCall, what: string): Promise<string
   made.handedOver();
   const chunks: Uint8Array[] = [];
   for await (const chunk of made.output) chunks.push(chunk);
-  return (await finished) === 0 ? Buffer.concat(chunks).toString("utf8").trim() : null;
+  const status = await finished;
+  host.write(1, "\n");
+  return status === 0 ? Buffer.concat(chunks).toString("utf8").trim() : null;
 }
 
 /** What is missing of -d, -r and -a is asked for, after the list of what there is. */

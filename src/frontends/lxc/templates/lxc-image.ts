@@ -80,9 +80,14 @@ export async function writeImageConfig(files: Files, container: ImageContainer):
   if (fstab !== null) await writeFile(`${container.path}/fstab`, fillVariables(fstab, container));
 }
 
+/** Of lists that an image brings: more would hold up everybody else. */
+const mostLines = 100;
+const mostNames = 8;
+const mostMatches = 10_000;
+
 const linesOf = (text: string | null): readonly string[] =>
   (text ?? "")
-    .split("\n")
+    .split("\n", mostLines)
     .map((line) => line.trim())
     .filter((line) => line !== "");
 
@@ -102,7 +107,7 @@ export function finishImageRoot(root: RootEditor, files: Files, container: Image
 /** The paths that a pattern of tar's stands for. */
 function expand(root: RootEditor, pattern: string): readonly string[] {
   const names = pattern.split("/").filter((name) => name !== "" && name !== ".");
-  if (names.includes("..")) return [];
+  if (names.includes("..") || names.length > mostNames) return [];
   let found: readonly string[] = [""];
   for (const name of names) {
     found = found.flatMap((directory) => {
@@ -112,6 +117,7 @@ function expand(root: RootEditor, pattern: string): readonly string[] {
         .filter((each) => matchesWildcard(name, each))
         .map((each) => `${directory}/${each}`);
     });
+    if (found.length > mostMatches) return [];
   }
   return found.filter((path) => path !== "" && root.exists(path));
 }

@@ -17,6 +17,7 @@ const samples: Readonly<Record<string, readonly [value: string, shown: string, c
   "islet.credential.passwd.hashed-password.root": ["$6$x", "$6$x", ""],
   "islet.bind.user": ["alice", "alice\n", ""],
   "islet.lxcfs": ["0", "0", "1"],
+  "islet.rootfs.size": ["5G", "5G", ""],
   "islet.rootfs.upper": ["tmpfs:512M", "tmpfs:512M", ""],
   "islet.guest.api": ["1", "1", "0"],
   "lxc.ephemeral": ["1", "1", "0"],
