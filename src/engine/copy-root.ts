@@ -1,6 +1,10 @@
 import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
+import { spawn } from "../host/addon.js";
+import { readKernelFile } from "../host/fd.js";
+import { reapWhenDone } from "../host/reap.js";
+import type { Arch } from "../sys/arch.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import { type OverlaySource, plainDirectory, type RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -273,9 +277,25 @@ export async function openPlace(host: StorageHost, source: RootfsSource, write: 
   return {
     fd: open.fd,
     [Symbol.dispose]: () => {
+      // Who lets go of an overlay last waits until all of the disk below it is written: not this process.
+      if (write && source.kind === "overlay") outlive(host.arch, open.fd);
       open.close();
     },
   };
+}
+
+/**
+ * A small process has the descriptor, too, for a moment longer. Not where the kernel refuses a second overlay over the same changes: the copy may
+ * be started at once.
+ */
+function outlive(arch: Arch, fd: number): void {
+  if (readKernelFile(arch, "/sys/module/overlay/parameters/index")?.trim() !== "N") return;
+  try {
+    const { pidfd } = spawn("/bin/sleep", ["sleep", "0.1"], [], [[3, fd]], { cwd: "/" });
+    reapWhenDone(pidfd);
+  } catch {
+    // Then we wait ourselves.
+  }
 }
 
 /** LXC's empty directory `rootfs` beside a root file system that is elsewhere. */

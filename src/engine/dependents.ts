@@ -38,7 +38,8 @@ function read(file: string): readonly ContainerId[] {
 
 function write(file: string, ids: readonly ContainerId[]): void {
   if (ids.length > 0) {
-    writeWhole(file, dependentsText(ids), 0o644);
+    // As lasting as the copy itself, which nobody waits for either: a disk that is busy would make an instant a second.
+    writeWhole(file, dependentsText(ids), 0o644, false);
     return;
   }
   try {

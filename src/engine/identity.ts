@@ -1,4 +1,4 @@
-import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
+import { fstatSync, readSync, writeSync } from "node:fs";
 import { ioError } from "../base/io-error.js";
 import { syscall } from "../host/addon.js";
 import { ownFd } from "../host/fd.js";
@@ -10,7 +10,9 @@ import {
   O_NOCTTY,
   O_NONBLOCK,
   O_PATH,
-  O_RDWR,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
 } from "../sys/flags.js";
@@ -31,13 +33,14 @@ function change(arch: Arch, root: number, path: string, edit: (text: string) => 
   using place = ownFd(found);
   const { size } = fstatSync(place.number);
   if (!fstatSync(place.number).isFile() || size > most) return;
-  const again = cString(`/proc/self/fd/${place.number}`);
-  const opened = syscall(requireSyscall(arch, "openat"), [
-    AT_FDCWD,
-    again,
-    O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-    0,
-  ]);
+  const again = (flags: number): number =>
+    syscall(requireSyscall(arch, "openat"), [
+      AT_FDCWD,
+      cString(`/proc/self/fd/${place.number}`),
+      flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+      0,
+    ]);
+  const opened = again(O_RDONLY);
   if (opened < 0) return;
   using file = ownFd(opened);
   const bytes = Buffer.alloc(size);
@@ -46,9 +49,12 @@ function change(arch: Arch, root: number, path: string, edit: (text: string) => 
   const before = bytes.subarray(0, length).toString("latin1");
   const after = edit(before);
   if (after === before) return;
+  // Emptied as it is opened: an overlay copies nothing up then, and waits for no disk.
+  const emptied = again(O_WRONLY | O_TRUNC);
+  if (emptied < 0) return;
+  using target = ownFd(emptied);
   try {
-    ftruncateSync(file.number, 0);
-    writeSync(file.number, Buffer.from(after, "latin1"), 0, undefined, 0);
+    writeSync(target.number, Buffer.from(after, "latin1"), 0, undefined, 0);
   } catch (error) {
     throw ioError(`write /${path} of the copy`, error);
   }
