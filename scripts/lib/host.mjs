@@ -89,6 +89,16 @@ export function processes() {
   return found;
 }
 
+/** Files behind loop devices, with the device: one whose file is gone lives on until somebody detaches it. */
+function loops() {
+  return list("/sys/block")
+    .filter((name) => /^loop\d+$/.test(name))
+    .flatMap((name) => {
+      const file = read(`/sys/block/${name}/loop/backing_file`).trim();
+      return file === "" ? [] : [`${name} ${file}`];
+    });
+}
+
 export function picture() {
   const running = processes();
   return {
@@ -96,6 +106,7 @@ export function picture() {
     links: list("/sys/class/net"),
     cgroups: cgroups(),
     run: runtimeNames(),
+    loops: loops(),
     netns: [...new Set([...running.values()].map((each) => each.netns).filter((each) => each !== ""))],
     processes: running,
   };
@@ -129,7 +140,7 @@ function minus(a, b) {
 export function differences(before, after, { marks, shared = false }) {
   const found = [];
   const mine = (text) => marks.some((mark) => text.includes(mark));
-  for (const kind of ["mounts", "links", "cgroups", "run"]) {
+  for (const kind of ["mounts", "links", "cgroups", "run", "loops"]) {
     const counts = (line) => (shared ? mine(line) : ours.test(line) || !noise.some((each) => each.test(line)));
     for (const line of minus(after[kind], before[kind]).filter(counts)) found.push(`${kind}: left behind: ${line}`);
     for (const line of minus(before[kind], after[kind]).filter(counts)) {

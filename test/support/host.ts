@@ -19,6 +19,8 @@ export interface HostPicture {
   readonly links: readonly string[];
   readonly cgroups: readonly string[];
   readonly run: readonly string[];
+  /** Loop devices with the files behind them. */
+  readonly loops: readonly string[];
   readonly netns: readonly string[];
   readonly processes: ReadonlyMap<string, HostProcess>;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { differences, type HostPicture, type HostProcess } from "../../support/host.js";
 
-const empty: HostPicture = { mounts: [], links: [], cgroups: [], run: [], netns: [], processes: new Map() };
+const empty: HostPicture = { mounts: [], links: [], cgroups: [], run: [], loops: [], netns: [], processes: new Map() };
 const sleeper: HostProcess = {
   pid: 7,
   parent: "1",
@@ -15,10 +15,16 @@ const sleeper: HostProcess = {
 const marks = ["/tmp/islt-run-x"];
 
 test("a mount, link, cgroup or name in /run that came or went is a difference", () => {
-  const after = { ...empty, mounts: ["/mnt rw tmpfs x"], cgroups: ["/sys/fs/cgroup/pids/lxc.payload.a"] };
+  const after = {
+    ...empty,
+    loops: ["loop7 /tmp/islt-run-x/disk (deleted)"],
+    mounts: ["/mnt rw tmpfs x"],
+    cgroups: ["/sys/fs/cgroup/pids/lxc.payload.a"],
+  };
   assert.deepEqual(differences(empty, after, { marks }), [
     "mounts: left behind: /mnt rw tmpfs x",
     "cgroups: left behind: /sys/fs/cgroup/pids/lxc.payload.a",
+    "loops: left behind: loop7 /tmp/islt-run-x/disk (deleted)",
   ]);
   assert.deepEqual(differences({ ...empty, links: ["eth0"] }, empty, { marks }), ["links: missing now: eth0"]);
 });
