@@ -19,6 +19,37 @@ export async function hostSources(): Promise<readonly AptSource[]> {
   return [...parseSourceLines(await read("sources.list")), ...lists.flat()];
 }
 
+/** What the user has said of mirrors; null: as the host has it. */
+export interface MirrorWish {
+  readonly keyring: string | null;
+  readonly components: readonly string[];
+  /** What signs the distribution's archive where nobody says so. */
+  readonly usualKeyring: string;
+}
+
+/** A URL that the user has given, what the host has, what the distribution has, and the suite. */
+export type SourceWords = readonly [
+  given: string | null,
+  found: AptSource | undefined,
+  otherwise: string,
+  suite: string,
+];
+
+/** A source of packages: that of the URL given, else the host's own, else the distribution's. */
+export function sourceOf(
+  { keyring, components, usualKeyring }: MirrorWish,
+  ...[given, found, otherwise, suite]: SourceWords
+): AptSource {
+  const own = found?.signedBy ?? [];
+  return {
+    uri: (given ?? found?.uri ?? otherwise).replace(/\/+$/, ""),
+    suite,
+    components,
+    signedBy: keyring !== null ? [keyring] : own.length === 0 ? [usualKeyring] : own,
+    isTrusted: given === null && keyring === null && found?.isTrusted === true,
+  };
+}
+
 export interface KnownRelease {
   /** As it is called in an archive: bookworm. */
   readonly series: string;

@@ -1,25 +1,14 @@
 import { appendFile, readFile, stat } from "node:fs/promises";
 import { IsletError } from "../../../base/errors.js";
 import { toHostId } from "../../../spec/idmap.js";
-import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import type { OptionRow } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
 import { findProgram } from "../commands/template.js";
+import { callOptions } from "./caller-options.js";
 import { type BuiltinTemplate, fillOptions } from "./builtin.js";
 
 /** The options of Debian's lxc-busybox script. */
-const table: Pick<CommandTable, "options" | "operands" | "named"> = {
-  options: [
-    option("help", "", { short: "h" }),
-    option("rootfs", "", { argument: "PATH" }),
-    option("path", "", { short: "p", argument: "PATH" }),
-    option("name", "", { short: "n", argument: "NAME" }),
-    option("mapped-uid", "", { argument: "MAP" }),
-    option("mapped-gid", "", { argument: "MAP" }),
-    option("busybox-path", "", { argument: "PATH" }),
-  ],
-  operands: "any",
-  named: false,
-};
+const options: readonly OptionRow[] = [option("busybox-path", "", { argument: "PATH" })];
 
 /** `busybox`: the program that is the default. */
 export function busyboxUsage(busybox: string): string {
@@ -79,26 +68,21 @@ const isDirectory = async (path: string): Promise<boolean> =>
 /** Does what the lxc-busybox script does with these arguments. */
 export const busyboxTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
   const searchPath = `${host.caller.environment["PATH"] ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`;
-  const usage = (): void => {
-    host.write(1, busyboxUsage(findProgram("busybox", searchPath) ?? ""));
-  };
-  const parsed = parseOptions(table, argv);
-  if (parsed.kind === "problem") {
-    usage();
-    throw new IsletError("ISLET_BAD_REQUEST", `lxc-busybox: ${parsed.text}`);
-  }
-  const { options } = parsed;
-  if (options.has("help")) {
-    usage();
-    return false;
-  }
-  const name = options.value("name") ?? "";
-  const path = options.value("path") ?? "";
+  const asked = callOptions(
+    "busybox",
+    options,
+    busyboxUsage(findProgram("busybox", searchPath) ?? ""),
+    { argv, host },
+    1,
+  );
+  if (asked === null) return false;
+  const name = asked.value("name") ?? "";
+  const path = asked.value("path") ?? "";
   if (name === "" || path === "")
     throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name and path for the container");
-  const documented = options.value("rootfs") ?? `${path}/rootfs`;
+  const documented = asked.value("rootfs") ?? `${path}/rootfs`;
   const rootfs = root ?? documented;
-  const program = options.value("busybox-path");
+  const program = asked.value("busybox-path");
   const uid = toHostId(idmap, "uid", 0);
   const gid = toHostId(idmap, "gid", 0);
   const owner = uid === null || gid === null ? null : { uid, gid };

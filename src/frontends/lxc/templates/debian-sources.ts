@@ -1,4 +1,5 @@
 import type { AptSource } from "../../../spec/apt-source.js";
+import { sourceOf, type SourceWords } from "./apt-host.js";
 
 /** Where the packages of a Debian container come from, when it is made and later. */
 
@@ -66,18 +67,8 @@ export function debianSources(choice: MirrorChoice): Sources {
   const own = choice.host.filter(isDebian);
   const main = own.find((source) => !isSecurity(source));
   const security = own.find(isSecurity);
-  const of = (given: string | null, found: AptSource | undefined, otherwise: string, suite: string): AptSource => ({
-    uri: (given ?? found?.uri ?? otherwise).replace(/\/+$/, ""),
-    suite,
-    components,
-    signedBy:
-      keyring !== null
-        ? [keyring]
-        : found === undefined || found.signedBy.length === 0
-          ? [debianKeyring]
-          : found.signedBy,
-    isTrusted: given === null && keyring === null && found?.isTrusted === true,
-  });
+  const wish = { keyring, components, usualKeyring: debianKeyring };
+  const of = (...where: SourceWords): AptSource => sourceOf(wish, ...where);
   const first = of(mirror, main, defaultMirror, release);
   // Another's mirror may have nothing but the release itself.
   const updates = mirror === null && !rolling.has(release) ? [{ ...first, suite: `${release}-updates` }] : [];

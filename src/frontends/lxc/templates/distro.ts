@@ -5,21 +5,10 @@ import { IsletError } from "../../../base/errors.js";
 import type { Caller, Engine } from "../../../engine/engine.js";
 import type { RootEditor } from "../../../spec/image.js";
 import type { OptionRow, ParsedOptions } from "../commands/getopt.js";
-import { parseOptions } from "../commands/getopt.js";
-import { option } from "../commands/options.js";
 import type { TemplateCall, TemplateHost } from "./builtin.js";
+import { callOptions } from "./caller-options.js";
 
 /** What the templates of distributions have in common. */
-
-/** What lxc-create gives every template. */
-export const callerOptions: readonly OptionRow[] = [
-  option("help", "", { short: "h" }),
-  option("path", "", { short: "p", argument: "PATH" }),
-  option("name", "", { short: "n", argument: "NAME" }),
-  option("rootfs", "", { argument: "ROOTFS" }),
-  option("mapped-uid", "", { argument: "MAP" }),
-  option("mapped-gid", "", { argument: "MAP" }),
-];
 
 export interface Place {
   readonly name: string;
@@ -37,23 +26,15 @@ export function templateOptions(
   template: string,
   options: readonly OptionRow[],
   usage: string,
-  { argv, host }: Pick<TemplateCall, "argv" | "host">,
+  call: Pick<TemplateCall, "argv" | "host">,
 ): ParsedOptions | null {
-  const parsed = parseOptions({ options: [...callerOptions, ...options], operands: "any", named: false }, argv);
-  if (parsed.kind === "problem") {
-    host.write(2, usage);
-    throw new IsletError("ISLET_BAD_REQUEST", `lxc-${template}: ${parsed.text}`);
-  }
-  if (!parsed.options.has("help")) {
-    const [word] = parsed.options.operands;
-    if (word !== undefined)
-      throw new IsletError("ISLET_BAD_REQUEST", `lxc-${template}: "${word}" is none of its options`, {
-        hint: `lxc-create -t ${template} -h lists them`,
-      });
-    return parsed.options;
-  }
-  host.write(1, usage);
-  return null;
+  const parsed = callOptions(template, options, usage, call, 2);
+  const [word] = parsed?.operands ?? [];
+  if (word !== undefined)
+    throw new IsletError("ISLET_BAD_REQUEST", `lxc-${template}: "${word}" is none of its options`, {
+      hint: `lxc-create -t ${template} -h lists them`,
+    });
+  return parsed;
 }
 
 /** Where the container is made; the directories are there, or are made. */

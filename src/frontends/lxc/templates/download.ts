@@ -1,38 +1,29 @@
 import { IsletError } from "../../../base/errors.js";
 import { printable } from "../../../base/printable.js";
 import type { ImageServer, RemoteImage } from "../../../spec/image.js";
-import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import type { OptionRow } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
+import { callOptions } from "./caller-options.js";
 import { type BuiltinTemplate, fillOptions, type TemplateCall } from "./builtin.js";
 import { createMessage, finishImageRoot, type ImageContainer, relevantFile, writeImageConfig } from "./lxc-image.js";
 import { appendGeneralConfig, applyLxdTemplates } from "./lxd-image.js";
 
 /** The options of lxc-download, those of older versions among them, and --keyring. */
-const table: Pick<CommandTable, "options" | "operands" | "named"> = {
-  options: [
-    option("dist", "", { short: "d", argument: "DISTRIBUTION" }),
-    option("release", "", { short: "r", argument: "RELEASE" }),
-    option("arch", "", { short: "a", argument: "ARCH" }),
-    option("help", "", { short: "h" }),
-    option("list", "", { short: "l" }),
-    option("variant", "", { argument: "VARIANT" }),
-    option("server", "", { argument: "SERVER" }),
-    option("keyid", "", { argument: "FINGERPRINT" }),
-    option("keyserver", "", { argument: "SERVER" }),
-    option("keyring", "", { argument: "FILE" }),
-    option("no-validate", ""),
-    option("flush-cache", ""),
-    option("force-cache", ""),
-    option("no-xattrs", ""),
-    option("name", "", { argument: "NAME" }),
-    option("path", "", { argument: "PATH" }),
-    option("rootfs", "", { argument: "PATH" }),
-    option("mapped-uid", "", { argument: "MAP" }),
-    option("mapped-gid", "", { argument: "MAP" }),
-  ],
-  operands: "any",
-  named: false,
-};
+const options: readonly OptionRow[] = [
+  option("dist", "", { short: "d", argument: "DISTRIBUTION" }),
+  option("release", "", { short: "r", argument: "RELEASE" }),
+  option("arch", "", { short: "a", argument: "ARCH" }),
+  option("list", "", { short: "l" }),
+  option("variant", "", { argument: "VARIANT" }),
+  option("server", "", { argument: "SERVER" }),
+  option("keyid", "", { argument: "FINGERPRINT" }),
+  option("keyserver", "", { argument: "SERVER" }),
+  option("keyring", "", { argument: "FILE" }),
+  option("no-validate", ""),
+  option("flush-cache", ""),
+  option("force-cache", ""),
+  option("no-xattrs", ""),
+];
 
 const defaultServer = "images.linuxcontainers.org";
 
@@ -168,47 +159,39 @@ async function isExpired({ engine }: TemplateCall, { distribution, release, vari
 /** Does what lxc-download does with these arguments. */
 export const downloadTemplate: BuiltinTemplate = async (call) => {
   const { argv, host, engine, idmap, root } = call;
-  const parsed = parseOptions(table, argv);
-  if (parsed.kind === "problem") {
-    host.write(1, usage);
-    throw new IsletError("ISLET_BAD_REQUEST", `lxc-download: ${parsed.text}`);
-  }
-  const { options } = parsed;
-  if (options.has("help")) {
-    host.write(1, usage);
-    return false;
-  }
-  const keyId = options.value("keyid");
+  const asked = callOptions("download", options, usage, { argv, host }, 1);
+  if (asked === null) return false;
+  const keyId = asked.value("keyid");
   const server: ImageServer = {
-    server: options.value("server") ?? defaultServer,
+    server: asked.value("server") ?? defaultServer,
     streams: "meta/1.0",
-    keyrings: options.values("keyring").map((file) => (file.startsWith("/") ? file : `${host.caller.cwd}/${file}`)),
+    keyrings: asked.values("keyring").map((file) => (file.startsWith("/") ? file : `${host.caller.cwd}/${file}`)),
     ...(keyId === null ? {} : { keyId }),
-    validate: !options.has("no-validate"),
+    validate: !asked.has("no-validate"),
   };
-  if (options.has("keyserver"))
+  if (asked.has("keyserver"))
     host.write(2, "lxc-download: --keyserver has no effect: keys are never fetched; --keyring FILE names them\n");
   const given: Choice = {
-    distribution: options.value("dist"),
-    release: options.value("release"),
-    architecture: options.value("arch"),
-    variant: options.value("variant") ?? "default",
+    distribution: asked.value("dist"),
+    release: asked.value("release"),
+    architecture: asked.value("arch"),
+    variant: asked.value("variant") ?? "default",
   };
-  if (options.has("list")) {
+  if (asked.has("list")) {
     host.write(1, "Downloading the image index\n");
     host.write(1, listText(await engine.remoteImages(server, fillOptions(host)), given));
     return false;
   }
-  const name = options.value("name") ?? "";
-  const path = options.value("path") ?? "";
-  const documented = options.value("rootfs") ?? "";
+  const name = asked.value("name") ?? "";
+  const path = asked.value("path") ?? "";
+  const documented = asked.value("rootfs") ?? "";
   if (name === "" || path === "" || documented === "")
     throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name, path, and rootfs for the container");
   const choice = await chosen(call, server, given);
   const { distribution, release, architecture, variant } = choice;
-  const expired = !options.has("force-cache") && (await isExpired(call, choice));
+  const expired = !asked.has("force-cache") && (await isExpired(call, choice));
   if (expired) host.write(1, "The cached copy has expired, re-downloading...\n");
-  if (options.has("flush-cache")) host.write(1, "Flushing the cache...\n");
+  if (asked.has("flush-cache")) host.write(1, "Flushing the cache...\n");
   const container: ImageContainer = { name, path, rootfs: documented, idmap };
   const image = await engine.fillRootfs(
     {
@@ -223,7 +206,7 @@ export const downloadTemplate: BuiltinTemplate = async (call) => {
       },
       rootfs: root ?? documented,
       idmap,
-      refresh: expired || options.has("flush-cache"),
+      refresh: expired || asked.has("flush-cache"),
       finish: async (editor, { files }) => {
         finishImageRoot(editor, files, container);
         if (files["metadata.yaml"] === undefined) return;

@@ -1,26 +1,17 @@
 import { isAbsolute, resolve } from "node:path";
 import { IsletError } from "../../../base/errors.js";
-import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import type { OptionRow } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
+import { callOptions } from "./caller-options.js";
 import { type BuiltinTemplate, fillOptions } from "./builtin.js";
 import { createMessage, finishImageRoot, type ImageContainer, relevantFile, writeImageConfig } from "./lxc-image.js";
 import { appendGeneralConfig, applyLxdTemplates } from "./lxd-image.js";
 
 /** The options of Debian's lxc-local script. */
-const table: Pick<CommandTable, "options" | "operands" | "named"> = {
-  options: [
-    option("help", "", { short: "h" }),
-    option("metadata", "", { short: "m", argument: "FILE" }),
-    option("fstree", "", { short: "f", argument: "FILE" }),
-    option("name", "", { argument: "NAME" }),
-    option("path", "", { argument: "PATH" }),
-    option("rootfs", "", { argument: "PATH" }),
-    option("mapped-uid", "", { argument: "MAP" }),
-    option("mapped-gid", "", { argument: "MAP" }),
-  ],
-  operands: "any",
-  named: false,
-};
+const options: readonly OptionRow[] = [
+  option("metadata", "", { short: "m", argument: "FILE" }),
+  option("fstree", "", { short: "f", argument: "FILE" }),
+];
 
 const usage = `Containers of image files that are on this host
 
@@ -43,23 +34,15 @@ LXC internal arguments (do not pass manually!):
 
 /** Does what lxc-local does with these arguments, and knows LXD's images, too. */
 export const localTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
-  const parsed = parseOptions(table, argv);
-  if (parsed.kind === "problem") {
-    host.write(1, usage);
-    throw new IsletError("ISLET_BAD_REQUEST", `lxc-local: ${parsed.text}`);
-  }
-  const { options } = parsed;
-  if (options.has("help")) {
-    host.write(1, usage);
-    return false;
-  }
-  const name = options.value("name") ?? "";
-  const path = options.value("path") ?? "";
-  const documented = options.value("rootfs") ?? `${path}/rootfs`;
+  const asked = callOptions("local", options, usage, { argv, host }, 1);
+  if (asked === null) return false;
+  const name = asked.value("name") ?? "";
+  const path = asked.value("path") ?? "";
+  const documented = asked.value("rootfs") ?? `${path}/rootfs`;
   if (name === "" || path === "")
     throw new IsletError("ISLET_BAD_REQUEST", "Please pass the name, path, and rootfs for the container");
   const fileOf = (long: string): string | null => {
-    const given = options.value(long);
+    const given = asked.value(long);
     return given === null || isAbsolute(given) ? given : resolve(host.caller.cwd, given);
   };
   const image = { kind: "local", metadata: fileOf("metadata"), rootfs: fileOf("fstree") } as const;

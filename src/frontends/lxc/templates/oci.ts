@@ -3,31 +3,22 @@ import { appendFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { IsletError } from "../../../base/errors.js";
 import { printable } from "../../../base/printable.js";
-import { type CommandTable, parseOptions } from "../commands/getopt.js";
+import type { OptionRow } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
+import { callOptions } from "./caller-options.js";
 import { type BuiltinTemplate, fillOptions } from "./builtin.js";
 import { commandScript, commandText, hostsText, idsOf, ociConfig, type OciIds, scriptText } from "./oci-config.js";
 
 /** The options of lxc-oci, and two of ours. */
-const table: Pick<CommandTable, "options" | "operands" | "named"> = {
-  options: [
-    option("url", "", { short: "u", argument: "URL" }),
-    option("help", "", { short: "h" }),
-    option("username", "", { argument: "NAME" }),
-    option("password", "", { argument: "PASSWORD" }),
-    option("creds", "", { argument: "FILE" }),
-    option("arch", "", { short: "a", argument: "ARCH" }),
-    option("no-cache", ""),
-    option("dhcp", ""),
-    option("name", "", { argument: "NAME" }),
-    option("path", "", { argument: "PATH" }),
-    option("rootfs", "", { argument: "PATH" }),
-    option("mapped-uid", "", { argument: "MAP" }),
-    option("mapped-gid", "", { argument: "MAP" }),
-  ],
-  operands: "any",
-  named: false,
-};
+const options: readonly OptionRow[] = [
+  option("url", "", { short: "u", argument: "URL" }),
+  option("username", "", { argument: "NAME" }),
+  option("password", "", { argument: "PASSWORD" }),
+  option("creds", "", { argument: "FILE" }),
+  option("arch", "", { short: "a", argument: "ARCH" }),
+  option("no-cache", ""),
+  option("dhcp", ""),
+];
 
 const usage = `LXC container template for OCI images
 
@@ -59,34 +50,26 @@ const complaint = (text: string): IsletError => new IsletError("ISLET_BAD_REQUES
 
 /** Does what lxc-oci does with these arguments, without skopeo, umoci and jq. */
 export const ociTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
-  const parsed = parseOptions(table, argv);
-  if (parsed.kind === "problem") {
-    host.write(1, usage);
-    throw complaint(`lxc-oci: ${parsed.text}`);
-  }
-  const { options } = parsed;
-  if (options.has("help")) {
-    host.write(1, usage);
-    return false;
-  }
-  const name = options.value("name") ?? "";
-  const path = options.value("path") ?? "";
-  const documented = options.value("rootfs") ?? "";
+  const asked = callOptions("oci", options, usage, { argv, host }, 1);
+  if (asked === null) return false;
+  const name = asked.value("name") ?? "";
+  const path = asked.value("path") ?? "";
+  const documented = asked.value("rootfs") ?? "";
   if (name === "" || path === "" || documented === "") throw complaint("Not running through LXC");
-  const url = options.value("url") ?? "";
+  const url = asked.value("url") ?? "";
   if (url === "")
     throw new IsletError("ISLET_BAD_REQUEST", "no OCI URL given", { hint: "-- -u docker://HOST/NAME:TAG" });
-  const user = options.value("username");
-  const password = options.value("password");
+  const user = asked.value("username");
+  const password = asked.value("password");
   if (password !== null && user === null) throw complaint("password given but no username specified");
-  const file = options.value("creds");
+  const file = asked.value("creds");
   const credentials =
     user === null
       ? file === null
         ? null
         : `docker-config:${resolve(host.caller.cwd, file)}`
       : `${user}:${password ?? ""}`;
-  const architecture = options.value("arch") ?? (process.arch === "x64" ? "amd64" : process.arch);
+  const architecture = asked.value("arch") ?? (process.arch === "x64" ? "amd64" : process.arch);
   const filling = fillOptions(host);
   // Tags move: what is cached goes by what the tag means now.
   const image = await engine.pinImage({ kind: "oci", url, architecture, credentials }, filling);
@@ -98,7 +81,7 @@ export const ociTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, 
       image,
       rootfs: root ?? documented,
       idmap,
-      refresh: options.has("no-cache"),
+      refresh: asked.has("no-cache"),
       finish: (editor, { run }) => {
         ids = idsOf(run?.user ?? null, editor);
         editor.write("/etc/hostname", `${name}\n`);
@@ -116,7 +99,7 @@ export const ociTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, 
     ...(idmap.length > 0 ? [`${shared}/userns.conf`] : []),
     `${shared}/oci.common.conf`,
   ].filter((each) => existsSync(each));
-  const { text, skipped } = ociConfig({ run, ids, name, includes, dhcp: options.has("dhcp") });
+  const { text, skipped } = ociConfig({ run, ids, name, includes, dhcp: asked.has("dhcp") });
   for (const variable of skipped)
     host.write(
       2,

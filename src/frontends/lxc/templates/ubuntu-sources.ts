@@ -1,5 +1,5 @@
 import type { AptSource } from "../../../spec/apt-source.js";
-import type { KnownRelease } from "./apt-host.js";
+import { type KnownRelease, sourceOf, type SourceWords } from "./apt-host.js";
 import type { Sources } from "./debian-sources.js";
 
 /** Where the packages of an Ubuntu container come from, and which. */
@@ -39,18 +39,8 @@ export function ubuntuSources(choice: UbuntuChoice): Sources {
   const main = own.find((source) => !source.suite.includes("-"));
   const security = own.find((source) => source.suite.endsWith("-security"));
   const ports = "http://ports.ubuntu.com/ubuntu-ports";
-  const of = (given: string | null, found: AptSource | undefined, otherwise: string, suite: string): AptSource => ({
-    uri: (given ?? found?.uri ?? otherwise).replace(/\/+$/, ""),
-    suite,
-    components,
-    signedBy:
-      keyring !== null
-        ? [keyring]
-        : found === undefined || found.signedBy.length === 0
-          ? [ubuntuKeyring]
-          : found.signedBy,
-    isTrusted: given === null && keyring === null && found?.isTrusted === true,
-  });
+  const wish = { keyring, components, usualKeyring: ubuntuKeyring };
+  const of = (...where: SourceWords): AptSource => sourceOf(wish, ...where);
   const first = of(mirror, main, isPort ? ports : "http://archive.ubuntu.com/ubuntu", release);
   const all = [
     first,
