@@ -5,7 +5,7 @@ import { capabilityName } from "../../../spec/capability.js";
 import { showMountOptions } from "../../../spec/mount-options.js";
 import type { GuestSpec } from "../../../spec/guest.js";
 import type { EnvironmentEntry, ProcessSpec } from "../../../spec/process.js";
-import type { OverlaySource, RootfsSpec } from "../../../spec/rootfs.js";
+import type { RootfsSpec } from "../../../spec/rootfs.js";
 import type { SecuritySpec } from "../../../spec/security.js";
 import { signalName } from "../../../spec/signal.js";
 import type { ContainerSpec, LifecycleSpec } from "../../../spec/spec.js";
@@ -14,6 +14,7 @@ import { fromNamespaces, fromNetwork } from "./from-network.js";
 import { showMountEntry } from "./fstab.js";
 import { defaultDevSize, showAutoMounts } from "./keys-mount.js";
 import { showBytes, showUpper } from "./keys-islet.js";
+import { rootfsValue } from "./rootfs-value.js";
 import { profileEnvironment } from "./spec-process.js";
 import { defaultDev } from "./spec-mounts.js";
 import { Writer } from "./writer.js";
@@ -102,31 +103,9 @@ function fromLimits(process: ProcessSpec, out: Writer): void {
 
 function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
   const { source } = rootfs;
-  switch (source.kind) {
-    case "host":
-      break;
-    case "dir":
-      out.text("lxc.rootfs.path", `dir:${source.path}`);
-      break;
-    case "overlay":
-      fromOverlay(source, out);
-      break;
-    case "btrfs":
-    case "loop":
-      out.text("lxc.rootfs.path", `${source.kind}:${source.path}`);
-      break;
-    case "block":
-      out.text("lxc.rootfs.path", source.driver === "block" ? source.path : `lvm:${source.path}`);
-      break;
-    case "zfs":
-      out.text("lxc.rootfs.path", `zfs:${source.dataset}`);
-      break;
-    case "other":
-      out.text("lxc.rootfs.path", `${source.driver}:${source.path}`);
-      break;
-    default:
-      source satisfies never;
-  }
+  if (source.kind !== "host") out.text("lxc.rootfs.path", rootfsValue(source));
+  if (source.kind === "overlay" && source.upper === null)
+    out.text("islet.rootfs.upper", showUpper({ size: source.upperSize ?? null }));
   out.text("lxc.rootfs.mount", rootfs.mountPoint);
   const options = [...showMountOptions(rootfs.options)];
   if (rootfs.idmap !== "as-is")
@@ -134,16 +113,6 @@ function fromRootfs(rootfs: RootfsSpec, out: Writer): void {
   if (options.length > 0) out.text("lxc.rootfs.options", options.join(","));
   out.flag("lxc.rootfs.managed", rootfs.managed, true);
   if (rootfs.size !== undefined) out.text("islet.rootfs.size", showBytes(rootfs.size));
-}
-
-function fromOverlay({ lowers, upper, upperSize }: OverlaySource, out: Writer): void {
-  if (upper !== null) {
-    out.text("lxc.rootfs.path", `overlay:${[...lowers, upper].join(":")}`);
-    return;
-  }
-  const [first = "", ...rest] = lowers;
-  out.text("lxc.rootfs.path", rest.length === 0 ? `dir:${first}` : `overlay:${[...rest, first].join(":")}`);
-  out.text("islet.rootfs.upper", showUpper({ size: upperSize ?? null }));
 }
 
 function fromMounts(spec: ContainerSpec, out: Writer): void {
