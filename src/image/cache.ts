@@ -302,7 +302,9 @@ export function createImageCache(host: CacheHost): ImageCache {
     list: () => names().flatMap((name) => status(name) ?? []),
     async prune(wanted) {
       const out: string[] = [];
-      for (const name of names()) {
+      const all = names();
+      if (all.length > 0) prepare();
+      for (const name of all) {
         const found = status(name);
         // Of another release, or broken: nobody can use it.
         if (found !== null && !wanted(found)) continue;
