@@ -124,6 +124,59 @@ test("a full disk stops a copy with a line that says so, and nothing is left", a
   await own.ok(["umount", small]);
 });
 
+test("a full disk stops a snapshot and a restore, and the container is what it was", async (t) => {
+  if (lacks(t, "root")) return;
+  const own = await instance(t);
+  const small = join(own.store.path, "..", "small");
+  await own.ok(["mkdir", small]);
+  await own.ok(["mount", "-t", "tmpfs", "-o", "size=100m", "islt-small", small]);
+  cleanup(t)(async () => {
+    await own.command(["umount", "-l", small]);
+  });
+  const copies = copiesOf({ ...own, store: { path: small, at: (name) => ["-P", small, "-n", name] } });
+  const { make, ok, run, picture, path, rootfs } = copies;
+  make("a");
+  sh('head -c 30000000 /dev/zero > "$1/large"', rootfs("a"));
+  await ok("lxc-snapshot", "-n", "a");
+  sh('head -c 20000000 /dev/zero > "$1/larger"', rootfs("a"));
+  // What is made and taken away in them again are those two directories' times.
+  const whole = (): string =>
+    picture("a")
+      .split("\n")
+      .filter((line) => !/^'\.(\/snaps)?' /.test(line))
+      .join("\n");
+  const before = whole();
+  for (const words of [[], ["-r", "snap0"], ["-r", "snap0", "-N", "b"]]) {
+    const full = await run("lxc-snapshot", "-n", "a", ...words);
+    assert.equal(full.status, 1, words.join(" "));
+    assert.match(full.stderr, /^lxc-snapshot: a: .*No space left on device.*\n$/);
+    assert.ok(whole() === before, `it is another one after ${words.join(" ")}`);
+    assert.deepEqual(readdirSync(path("a", "snaps")), ["snap0"]);
+    assert.deepEqual(copies.names(), ["a"]);
+  }
+  await ok("lxc-destroy", "-n", "a", "-s");
+  assert.deepEqual(readdirSync(small), []);
+  await own.ok(["umount", small]);
+});
+
+test("what is mounted in a container's directory is named, and nothing of the container goes", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, make, path, names, run, ok } = copiesOf(await instance(t));
+  const place = join(make("a"), "mnt");
+  await own.ok(["mkdir", "-p", place]);
+  await own.ok(["mount", "-t", "tmpfs", "islt-busy", place]);
+  cleanup(t)(async () => {
+    await own.command(["umount", "-l", place]);
+  });
+  const refused = await run("lxc-destroy", "-n", "a");
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, new RegExp(`something is mounted on ${place}; umount ${place} first\n`));
+  assert.ok(existsSync(path("a", "rootfs/bin/busybox")) && existsSync(path("a", "config")));
+  await own.ok(["umount", place]);
+  await ok("lxc-destroy", "-n", "a");
+  assert.deepEqual(names(), []);
+});
+
 test("of two copies into one name one is made, and the other gets one line", async (t) => {
   if (lacks(t, "root")) return;
   const { own, names, path, rootfs, run } = await big(t);
