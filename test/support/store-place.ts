@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
-import { readlinkSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Cleaner } from "./cleanup.js";
 import { command, ok } from "./command.js";
+import { end } from "./host.js";
 import { instance, type Instance, watchTraces } from "./instance.js";
 import { testDir } from "./paths.js";
 import { waitFor } from "./wait.js";
@@ -33,10 +34,19 @@ export interface StoreOptions {
 /** There is one at a time. */
 export const volumeGroup = "islt-vg";
 
-/** Loop devices whose file is below a directory, with the file. */
-export async function loopDevices(below: string): Promise<readonly string[]> {
+/** Loop devices with a name in the path of their file, with the file. The path begins where its file system is mounted. */
+export async function loopDevices(name: string): Promise<readonly string[]> {
   const text = await ok(["losetup", "-l", "-n", "-O", "NAME,BACK-FILE"]);
-  return text.split("\n").filter((line) => line.includes(below));
+  return text.split("\n").filter((line) => line.includes(name));
+}
+
+const monitorFile = "/run/dmeventd.pid";
+
+/** LVM starts a monitor of its volumes where no service manager does. */
+function endMonitor(): void {
+  if (!existsSync(monitorFile)) return;
+  end(Number(readFileSync(monitorFile, "utf8")), "SIGKILL");
+  for (const file of [monitorFile, "/run/dmeventd-client", "/run/dmeventd-server"]) rmSync(file, { force: true });
 }
 
 /** What a daemon keeps for good it makes for its first containers. */
@@ -51,16 +61,19 @@ async function warmUp(own: Instance): Promise<void> {
 
 export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions): Promise<StorePlace> {
   let holder: ReturnType<typeof spawn> | null = null;
-  const image = join(testDir, `islt-disk-${process.pid}-${Math.random().toString(36).slice(2)}`);
+  const imageName = `islt-disk-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  const image = join(testDir, imageName);
+  const isMonitored = existsSync(monitorFile);
   // After the daemon's own end, which is registered below.
   const release = async (): Promise<void> => {
     holder?.kill("SIGKILL");
     if (volumes !== undefined) {
-      const [device = ""] = (await loopDevices(image)).map((line) => line.split(" ")[0] ?? "");
+      const [device = ""] = (await loopDevices(imageName)).map((line) => line.split(" ")[0] ?? "");
       const script = 'vgremove -q -ff -y "$1" || true; [ -z "$2" ] || losetup -d "$2"';
       await command(["sh", "-c", script, "sh", volumeGroup, device]);
+      if (!isMonitored) endMonitor();
     }
-    await waitFor("the loop devices to go", async () => (await loopDevices(image)).length === 0);
+    await waitFor("the loop devices to go", async () => (await loopDevices(imageName)).length === 0);
     rmSync(image, { force: true });
   };
   try {
@@ -113,7 +126,7 @@ udev="activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_
         await warmUp(own);
         const traces = await watchTraces(own, names);
         const picture = async (): Promise<readonly string[]> => [
-          ...(await loopDevices(own.store.path)),
+          ...(await loopDevices(join(basename(dirname(own.store.path)), basename(own.store.path)))),
           ...(await own.ok(["ls", own.store.path])).split("\n"),
           ...(await own.ok(["cat", "/proc/self/mountinfo"])).split("\n"),
         ];
