@@ -21,6 +21,8 @@ interface Console {
   readonly type: (text: string) => void;
   /** Waits until it has printed this. */
   readonly shows: (what: RegExp) => Promise<void>;
+  /** Types a line until the guest has answered: before its init has set a terminal up nobody there takes \r for the end of a line. */
+  readonly answers: (word: string) => Promise<void>;
   readonly stderr: () => string;
   /** Exit status, or 128 + signal. */
   readonly ended: Promise<number>;
@@ -48,6 +50,13 @@ function open(t: TestContext, words: readonly string[], runtime: string = runtim
     type: (text) => void child.stdin.write(text),
     shows: async (what) =>
       void (await waitFor(`${String(what)} in ${words.join(" ")}`, () => what.test(stdout + stderr))),
+    answers: async (word) => {
+      for (let tries = 0; tries < 20 && !stdout.includes(`got-${word}`); tries += 1) {
+        child.stdin.write(`${word}\r`);
+        await sleep(500);
+      }
+      assert.ok(stdout.includes(`got-${word}`), `nobody answers in ${words.join(" ")}`);
+    },
     stderr: () => stderr,
     ended,
   };
@@ -226,6 +235,7 @@ describe("lxc-console and a daemon that is killed", () => {
     const zero = open(t, [...at, "-t", "0"], own.runtimeDir);
     await first.shows(banner(1));
     await zero.shows(banner(0));
+    for (const each of [first, zero]) await each.answers("here");
     const old = own.pid();
     end(old, "SIGKILL");
     await waitFor("the daemon to be gone", () => !existsSync(`/proc/${old}/exe`));
