@@ -9,11 +9,12 @@ import { root, testDir } from "./paths.js";
 export const sh = (script: string, ...words: readonly string[]): string =>
   execFileSync("sh", ["-e", "-c", script, "sh", ...words], { encoding: "latin1", maxBuffer: 1 << 28 });
 
-/** Nothing in it may keep it from being removed: what is mounted below it goes first. */
+/** Nothing in it may keep it from being removed: what is mounted below it goes first. Processes that were killed may still make a last file. */
 export function removeForTest(path: string): void {
   sh(
     `awk -v top="$1/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -d '\\n' umount
-chattr -R -f -i -a "$1" 2>&1 || true; rm -rf "$1"`,
+chattr -R -f -i -a "$1" 2>&1 || true
+for try in 1 2 3 4 5; do ! rm -rf "$1" || exit 0; sleep 0.2; done; exit 1`,
     path,
   );
 }
