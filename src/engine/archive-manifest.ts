@@ -63,13 +63,16 @@ export const entryOf = (entry: string, path: string, bytes: Uint8Array): Entry =
 
 export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 2)}\n`;
 
+/** It begins with something else. */
+export const notOurs = (at: string): IsletError =>
+  new IsletError("ISLET_BAD_REQUEST", `${at} is no container that islet has exported`, {
+    hint: "images of LXC and LXD: lxc-create -n NAME -t local -- --help",
+  });
+
 /** What the head of an archive has, compared with what its manifest says. `at`: the archive's name. */
 export function checkedManifest(head: ReadonlyMap<string, { readonly bytes: Uint8Array }>, at: string): Manifest {
   const found = head.get(manifestName);
-  if (found === undefined || head.keys().next().value !== manifestName)
-    throw new IsletError("ISLET_BAD_REQUEST", `${at} is no container that islet has exported`, {
-      hint: "images of LXC and LXD: lxc-create -n NAME -t local -- --help",
-    });
+  if (found === undefined) throw notOurs(at);
   const refuse = (why: string): never => {
     throw new IsletError("ISLET_UNTRUSTED", `${at} is refused: ${printable(why)}`);
   };

@@ -19,6 +19,8 @@ import {
   configName,
   isHeadName,
   type Manifest,
+  manifestName,
+  notOurs,
   rootName,
   settingsName,
   sumName,
@@ -92,23 +94,9 @@ async function openWalked(
   }
   const { bytes, packed } = plainBytes(arch, opened, signal);
   const most = (): number => (large ? Number.POSITIVE_INFINITY : (64 << 20) + 200 * packed());
-  try {
-    return {
-      name,
-      walked: await walkArchive(countedBytes(bytes, name, most), name, { isHead: isHeadName, sum: sumName }),
-    };
-  } catch (error) {
-    // What is no archive of ours has no sum, either.
-    if (error instanceof IsletError && error.code === "ISLET_IO" && /there is no islet\.sum/.test(error.message))
-      throw new IsletError("ISLET_IO", error.message, { hint: notOurs(name).hint ?? "", cause: error });
-    throw error;
-  }
+  const wanted = { isHead: isHeadName, first: manifestName, other: notOurs, sum: sumName };
+  return { name, walked: await walkArchive(countedBytes(bytes, name, most), name, wanted) };
 }
-
-const notOurs = (at: string): IsletError =>
-  new IsletError("ISLET_BAD_REQUEST", `${at} is no container that islet has exported`, {
-    hint: "images of LXC and LXD: lxc-create -n NAME -t local -- --help",
-  });
 
 /** A program reads it: whatever it is, nobody else waits. */
 function readDescriptor({ arch }: StorageHost, descriptor: number): AsyncIterable<Uint8Array> {

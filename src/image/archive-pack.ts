@@ -106,7 +106,7 @@ function packingFailed(errors: number, program: string, status: number, name: st
   if (/No space left|quota exceeded/i.test(said))
     return new IsletError("ISLET_IO", `cannot write ${name}: the disk is full`, {
       errno: "ENOSPC",
-      hint: "make room, or name a file on another disk; nothing was left there",
+      hint: "make room, or name a file on another disk",
     });
   const line = printable(said.split("\n")[0] ?? "");
   return new IsletError("ISLET_IO", `cannot write ${name}: ${line === "" ? `${program} ended (${status})` : line}`);

@@ -24,6 +24,10 @@ export interface WalkedArchive {
 export interface HeadWanted {
   /** Of what is called so. */
   readonly isHead: (name: string) => boolean;
+  /** Name of the first entry. */
+  readonly first: string;
+  /** What is thrown when that is another one. */
+  readonly other: (at: string) => Error;
   /** Name of the last entry. */
   readonly sum: string;
 }
@@ -96,6 +100,7 @@ async function* itemsOf(
   let data: Data = { done: null, size: 0 };
   let pieces: Uint8Array[] = [];
   let isHead = true;
+  let isFirst = true;
   let records: ReadonlyMap<string, string> = new Map();
   let longName: string | null = null;
   let state = "entries" as "entries" | "sum" | "over";
@@ -117,6 +122,8 @@ async function* itemsOf(
     const header = readHeader(block, at);
     if (header === null) throw damaged(at, `it is cut off: there is no ${wanted.sum}`);
     const { type, size } = header;
+    if (isFirst && (type !== "0" || header.name !== wanted.first)) throw wanted.other(at);
+    isFirst = false;
     if (type === "x" || type === "g") {
       isHead = false;
       collect(size, mostExtension, (bytes) => {
