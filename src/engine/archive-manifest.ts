@@ -112,10 +112,11 @@ export function checkedManifest(head: ReadonlyMap<string, { readonly bytes: Uint
 }
 
 /** Names that islet and LXC have for themselves in a container's directory. */
-const taken = new Set([
-  ...["config", "settings.json", "partial", "rootfs", "rootdev", "snaps", "delta0", "overlay", "lxc_rdepends"],
-  ...["lxc_snapshots", "islet-journal", "ts", "comment", "olwork", "unpacked"],
-]);
+const taken = new Set(
+  "config settings.json partial rootfs rootdev snaps delta0 overlay olwork lxc_rdepends lxc_snapshots islet-journal ts comment unpacked".split(
+    " ",
+  ),
+);
 
 function isGoodPath(path: string): boolean {
   const parts = path.split("/");

@@ -75,7 +75,7 @@ export async function readArchive(
         await walked.close();
       }
     },
-    close: walked.close,
+    close: () => walked.close(),
   };
 }
 

@@ -212,7 +212,12 @@ interface Forged {
 function forged({ config = "lxc.uts.name = x\n", manifest = {}, head = [], files = [], entries }: Forged): Buffer {
   const text = Buffer.from(config);
   const said = {
-    ...{ format: "islet", version: 1, name: "x", architecture: "x86_64", made: 1, ...manifest },
+    format: "islet",
+    version: 1,
+    name: "x",
+    architecture: "x86_64",
+    made: 1,
+    ...manifest,
     files: [{ entry: "config", path: "config", size: text.length, sha256: digest(text) }, ...files],
   };
   const members: readonly (Member | Uint8Array)[] = [
