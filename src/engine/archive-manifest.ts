@@ -23,6 +23,9 @@ export const rootName = "rootfs";
 export const isHeadName = (name: string): boolean =>
   [manifestName, configName, settingsName].includes(name) || /^files\/\d{1,4}$/.test(name);
 
+/** Bytes that may come out of an archive of a size before it is taken for a decompression bomb. */
+export const mostOf = (packed: number): number => (64 << 20) + 200 * packed;
+
 interface Entry {
   /** In the archive. */
   readonly entry: string;

@@ -22,6 +22,7 @@ import {
   entryOf,
   manifestName,
   manifestText,
+  mostOf,
   rootName,
   settingsName,
   sumName,
@@ -59,8 +60,17 @@ export async function exportContainer(
   const file = freshFile(host.arch, path, caller);
   try {
     const target = { fd: file.fd, name: path };
-    await packInto(host.arch, compression, archive(host, spec, root.fd, head, options), target, signal);
+    let total = 0;
+    const counted = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of archive(host, spec, root.fd, head, options)) {
+        total += chunk.length;
+        yield chunk;
+      }
+    };
+    await packInto(host.arch, compression, counted(), target, signal);
     signal.throwIfAborted();
+    if (total > mostOf(fstatSync(file.fd).size))
+      options.notice?.("it unpacks to more than 200 times its size: islet import takes it with --large only");
     await file.finish();
   } finally {
     file.close();

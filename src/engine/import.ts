@@ -20,6 +20,7 @@ import {
   isHeadName,
   type Manifest,
   manifestName,
+  mostOf,
   notOurs,
   rootName,
   settingsName,
@@ -32,6 +33,8 @@ import { giveName } from "./identity.js";
 import { foreignSettings } from "./settings.js";
 
 /** `islet import`: what `islet export` has written becomes a container, with everything looked at on the way in. */
+
+const bombHint = "it may be a decompression bomb; if you know that it is none: --large";
 
 const F_DUPFD_CLOEXEC = 1030;
 
@@ -93,9 +96,9 @@ async function openWalked(
     throw notOurs(name);
   }
   const { bytes, packed } = plainBytes(arch, opened, signal);
-  const most = (): number => (large ? Number.POSITIVE_INFINITY : (64 << 20) + 200 * packed());
+  const most = (): number => (large ? Number.POSITIVE_INFINITY : mostOf(packed()));
   const wanted = { isHead: isHeadName, first: manifestName, other: notOurs, sum: sumName };
-  return { name, walked: await walkArchive(countedBytes(bytes, name, most), name, wanted) };
+  return { name, walked: await walkArchive(countedBytes(bytes, name, most, bombHint), name, wanted) };
 }
 
 /** A program reads it: whatever it is, nobody else waits. */

@@ -328,6 +328,7 @@ export async function* countedBytes(
   chunks: AsyncIterable<Uint8Array>,
   archive: string,
   most: () => number,
+  hint: string = "it may be a decompression bomb",
 ): AsyncGenerator<Uint8Array> {
   let total = 0;
   for await (const chunk of chunks) {
@@ -336,9 +337,7 @@ export async function* countedBytes(
       throw new IsletError(
         "ISLET_UNTRUSTED",
         `${archive} is refused: it unpacks to a multiple of its size that no image has`,
-        {
-          hint: "it may be a decompression bomb",
-        },
+        { hint },
       );
     yield chunk;
   }

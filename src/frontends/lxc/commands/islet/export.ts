@@ -11,8 +11,7 @@ import { ownOptions } from "./options.js";
 export const exportTable: CommandTable = {
   tool: "islet-export",
   synopsis: "NAME [FILE|-] [--compress=zstd|gzip|none] [--running]",
-  description:
-    "Writes a container, with its configuration and root file system, into one file that `islet import` takes.",
+  description: "Writes a container into one file, which `islet import` makes a container of again.",
   options: [
     option("compress", "zstd (default, if this host has it), gzip or none", {
       argument: "PROGRAM",
