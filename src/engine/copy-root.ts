@@ -245,7 +245,10 @@ interface Opened extends Disposable {
 }
 
 /** The original as its own processes see it, if there are any: nobody else may mount a device that is in use. */
-async function openOriginal(host: StorageHost, { from, pid }: RootWanted): Promise<Opened> {
+export async function openOriginal(
+  host: StorageHost,
+  { from, pid }: Pick<RootWanted, "from" | "pid">,
+): Promise<Opened> {
   return pid === null || plainDirectory(from) !== null
     ? await openPlace(host, from, false)
     : opened(`/proc/${pid}/root`, constants.O_DIRECTORY);

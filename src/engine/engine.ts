@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
 import type { CopyOptions, RenameOptions, SnapshotOptions, SnapshotStatus, CopyBasics } from "./copy-requests.js";
+import type { ArchiveOptions, ContainerArchive, Exported, ExportOptions } from "./archive-requests.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
@@ -20,6 +21,16 @@ import type { StorageRequest } from "../spec/storage.js";
  * anything half-made when it throws. Times are milliseconds unless said.
  */
 
+export {
+  type ArchiveOptions,
+  compressions,
+  type Compression,
+  type ContainerArchive,
+  type Exported,
+  type ExportOptions,
+  type ImportOptions,
+  type PortableConfig,
+} from "./archive-requests.js";
 export { states, type State } from "../spec/states.js";
 export type {
   CopiedConfig,
@@ -362,6 +373,13 @@ export interface Engine {
   backUp(spec: ContainerSpec, options: Pick<CopyBasics, "progress" | "signal">): Promise<void>;
   /** Makes its root what the backup is. ISLET_BAD_REQUEST: there is none; ISLET_RUNNING, ISLET_HAS_CLONES. */
   restoreBackup(spec: ContainerSpec, options: Pick<CopyBasics, "progress" | "signal">): Promise<void>;
+  /**
+   * Writes a container into one archive, which `readArchive` takes. ISLET_RUNNING unless that is allowed (it is then frozen meanwhile); ISLET_BUSY: somebody
+   * changed its files meanwhile; ISLET_BAD_REQUEST: a file has an owner that is in no id map; ISLET_IO: a full disk (nothing of the file is left).
+   */
+  export(spec: ContainerSpec, options: ExportOptions): Promise<Exported>;
+  /** Opens such an archive. ISLET_BAD_REQUEST: it is none; ISLET_UNTRUSTED, ISLET_UNSUPPORTED (of a newer islet), ISLET_IO. */
+  readArchive(options: ArchiveOptions): Promise<ContainerArchive>;
   /** Those that need its root file system, its own snapshots not counted; each can be destroyed before it. */
   copies(id: ContainerId): Promise<readonly ContainerId[]>;
   freeze(id: ContainerId): Promise<void>;

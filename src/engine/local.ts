@@ -37,6 +37,7 @@ import {
   type ContainerId,
   type ContainerStatus,
   type Engine,
+  type Exported,
   type GuestDoor,
   noSuchContainer,
   type StartOptions,
@@ -612,6 +613,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
         mustStand(spec);
         await bringBackUpBack(storage, spec, wanted);
       });
+    },
+    export: async (spec, wanted) => {
+      const { exportContainer } = await import("./export.js");
+      let exported: Exported = { path: null };
+      await queue.run(key(spec), () =>
+        atRest(spec, wanted.allowRunning, async (pid) => {
+          exported = await exportContainer(storage, spec, pid, wanted);
+        }),
+      );
+      return exported;
+    },
+    readArchive: async (wanted) => {
+      const { readArchive } = await import("./import.js");
+      return await readArchive(storage, wanted, (id, create) => engine.create(id, create));
     },
     copies: async (id) => {
       const { copiesOf } = await import("./dependents.js");

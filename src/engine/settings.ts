@@ -146,6 +146,28 @@ export function openSettings(id: ContainerId): SettingsStore {
   };
 }
 
+/**
+ * The text of somebody else's file, checked, as that of a container which is another instance. `keep`: the name of the container that it is the same
+ * instance as; null: of none. ISLET_BAD_CONFIG.
+ */
+export function foreignSettings(content: string, keep: string | null): string {
+  let file: SettingsFile;
+  try {
+    file = decode(JSON.parse(content), "settings.json");
+    for (const [key, value] of Object.entries(file.settings)) {
+      const problem = keyProblem(key) ?? valueProblem(key, value);
+      if (problem !== null && key !== instanceIdKey && key !== readyKey) throw new Error(problem);
+    }
+    checkSize(file.settings);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new IsletError("ISLET_BAD_CONFIG", `the settings of the archive cannot be used: ${why}`, { cause: error });
+  }
+  const { [readyKey]: _, ...settings } = file.settings;
+  const same: SettingsFile = { ...file, settings, readyRun: null };
+  return `${JSON.stringify(keep === null ? { ...same, name: "", nics: null } : { ...same, name: keep }, null, 2)}\n`;
+}
+
 function checkSize(settings: Settings): void {
   let size = 0;
   for (const [key, value] of Object.entries(settings)) size += Buffer.byteLength(key) + Buffer.byteLength(value);

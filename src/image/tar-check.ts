@@ -1,4 +1,5 @@
 import { IsletError } from "../base/errors.js";
+import { printable } from "../base/printable.js";
 import type { ArchiveEntry } from "./unpack.js";
 import {
   blockSize,
@@ -11,6 +12,7 @@ import {
   recordNumber,
   writeHeader,
 } from "./tar-header.js";
+import { changedRecords, type IdChange } from "./tar-ids.js";
 import { canonicalName, canonicalTarget, type PathGuard, refused } from "./tar-paths.js";
 
 /** Who looks at the entries of an archive. */
@@ -27,6 +29,17 @@ export interface TarChecks {
   readonly makeWay: (path: string) => Promise<void>;
   /** Of files beside `below`. null: nobody wants them. */
   readonly file: ((name: string, text: string) => void) | null;
+  /** null: as it is, "./" in front of all names. */
+  readonly output: TarOutput | null;
+}
+
+/** What is made of the entries. */
+export interface TarOutput {
+  /** In front of names: "rootfs/". */
+  readonly prefix: string;
+  readonly ids: IdChange | null;
+  /** More follows: the end is not marked. */
+  readonly isPart: boolean;
 }
 
 const types: Readonly<Record<string, ArchiveEntry["type"]>> = {
@@ -67,6 +80,7 @@ const outSize = 256 << 10;
  */
 export async function* checkedTar(chunks: AsyncIterable<Uint8Array>, checks: TarChecks): AsyncGenerator<Uint8Array> {
   const at = checks.archive;
+  const prefix = checks.output?.prefix ?? "./";
   let out = new Uint8Array(outSize);
   let used = 0;
   const head = new Uint8Array(blockSize);
@@ -201,23 +215,33 @@ export async function* checkedTar(chunks: AsyncIterable<Uint8Array>, checks: Tar
     const kind = type === "directory" || type === "symlink" ? type : "other";
     if (checks.guard.admit(name, kind, type === "hardlink" ? target : null) !== "free") await checks.makeWay(name);
 
-    const kept = new Map([...records].filter(([key]) => isWantedRecord(key)));
-    if (sparseName !== undefined) kept.set("GNU.sparse.name", name);
+    const ids = checks.output?.ids ?? null;
+    const changedId = (key: "uid" | "gid", value: number): number => {
+      const now = ids === null ? value : ids(key, value);
+      if (now === null) throw unmapped(at, rawName, key, value);
+      return now;
+    };
+    const wantedRecords = new Map([...records].filter(([key]) => isWantedRecord(key)));
+    const kept =
+      ids === null
+        ? wantedRecords
+        : changedRecords(wantedRecords, ids, (key, value) => unmapped(at, rawName, key, value));
+    if (sparseName !== undefined) kept.set("GNU.sparse.name", prefix === "./" ? name : `${prefix}${name}`);
     const mtime = records.get("mtime");
     if (mtime !== undefined && /^-?\d{1,12}(\.\d{1,12})?$/.test(mtime)) kept.set("mtime", mtime);
     const id = (key: "uid" | "gid"): number => {
       const text = records.get(key);
       const value = text === undefined ? header[key] : recordNumber(text, key, at);
       if (value < 0 || value > 0xfffffffe) throw damaged(at, `an entry's ${key} is impossible`);
-      return value;
+      return changedId(key, value);
     };
     follow(size, { kind: "pass" });
     map(size, false);
     return writeHeader({
       type: header.sparse === null ? letters[type] : "S",
       // A name that begins with "-" or is empty stays what it is.
-      name: type === "directory" ? `./${name}${name === "" ? "" : "/"}` : `./${name}`,
-      linkname: type === "hardlink" ? `./${target ?? ""}` : (target ?? ""),
+      name: type === "directory" ? `${prefix}${name}${name === "" ? "" : "/"}` : `${prefix}${name}`,
+      linkname: type === "hardlink" ? `${prefix}${target ?? ""}` : (target ?? ""),
       mode: header.mode,
       uid: id("uid"),
       gid: id("gid"),
@@ -272,8 +296,15 @@ export async function* checkedTar(chunks: AsyncIterable<Uint8Array>, checks: Tar
   }
   // GNU tar writes two blocks of zeros; some others none.
   if (left > 0 || headUsed > 0) throw damaged(at, "it is cut off");
-  yield* put(new Uint8Array(2 * blockSize));
+  if (checks.output?.isPart !== true) yield* put(new Uint8Array(2 * blockSize));
   yield out.subarray(0, used);
+}
+
+function unmapped(at: string, rawName: string, key: "uid" | "gid", value: number): IsletError {
+  const name = printable(Buffer.from(rawName, "latin1").toString("utf8")).slice(0, 200);
+  return new IsletError("ISLET_BAD_REQUEST", `${at}: ${name} has the ${key} ${value}, which is in no id map`, {
+    hint: "give it an owner of the container's, or change lxc.idmap",
+  });
 }
 
 function belowOf(name: string, below: string): string | null {
@@ -297,6 +328,7 @@ export async function* countedBytes(
   chunks: AsyncIterable<Uint8Array>,
   archive: string,
   most: () => number,
+  hint: string = "it may be a decompression bomb",
 ): AsyncGenerator<Uint8Array> {
   let total = 0;
   for await (const chunk of chunks) {
@@ -305,9 +337,7 @@ export async function* countedBytes(
       throw new IsletError(
         "ISLET_UNTRUSTED",
         `${archive} is refused: it unpacks to a multiple of its size that no image has`,
-        {
-          hint: "it may be a decompression bomb",
-        },
+        { hint },
       );
     yield chunk;
   }

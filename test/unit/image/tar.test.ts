@@ -28,6 +28,7 @@ async function collect(
     },
     makeWay: () => Promise.resolve(),
     file: null,
+    output: null,
   });
   for await (const chunk of checked) out.push(Buffer.from(chunk));
   return { entries, out: Buffer.concat(out) };

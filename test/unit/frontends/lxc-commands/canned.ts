@@ -104,6 +104,8 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     restore: notCanned,
     backUp: notCanned,
     restoreBackup: notCanned,
+    export: notCanned,
+    readArchive: notCanned,
     copies: () => Promise.resolve([]),
     hostCommand: notCanned,
     console: notCanned,

@@ -21,7 +21,7 @@ describe("islet", () => {
     assert.deepEqual([help.status, help.stderr], [0, ""]);
     assert.match(help.stdout, /^ {2}ls +Shows the containers/m);
     assert.match(help.stdout, /^ {2}attach .*\bcreate\b/m);
-    for (const line of help.stdout.split("\n").slice(10)) assert.ok(line.length <= 100, line);
+    for (const line of help.stdout.split("\n").slice(12)) assert.ok(line.length <= 100, line);
     assert.equal((await tool(["islet"])).status, 1);
   });
   it("names a command that it does not have, and the one that was meant", async () => {
