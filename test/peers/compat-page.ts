@@ -53,6 +53,7 @@ Debian's LXC has no more \`lxc-clone\`, \`lxc-kill\`, \`lxc-list\`, \`lxc-netsta
 | lxc-copy -e -t | mounts the tmpfs by a hook script | \`islet.rootfs.upper = tmpfs\`, with \`lxc.rootfs.managed = 0\` so that no tool removes the original |
 | lxc-copy -e \`-m\` with an unknown kind | starts it without | refused |
 | lxc-copy -R with -s, \`-m\`, \`-t\` or \`-D\` without -e, \`-t\` with \`-D\` | takes one, or fails after the copy | refused before anything is made |
+| lxc-snapshot, clone hooks | run them: LXC's own clonehostname writes the name snap0 into the snapshot's etc/hosts, and back at a restore | are not run for a snapshot, which is what the container was; at a restore they are told that snap0 becomes the container |
 | lxc-snapshot -r | destroys the container, then copies the snapshot | puts the new one together first, then they change places |
 | lxc-destroy -s | fails if there are clones | removes them, in the right order; a running one needs \`-f\` |
 | lxc-destroy of a stopped container with \`lxc.ephemeral = 1\` | says nothing and leaves it | removes it |
