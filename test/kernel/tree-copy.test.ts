@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -159,37 +159,42 @@ test("a copy tells how far it is, and can be given up", async (t) => {
 
 test("it ends with the process that wanted it", async (t) => {
   if (lacks(t, "root")) return;
+  let parent: ChildProcess | null = null;
+  // Before the directory is removed.
+  cleanup(t)(() => void parent?.kill("SIGKILL"));
   const [from, to, place] = twoOf(t);
   sh('mkdir "$1"; cd "$1"; for i in $(seq 1500); do head -c 100000 /dev/zero > $i; done', from);
-  const defer = cleanup(t);
   const script = `import { copyTree } from ${JSON.stringify(import.meta.resolve("../../src/storage/tree.js"))};
     await copyTree(${JSON.stringify(host)}, { from: ${JSON.stringify(from)}, to: ${JSON.stringify(to)} });`;
-  const parent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "ignore" });
-  defer(() => void parent.kill("SIGKILL"));
+  const child = (parent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "ignore" }));
   const busy = (): readonly string[] =>
     readdirSync("/proc").filter((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
-        return words[1] === "tree" && words.includes(`parent=${parent.pid ?? 0}`);
+        return words[1] === "tree" && words.includes(`parent=${child.pid ?? 0}`);
       } catch {
         return false;
       }
     });
   await waitFor("a copy", () => busy().length === 1 && readdirSync(to).length > 0);
-  parent.kill("SIGKILL");
+  child.kill("SIGKILL");
   await waitFor("its end", () => busy().length === 0);
   await removeTree(host, place);
 });
 
 test("a tree that changes all the time is copied, with what is there", async (t) => {
   if (lacks(t, "root")) return;
+  let churn: ChildProcess | null = null;
+  // Before the directory is removed.
+  cleanup(t)(() => {
+    if (churn?.pid !== undefined) process.kill(-churn.pid, "SIGKILL");
+  });
   const [from, , place] = twoOf(t);
   sh(
     'mkdir -p "$1/a/b"; printf first > "$1/a/b/two"; ln "$1/a/b/two" "$1/one"; head -c 2000000 /dev/urandom > "$1/large"',
     from,
   );
-  const defer = cleanup(t);
-  const churn = spawn(
+  churn = spawn(
     "sh",
     [
       "-c",
@@ -201,9 +206,6 @@ test("a tree that changes all the time is copied, with what is there", async (t)
     ],
     { stdio: "ignore", detached: true },
   );
-  defer(() => {
-    if (churn.pid !== undefined) process.kill(-churn.pid, "SIGKILL");
-  });
   const end = performance.now() + 4000;
   for (let round = 0; round < 30 && performance.now() < end; round++) {
     const to = join(place, `to-${round}`);
