@@ -58,6 +58,16 @@ export const originalsOf = (id: ContainerId): readonly ContainerId[] => read(ori
 /** Whole: as the files say it, copies that are gone among them. */
 export const notedCopiesOf = (id: ContainerId): readonly ContainerId[] => read(copiesFile(id));
 
+/** How many copies LXC 1.0 has counted: it did not write down which. */
+export function countedCopies(id: ContainerId): number {
+  try {
+    return Number(/^\s*([0-9]{1,9})\s*$/.exec(readFileSync(copiesFile(id), "utf8"))?.[1] ?? 0);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return 0;
+    throw ioError(`read ${copiesFile(id)}`, error);
+  }
+}
+
 /** Those that need the root file system of `id` and are there. One whose making was cut off is cleared away. */
 export async function copiesOf(host: StorageHost, id: ContainerId): Promise<readonly ContainerId[]> {
   const there: ContainerId[] = [];

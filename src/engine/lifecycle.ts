@@ -7,7 +7,7 @@ import type { StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
 import { runHook } from "./commands.js";
-import { copiesOf } from "./dependents.js";
+import { copiesOf, countedCopies } from "./dependents.js";
 import { noSuchContainer } from "./engine.js";
 import type { Caller, ContainerId, CreateOptions } from "./engine.js";
 import { checkNothingMounted } from "./mounted.js";
@@ -118,6 +118,10 @@ export async function destroyContainer(
   const own = snapshotStore(id);
   const copies = (await copiesOf(host, id)).filter(({ storePath }) => storePath !== own);
   if (copies.length > 0) throw hasCopies(id, copies, "destroyed");
+  if (countedCopies(id) > 0)
+    throw new IsletError("ISLET_HAS_CLONES", `${id.name} has clones`, {
+      hint: `LXC 1.0 has counted them in ${directory}/lxc_snapshots; remove that file when they are gone`,
+    });
   if (await hasSnapshots(host, id)) {
     throw new IsletError("ISLET_HAS_SNAPSHOTS", `${id.name} has snapshots`, {
       hint: `lxc-destroy -n ${id.name} -s removes them, too`,

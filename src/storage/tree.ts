@@ -96,8 +96,18 @@ export async function removeTree(
   if (parent === null) return { files: 0, bytes: 0 };
   using from = parent;
   const words = ["remove", ...threadWords(options.threads), `name=${name}`];
-  return await runTree(host, { words, from: from.number, to: null, name: null, source: above }, watcher);
+  const what = { words, from: from.number, to: null, name: null, source: above };
+  for (let again = mostAgain; ; again -= 1) {
+    try {
+      return await runTree(host, what, watcher);
+    } catch (error) {
+      if (again === 0 || !(error instanceof IsletError) || error.errno !== "ENOTEMPTY") throw error;
+    }
+  }
 }
+
+/** How often a removal begins anew when somebody moves things about in the tree meanwhile. */
+const mostAgain = 5;
 
 export interface ShiftOptions extends IdShift {
   readonly tree: Directory;

@@ -6,9 +6,12 @@ import { commandTables } from "../../src/frontends/lxc/commands/pages.js";
 import { lacks } from "../support/skip.js";
 
 /** Options that Debian's tools do not have: islet's own, and one of a later LXC. They stand last in their tables. */
-const additions = new Set(["format", "rbduser"]);
-/** Names of LXC 0.7 to 0.9 that Debian's LXC has no more. */
-const former = new Set(["lxc-kill", "lxc-list", "lxc-netstat", "lxc-ps", "lxc-shutdown"]);
+const additions = new Set(["format", "rbduser", "idmap"]);
+/** Names of LXC 0.7 to 1.0 that Debian's LXC has no more. */
+const former = new Set([
+  ...["lxc-kill", "lxc-list", "lxc-netstat", "lxc-ps", "lxc-shutdown"],
+  ...["lxc-backup", "lxc-clone", "lxc-restore", "lxc-start-ephemeral"],
+]);
 
 for (const table of commandTables.filter(({ tool }) => tool.startsWith("lxc-") && !former.has(tool))) {
   it(`${table.tool} has the options of Debian's ${table.tool}: --usage is the same text`, (t) => {

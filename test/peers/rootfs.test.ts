@@ -25,7 +25,8 @@ describe("root file systems beside LXC's", () => {
     const started = await command([...tool("lxc-start"), "-d"]);
     if (started.status !== 0) return `status ${started.status}`;
     try {
-      const pid = (await ok([...tool("lxc-info"), "-pH"])).trim();
+      let pid = "";
+      await waitFor("its init", async () => (pid = (await ok([...tool("lxc-info"), "-pH"])).trim()) !== "");
       const root = mountsOf(readFileSync(`/proc/${pid}/mountinfo`, "utf8")).get("/");
       assert.ok(root !== undefined);
       // Which of the kernel's ways made the mount shows in the defaults that it lists.

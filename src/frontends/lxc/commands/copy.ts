@@ -40,7 +40,6 @@ export const copyTable: CommandTable = {
       argument: "TYPE",
       words: storageKinds,
     }),
-    option("tmpfs", "keep its changes in memory", { short: "t", group: ephemeralGroup }),
     option("fssize", "size of a new device (default: as the original's; without a unit: M)", {
       short: "L",
       argument: "SIZE[U]",
@@ -48,11 +47,12 @@ export const copyTable: CommandTable = {
     option("keepdata", "do not destroy it when it stops", { short: "D", group: ephemeralGroup }),
     option("keepname", "keep the host name of the original", { short: "K" }),
     option("keepmac", "keep its MAC addresses", { short: "M" }),
+    option("tmpfs", "keep its changes in memory", { short: "t", group: ephemeralGroup }),
+    ...commonOptions,
+    rcfileOption,
     option("idmap", "id map of the copy: an lxc.idmap value (several times), or none; its files get the ids of that", {
       argument: "MAP",
     }),
-    ...commonOptions,
-    rcfileOption,
   ],
   operands: "any",
   named: true,

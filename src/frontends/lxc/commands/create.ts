@@ -144,9 +144,8 @@ export async function runTemplate(
       return;
     case "builtin": {
       const run = await builtinTemplates[template.name]?.();
-      const isMade = await run?.({ argv: parameters, host, engine, idmap: map, root: place?.root ?? null });
-      // -h among the template's options: LXC takes the container away again, too.
-      if (isMade !== true) throw new IsletError("ISLET_HOOK_FAILED", `the template ${template.name} made no container`);
+      // After its help (-h among its options) there is a container all the same, with nothing in it: so it is with LXC's.
+      await run?.({ argv: parameters, host, engine, idmap: map, root: place?.root ?? null });
       return;
     }
     case "script": {
