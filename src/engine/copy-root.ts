@@ -125,6 +125,20 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
   };
 }
 
+/** A directory has no size where there are no project quotas: LXC ignores it then, and so do we, with a word. */
+async function limited(
+  request: StorageRequest,
+  place: StoragePlace,
+  { host, notice }: StorageContext,
+): Promise<StorageRequest> {
+  if (request.kind !== "dir" || request.size === null) return request;
+  const { quotaProblemOf } = await import("../storage/quota.js");
+  const problem = quotaProblemOf(host.arch, request.path ?? place.directory);
+  if (problem === null) return request;
+  notice?.(`the copy may grow as large as its disk: ${problem.why}`);
+  return { ...request, size: null };
+}
+
 /** As LXC does it: over the same layers, with the changes copied. What is mounted over a layer that others write to must not be. */
 async function planOverlay(
   from: OverlaySource,
@@ -216,7 +230,7 @@ async function planFull(
   const { from } = wanted;
   const isSame = kindOf(from) === kind && kind !== "block" && kind !== "overlay";
   const own = isSame ? await (await driverOf(kind)).request(from, context) : freshRequest(kind);
-  const request = sized(own, wanted);
+  const request = await limited(sized(own, wanted), place, context);
   const source = await planRoot(place, request, context);
   return {
     source,

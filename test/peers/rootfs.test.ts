@@ -22,11 +22,19 @@ describe("root file systems beside LXC's", () => {
 
   const seen = async (program: (tool: string) => string): Promise<string> => {
     const tool = (which: string): readonly string[] => [program(which), ...at];
+    // A monitor of LXC's answers until it has cleared everything away.
+    await waitFor(
+      "the last monitor's end",
+      () => !readFileSync("/proc/net/unix", "latin1").includes(`${store.path}/${name}/command`),
+    );
     const started = await command([...tool("lxc-start"), "-d"]);
     if (started.status !== 0) return `status ${started.status}`;
     try {
       let pid = "";
-      await waitFor("its init", async () => (pid = (await ok([...tool("lxc-info"), "-pH"])).trim()) !== "");
+      await waitFor(
+        `the init of ${program("lxc-start")} ${started.stderr}`,
+        async () => (pid = (await ok([...tool("lxc-info"), "-pH"])).trim()) !== "",
+      );
       const root = mountsOf(readFileSync(`/proc/${pid}/mountinfo`, "utf8")).get("/");
       assert.ok(root !== undefined);
       // Which of the kernel's ways made the mount shows in the defaults that it lists.

@@ -100,15 +100,17 @@ describe("islet does what Debian's LXC does", { concurrency: lanes.length }, () 
 /** islet's own, and one of a later LXC. */
 const additions = new Set(["format", "rbduser", "idmap"]);
 /** LXC had them up to 1.0. */
-const former = new Set([
-  ...["lxc-kill", "lxc-list", "lxc-netstat", "lxc-ps", "lxc-shutdown"],
-  ...["lxc-backup", "lxc-clone", "lxc-restore", "lxc-start-ephemeral"],
-]);
+const former = new Set(
+  "lxc-backup lxc-clone lxc-kill lxc-list lxc-netstat lxc-ps lxc-restore lxc-shutdown lxc-start-ephemeral".split(" "),
+);
+
+/** copies.test.ts has them: their containers need root file systems of their own, which those of the cases here are too many for. */
+const elsewhere = new Set(["lxc-copy", "lxc-snapshot"]);
 
 it("every option of every command is in some case", () => {
   const lines = lanes.flatMap(([, cases]) => cases.map(({ run }) => run));
   const missing = commandTables
-    .filter(({ tool }) => tool.startsWith("lxc-") && !former.has(tool))
+    .filter(({ tool }) => tool.startsWith("lxc-") && !former.has(tool) && !elsewhere.has(tool))
     .flatMap(({ tool, options }) => {
       const call = new RegExp(`${tool}((?: (?!lxc-)[^ ;|&]+| '[^']*')*)`, "g");
       const calls = lines.flatMap((line) => [...line.matchAll(call)].map(([words]) => words));
