@@ -1,30 +1,19 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { picture, sweepLxc } from "../support/host.js";
-import { type Instance, instance } from "../support/instance.js";
+import { test } from "node:test";
+import { instance } from "../support/instance.js";
 import { lacks } from "../support/skip.js";
 import { differencesOf } from "../support/tree.js";
 import { copiesOf } from "../kernel/copies.js";
 
 /** What islet notes about copies and snapshots, in the hands of Debian's LXC, and the other way round. */
 
-/** A daemon whose store LXC works on as well: what LXC leaves of that on the host is taken away. */
-async function shared(t: TestContext): Promise<Instance> {
-  const before = picture();
-  const own = await instance(t);
-  t.after(() => {
-    sweepLxc(before, { names: [], stores: [own.store.path] });
-  });
-  return own;
-}
-
 const lxc = (tool: string): string => `/usr/bin/${tool}`;
 
 test("LXC's tools understand copies that islet has made", async (t) => {
   if (lacks(t, "root") || lacks(t, "lxc")) return;
-  const { own, make, path, rootfs, names, ok } = copiesOf(await shared(t));
+  const { own, make, path, rootfs, names, ok } = copiesOf(await instance(t));
   const theirs = (tool: string, ...words: readonly string[]): ReturnType<typeof own.command> =>
     own.command([lxc(tool), "-P", own.store.path, ...words], { timeout: 60_000 });
   make("a");
@@ -48,7 +37,7 @@ test("LXC's tools understand copies that islet has made", async (t) => {
 
 test("islet understands copies that LXC's tools have made", async (t) => {
   if (lacks(t, "root") || lacks(t, "lxc")) return;
-  const { own, make, path, rootfs, names, ok, run } = copiesOf(await shared(t));
+  const { own, make, path, rootfs, names, ok, run } = copiesOf(await instance(t));
   const theirs = (tool: string, ...words: readonly string[]): Promise<string> =>
     own.ok([lxc(tool), "-P", own.store.path, ...words], { timeout: 60_000 });
   make("a");
@@ -75,7 +64,7 @@ test("islet understands copies that LXC's tools have made", async (t) => {
 
 test("the copy's configuration says what LXC's says", async (t) => {
   if (lacks(t, "root") || lacks(t, "lxc")) return;
-  const { own, make, path, ok } = copiesOf(await shared(t));
+  const { own, make, path, ok } = copiesOf(await instance(t));
   make(
     "a",
     `lxc.net.1.type = veth\nlxc.net.1.hwaddr = 00:16:3e:11:22:33\n# mine\nlxc.hook.start = ${path("a", "up")}\n`,

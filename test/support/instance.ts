@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { pathAndAncestors } from "../../src/base/paths.js";
 import { scopeUnit } from "../../src/host/systemd.js";
 import { cleanup, type Cleaner } from "./cleanup.js";
 import { command, ok, programOf, type CommandOptions, type CommandResult } from "./command.js";
@@ -35,6 +36,7 @@ export interface InstanceOptions {
 export async function instance(t: Cleaner, options: InstanceOptions = {}): Promise<Instance> {
   const defer = cleanup(t);
   const above = mkdtempSync(join(testDir, "islt-own-"));
+  const sweepLocks = lockSweeper(above);
   // A dnsmasq without root's rights looks for its files in there.
   chmodSync(above, 0o711);
   const runtimeDir = join(above, "run");
@@ -88,6 +90,7 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
       removeCgroups(names);
       for (const file of list(join(runtimeDir, "phys"))) await command(["umount", join(runtimeDir, "phys", file)]);
       rmSync(above, { recursive: true, force: true });
+      sweepLocks();
     }
   });
   await waitFor("the daemon", () => existsSync(pidFile));
@@ -118,6 +121,22 @@ function removeCgroups(names: readonly string[]): void {
       }
     }
   }
+}
+
+/** What LXC's own commands leave of a store: lock files, in a directory for each on the way there. Gives back what takes away those that were not there. */
+function lockSweeper(above: string): () => void {
+  const locks = join("/run/lxc/lock", above);
+  const made = pathAndAncestors(locks).filter((path) => !existsSync(path));
+  return () => {
+    rmSync(locks, { recursive: true, force: true });
+    for (const path of made.toReversed()) {
+      try {
+        rmdirSync(path);
+      } catch {
+        // It is not there, or others have theirs in it.
+      }
+    }
+  };
 }
 
 function isZombie(pid: number): boolean {
