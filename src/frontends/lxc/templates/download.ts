@@ -180,7 +180,8 @@ export const downloadTemplate: BuiltinTemplate = async (call) => {
   if (asked.has("list")) {
     host.write(1, "Downloading the image index\n");
     host.write(1, listText(await engine.remoteImages(server, fillOptions(host)), given));
-    return false;
+    // As the script does, so that lxc-create takes the container away again.
+    throw new IsletError("ISLET_HOOK_FAILED", "the template download only listed what there is");
   }
   const name = asked.value("name") ?? "";
   const path = asked.value("path") ?? "";
