@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { IsletError } from "../../base/errors.js";
@@ -6,7 +5,7 @@ import { findProgram } from "../../host/run-program.js";
 import { type AptSource, parseSourceLines, sourceLine } from "../../spec/apt-source.js";
 import type { ImageSource } from "../../spec/image.js";
 import type { Arch } from "../../sys/arch.js";
-import type { ImageMaker, MakeContext } from "../maker.js";
+import { type ImageMaker, type MakeContext, shortHash } from "../maker.js";
 import { explainApt } from "./apt-errors.js";
 
 export type DebianSource = Extract<ImageSource, { readonly kind: "debootstrap" }>;
@@ -202,7 +201,7 @@ export const debootstrapMaker: ImageMaker<DebianSource> = {
   name(source) {
     const { distribution, suite, architecture, variant } = source;
     const rest = [source.mirrors, source.components, source.packages, source.keyrings, source.locale];
-    const hash = createHash("sha256").update(JSON.stringify(rest)).digest("hex").slice(0, 8);
+    const hash = shortHash(JSON.stringify(rest));
     return `${distribution}-${suite}-${architecture}-${variant === "" ? "default" : variant}-${hash}`;
   },
   async make(source, rootfs, context) {

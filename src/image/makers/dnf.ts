@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IsletError } from "../../base/errors.js";
 import { findProgram } from "../../host/run-program.js";
 import type { ImageSource } from "../../spec/image.js";
 import type { Arch } from "../../sys/arch.js";
-import type { ImageMaker, MakeContext } from "../maker.js";
+import { type ImageMaker, type MakeContext, shortHash } from "../maker.js";
 import { explainDnf } from "./dnf-errors.js";
 
 export type RpmSource = Extract<ImageSource, { readonly kind: "dnf" }>;
@@ -130,7 +129,7 @@ async function runDnf(source: RpmSource, rootfs: string, context: MakeContext): 
 export const dnfMaker: ImageMaker<RpmSource> = {
   name(source) {
     const rest = [source.repositories, source.packages, source.keyrings];
-    const hash = createHash("sha256").update(JSON.stringify(rest)).digest("hex").slice(0, 8);
+    const hash = shortHash(JSON.stringify(rest));
     return `${source.distribution}-${source.release}-${source.architecture}-default-${hash}`;
   },
   async make(source, rootfs, context) {

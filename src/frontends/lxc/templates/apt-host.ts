@@ -50,6 +50,19 @@ export function sourceOf(
   };
 }
 
+/** Programs that put a Debian together; each knows a mirror for those who name none. */
+const bootstrapPrograms = ["/usr/bin/mmdebstrap", "/usr/sbin/debootstrap"];
+
+/** That mirror; null: neither program is there. */
+export async function bootstrapMirror(): Promise<string | null> {
+  for (const file of bootstrapPrograms) {
+    const text = await readFile(file, "utf8").catch(() => "");
+    const [found] = /https?:\/\/[\w.-]+\/debian(?![\w/-])/.exec(text) ?? [];
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
 export interface KnownRelease {
   /** As it is called in an archive: bookworm. */
   readonly series: string;

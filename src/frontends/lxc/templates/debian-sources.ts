@@ -1,10 +1,10 @@
+import { IsletError } from "../../../base/errors.js";
 import type { AptSource } from "../../../spec/apt-source.js";
 import { sourceOf, type SourceWords } from "./apt-host.js";
 
 /** Where the packages of a Debian container come from, when it is made and later. */
 
 export const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const defaultMirror = "http://deb.debian.org/debian";
 const defaultSecurity = "http://security.debian.org/debian-security";
 
 export interface MirrorChoice {
@@ -16,6 +16,8 @@ export interface MirrorChoice {
   readonly components: readonly string[];
   /** What the host's apt is told. */
   readonly host: readonly AptSource[];
+  /** The mirror of Debian's that the host's bootstrap program would take by itself (bootstrapMirror); null: none is known. */
+  readonly fallback: string | null;
 }
 
 export interface Sources {
@@ -61,7 +63,11 @@ const isSecurity = (source: AptSource): boolean => /(-security|\/updates)$/.test
 const isDebian = (source: AptSource): boolean =>
   /\/debian(-security|-lts)?\/?$/.test(source.uri) && source.components.includes("main");
 
-/** The host's own mirrors, for whatever release; those given take their place. */
+/** Is the host's apt told of a mirror of Debian's? */
+export const knowsDebian = (host: readonly AptSource[]): boolean =>
+  host.some((source) => isDebian(source) && !isSecurity(source));
+
+/** The host's own mirrors, for whatever release; those given take their place. ISLET_BAD_REQUEST: no mirror is known here. */
 export function debianSources(choice: MirrorChoice): Sources {
   const { release, mirror, securityMirror, keyring, components } = choice;
   const own = choice.host.filter(isDebian);
@@ -69,7 +75,12 @@ export function debianSources(choice: MirrorChoice): Sources {
   const security = own.find(isSecurity);
   const wish = { keyring, components, usualKeyring: debianKeyring };
   const of = (...where: SourceWords): AptSource => sourceOf(wish, ...where);
-  const first = of(mirror, main, defaultMirror, release);
+  const otherwise = mirror ?? main?.uri ?? choice.fallback;
+  if (otherwise === null)
+    throw new IsletError("ISLET_BAD_REQUEST", "this host knows no mirror of Debian", {
+      hint: "give one: --mirror=URL, or MIRROR=URL in the environment",
+    });
+  const first = of(mirror, main, otherwise, release);
   // Another's mirror may have nothing but the release itself.
   const updates = mirror === null && !rolling.has(release) ? [{ ...first, suite: `${release}-updates` }] : [];
   const suite = securitySuite(release);

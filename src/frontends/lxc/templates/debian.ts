@@ -4,9 +4,9 @@ import { IsletError } from "../../../base/errors.js";
 import type { ParsedOptions } from "../commands/getopt.js";
 import { option } from "../commands/options.js";
 import { sourceLine } from "../../../spec/apt-source.js";
-import { hostSources } from "./apt-host.js";
+import { bootstrapMirror, hostSources } from "./apt-host.js";
 import { type BuiltinTemplate, fillOptions, type TemplateHost } from "./builtin.js";
-import { debianKeyring, debianPackages, debianSources } from "./debian-sources.js";
+import { debianKeyring, debianPackages, debianSources, knowsDebian } from "./debian-sources.js";
 import { type DebianContainer, finishDebian } from "./debian-root.js";
 import {
   architectureOf,
@@ -100,10 +100,10 @@ function ttysOf(config: string): number {
 export const debianTemplate: BuiltinTemplate = async (call) => {
   const { host, engine, idmap } = call;
   const given = templateOptions("debian", options, usage, call);
-  if (given === null) return false;
+  if (given === null) return;
   if (given.has("clean") && !given.has("path")) {
     await purge(engine, host, "debian");
-    return false;
+    return;
   }
   const place = await placeOf(given, call);
   const choice = choiceOf(given, host);
@@ -116,13 +116,15 @@ export const debianTemplate: BuiltinTemplate = async (call) => {
     return text === null ? null : checkUrl(text);
   };
   const keyring = choice("keyring", "KEYRING");
+  const apt = await hostSources();
   const sources = debianSources({
     release,
     mirror: url("mirror", "MIRROR"),
     securityMirror: url("security-mirror", "SECURITY_MIRROR"),
     keyring: keyring === null ? null : resolve(host.caller.cwd, keyring),
     components: ["main", ...(given.has("enable-non-free") ? ["contrib", "non-free"] : [])],
-    host: await hostSources(),
+    host: apt,
+    fallback: knowsDebian(apt) ? null : await bootstrapMirror(),
   });
   const emulator = given.value("interpreter-path");
   const interpreter = emulator === null ? null : await interpreterOf(resolve(host.caller.cwd, emulator));
@@ -173,5 +175,4 @@ export const debianTemplate: BuiltinTemplate = async (call) => {
     host.write(1, `Inserted SSH public key from '${authKeyFile ?? ""}' into /root/.ssh/authorized_keys\n`);
   else host.write(1, `root has no password yet: lxc-attach -n ${place.name} -- passwd\n`);
   if (given.has("clean")) await purge(engine, host, "debian");
-  return true;
 };

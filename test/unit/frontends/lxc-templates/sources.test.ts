@@ -15,14 +15,21 @@ const none = { mirror: null, securityMirror: null, keyring: null, host: [] };
 const key = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 describe("where Debian's packages come from", () => {
-  const choice = { ...none, release: "trixie", components: ["main"] };
-  it("is Debian's own mirror on a host that is no Debian, and its keys must be there", () => {
+  const fallback = "http://fallback.example/debian";
+  const choice = { ...none, release: "trixie", components: ["main"], fallback };
+  it("is the bootstrap program's own mirror on a host that is no Debian, and Debian's keys must be there", () => {
     const host = parseSourceLines("deb http://archive.ubuntu.com/ubuntu noble main\n");
     assert.deepEqual(lines(debianSources({ ...choice, host }).build), [
-      `deb [signed-by=${key}] http://deb.debian.org/debian trixie main`,
-      `deb [signed-by=${key}] http://deb.debian.org/debian trixie-updates main`,
+      `deb [signed-by=${key}] http://fallback.example/debian trixie main`,
+      `deb [signed-by=${key}] http://fallback.example/debian trixie-updates main`,
       `deb [signed-by=${key}] http://security.debian.org/debian-security trixie-security main`,
     ]);
+  });
+  it("has to be given where neither the host's apt nor such a program knows one", () => {
+    const unknown = { ...choice, fallback: null };
+    assert.throws(() => debianSources(unknown), /this host knows no mirror of Debian/);
+    const given = { ...unknown, mirror: "http://m.example/debian" };
+    assert.equal(debianSources(given).build[0]?.uri, "http://m.example/debian");
   });
   it("is the host's mirrors with the host's keys, whatever release the host is, and never another's packages", () => {
     const host = parseSourceLines(`deb https://other.example/node nodistro main

@@ -70,10 +70,10 @@ describe("the maker of Debian's images", () => {
 /** What mmdebstrap 1.3.5 printed when these things were wrong. */
 const told = {
   suite: [
-    "Ign:1 http://deb.debian.org/debian nosuch InRelease",
-    "Err:2 http://deb.debian.org/debian nosuch Release",
+    "Ign:1 http://near.example/debian nosuch InRelease",
+    "Err:2 http://near.example/debian nosuch Release",
     "  404  Not Found [IP: 203.0.113.80 80]",
-    "E: The repository 'http://deb.debian.org/debian nosuch Release' does not have a Release file.",
+    "E: The repository 'http://near.example/debian nosuch Release' does not have a Release file.",
     "E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> -oDpkg::Use-Pty=false failed",
     "E: mmdebstrap failed to run",
   ],
@@ -84,21 +84,21 @@ const told = {
     "E: Some index files failed to download. They have been ignored, or old ones used instead.",
   ],
   noResolver: [
-    "E: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'",
+    "E: Failed to fetch http://near.example/debian/dists/bookworm/InRelease  Temporary failure resolving 'near.example'",
   ],
   refused: [
     "  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
     "E: Failed to fetch http://127.0.0.1:9/debian/dists/bookworm/InRelease  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
   ],
   request: [
-    "Err:1 http://deb.debian.org/nodebian bookworm InRelease",
+    "Err:1 http://near.example/nodebian bookworm InRelease",
     "  400  Bad Request [IP: 203.0.113.80 80]",
-    "E: Failed to fetch http://deb.debian.org/nodebian/dists/bookworm/InRelease  400  Bad Request [IP: 203.0.113.80 80]",
-    "E: The repository 'http://deb.debian.org/nodebian bookworm InRelease' is not signed.",
+    "E: Failed to fetch http://near.example/nodebian/dists/bookworm/InRelease  400  Bad Request [IP: 203.0.113.80 80]",
+    "E: The repository 'http://near.example/nodebian bookworm InRelease' is not signed.",
   ],
   key: [
-    "W: GPG error: http://deb.debian.org/debian bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 6ED0E7B82643E131 NO_PUBKEY 78DBA3BC47EF2265",
-    "E: The repository 'http://deb.debian.org/debian bookworm InRelease' is not signed.",
+    "W: GPG error: http://near.example/debian bookworm InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 6ED0E7B82643E131 NO_PUBKEY 78DBA3BC47EF2265",
+    "E: The repository 'http://near.example/debian bookworm InRelease' is not signed.",
   ],
   packages: [
     "E: Unable to locate package nosuchpkg",
@@ -114,14 +114,14 @@ const told = {
 
 describe("what apt says when something is wrong", () => {
   const expected: Readonly<Record<keyof typeof told, readonly [code: string, message: string]>> = {
-    suite: ["ISLET_NOT_FOUND", "there is no release nosuch at http://deb.debian.org/debian"],
+    suite: ["ISLET_NOT_FOUND", "there is no release nosuch at http://near.example/debian"],
     name: ["ISLET_NETWORK", "cannot reach no.such.host.invalid: its name cannot be resolved"],
-    noResolver: ["ISLET_NETWORK", "cannot reach deb.debian.org: its name cannot be resolved"],
+    noResolver: ["ISLET_NETWORK", "cannot reach near.example: its name cannot be resolved"],
     refused: ["ISLET_NETWORK", "cannot reach 127.0.0.1:9: connection refused"],
-    request: ["ISLET_NETWORK", "cannot get http://deb.debian.org/nodebian/dists/bookworm/InRelease: 400 Bad Request"],
+    request: ["ISLET_NETWORK", "cannot get http://near.example/nodebian/dists/bookworm/InRelease: 400 Bad Request"],
     key: [
       "ISLET_UNTRUSTED",
-      "http://deb.debian.org/debian bookworm is signed with a key that is not known here: 6ED0E7B82643E131",
+      "http://near.example/debian bookworm is signed with a key that is not known here: 6ED0E7B82643E131",
     ],
     packages: ["ISLET_NOT_FOUND", "there is no package nosuchpkg, foo in bookworm"],
     disk: ["ISLET_IO", "the disk that holds the image cache is full"],
