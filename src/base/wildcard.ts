@@ -1,26 +1,35 @@
-/** Does a pattern with "*" (any text, slashes, too) and "?" (one letter) match all of a text? Takes at most pattern times text steps. */
-export function matchesWildcard(pattern: string, text: string): boolean {
+/** One letter of a pattern, as a test; null: any text, slashes, too. */
+export type WildcardPart = ((letter: string) => boolean) | null;
+
+/** Does a pattern match all of a text, letter by letter? Linear but for the last null, to which it goes back: no pattern takes long. */
+export function matchesParts(parts: readonly WildcardPart[], text: ArrayLike<string>): boolean {
   let at = 0;
-  let next = 0;
-  /** Where the last "*" is, and up to where of the text it has eaten. */
+  let part = 0;
+  /** Where the last null is, and up to where of the text it has eaten. */
   let star = -1;
   let eaten = 0;
   while (at < text.length) {
-    const letter = pattern[next];
-    if (letter === "*") {
-      star = next;
+    const current = parts[part];
+    if (current === null) {
+      star = part;
       eaten = at;
-      next += 1;
-    } else if (next < pattern.length && (letter === "?" || letter === text[at])) {
+      part += 1;
+    } else if (current?.(text[at] ?? "") === true) {
+      part += 1;
       at += 1;
-      next += 1;
     } else if (star >= 0) {
+      part = star + 1;
       eaten += 1;
       at = eaten;
-      next = star + 1;
-    } else {
-      return false;
-    }
+    } else return false;
   }
-  return /^\**$/.test(pattern.slice(next));
+  return parts.slice(part).every((rest) => rest === null);
+}
+
+/** The same for patterns with "*" and "?" (one letter) alone. */
+export function matchesWildcard(pattern: string, text: string): boolean {
+  const parts = pattern
+    .split("")
+    .map((letter): WildcardPart => (letter === "*" ? null : (other) => letter === "?" || letter === other));
+  return matchesParts(parts, text);
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
@@ -15,6 +15,7 @@ import { forgetCopy, noteCopy, originalsOf } from "./dependents.js";
 import type { Caller, ContainerId } from "./engine.js";
 import { giveName } from "./identity.js";
 import { settingsFileOf } from "./settings.js";
+import { readPlainFile } from "./plain-file.js";
 import { beginConstruction, type Construction, directoryOf } from "./store.js";
 
 /** Most bytes of a file beside a configuration that goes with it: a hook, a fstab. */
@@ -32,6 +33,18 @@ export interface CopyWork {
   /** Writes what else belongs to it, when all the rest is there. */
   readonly finish?: (directory: string) => void;
 }
+
+/** A copy that is in everything as its original. */
+export const asTheOriginal: Omit<CopyOptions, keyof CopyBasics | "how"> = {
+  storage: null,
+  size: null,
+  fstype: null,
+  volumeGroup: null,
+  allowRunning: false,
+  hostname: null,
+  idmap: null,
+  hookArguments: [],
+};
 
 export function storageContext(host: StorageHost, options: Partial<CopyBasics>, what: string): StorageContext {
   const { progress, notice, signal } = options;
@@ -103,19 +116,8 @@ function finishConfig(source: ContainerSpec, { directory }: Construction, config
   writeFileSync(`${directory}/config`, config.text, { mode: 0o640, flag: "wx" });
   const settings = settingsFileOf(source);
   // With its old name in it, so that the guest is told to be another one.
-  if (existsSync(settings)) writeFileSync(`${directory}/settings.json`, readBeside(settings).bytes, { mode: 0o600 });
-}
-
-function readBeside(path: string): { readonly bytes: Uint8Array; readonly mode: number } {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  try {
-    const { mode, size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile() || size > mostBeside)
-      throw new IsletError("ISLET_IO", `${path} is not a plain file of a sane size: it cannot be copied`);
-    return { bytes: readFileSync(fd), mode: mode & 0o7777 };
-  } finally {
-    closeSync(fd);
-  }
+  if (existsSync(settings))
+    writeFileSync(`${directory}/settings.json`, readPlainFile(settings, mostBeside, "copied").bytes, { mode: 0o600 });
 }
 
 /** A file of the container's directory that its configuration names; one that is missing is missing in the copy as well. */
@@ -123,7 +125,7 @@ function copyBeside(from: string, to: string, path: string): void {
   if (path.split("/").some((part) => part === "" || part === "." || part === ".."))
     throw new IsletError("ISLET_INTERNAL", `${path} is not a path below ${from}`);
   try {
-    const { bytes, mode } = readBeside(`${from}/${path}`);
+    const { bytes, mode } = readPlainFile(`${from}/${path}`, mostBeside, "copied");
     mkdirSync(dirname(`${to}/${path}`), { recursive: true, mode: 0o755 });
     writeFileSync(`${to}/${path}`, bytes, { mode, flag: "wx" });
   } catch (error) {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, unlinkSync } from "node:fs";
 import { ioError, isErrno } from "../base/io-error.js";
 import type { StorageHost } from "../storage/driver.js";
-import type { ContainerId } from "./engine.js";
+import { type ContainerId, isSameContainer } from "./engine.js";
 import { configFileOf, directoryOf, settlePartial, writeWhole } from "./store.js";
 
 /**
@@ -24,8 +24,6 @@ export function parseDependents(text: string): readonly ContainerId[] {
 export function dependentsText(ids: readonly ContainerId[]): string {
   return ids.map(({ storePath, name }) => `${storePath}\n${name}\n`).join("");
 }
-
-const isSame = (a: ContainerId, b: ContainerId): boolean => a.name === b.name && a.storePath === b.storePath;
 
 function read(file: string): readonly ContainerId[] {
   try {
@@ -86,7 +84,7 @@ export async function copiesOf(host: StorageHost, id: ContainerId): Promise<read
 export function noteCopy(copy: ContainerId, originals: readonly ContainerId[]): void {
   for (const original of originals) {
     const known = notedCopiesOf(original);
-    if (!known.some((id) => isSame(id, copy))) write(copiesFile(original), [...known, copy]);
+    if (!known.some((id) => isSameContainer(id, copy))) write(copiesFile(original), [...known, copy]);
   }
   if (originals.length > 0) write(originalsFile(copy), originals);
 }
@@ -95,10 +93,10 @@ export function noteCopy(copy: ContainerId, originals: readonly ContainerId[]): 
 export function forgetCopy(copy: ContainerId, originals: readonly ContainerId[]): void {
   for (const original of originals) {
     const known = notedCopiesOf(original);
-    if (known.some((id) => isSame(id, copy)))
+    if (known.some((id) => isSameContainer(id, copy)))
       write(
         copiesFile(original),
-        known.filter((id) => !isSame(id, copy)),
+        known.filter((id) => !isSameContainer(id, copy)),
       );
   }
 }
@@ -107,11 +105,11 @@ export function forgetCopy(copy: ContainerId, originals: readonly ContainerId[])
 export function renameCopy(from: ContainerId, to: ContainerId, originals: readonly ContainerId[]): void {
   for (const original of originals) {
     const known = notedCopiesOf(original);
-    if (!known.some((id) => isSame(id, from))) continue;
-    const others = known.filter((id) => !isSame(id, to));
+    if (!known.some((id) => isSameContainer(id, from))) continue;
+    const others = known.filter((id) => !isSameContainer(id, to));
     write(
       copiesFile(original),
-      others.map((id) => (isSame(id, from) ? to : id)),
+      others.map((id) => (isSameContainer(id, from) ? to : id)),
     );
   }
 }

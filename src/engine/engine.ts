@@ -47,6 +47,9 @@ export interface ContainerId {
   readonly name: string;
 }
 
+export const isSameContainer = (a: ContainerId, b: ContainerId): boolean =>
+  a.name === b.name && a.storePath === b.storePath;
+
 /** Nothing of that name is defined there. */
 export function noSuchContainer({ storePath, name }: ContainerId): IsletError {
   return new IsletError("ISLET_NOT_FOUND", `there is no container ${name} in ${storePath}`);

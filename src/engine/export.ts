@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { existsSync, fstatSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
 import { closeFd } from "../host/addon.js";
 import { sysCall } from "../host/root-fd.js";
 import { extensionOf, packInto, tarFile, usualCompression } from "../image/archive-pack.js";
 import type { RunEnd } from "../image/maker.js";
-import { makePipe, readEnd } from "../image/pipes.js";
+import { makeLargePipe, readEnd } from "../image/pipes.js";
 import { runNeeded } from "../image/programs.js";
 import { checkedTar } from "../image/tar-check.js";
 import type { IdChange } from "../image/tar-ids.js";
@@ -32,6 +32,7 @@ import { runContained } from "./contained.js";
 import { openOriginal } from "./copy-root.js";
 import { freshFile } from "./export-target.js";
 import { settingsFileOf } from "./settings.js";
+import { type PlainFile, readPlainFile } from "./plain-file.js";
 import { directoryOf } from "./store.js";
 
 /** `islet export`: a container as one file (archive-manifest.ts has its parts). The container is only read. */
@@ -120,21 +121,14 @@ function headOf(host: StorageHost, spec: ContainerSpec, { config }: ExportOption
 }
 
 /** null: it is missing, and will be where it is imported, too. */
-function readPlain(path: string): { readonly bytes: Uint8Array; readonly mode: number } | null {
-  let fd: number;
+function readPlain(path: string): PlainFile | null {
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const { bytes, mode } = readPlainFile(path, mostFile, "exported");
+    return { bytes, mode: mode & 0o777 };
   } catch (error) {
     if (isErrno(error, "ENOENT")) return null;
+    if (error instanceof IsletError) throw error;
     throw ioError(`read ${path}`, error);
-  }
-  try {
-    const { mode, size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile() || size > mostFile)
-      throw new IsletError("ISLET_IO", `${path} is not a plain file of a sane size: it cannot be exported`);
-    return { bytes: readFileSync(fd), mode: mode & 0o777 };
-  } finally {
-    closeSync(fd);
   }
 }
 
@@ -185,7 +179,7 @@ async function* rootEntries(
 ): AsyncGenerator<Uint8Array> {
   const { source, idmap } = spec.rootfs;
   const tree = withoutMounts(host, root);
-  const pipe = makePipe(host.arch);
+  const pipe = makeLargePipe(host.arch);
   let isWriteOpen = true;
   const closeWrite = (): void => {
     if (isWriteOpen) closeFd(pipe.write);

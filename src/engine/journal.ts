@@ -5,7 +5,8 @@ import { ioError, isErrno } from "../base/io-error.js";
 import type { StorageHost } from "../storage/driver.js";
 import type { ContainerId } from "./engine.js";
 import { noteMaking } from "./making.js";
-import { directoryOf, lockWhole, writeWhole } from "./store.js";
+import { tryLock } from "../host/file-lock.js";
+import { directoryOf, writeWhole } from "./store.js";
 
 /**
  * STORE/NAME/islet-journal: what is being done to a container that is there already, so that whoever comes after a dead daemon can finish it or
@@ -49,7 +50,7 @@ export function writeJournal(host: StorageHost, id: ContainerId, journal: Journa
   const path = journalFile(id);
   writeWhole(path, JSON.stringify(journal), 0o600);
   const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
-  lockWhole(host.arch, fd);
+  tryLock(host.arch, fd, "exclusive");
   const forget = [id, { ...id, name: journal.to }].map((each) => noteMaking(host, each));
   return {
     close: () => {
@@ -90,7 +91,7 @@ export async function settleJournal(host: StorageHost, id: ContainerId): Promise
   }
   try {
     // It is being done by somebody who lives.
-    if (!lockWhole(host.arch, fd)) return;
+    if (!tryLock(host.arch, fd, "exclusive")) return;
     let journal: Journal;
     try {
       journal = decode(JSON.parse(readFileSync(fd, "utf8")), "");

@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError } from "../base/io-error.js";
 import type { ContainerSpec } from "../spec/spec.js";
+import { isThere } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
 import { removeRoot } from "../storage/drivers.js";
 import { removeTree } from "../storage/tree.js";
 import type { CopyBasics } from "./copy-requests.js";
-import { copyContainer } from "./copy.js";
+import { asTheOriginal, copyContainer } from "./copy.js";
 import { copiesOf, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
 import type { ContainerId } from "./engine.js";
 import { type Journal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
@@ -24,8 +25,6 @@ import { directoryOf, settlePartial } from "./store.js";
 /** What belongs to a root file system in the container's directory: it goes with the old one. */
 const rootEntries = ["rootfs", "rootdev", "overlay", "lxc_rdepends"] as const;
 const oldPlace = "islet-old";
-
-const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
 /** `current`: the container as it is. The container must not run (the caller has looked). */
 export async function restoreContainer(
@@ -61,16 +60,9 @@ export async function restoreContainer(
       hookName: id.name,
       options: {
         ...options,
+        ...asTheOriginal,
         config: (root) => options.config(root === null ? null : movedRoot(root, place, directory)),
         how: snapshot.rootfs.source.kind === "overlay" ? "snapshot" : "copy",
-        storage: null,
-        size: null,
-        fstype: null,
-        volumeGroup: null,
-        allowRunning: false,
-        hostname: null,
-        idmap: null,
-        hookArguments: [],
       },
     });
   } catch (error) {

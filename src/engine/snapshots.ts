@@ -1,22 +1,11 @@
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  rmdirSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { ioError, isErrno } from "../base/io-error.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageHost } from "../storage/driver.js";
 import type { SnapshotOptions, SnapshotStatus } from "./copy-requests.js";
-import { copyContainer } from "./copy.js";
+import { asTheOriginal, copyContainer } from "./copy.js";
 import { type ContainerId, noSuchContainer } from "./engine.js";
-import { configFileOf, directoryOf, settlePartial } from "./store.js";
+import { configFileOf, directoryOf, entriesOf, settlePartial } from "./store.js";
 
 /** LXC's snapshots: containers snap0, snap1, ... in the store STORE/NAME/snaps, each with the time it was made and perhaps a comment. */
 
@@ -25,15 +14,6 @@ export const snapshotStore = (id: ContainerId): string => `${directoryOf(id)}/sn
 /** More than any has a use for, and how much of a comment is kept, bytes. */
 const mostSnapshots = 100_000;
 const mostComment = 1024 * 1024;
-
-function entriesOf(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw ioError(`list ${directory}`, error);
-  }
-}
 
 function smallFile(path: string): string | null {
   let fd: number;
@@ -114,15 +94,8 @@ export async function takeSnapshot(
       hookName: null,
       options: {
         ...options,
+        ...asTheOriginal,
         how: isPlain ? "copy" : "snapshot",
-        storage: null,
-        size: null,
-        fstype: null,
-        volumeGroup: null,
-        allowRunning: false,
-        hostname: null,
-        idmap: null,
-        hookArguments: [],
       },
       finish: (directory) => {
         writeFileSync(`${directory}/ts`, timestamp(made), { mode: 0o644 });

@@ -18,11 +18,8 @@ import {
 import { IsletError } from "../base/errors.js";
 import { ioError, isErrno } from "../base/io-error.js";
 import { nameProblem } from "../spec/name.js";
-import { syscall } from "../host/addon.js";
 import { removeFile } from "../host/fd.js";
-import { F_OFD_SETLK } from "../sys/flags.js";
-import { requireSyscall } from "../sys/syscalls.js";
-import type { Arch } from "../sys/arch.js";
+import { tryLock } from "../host/file-lock.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import { makeDirectories } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
@@ -46,16 +43,19 @@ export function checkName(name: string): void {
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
 }
 
-/** Names that have a config, sorted by code units; containers under construction are not there yet. */
-export function definedNames(storePath: string): readonly string[] {
-  let entries: readonly string[];
+/** What is in a directory; [] where there is none. ISLET_IO. */
+export function entriesOf(directory: string): readonly string[] {
   try {
-    entries = readdirSync(storePath);
+    return readdirSync(directory);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw ioError(`list ${storePath}`, error);
+    throw ioError(`list ${directory}`, error);
   }
-  return entries
+}
+
+/** Names that have a config, sorted by code units; containers under construction are not there yet. */
+export function definedNames(storePath: string): readonly string[] {
+  return entriesOf(storePath)
     .filter(
       (name) =>
         !name.startsWith(".") &&
@@ -105,7 +105,7 @@ export async function settlePartial(host: StorageHost, id: ContainerId): Promise
     throw ioError(`look at ${partial}`, error);
   }
   try {
-    if (!lockWhole(host.arch, fd))
+    if (!tryLock(host.arch, fd, "exclusive"))
       throw new IsletError("ISLET_PARTIAL", `the container ${id.name} is being created`, {
         hint: "wait until its creation has ended",
       });
@@ -147,7 +147,7 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
     if (isErrno(error, "ENOENT")) return;
     throw ioError(`mark ${directoryOf(id)}`, error);
   }
-  if (!lockWhole(host.arch, fd)) {
+  if (!tryLock(host.arch, fd, "exclusive")) {
     closeSync(fd);
     throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, {
       hint: "wait until that is done",
@@ -166,13 +166,6 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
     closeSync(fd);
     forget();
   }
-}
-
-/** A write lock of the open file description on the whole file (fcntl(2), F_OFD_SETLK); false: somebody else has it. */
-export function lockWhole(arch: Arch, fd: number): boolean {
-  const flock = new Uint8Array(32);
-  new DataView(flock.buffer).setInt16(0, 1, true);
-  return syscall(requireSyscall(arch, "fcntl"), [fd, F_OFD_SETLK, flock]) === 0;
 }
 
 /**
@@ -251,7 +244,7 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     }
     throw ioError(`make ${partial}`, error);
   }
-  lockWhole(host.arch, fd);
+  tryLock(host.arch, fd, "exclusive");
   const forget = noteMaking(host, id);
   return {
     directory,

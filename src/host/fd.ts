@@ -1,3 +1,5 @@
+import { IsletError } from "../base/errors.js";
+import { errnoName, strerror } from "../sys/errno.js";
 import { closeFd, syscall } from "./addon.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
@@ -24,6 +26,19 @@ export function ownFd(number: number): OwnedFd {
       open = false;
     },
   };
+}
+
+/** Both ends of a pipe, close-on-exec: what is read from, what is written to. ISLET_IO. */
+export function makePipe(arch: Arch): readonly [read: OwnedFd, write: OwnedFd] {
+  const ends = new Uint8Array(8);
+  const status = syscall(requireSyscall(arch, "pipe2"), [ends, O_CLOEXEC]);
+  if (status < 0)
+    throw new IsletError("ISLET_IO", `cannot make a pipe: ${strerror(-status)}`, {
+      errno: errnoName(-status),
+      syscall: "pipe2",
+    });
+  const view = new DataView(ends.buffer);
+  return [ownFd(view.getInt32(0, true)), ownFd(view.getInt32(4, true))];
 }
 
 /** Larger than what any of the kernel's files that are read this way holds on a common host; what is longer is read in turns. */

@@ -7,7 +7,7 @@ import { findProgram } from "../host/run-program.js";
 import type { Arch } from "../sys/arch.js";
 import { SIGNALS } from "../sys/signals.js";
 import { requireSyscall } from "../sys/syscalls.js";
-import { type Filter, makePipe, writeAll } from "./pipes.js";
+import { type Filter, makeLargePipe, writeAll } from "./pipes.js";
 import { blockSize, padded, writeHeader } from "./tar-header.js";
 
 /** Making an archive: small files as entries of a tar, and a program that packs all of it into a descriptor. */
@@ -51,7 +51,7 @@ export async function packInto(
     throw new IsletError("ISLET_UNSUPPORTED", `the program ${program} is missing on this host`, {
       hint: `install the package ${packageName}, or choose another --compress`,
     });
-  const input = makePipe(arch);
+  const input = makeLargePipe(arch);
   const errors = memfd("islet-pack", new Uint8Array(0), false);
   let kill = (): void => undefined;
   try {

@@ -1,3 +1,4 @@
+import { isObject } from "../base/records.js";
 import { IsletError } from "../base/errors.js";
 import type { Arch } from "../sys/arch.js";
 
@@ -39,9 +40,6 @@ export function lxdArchitecture(name: string): string | null {
   if (Object.hasOwn(architectures, name)) return name;
   return Object.entries(architectures).find(([, others]) => others.includes(name))?.[0] ?? null;
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const textOr = (value: unknown): string | null =>
   typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : null;

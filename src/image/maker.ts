@@ -1,5 +1,9 @@
+import { createHash } from "node:crypto";
 import type { ImageFacts, ImageSource } from "../spec/image.js";
 import type { Arch } from "../sys/arch.js";
+
+/** What else matters, at the end of an image's name. */
+export const shortHash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 8);
 
 /** How one kind of image is made. */
 export interface ImageMaker<S extends ImageSource> {

@@ -1,7 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { createHash } from "node:crypto";
 import { IsletError } from "../base/errors.js";
 import { parseManifest } from "./oci-documents.js";
 import { checkDigest, mostConfig, mostManifest, type OciStore } from "./oci-registry.js";
@@ -75,4 +74,3 @@ async function readLimited(path: string, limit: number, what: string): Promise<U
 }
 
 /** Eight digits for whatever text. */
-export const shortHash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 8);

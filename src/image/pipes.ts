@@ -3,10 +3,11 @@ import { Socket } from "node:net";
 import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { closeFd, memfd, spawn } from "../host/addon.js";
+import { makePipe } from "../host/fd.js";
 import { reapWhenDone } from "../host/reap.js";
 import { findProgram } from "../host/run-program.js";
-import { fileError, sysCall } from "../host/root-fd.js";
-import { F_SETPIPE_SZ, O_CLOEXEC } from "../sys/flags.js";
+import { sysCall } from "../host/root-fd.js";
+import { F_SETPIPE_SZ } from "../sys/flags.js";
 import type { Arch } from "../sys/arch.js";
 
 /** Bytes through pipes to programs and back. */
@@ -16,14 +17,10 @@ export interface Pipe {
   readonly write: number;
 }
 
-/** Both ends close-on-exec. */
-export function makePipe(arch: Arch): Pipe {
-  const ends = new Uint8Array(8);
-  const made = sysCall(arch, "pipe2", ends, O_CLOEXEC);
-  if (made < 0) throw fileError("make a pipe", made, "pipe2");
-  const numbers = new DataView(ends.buffer);
-  const pipe = { read: numbers.getInt32(0, true), write: numbers.getInt32(4, true) };
-  // As large as users may have it; a smaller one does, too.
+/** As large as users may have it; a smaller one does, too. Both ends are the caller's to close. */
+export function makeLargePipe(arch: Arch): Pipe {
+  const [read, write] = makePipe(arch);
+  const pipe = { read: read.release(), write: write.release() };
   sysCall(arch, "fcntl", pipe.write, F_SETPIPE_SZ, 1 << 20);
   return pipe;
 }
@@ -92,8 +89,8 @@ export async function* filtered(
       },
     );
   }
-  const output = makePipe(arch);
-  const fed = typeof input === "number" ? null : makePipe(arch);
+  const output = makeLargePipe(arch);
+  const fed = typeof input === "number" ? null : makeLargePipe(arch);
   const errors = memfd("islet-filter", new Uint8Array(0), false);
   let ended: Promise<number>;
   try {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import { matchesWildcard } from "../base/wildcard.js";
@@ -8,7 +7,7 @@ import { type CatalogFile, pickImage, pickParts } from "./catalog.js";
 import { download } from "./download.js";
 import { type Http, withHttp } from "./http.js";
 import { parseSums } from "./lxc-index.js";
-import type { ImageMaker, MadeImage, MakeContext } from "./maker.js";
+import { type ImageMaker, type MadeImage, type MakeContext, shortHash } from "./maker.js";
 import { type Catalog, openServer } from "./open-server.js";
 import { below, dpkgArchitecture, serverUrl } from "./server.js";
 import { unpack } from "./unpack.js";
@@ -37,7 +36,7 @@ export const simplestreamsMaker: ImageMaker<Source> = {
       release,
       variant,
     ]);
-    return [...words, createHash("sha256").update(rest).digest("hex").slice(0, 8)].join("-");
+    return [...words, shortHash(rest)].join("-");
   },
   make: (source, rootfs, context) => withHttp(context, (http) => make(source, rootfs, http, context)),
 };

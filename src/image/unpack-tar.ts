@@ -1,7 +1,7 @@
 import { closeFd } from "../host/addon.js";
 import type { MakeContext } from "./maker.js";
 import { runNeeded, saysFull, unpackingFailed } from "./programs.js";
-import { makePipe, writeAll } from "./pipes.js";
+import { makeLargePipe, writeAll } from "./pipes.js";
 
 /**
  * GNU tar, fed with an archive that has been looked at. It is in a mount namespace where it can write to that directory alone: should an entry
@@ -13,7 +13,7 @@ export async function extractTar(
   into: string,
   context: MakeContext,
 ): Promise<void> {
-  const pipe = makePipe(context.arch);
+  const pipe = makeLargePipe(context.arch);
   let isFull = false;
   const until = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of tar) {

@@ -18,7 +18,8 @@ export function makeDirectories(path: string): void {
   }
 }
 
-const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+/** Anything of that name, a link to nowhere too. */
+export const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
 /** A root file system elsewhere goes with its container, but never one that is a directory of the system itself. */
 function isSafeToRemove(path: string): boolean {

@@ -3,7 +3,7 @@ import { IsletError } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 import { humanBytes } from "../base/units.js";
 import { memfd, spawn, syscall, watch } from "../host/addon.js";
-import { type OwnedFd, ownFd } from "../host/fd.js";
+import { type OwnedFd, ownFd, makePipe } from "../host/fd.js";
 import { reapWhenDone } from "../host/reap.js";
 import type { Arch } from "../sys/arch.js";
 import { cString } from "../sys/bytes.js";
@@ -68,14 +68,6 @@ function openError(path: string, errno: number): IsletError {
     errno: errnoName(errno),
     syscall: "openat",
   });
-}
-
-function makePipe(arch: Arch): readonly [OwnedFd, OwnedFd] {
-  const ends = new Uint8Array(8);
-  const status = syscall(requireSyscall(arch, "pipe2"), [ends, O_CLOEXEC]);
-  if (status < 0) throw new IsletError("ISLET_IO", `cannot make a pipe: ${strerror(-status)}`);
-  const view = new DataView(ends.buffer);
-  return [ownFd(view.getInt32(0, true)), ownFd(view.getInt32(4, true))];
 }
 
 interface Heard {

@@ -16,6 +16,7 @@ import { root, testDir } from "./paths.js";
 import { environmentOf, info, killAll, normal, own, type Ran, shell, type Side, system, withStore } from "./side.js";
 import { busyboxConfig, busyboxRootfs } from "./store.js";
 import { type Typed, underTerminal } from "./typed.js";
+import { waitFor } from "./wait.js";
 
 /** What one side did in a case, after the normalisation. */
 export interface Seen {
@@ -162,8 +163,26 @@ async function typed(side: Side, line: string, one: Case, types: Typed): Promise
   return { stdout: seen.screen, stderr: "", status: seen.status };
 }
 
+/** A frozen container whose monitor was killed does not die of that: it is thawed, and ends as it should have. One that has a monitor is another run's. */
+async function endOrphans(payload: string): Promise<void> {
+  const pids = (): readonly number[] =>
+    existsSync(join(payload, "cgroup.procs"))
+      ? readFileSync(join(payload, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number)
+      : [];
+  const all = processes();
+  if (![...all.values()].some(({ pid, parent }) => parent === "1" && pids().includes(pid))) return;
+  for (const pid of pids()) end(pid, "SIGKILL");
+  for (const [file, text] of [
+    ["freezer.state", "THAWED"],
+    ["cgroup.freeze", "0"],
+  ] as const) {
+    if (existsSync(join(payload, file))) writeFileSync(join(payload, file), text);
+  }
+  await waitFor(`the end of what is in ${payload}`, () => pids().length === 0);
+}
+
 /** The cgroups of containers whose monitor had to be killed. What is in use stays, and the runner's look at the host tells. */
-function removePayloads(beginnings: readonly string[]): void {
+async function removePayloads(beginnings: readonly string[]): Promise<void> {
   const remove = (path: string): void => {
     for (const entry of readdirSync(path, { withFileTypes: true })) {
       if (entry.isDirectory()) remove(join(path, entry.name));
@@ -174,11 +193,13 @@ function removePayloads(beginnings: readonly string[]): void {
       // in use
     }
   };
-  for (const mount of cgroupMounts()) {
-    for (const entry of readdirSync(mount)) {
-      if (beginnings.some((each) => entry.startsWith(`lxc.payload.${each}`))) remove(join(mount, entry));
-    }
-  }
+  const payloads = cgroupMounts().flatMap((mount) =>
+    readdirSync(mount)
+      .filter((entry) => beginnings.some((each) => entry.startsWith(`lxc.payload.${each}`)))
+      .map((entry) => join(mount, entry)),
+  );
+  for (const payload of payloads) await endOrphans(payload);
+  for (const payload of payloads) remove(payload);
 }
 
 /** Debian's LXC on one side, islet on the other. At the end nothing of either is left, however the test ends. `marks`: a letter for each. */
@@ -204,7 +225,7 @@ export function sides(t: Cleaner, marks: readonly [string, string]): Sides {
     }
     const names = marks.map((mark) => `islt${mark}`);
     sweepLxc(before, { names, stores: [theirs.work] });
-    removePayloads(names);
+    await removePayloads(names);
     rmSync(work, { recursive: true, force: true });
   });
   return {

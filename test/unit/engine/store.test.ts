@@ -20,7 +20,8 @@ import { fileURLToPath } from "node:url";
 
 import type { ErrorCode } from "../../../src/base/errors.js";
 import type { ContainerId } from "../../../src/engine/engine.js";
-import { beginConstruction, definedNames, lockWhole, readConfigText, writeWhole } from "../../../src/engine/store.js";
+import { beginConstruction, definedNames, readConfigText, writeWhole } from "../../../src/engine/store.js";
+import { tryLock } from "../../../src/host/file-lock.js";
 import type { StorageHost } from "../../../src/storage/driver.js";
 import { removeTree } from "../../../src/storage/tree.js";
 import { hostFacts } from "../../support/facts.js";
@@ -159,9 +160,12 @@ test("a lock belongs to one open file: another opening of the same process does 
   const file = join(path, "lock");
   const first = openSync(file, "w+");
   const second = openSync(file, "r+");
-  assert.deepEqual([lockWhole(currentArch, first), lockWhole(currentArch, second)], [true, false]);
+  assert.deepEqual(
+    [tryLock(currentArch, first, "exclusive"), tryLock(currentArch, second, "exclusive")],
+    [true, false],
+  );
   closeSync(first);
-  assert.equal(lockWhole(currentArch, second), true);
+  assert.equal(tryLock(currentArch, second, "exclusive"), true);
   closeSync(second);
 });
 

@@ -2,7 +2,7 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
 import { readOriginal } from "./copied.js";
-import { signalOf } from "./create.js";
+import { signalOf } from "./gone.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { commonOptions, option } from "./options.js";

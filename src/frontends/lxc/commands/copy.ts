@@ -4,7 +4,7 @@ import { storageKinds, type StorageKind } from "../../../spec/storage.js";
 import type { Command, ContainerId, CopyOptions } from "../../../engine/engine.js";
 import { configFor, type Original, randomName, readOriginal, storageDefaults } from "./copied.js";
 import { mountEntries, parseMounts } from "./copy-mounts.js";
-import { signalOf } from "./create.js";
+import { signalOf } from "./gone.js";
 import { sizeOf } from "./create-storage.js";
 import { isPlainFile, plainAttach, runInCopy, startCopy } from "./ephemeral.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";

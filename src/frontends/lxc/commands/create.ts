@@ -13,6 +13,7 @@ import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
 import { createHeader, defaultConfig, type InitialConfig, initialConfig, systemConfig } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
+import { signalOf } from "./gone.js";
 import { builtinTemplates, type TemplateHost } from "../templates/builtin.js";
 import { findTemplate, type Template, templateArguments, templateNames } from "./template.js";
 
@@ -176,15 +177,6 @@ export async function prependHeader(config: string, template: Template, paramete
     createHeader({ template: template.path, parameters: parameters.map(withoutSecret) }) +
       (await readFile(config, "utf8")),
   );
-}
-
-/** Aborted when the client goes away. */
-export function signalOf(gone: Promise<never>): AbortSignal {
-  const abort = new AbortController();
-  gone.catch((error: unknown) => {
-    abort.abort(error);
-  });
-  return abort.signal;
 }
 
 async function body(call: Call): Promise<number> {

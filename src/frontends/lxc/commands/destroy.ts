@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { IsletError } from "../../../base/errors.js";
-import { noSuchContainer } from "../../../engine/engine.js";
+import { isSameContainer, noSuchContainer } from "../../../engine/engine.js";
 import type { Caller, Command, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { type Call, lxcCommand } from "./frame.js";
@@ -89,7 +89,7 @@ async function goingFirst(call: Call, id: ContainerId, seen: Set<string>): Promi
     for (const { storePath, name } of await call.engine.snapshots(id))
       order.push(...(await goingFirst(call, { storePath, name }, seen)), { storePath, name });
   }
-  return order.filter((one, index) => order.findIndex((other) => isSame(one, other)) === index);
+  return order.filter((one, index) => order.findIndex((other) => isSameContainer(one, other)) === index);
 }
 
 /** false: there is none, or its creation was cut off. */
@@ -101,8 +101,6 @@ async function isWhole({ engine }: Call, id: ContainerId): Promise<boolean> {
     throw error;
   }
 }
-
-const isSame = (a: ContainerId, b: ContainerId): boolean => a.name === b.name && a.storePath === b.storePath;
 
 async function body(call: Call): Promise<number> {
   const { engine, id } = call;

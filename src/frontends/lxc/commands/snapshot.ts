@@ -5,7 +5,7 @@ import { type Command, type ContainerId, noSuchContainer, type SnapshotStatus } 
 import { fileProblem } from "./container-config.js";
 import { configFor, type NewConfig, readOriginal, storageDefaults } from "./copied.js";
 import { makeCopy } from "./copy.js";
-import { signalOf } from "./create.js";
+import { signalOf } from "./gone.js";
 import { destroySpec } from "./destroy.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";

@@ -22,8 +22,8 @@ export interface TemplateCall {
   readonly root: string | null;
 }
 
-/** false: it only printed its help (-h), or did something else that makes no container; nothing was made. */
-export type BuiltinTemplate = (call: TemplateCall) => Promise<boolean>;
+/** Fills a container, or prints its help (-h) and leaves it empty. */
+export type BuiltinTemplate = (call: TemplateCall) => Promise<void>;
 
 /** The templates that islet has itself, by name. Nothing of one is loaded before it is called. */
 export const builtinTemplates: Readonly<Record<string, () => Promise<BuiltinTemplate>>> = {

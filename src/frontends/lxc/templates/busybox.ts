@@ -75,7 +75,7 @@ export const busyboxTemplate: BuiltinTemplate = async ({ argv, host, engine, idm
     { argv, host },
     1,
   );
-  if (asked === null) return false;
+  if (asked === null) return;
   const name = asked.value("name") ?? "";
   const path = asked.value("path") ?? "";
   if (name === "" || path === "")
@@ -95,5 +95,4 @@ export const busyboxTemplate: BuiltinTemplate = async ({ argv, host, engine, idm
     ),
   );
   await appendFile(config, busyboxConfig(await readFile(config, "utf8"), documented, name, present.flat()));
-  return true;
 };

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "../../../engine/engine.js";
 import { toFailure } from "../errors.js";
+import { signalOf } from "../commands/gone.js";
 import { withProgress } from "../commands/progress.js";
 import { builtinTemplates, type TemplateHost } from "./builtin.js";
 
@@ -22,10 +23,7 @@ export function directTemplate(name: string): Command {
       session.write(descriptor, text);
     };
     const argv = session.argv.slice(1);
-    const abort = new AbortController();
-    session.gone.catch((error: unknown) => {
-      abort.abort(error);
-    });
+    const signal = signalOf(session.gone);
     let what = name;
     const host: TemplateHost = {
       caller,
@@ -35,7 +33,7 @@ export function directTemplate(name: string): Command {
       progress: (text) => {
         what = text;
       },
-      signal: abort.signal,
+      signal,
     };
     const rootfs = valueOf(argv, "rootfs");
     const path = valueOf(argv, "path");
@@ -43,7 +41,7 @@ export function directTemplate(name: string): Command {
       if (path !== null && !argv.includes("-h") && !argv.includes("--help"))
         await mkdir(resolve(caller.cwd, rootfs ?? `${path}/rootfs`), { recursive: true });
       const template = await builtinTemplates[name]?.();
-      const work = template?.({ argv, host, engine, idmap: [], root: null }) ?? Promise.resolve(false);
+      const work = template?.({ argv, host, engine, idmap: [], root: null }) ?? Promise.resolve();
       await Promise.race([progress.during(() => ({ what }), work), session.gone]);
       return 0;
     } catch (error) {

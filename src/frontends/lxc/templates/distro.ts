@@ -93,7 +93,7 @@ export function packageList(text: string | null): readonly string[] {
 export function checkUrl(url: string): string {
   if (/^(https?|file|ftp|copy|tor\+https?|mirror\+\w+):[^\s"'[\]]+$/.test(url)) return url.replace(/\/+$/, "");
   throw new IsletError("ISLET_BAD_REQUEST", `"${url}" is no URL of a mirror`, {
-    hint: "such as http://deb.debian.org/debian",
+    hint: "such as http://HOST/debian",
   });
 }
 

@@ -160,7 +160,7 @@ async function isExpired({ engine }: TemplateCall, { distribution, release, vari
 export const downloadTemplate: BuiltinTemplate = async (call) => {
   const { argv, host, engine, idmap, root } = call;
   const asked = callOptions("download", options, usage, { argv, host }, 1);
-  if (asked === null) return false;
+  if (asked === null) return;
   const keyId = asked.value("keyid");
   const server: ImageServer = {
     server: asked.value("server") ?? defaultServer,
@@ -222,5 +222,4 @@ export const downloadTemplate: BuiltinTemplate = async (call) => {
   if (image !== null && isGeneral) await appendGeneralConfig(image, container);
   else await writeImageConfig(files, container);
   host.write(1, createMessage(files, container));
-  return true;
 };

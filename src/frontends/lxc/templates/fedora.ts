@@ -156,10 +156,10 @@ export function fedoraConfig(
 export const fedoraTemplate: BuiltinTemplate = async (call) => {
   const { host, engine, idmap } = call;
   const given = templateOptions("fedora", options, usage, call);
-  if (given === null) return false;
+  if (given === null) return;
   if (given.has("clean")) {
     await purge(engine, host, "fedora");
-    return false;
+    return;
   }
   const place = await placeOf(given, call);
   const { caller } = host;
@@ -207,5 +207,4 @@ export const fedoraTemplate: BuiltinTemplate = async (call) => {
   const file = `${place.path}/tmp_root_pass`;
   await writeFile(file, `${password}\n`, { mode: 0o600 });
   host.write(1, `root's first password is in ${file}; it has to be changed at the first login\n`);
-  return true;
 };

@@ -35,7 +35,7 @@ LXC internal arguments (do not pass manually!):
 /** Does what lxc-local does with these arguments, and knows LXD's images, too. */
 export const localTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
   const asked = callOptions("local", options, usage, { argv, host }, 1);
-  if (asked === null) return false;
+  if (asked === null) return;
   const name = asked.value("name") ?? "";
   const path = asked.value("path") ?? "";
   const documented = asked.value("rootfs") ?? `${path}/rootfs`;
@@ -75,5 +75,4 @@ export const localTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap
     await writeImageConfig(files, container);
   else await appendGeneralConfig(facts, container);
   host.write(1, createMessage(files, container));
-  return true;
 };

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { appendFile, readFile } from "node:fs/promises";
+import { isObject } from "../../../base/records.js";
 import { IsletError } from "../../../base/errors.js";
 import type { ImageFacts, RootEditor } from "../../../spec/image.js";
 import { commonLines } from "./distro-config.js";
@@ -13,9 +14,6 @@ interface LxdTemplate {
   readonly isForNewFiles: boolean;
   readonly template: string;
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `templates` of metadata.yaml. */
 export async function lxdTemplates(metadata: string): Promise<readonly LxdTemplate[]> {

@@ -51,7 +51,7 @@ const complaint = (text: string): IsletError => new IsletError("ISLET_BAD_REQUES
 /** Does what lxc-oci does with these arguments, without skopeo, umoci and jq. */
 export const ociTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, root }) => {
   const asked = callOptions("oci", options, usage, { argv, host }, 1);
-  if (asked === null) return false;
+  if (asked === null) return;
   const name = asked.value("name") ?? "";
   const path = asked.value("path") ?? "";
   const documented = asked.value("rootfs") ?? "";
@@ -106,5 +106,4 @@ export const ociTemplate: BuiltinTemplate = async ({ argv, host, engine, idmap, 
       `lxc-oci: the variable ${printable(variable)} of the image cannot be said in a configuration: it is left out\n`,
     );
   await appendFile(`${path}/config`, text);
-  return true;
 };

@@ -148,7 +148,7 @@ async function fill(rootfs: string, files: Files, own: (path: string) => Promise
 export const sshdTemplate: BuiltinTemplate = async (call) => {
   const { host, engine, idmap } = call;
   const given = templateOptions("sshd", options, usage, call);
-  if (given === null) return false;
+  if (given === null) return;
   const place = await placeOf(given, call);
   const keyFile = given.value("auth-key");
   const authKey = keyFile === null ? null : await readAuthKey(keyFile, host.caller);
@@ -205,5 +205,4 @@ export const sshdTemplate: BuiltinTemplate = async (call) => {
   await writeFile(place.config, `${withAddress(config)}${lines}`);
   if (authKey !== null)
     host.write(1, `Inserted SSH public key from ${keyFile ?? ""} into /root/.ssh/authorized_keys\n`);
-  return true;
 };

@@ -174,7 +174,7 @@ async function defaultRelease(): Promise<string> {
 export const ubuntuCloudTemplate: BuiltinTemplate = async (call) => {
   const { host, engine, idmap } = call;
   const given = templateOptions("ubuntu-cloud", options, usage, call);
-  if (given === null) return false;
+  if (given === null) return;
   const place = await placeOf(given, call);
   const { name } = place;
   const release = checkRelease(given.value("release") ?? (await defaultRelease()));
@@ -206,5 +206,4 @@ export const ubuntuCloudTemplate: BuiltinTemplate = async (call) => {
   const common = commonLines("ubuntu-cloud", release, idmap);
   await writeFile(place.config, arrangedConfig(config, place.documented, common, own));
   host.write(1, `Container ${name} created.\n`);
-  return true;
 };

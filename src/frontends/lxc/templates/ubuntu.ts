@@ -138,7 +138,7 @@ function tellLogin(host: TemplateHost, login: Login, hasPassword: boolean): void
 export const ubuntuTemplate: BuiltinTemplate = async (call) => {
   const { host, engine, idmap } = call;
   const given = templateOptions("ubuntu", options, usage, call);
-  if (given === null) return false;
+  if (given === null) return;
   const place = await placeOf(given, call);
   const { caller } = host;
   const release = checkRelease(given.value("release") ?? (await defaultRelease()));
@@ -217,5 +217,4 @@ export const ubuntuTemplate: BuiltinTemplate = async (call) => {
   if (authKey !== null && login.kind === "new")
     host.write(1, `Inserted SSH public key from ${authKeyFile ?? ""} into /home/${login.name}/.ssh/authorized_keys\n`);
   tellLogin(host, login, given.has("password"));
-  return true;
 };

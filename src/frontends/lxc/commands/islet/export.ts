@@ -2,7 +2,7 @@ import { IsletError } from "../../../../base/errors.js";
 import { type Command, compressions, type Compression, type ExportOptions } from "../../../../engine/engine.js";
 import { portableConfig } from "../../config/portable.js";
 import { readOriginal } from "../copied.js";
-import { signalOf } from "../create.js";
+import { signalOf } from "../gone.js";
 import { type Call, lxcCommand, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { option } from "../options.js";

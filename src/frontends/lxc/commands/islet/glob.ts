@@ -1,15 +1,14 @@
+import { matchesParts, type WildcardPart } from "../../../../base/wildcard.js";
+
 /** Whether a name matches one of the patterns, as glob(7) has them; without any, every name does. */
 export function globs(patterns: readonly string[]): (name: string) => boolean {
   const parsed = patterns.map(parse);
-  return (name) => parsed.length === 0 || parsed.some((pattern) => matches(pattern, Array.from(name)));
+  return (name) => parsed.length === 0 || parsed.some((pattern) => matchesParts(pattern, Array.from(name)));
 }
 
-/** `null` stands for `*`. */
-type Part = ((char: string) => boolean) | null;
-
-function parse(pattern: string): readonly Part[] {
+function parse(pattern: string): readonly WildcardPart[] {
   const chars = Array.from(pattern);
-  const parts: Part[] = [];
+  const parts: WildcardPart[] = [];
   for (let at = 0; at < chars.length; at += 1) {
     const char = chars[at] ?? "";
     if (char === "*") parts.push(null);
@@ -45,28 +44,4 @@ function oneOf(set: readonly string[], isNot: boolean): (char: string) => boolea
     }
     return found !== isNot;
   };
-}
-
-/** Linear but for the last star, to which it goes back: no pattern takes long. */
-function matches(parts: readonly Part[], name: readonly string[]): boolean {
-  let at = 0;
-  let part = 0;
-  let star = -1;
-  let mark = 0;
-  while (at < name.length) {
-    const current = parts[part];
-    if (current === null) {
-      star = part;
-      mark = at;
-      part += 1;
-    } else if (current !== undefined && current(name[at] ?? "")) {
-      part += 1;
-      at += 1;
-    } else if (star >= 0) {
-      part = star + 1;
-      mark += 1;
-      at = mark;
-    } else return false;
-  }
-  return parts.slice(part).every((rest) => rest === null);
 }

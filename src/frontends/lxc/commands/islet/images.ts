@@ -1,3 +1,4 @@
+import { signalOf } from "../gone.js";
 import { IsletError } from "../../../../base/errors.js";
 import { nearest, likelySlips } from "../../../../base/nearest.js";
 import type { Command, FillOptions } from "../../../../engine/engine.js";
@@ -110,10 +111,7 @@ async function refresh(call: Call, names: readonly string[]): Promise<number> {
   const all = call.options.has("all");
   if (names.length === 0 && !all) throw new UsageError("which images? --all makes all of them anew");
   const wanted = all ? (await call.engine.images()).map(({ name }) => name) : await checked(call, names);
-  const abort = new AbortController();
-  call.session.gone.catch((error: unknown) => {
-    abort.abort(error);
-  });
+  const signal = signalOf(call.session.gone);
   for (const name of wanted) {
     let what = name;
     const options: FillOptions = {
@@ -125,7 +123,7 @@ async function refresh(call: Call, names: readonly string[]): Promise<number> {
       notice: (text) => {
         call.report.notice(text);
       },
-      signal: abort.signal,
+      signal,
     };
     await call.progress.during(() => ({ what }), call.engine.refreshImage(name, options));
   }
