@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { access, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { IsletError } from "../../../base/errors.js";
 import { option } from "../commands/options.js";
 import { type BuiltinTemplate, fillOptions } from "./builtin.js";
@@ -31,7 +32,7 @@ const options = [
   option("rsync", ""),
 ];
 
-const latest = "43";
+const latest = "44";
 
 const usage = `LXC template for Fedora
 
@@ -44,7 +45,7 @@ The host needs dnf (Debian: package dnf) and the key that the release's packages
   -a, --arch ARCH           x86_64, i386, aarch64 (default: the host's)
   -M, --mirror URL          where packages come from: what has linux/releases and linux/updates below it (default: Fedora's choice of mirrors)
       --keyring FILE        the release's key, as text (default: RPM-GPG-KEY-fedora-NUMBER-primary of /usr/share/distribution-gpg-keys/fedora,
-                            /etc/pki/rpm-gpg or /etc/islet/keys)
+                            /etc/pki/rpm-gpg, /etc/islet/keys or islet's own)
   -P, --packages NAME,...   further packages
       --fqdn NAME           the container's host name with its domain
       --mask-tmp            /tmp is a directory of the root file system
@@ -96,8 +97,11 @@ export function fedoraRepositories(mirror: string | null, release: string, arch:
   return [`fedora-${release}`, `updates-released-f${release}`].map((repo) => `${metalink}?repo=${repo}&arch=${arch}`);
 }
 
+/** The keys of the releases that Fedora cares for; those of the host come first. */
+const shippedKeys = fileURLToPath(new URL("../../../../../share/keys/fedora", import.meta.url));
+
 async function keysOf(release: string, arch: string): Promise<readonly string[]> {
-  const places = ["/usr/share/distribution-gpg-keys/fedora", "/etc/pki/rpm-gpg", "/etc/islet/keys"];
+  const places = ["/usr/share/distribution-gpg-keys/fedora", "/etc/pki/rpm-gpg", "/etc/islet/keys", shippedKeys];
   const names = [
     `RPM-GPG-KEY-fedora-${release}-primary`,
     `RPM-GPG-KEY-fedora-${release}-${arch}`,
