@@ -8,14 +8,18 @@ import { plainDirectory } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { removeRoot } from "../storage/drivers.js";
+import type { Arch } from "../sys/arch.js";
 import { runHook } from "./commands.js";
 import { checkShift, makeMountPoint, openPlace, planCopy } from "./copy-root.js";
 import type { CopiedConfig, CopyBasics, CopyOptions } from "./copy-requests.js";
 import { forgetCopy, noteCopy, originalsOf } from "./dependents.js";
 import type { Caller, ContainerId } from "./engine.js";
-import { giveName } from "./identity.js";
+import { giveName, namePaths } from "./identity.js";
+import { isHostnameHook, runHostnameHook, sysconfig } from "./hostname-hook.js";
+import { openLayers } from "./layered-files.js";
 import { settingsFileOf } from "./settings.js";
 import { readPlainFile } from "./plain-file.js";
+import { filesOfRoot, type TextFiles } from "./text-files.js";
 import { beginConstruction, type Construction, directoryOf } from "./store.js";
 
 /** Most bytes of a file beside a configuration that goes with it: a hook, a fstab. */
@@ -142,15 +146,33 @@ async function personalise(
   root: RootfsSource,
   config: CopiedConfig,
 ): Promise<void> {
-  const hasHooks = hookName !== null && config.hooks.length > 0;
-  if (options.hostname === null && !hasHooks) return;
+  const hooks = hookName === null ? [] : config.hooks;
+  if (options.hostname === null && hooks.length === 0) return;
   // What begins anew with every start keeps nothing that is written now.
   if (root.kind === "overlay" && root.upper === null) return;
+  const name = (files: TextFiles): void => {
+    if (options.hostname !== null) giveName(files, options.hostname, source.hostname?.value ?? source.name);
+  };
+  if (hooks.every(isHostnameHook)) {
+    using layers = openLayers(host.arch, root, namePaths, [sysconfig]);
+    if (layers !== null) {
+      name(layers.files);
+      if (hookName !== null) for (const _ of hooks) runHostnameHook(layers.files, source.name, hookName);
+      return;
+    }
+  }
   using reached = await openPlace(host, root, true);
-  if (options.hostname !== null)
-    giveName(host.arch, reached.fd, options.hostname, source.hostname?.value ?? source.name);
+  name(filesOfRoot(host.arch, reached.fd));
   const mount = plainDirectory(root) ?? `/proc/${process.pid}/fd/${reached.fd}`;
-  if (hasHooks) await runCloneHooks(config, source, target, mount, options, hookName);
+  if (hookName !== null)
+    await runCloneHooks(config, source, target, { arch: host.arch, fd: reached.fd, mount }, options, hookName);
+}
+
+/** A root file system that is there: where hooks of the host find it, and by a descriptor. */
+export interface ReachedRoot {
+  readonly arch: Arch;
+  readonly fd: number;
+  readonly mount: string;
 }
 
 /** `name`: what the hooks are told that the copy is called. */
@@ -158,7 +180,7 @@ export async function runCloneHooks(
   config: CopiedConfig,
   source: ContainerId,
   target: ContainerId,
-  mount: string,
+  root: ReachedRoot,
   options: { readonly caller: Caller; readonly hookArguments: readonly string[] },
   name: string = target.name,
 ): Promise<void> {
@@ -167,11 +189,14 @@ export async function runCloneHooks(
     LXC_SRC_NAME: source.name,
     LXC_NAME: name,
     LXC_CONFIG_FILE: `${directoryOf(target)}/config`,
-    LXC_ROOTFS_MOUNT: mount,
+    LXC_ROOTFS_MOUNT: root.mount,
     LXC_ROOTFS_PATH: config.rootfsPath,
     LXC_HOOK_VERSION: String(config.hookVersion),
     ...(config.hookVersion === 1 ? { LXC_HOOK_TYPE: "clone", LXC_HOOK_SECTION: "lxc" } : {}),
   };
   const own = config.hookVersion === 0 ? [name, "lxc", "clone"] : [];
-  for (const command of config.hooks) await runHook(command, [...own, ...options.hookArguments], environment, "clone");
+  for (const command of config.hooks) {
+    if (isHostnameHook(command)) runHostnameHook(filesOfRoot(root.arch, root.fd), source.name, name);
+    else await runHook(command, [...own, ...options.hookArguments], environment, "clone");
+  }
 }

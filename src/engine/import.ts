@@ -30,6 +30,7 @@ import type { ArchiveOptions, ContainerArchive, ImportOptions } from "./archive-
 import { runContained } from "./contained.js";
 import type { ContainerId, CreateOptions, NewContainer } from "./engine.js";
 import { giveName } from "./identity.js";
+import { filesOfRoot } from "./text-files.js";
 import { foreignSettings } from "./settings.js";
 
 /** `islet import`: what `islet export` has written becomes a container, with everything looked at on the way in. */
@@ -145,7 +146,7 @@ async function fill(host: StorageHost, work: Work, place: NewContainer): Promise
   if (wanted.hostname !== null) {
     const root = openSync(place.root, O_PATH | constants.O_DIRECTORY);
     try {
-      giveName(host.arch, root, wanted.hostname, manifest.name);
+      giveName(filesOfRoot(host.arch, root), wanted.hostname, manifest.name);
     } finally {
       closeFd(root);
     }

@@ -14,6 +14,7 @@ import { runCloneHooks } from "./copy.js";
 import { copiesOf, originalsOf, renameCopy } from "./dependents.js";
 import type { ContainerId } from "./engine.js";
 import { giveName } from "./identity.js";
+import { filesOfRoot } from "./text-files.js";
 import { type Journal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
 import { checkName, configFileOf, directoryOf, writeWhole } from "./store.js";
 
@@ -100,9 +101,9 @@ export async function renameContainer(
   try {
     using reached = await openPlace(host, root, true);
     if (options.hostname !== null)
-      giveName(host.arch, reached.fd, options.hostname, source.hostname?.value ?? from.name);
+      giveName(filesOfRoot(host.arch, reached.fd), options.hostname, source.hostname?.value ?? from.name);
     const mount = plainDirectory(root) ?? `/proc/${process.pid}/fd/${reached.fd}`;
-    await runCloneHooks(config, from, target, mount, options);
+    await runCloneHooks(config, from, target, { arch: host.arch, fd: reached.fd, mount }, options);
   } catch (error) {
     options.notice?.(
       `${target.name} has its new name, but not inside: ${error instanceof Error ? error.message : String(error)}`,
