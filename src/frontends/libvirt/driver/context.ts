@@ -18,6 +18,8 @@ export interface DriverContext {
   readonly lxcConfig: (spec: ContainerSpec) => string;
   /** KiB. */
   readonly hostMemory: bigint;
+  /** MAJOR:MINOR of a device node of the host. Throws LibvirtError. */
+  readonly deviceNumber: (path: string) => string;
   readonly xml: {
     /** A whole document; what it leaves out is filled in. Throws LibvirtError. */
     readonly read: (text: string) => DomainDoc;

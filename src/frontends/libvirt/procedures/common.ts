@@ -14,17 +14,7 @@ export const domainOf = (driver: Driver, { name, uuid }: DomainArgument): Promis
 
 export const refOf = ({ name, uuid, pid }: Domain): DomainArgument => ({ name, uuid, id: pid ?? -1 });
 
-/** `name`: of the driver's function, as libvirt's own message has it. */
-export function checkFlags(flags: number, allowed: number, name: string): void {
-  const rest = (flags & ~allowed) >>> 0;
-  if (rest === 0) return;
-  throw new LibvirtError(
-    errorCodes.invalidArgument,
-    errorDomains.domain,
-    `unsupported flags (0x${rest.toString(16)}) in function ${name}`,
-    { bare: true },
-  );
-}
+export { checkFlags } from "../stats/flags.js";
 
 /** VIR_DOMAIN_AFFECT_*. */
 export const affect = { live: 1, config: 2 } as const;

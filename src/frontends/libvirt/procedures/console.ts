@@ -38,7 +38,7 @@ export function consoleHandlers(driver: Driver): Handlers {
       checkFlags(flags, 0, "lxcDomainLxcOpenNamespace");
       const domain = await domainOf(driver, dom);
       if (!isActive(domain)) throw notRunning();
-      call.replyFds(await engine.openNamespaces({ storePath, name: domain.name }));
+      for (const fd of await engine.openNamespaces({ storePath, name: domain.name })) call.replyWith(fd);
     },
   };
 }

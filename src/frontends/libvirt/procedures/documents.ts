@@ -15,11 +15,7 @@ export function documentHandlers(driver: Driver): Handlers {
       checkFlags(flags, 15, "lxcDomainGetXMLDesc");
       const secure = (flags & xmlFlags.secure) !== 0;
       if (secure && client.readOnly) {
-        throw new LibvirtError(
-          errorCodes.operationDenied,
-          errorDomains.domain,
-          "virDomainGetXMLDesc with secure flag",
-        );
+        throw new LibvirtError(errorCodes.operationDenied, errorDomains.domain, "virDomainGetXMLDesc with secure flag");
       }
       const domain = await domainOf(driver, dom);
       const live = (flags & xmlFlags.inactive) === 0 ? await driver.liveDoc(domain) : null;

@@ -106,11 +106,7 @@ export function lifecycleHandlers(driver: Driver, validate: (xml: string) => Pro
       checkFlags(flags, 0, "lxcDomainSendProcessSignal");
       const domain = await domainOf(driver, dom);
       if (pid_value !== 1n) {
-        throw new LibvirtError(
-          errorCodes.argumentUnsupported,
-          errorDomains.lxc,
-          "Only the init process may be killed",
-        );
+        throw new LibvirtError(errorCodes.argumentUnsupported, errorDomains.lxc, "Only the init process may be killed");
       }
       await driver.context.engine.signal({ storePath: driver.context.storePath, name: domain.name }, signum);
     },

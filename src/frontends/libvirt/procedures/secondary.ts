@@ -16,11 +16,7 @@ export function secondaryHandlers(): Handlers {
     CONNECT_LIST_ALL_NWFILTERS: () => ({ filters: [], ret: 0 }),
     CONNECT_LIST_ALL_SECRETS: () => ({ secrets: [], ret: 0 }),
     NETWORK_LOOKUP_BY_NAME: ({ name }) => {
-      throw new LibvirtError(
-        errorCodes.noNetwork,
-        errorDomains.network,
-        `no network with matching name '${name}'`,
-      );
+      throw new LibvirtError(errorCodes.noNetwork, errorDomains.network, `no network with matching name '${name}'`);
     },
     CONNECT_NETWORK_EVENT_REGISTER_ANY: register,
     CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY: register,
