@@ -1,11 +1,21 @@
 import type { Driver } from "../driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
-import { getMetadata, setMetadata } from "../xml/metadata.js";
+import { getMetadata, type MetadataKind, setMetadata } from "../xml/metadata.js";
+import type { DomainDoc } from "../xml/domain.js";
 import { affected, checkFlags, domainOf } from "./common.js";
 
 /** VIR_DOMAIN_XML_*. */
 const xmlFlags = { secure: 1, inactive: 2, updateCpu: 4, migratable: 8 } as const;
+
+/** virDomainMetadataType. */
+const metadataKinds: readonly MetadataKind[] = ["description", "title", "element"];
+
+function kindOf(type: number): MetadataKind {
+  const kind = metadataKinds[type];
+  if (kind !== undefined) return kind;
+  throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, "unknown metadata type");
+}
 
 /** Documents of domains: dumpxml, desc, metadata. */
 export function documentHandlers(driver: Driver): Handlers {
@@ -27,14 +37,14 @@ export function documentHandlers(driver: Driver): Handlers {
       const domain = await domainOf(driver, dom);
       const is = affected(domain, flags);
       const doc = is.live ? await driver.liveDoc(domain) : null;
-      return { metadata: getMetadata(doc ?? (await driver.inactiveDoc(domain)), type, uri) };
+      return { metadata: getMetadata(doc ?? (await driver.inactiveDoc(domain)), kindOf(type), uri) };
     },
     DOMAIN_SET_METADATA: async ({ dom, type, metadata, key, uri, flags }) => {
       checkFlags(flags, 3, "lxcDomainSetMetadata");
       const domain = await domainOf(driver, dom);
       const is = affected(domain, flags);
-      const change = (doc: Parameters<typeof setMetadata>[0]): ReturnType<typeof setMetadata> =>
-        setMetadata(doc, type, metadata, key, uri);
+      const kind = kindOf(type);
+      const change = (doc: DomainDoc): DomainDoc => setMetadata(doc, kind, { value: metadata, key, uri });
       const live = is.live ? await driver.liveDoc(domain) : null;
       await driver.change(domain, {
         live: live === null ? null : change(live),

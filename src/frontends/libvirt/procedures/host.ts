@@ -1,4 +1,3 @@
-import type { Driver } from "../driver/driver.js";
 import { readCapabilities, noSecurityModel } from "../host/capabilities-facts.js";
 import { writeCapabilities } from "../host/capabilities.js";
 import { cpuMap, type HostArch, nodeCpuStats, nodeInfo } from "../host/cpu.js";
@@ -30,7 +29,7 @@ export function versionNumber(release: string): bigint {
   return BigInt(major) * 1_000_000n + BigInt(minor) * 1000n + BigInt(micro);
 }
 
-export function hostHandlers(_: Driver, files: HostFiles, identity: HostIdentity): Handlers {
+export function hostHandlers(files: HostFiles, identity: HostIdentity): Handlers {
   const { arch, uuid, emulator, pageSize } = identity;
   return {
     CONNECT_GET_TYPE: () => ({ type: "LXC" }),

@@ -1,0 +1,29 @@
+import type { Driver } from "../driver/driver.js";
+import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { fromNative } from "../native/from-native.js";
+import { toNative } from "../native/to-native.js";
+import type { Handlers } from "../rpc/handlers.js";
+import { checkFlags } from "./common.js";
+
+const format = "lxc-tools";
+
+function checkFormat(name: string): void {
+  if (name === format) return;
+  throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, `unsupported config type ${name}`);
+}
+
+/** domxml-from-native and domxml-to-native: between LXC's configurations and domains. */
+export function nativeHandlers({ context: { xml } }: Driver): Handlers {
+  return {
+    CONNECT_DOMAIN_XML_FROM_NATIVE: ({ nativeFormat, nativeConfig, flags }) => {
+      checkFlags(flags, 0, "lxcConnectDomainXMLFromNative");
+      checkFormat(nativeFormat);
+      return { domainXml: xml.write(fromNative(nativeConfig), { inactive: true, secure: true }) };
+    },
+    CONNECT_DOMAIN_XML_TO_NATIVE: ({ nativeFormat, domainXml, flags }) => {
+      checkFlags(flags, 0, "lxcConnectDomainXMLToNative");
+      checkFormat(nativeFormat);
+      return { nativeConfig: toNative(xml.read(domainXml)) };
+    },
+  };
+}
