@@ -30,10 +30,14 @@ const keepaliveFeature = 10;
 const internal = (message: string): LibvirtError => new LibvirtError(errorCodes.internal, errorDomains.rpc, message);
 export const notOpen = (): LibvirtError => internal("hypervisor connection not open");
 
+/** Of this host: no server is named. Clients take away what they know of the query. */
+const uriForm = /^lxc:(?:\/\/)?(\/(?:[^/?#][^?#]*)?)?(?:[?#].*)?$/;
+
 function checkUri(name: string): void {
-  const [, path] = /^lxc:(?:\/\/)?(?![^/])([^?#]*)/.exec(name) ?? [];
-  if (path === undefined)
+  const match = uriForm.exec(name);
+  if (match === null)
     throw new LibvirtError(errorCodes.noConnect, errorDomains.none, `no connection driver available for ${name}`);
+  const path = match[1] ?? "";
   if (!["", "/", "/system"].includes(path))
     throw new LibvirtError(
       errorCodes.internal,
