@@ -107,7 +107,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<RpcServer>
     ...consoleHandlers(driver),
     ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),
     ...tuningHandlers(driver),
-    ...nativeHandlers(driver),
+    ...nativeHandlers(driver, { newUuid: randomUUID, newMac, emulator, arch }),
     ...secondaryHandlers(),
   });
 }

@@ -4,6 +4,7 @@ import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { checkStart } from "../spec/check-start.js";
+import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
 import { toSpec } from "../spec/to-spec.js";
 import type { DomainDoc } from "../xml/domain.js";
@@ -242,6 +243,7 @@ async function specOf(
     networks: (name) => (name === defaultNetwork && bridge !== null ? { bridge } : null),
     shared: (name) => running.get(name) ?? null,
     passedFds,
+    stat: hostFile,
   });
 }
 

@@ -94,7 +94,9 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
     }
   };
 
-  const stopped = (name: string): void => {
+  const stopped = async (name: string): Promise<void> => {
+    // A moment of a reboot: it is starting again by now.
+    if (rebooting.has(name) && (await engine.status({ storePath, name })).state !== "STOPPED") return;
     const isDestroyed = doomed.delete(name);
     const ref = refs.get(name);
     refs.delete(name);
@@ -117,7 +119,7 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
     }
     if (event.kind !== "state") return;
     if (event.state === "RUNNING") await ran(name);
-    else if (event.state === "STOPPED") stopped(name);
+    else if (event.state === "STOPPED") await stopped(name);
     else if (event.state === "FROZEN") {
       frozen.add(name);
       const ref = await refOf(name);

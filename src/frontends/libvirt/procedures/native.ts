@@ -1,6 +1,6 @@
 import type { Driver } from "../driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
-import { fromNative } from "../native/from-native.js";
+import { domainFromNative, type NativeContext } from "../native/from-native.js";
 import { toNative } from "../native/to-native.js";
 import type { Handlers } from "../rpc/handlers.js";
 import { checkFlags } from "./common.js";
@@ -13,12 +13,12 @@ function checkFormat(name: string): void {
 }
 
 /** domxml-from-native and domxml-to-native: between LXC's configurations and domains. */
-export function nativeHandlers({ context: { xml } }: Driver): Handlers {
+export function nativeHandlers({ context: { xml } }: Driver, native: NativeContext): Handlers {
   return {
     CONNECT_DOMAIN_XML_FROM_NATIVE: ({ nativeFormat, nativeConfig, flags }) => {
       checkFlags(flags, 0, "lxcConnectDomainXMLFromNative");
       checkFormat(nativeFormat);
-      return { domainXml: xml.write(fromNative(nativeConfig), { inactive: true, secure: true }) };
+      return { domainXml: xml.write(domainFromNative(nativeConfig, native), { inactive: true, secure: true }) };
     },
     CONNECT_DOMAIN_XML_TO_NATIVE: ({ nativeFormat, domainXml, flags }) => {
       checkFlags(flags, 0, "lxcConnectDomainXMLToNative");

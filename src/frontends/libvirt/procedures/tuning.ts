@@ -10,6 +10,8 @@ import { parseDeviceValues, showDeviceValues, type BlkioField, blkioFields } fro
 
 /** VIR_DOMAIN_MEMORY_PARAM_UNLIMITED, KiB: said for no limit. */
 const unlimited = 9007199254740991n;
+/** Bytes: what the kernel shows where there is no limit, the largest number that is a whole page. */
+const kernelUnlimited = 0x7fff_ffff_ffff_f000n;
 /** VIR_DOMAIN_MEM_MAXIMUM. */
 const memoryMaximum = 4;
 const getFlags = affect.live | affect.config | stringOkay;
@@ -122,7 +124,7 @@ export function tuningHandlers(driver: Driver): Handlers {
     for (const [field, [file, key]] of Object.entries(memoryFiles)) {
       const bytes = live ? await item(domain, file) : null;
       const value = live
-        ? bytes === null || bytes < 0n
+        ? bytes === null || bytes < 0n || bytes >= kernelUnlimited
           ? unlimited
           : bytes / 1024n
         : (doc.memtune?.[key] ?? unlimited);
