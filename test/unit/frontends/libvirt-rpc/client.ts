@@ -214,6 +214,8 @@ export function connectTo(
     pending: () => pending,
     joined,
     leave: close,
-    shutDown: server.close,
+    shutDown: () => {
+      server.close();
+    },
   };
 }

@@ -45,7 +45,7 @@ describe("frames", () => {
           let held = Buffer.alloc(0);
           const flush = (fds: readonly number[]): void => {
             while (held.length > 0) {
-              const size = sizes.next().value;
+              const size = Number(sizes.next().value);
               const part = held.subarray(0, size);
               held = held.subarray(size);
               assert.ok(framer.push(part, held.length === 0 ? fds : []));

@@ -67,8 +67,8 @@ function frameOf({ hex, nfds = 0, bytes_after_frame: after = "" }: Vector): Fram
 
 function codecOf({ procedure, type, status, name }: Vector, program: number): Codec<unknown> | null {
   if (type === "stream" || program === programs.keepalive) return null;
-  if (status === "error") return wireError as Codec<unknown>;
-  if (type === "message") return findEvent(name.replace("REMOTE_PROC_", "") as EventName).message as Codec<unknown>;
+  if (status === "error") return wireError;
+  if (type === "message") return findEvent(name.replace("REMOTE_PROC_", "") as EventName).message;
   const known = findProcedure(program, procedure);
   return type.startsWith("call") ? (known?.args ?? null) : (known?.ret ?? null);
 }

@@ -50,7 +50,7 @@ const values: readonly (readonly [string, Codec<unknown>, fc.Arbitrary<unknown>]
     list(struct({ a: i32, b: optional(u64) }), 4096),
     fc.array(fc.record({ a: fc.integer(), b: fc.option(fc.bigInt({ min: 0n, max: 99n })) }, { noNullPrototype: true })),
   ],
-] as const as readonly (readonly [string, Codec<unknown>, fc.Arbitrary<unknown>])[];
+];
 
 describe("XDR", () => {
   for (const [name, codec, value] of values)
