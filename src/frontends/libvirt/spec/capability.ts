@@ -1,5 +1,5 @@
 /** <features><capabilities> as a rule of what the guest keeps. */
-import { capabilityNumber } from "../../../spec/capability.js";
+import { capabilityName, capabilityNumber } from "../../../spec/capability.js";
 import type { CapabilityRule } from "../../../spec/security.js";
 import type { Capabilities } from "../xml/domain.js";
 
@@ -34,20 +34,19 @@ export function mayMakeNodes(rule: CapabilityRule): boolean {
   return rule.kind === "drop" ? !rule.capabilities.includes(mknod) : rule.capabilities.includes(mknod);
 }
 
-/** The rule as a document says it: null where it is the usual one. */
-export function capabilitiesOf(rule: CapabilityRule, nameOf: (number: number) => string): Capabilities | null {
-  const names = rule.capabilities.map(nameOf);
-  if (rule.kind === "keep") return { policy: "deny", states: names.map((name) => ({ name, on: true })).sort(byName) };
-  const usual = new Set<string>(usuallyDropped);
-  if (usuallyDropped.every((name) => names.includes(name))) {
-    const more = names.filter((name) => !usual.has(name));
-    return more.length === 0
-      ? null
-      : { policy: "default", states: more.map((name) => ({ name, on: false })).sort(byName) };
-  }
-  return { policy: "allow", states: names.map((name) => ({ name, on: false })).sort(byName) };
-}
+/** The last one that has a name in libvirt's documents: of the later ones its policies speak all the same. */
+const lastNamed = capabilityNumber("block_suspend") ?? 36;
 
-function byName(a: { readonly name: string }, b: { readonly name: string }): number {
-  return a.name < b.name ? -1 : 1;
+/** The rule as a document says it: null where it is the usual one. */
+export function capabilitiesOf(rule: CapabilityRule): Capabilities | null {
+  const names = rule.capabilities
+    .filter((number) => number <= lastNamed)
+    .map(capabilityName)
+    .sort();
+  const states = (some: readonly string[], on: boolean): Capabilities["states"] => some.map((name) => ({ name, on }));
+  if (rule.kind === "keep") return { policy: "deny", states: states(names, true) };
+  const usual = new Set<string>(usuallyDropped);
+  if (!usuallyDropped.every((name) => names.includes(name))) return { policy: "allow", states: states(names, false) };
+  const more = names.filter((name) => !usual.has(name));
+  return more.length === 0 ? null : { policy: "default", states: states(more, false) };
 }
