@@ -1,5 +1,5 @@
 import { IsletError } from "../../../base/errors.js";
-import type { StartOptions } from "../../../engine/engine.js";
+import type { Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
@@ -34,6 +34,8 @@ export interface Driver extends Omit<Domains, "find"> {
   resume(domain: Domain): Promise<void>;
   autostart(domain: Domain): Promise<boolean>;
   setAutostart(domain: Domain, on: boolean): Promise<void>;
+  /** The bridge of a network of libvirt's, by name; null: there is no such network. */
+  networks(): Promise<(name: string) => string | null>;
   /** Replaces the definition, and what is said about the running one; null: that stays. */
   change(domain: Domain, docs: { readonly live: DomainDoc | null; readonly config: DomainDoc | null }): Promise<void>;
 }
@@ -92,6 +94,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       await launch(context, domains, live, doc, fds);
       return await domains.byName(doc.name);
     },
+    networks: () => networksOf(engine),
     shutdown: (domain, how) => ask(context, domain, how, "0", SIGTERM),
     reboot: (domain, how) => ask(context, domain, how, "6", SIGHUP),
     async destroy(domain) {
@@ -227,20 +230,30 @@ async function clash(domains: Domains, doc: DomainDoc): Promise<Domain | null> {
 /** The network that every host has, if any: the bridge that islet makes for its containers. */
 const defaultNetwork = "default";
 
+const noNetworks = (): null => null;
+
+async function networksOf(engine: Engine): Promise<(name: string) => string | null> {
+  const bridge = (await engine.wantedBridge())?.name ?? null;
+  return (name) => (name === defaultNetwork ? bridge : null);
+}
+
 async function specOf(
   { engine, storePath }: DriverContext,
   domains: Domains,
   doc: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
-  const networks = doc.interfaces.some(({ source }) => source.kind === "network");
-  const bridge = networks ? ((await engine.wantedBridge())?.name ?? null) : null;
+  const isNetworked = doc.interfaces.some(({ source }) => source.kind === "network");
+  const bridgeOf = isNetworked ? await networksOf(engine) : noNetworks;
   const pids = doc.namespaces === null ? [] : (await domains.list()).map(({ name, pid }) => [name, pid] as const);
   const running = new Map(pids);
   return toSpec(doc, {
     storePath,
     configFile: `${storePath}/${doc.name}/config`,
-    networks: (name) => (name === defaultNetwork && bridge !== null ? { bridge } : null),
+    networks: (name) => {
+      const bridge = bridgeOf(name);
+      return bridge === null ? null : { bridge };
+    },
     shared: (name) => running.get(name) ?? null,
     passedFds,
     stat: hostFile,
