@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { errorLines, IsletError } from "../base/errors.js";
 import { isErrno } from "../base/io-error.js";
 import { listenUnix } from "../host/socket.js";
-import type { Arch } from "../sys/arch.js";
+import type { HostFacts } from "../spec/host.js";
 import type { LibvirtDoor } from "./libvirt-door.js";
 import { identity } from "./user-door.js";
 
@@ -66,7 +66,11 @@ const names = [
 ] as const;
 
 /** Gives back what ends it. A socket that somebody else serves, libvirtd perhaps, is left alone, with a word. */
-export function listenForLibvirt(arch: Arch, door: LibvirtDoor, directories: readonly string[]): () => void {
+export function listenForLibvirt(
+  arch: HostFacts["arch"],
+  door: LibvirtDoor,
+  directories: readonly string[],
+): () => void {
   const closers: (() => void)[] = [];
   for (const directory of directories) {
     for (const [name, readOnly] of names) {
