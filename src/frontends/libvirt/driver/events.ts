@@ -75,6 +75,8 @@ export async function createEvents(
   const history = new Map<string, History>();
   const doomed = new Set<string>();
   const rebooting = new Set<string>();
+  /** They wanted to reboot and must not. */
+  const over = new Set<string>();
   const frozen = new Set<string>();
   /** The last that was known of each that runs: what has ended cannot be asked. */
   const refs = new Map<string, DomainRef>();
@@ -120,6 +122,7 @@ export async function createEvents(
     // A moment of a reboot: it is starting again by now.
     if (rebooting.has(name) && (await engine.status({ storePath, name })).state !== "STOPPED") return;
     const isDestroyed = doomed.delete(name);
+    const isOver = over.delete(name);
     const ref = refs.get(name);
     const doc = docs.get(name);
     refs.delete(name);
@@ -132,7 +135,7 @@ export async function createEvents(
     if (ref === undefined) return;
     const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
     emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
-    if (!isDestroyed && doc?.onPoweroff === "restart") await restart(doc);
+    if (!isDestroyed && !isOver && doc?.onPoweroff === "restart") await restart(doc);
   };
 
   const happened = async (event: ContainerEvent): Promise<void> => {
@@ -143,7 +146,7 @@ export async function createEvents(
       const doc = docs.get(name);
       if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
       else {
-        doomed.add(name);
+        over.add(name);
         await end(name);
       }
       return;
