@@ -18,6 +18,7 @@ export const peerPackages = [
   "lxc",
   "lxc-templates",
   "lxcfs",
+  "libvirt-clients",
   "uidmap",
   "strace",
   "iproute2",

@@ -227,7 +227,8 @@ export function createConnection(
   const watchOver = (): Keepalive =>
     startKeepalive(
       options.keepalive ?? usualTimes,
-      () => !isPaused,
+      // Silence of a client that takes nothing means something, even though nobody reads what it says.
+      () => !isPaused || isFull(),
       () => {
         tell(programs.keepalive, pingProcedure, nothing);
       },
@@ -253,6 +254,7 @@ export function createConnection(
     },
     drained() {
       unreadEvents = 0;
+      keepalive?.heard();
       for (const stream of streams.values()) stream.resume();
       proceed();
     },

@@ -404,6 +404,27 @@ describe("keepalive", () => {
     );
   });
 
+  it("gives up a client that takes nothing, but not one whose calls take their time", async () => {
+    const handlers: Handlers = {
+      CONNECT_GET_CAPABILITIES: () => ({ capabilities: "x".repeat(300_000) }),
+      DOMAIN_DESTROY: () => new Promise(() => undefined),
+    };
+    const [deaf, busy] = [connectTo(handlers, { keepalive: times }), connectTo(handlers, { keepalive: times })];
+    for (const client of [deaf, busy]) {
+      client.call(60, argsOf(60, { feature: 10 }));
+      assert.equal(client.take().length, 1);
+      client.open();
+    }
+    deaf.stall();
+    deaf.call(7);
+    for (let serial = 0; serial < 6; serial += 1) busy.call(destroy, argsOf(destroy, { dom }), serial);
+    await turn();
+    assert.ok(deaf.isPaused() && busy.isPaused());
+    await wait(400);
+    assert.deepEqual([deaf.isClosed(), busy.isClosed()], [true, false]);
+    busy.leave();
+  });
+
   it("a client that answers, or says anything else, stays", async () => {
     const client = connectTo({}, { keepalive: times });
     client.call(60, argsOf(60, { feature: 10 }));
