@@ -19,6 +19,7 @@ export const peerPackages = [
   "lxc-templates",
   "lxcfs",
   "libvirt-clients",
+  "python3-libvirt",
   "uidmap",
   "strace",
   "iproute2",

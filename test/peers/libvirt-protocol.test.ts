@@ -1,97 +1,25 @@
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { openSync, readlinkSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
-import type { Duplex } from "node:stream";
-import { createLibvirtDoor } from "../../src/daemon/libvirt-door.js";
-import { LibvirtError } from "../../src/frontends/libvirt/errors.js";
-import type { Handlers } from "../../src/frontends/libvirt/rpc/handlers.js";
-import { createRpcServer } from "../../src/frontends/libvirt/rpc/server.js";
-import { closeFd } from "../../src/host/addon.js";
-import { listenUnix, socketPair } from "../../src/host/socket.js";
-import { createShare, unixStream } from "../../src/host/unix-stream.js";
-import { cleanup } from "../support/cleanup.js";
-import { command, type CommandResult, ok } from "../support/command.js";
-import { currentArch } from "../support/image.js";
-import { testDir } from "../support/paths.js";
+import { describe, it } from "node:test";
+import { command, ok } from "../support/command.js";
+import { descriptors, dom, serveLibvirt } from "../support/libvirt-server.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
-/** Debian's virsh against the protocol alone: one domain, which is this test. */
-
-const dom = { name: "t1", uuid: "4de601c5-e42e-4721-81c9-7abc8ac07934", id: process.pid };
-const descriptors = (): number => readdirSync("/proc/self/fd").length;
-
-interface Server {
-  readonly uri: string;
-  readonly path: string;
-  readonly virsh: (...words: readonly string[]) => Promise<CommandResult>;
-  /** Comings and goings of clients. */
-  readonly changes: () => number;
-  /** The guest's ends of the consoles that were opened. */
-  readonly guests: readonly Duplex[];
-}
+/** Debian's virsh against the protocol alone. */
 
 /** Before a person, as it were. */
 const atTerminal = (uri: string, words: string): ChildProcessWithoutNullStreams =>
   spawn("script", ["-qec", `exec virsh -c '${uri}' ${words}`, "/dev/null"]);
 
-function serve(t: TestContext, more: Handlers = {}): Server {
-  const undo = cleanup(t);
-  const guests: Duplex[] = [];
-  const handlers: Handlers = {
-    CONNECT_LIST_ALL_DOMAINS: () => ({ domains: [dom], ret: 1 }),
-    DOMAIN_GET_STATE: () => ({ state: 1, reason: 1 }),
-    DOMAIN_LOOKUP_BY_NAME: ({ name }) => {
-      if (name !== dom.name) throw new LibvirtError(42, 17, `No domain with matching name '${name}'`);
-      return { dom };
-    },
-    DOMAIN_LOOKUP_BY_UUID: () => ({ dom }),
-    DOMAIN_OPEN_CONSOLE: (_, call) => {
-      const [ours, theirs] = socketPair(currentArch);
-      call.openStream(theirs);
-      guests.push(unixStream(currentArch, ours, createShare(50)));
-    },
-    ...more,
-  };
-  const server = createRpcServer(handlers);
-  let changes = 0;
-  const connectTo = (): Promise<typeof server.connect> =>
-    Promise.resolve((wire, peer, readOnly) => server.connect(wire, peer, readOnly));
-  const door = createLibvirtDoor({ arch: currentArch }, connectTo, () => {
-    changes += 1;
-  });
-  const directory = mkdtempSync(join(testDir, "libvirt-"));
-  undo(() => {
-    rmSync(directory, { recursive: true });
-  });
-  const path = join(directory, "sock");
-  const listener = listenUnix(currentArch, path, 1024, 0o600);
-  const stop = door.listen(listener, false);
-  undo(() => {
-    stop();
-    server.close();
-    closeFd(listener);
-    for (const guest of guests) guest.destroy();
-  });
-  const uri = `lxc+unix:///system?socket=${path}`;
-  return {
-    uri,
-    path,
-    virsh: (...words) => command(["virsh", "-c", uri, ...words]),
-    changes: () => changes,
-    guests,
-  };
-}
-
 describe("virsh over the protocol", () => {
   it("lists, looks up, and gets answers of any size", async (t) => {
     if (lacks(t, "virsh")) return;
     const name = `${"x".repeat(3_000_000)}.example`;
-    const { uri, virsh } = serve(t, { CONNECT_GET_HOSTNAME: () => ({ hostname: name }) });
+    const { uri, virsh } = serveLibvirt(t, { CONNECT_GET_HOSTNAME: () => ({ hostname: name }) });
     assert.match((await virsh("list", "--all")).stdout, new RegExp(` ${process.pid} +t1 +running`));
     assert.equal((await virsh("domuuid", "t1")).stdout.trim(), dom.uuid);
     assert.equal((await virsh("hostname")).stdout.trim(), name);
@@ -106,7 +34,7 @@ describe("virsh over the protocol", () => {
 
   it("is answered within a second while its call takes four", async (t) => {
     if (lacks(t, "virsh")) return;
-    const { virsh } = serve(t, { DOMAIN_DESTROY: () => new Promise((resolve) => setTimeout(resolve, 4000)) });
+    const { virsh } = serveLibvirt(t, { DOMAIN_DESTROY: () => new Promise((resolve) => setTimeout(resolve, 4000)) });
     const { stdout, status } = await virsh("-k", "1", "-K", "1", "destroy", "t1");
     assert.match(stdout, /Domain 't1' destroyed/);
     assert.equal(status, 0);
@@ -114,7 +42,7 @@ describe("virsh over the protocol", () => {
 
   it("that only reads is told what it may not do", async (t) => {
     if (lacks(t, "virsh")) return;
-    const { virsh } = serve(t, { DOMAIN_DESTROY: () => undefined });
+    const { virsh } = serveLibvirt(t, { DOMAIN_DESTROY: () => undefined });
     const { stderr, status } = await virsh("-r", "destroy", "t1");
     assert.match(stderr, /operation forbidden: read only access prevents virDomainDestroy/);
     assert.equal(status, 1);
@@ -123,7 +51,7 @@ describe("virsh over the protocol", () => {
   it("hands descriptors over, and gets some", async (t) => {
     if (lacks(t, "virsh") || lacks(t, "root")) return;
     let passed: readonly string[] = [];
-    const { uri, virsh } = serve(t, {
+    const { uri, virsh } = serveLibvirt(t, {
       DOMAIN_CREATE_WITH_FILES: (_, call) => {
         passed = call.fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`));
         return { dom };
@@ -146,7 +74,7 @@ describe("virsh over the protocol", () => {
   it("hears of events", async (t) => {
     if (lacks(t, "virsh")) return;
     const ids: number[] = [];
-    const { virsh } = serve(t, {
+    const { virsh } = serveLibvirt(t, {
       CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: ({ eventID }, { client }) => {
         ids.push(eventID);
         if (eventID === 0)
@@ -164,7 +92,7 @@ describe("virsh over the protocol", () => {
 
   it("sees all that a guest prints, and the guest gets what is typed", async (t) => {
     if (lacks(t, "virsh")) return;
-    const { uri, guests } = serve(t);
+    const { uri, guests } = serveLibvirt(t);
     const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index} of the flood`);
     const child = atTerminal(uri, "console t1");
     let shown = "";
@@ -189,7 +117,7 @@ describe("virsh over the protocol", () => {
 
   it("leaves nothing behind when it is killed at a console", async (t) => {
     if (lacks(t, "virsh")) return;
-    const { uri, guests, changes } = serve(t);
+    const { uri, guests, changes } = serveLibvirt(t);
     const before = descriptors();
     const child = atTerminal(uri, "console t1");
     child.stdout.resume();
@@ -216,7 +144,7 @@ describe("virsh over the protocol", () => {
   });
 
   it("500 clients at a time are all answered", async (t) => {
-    const { path, changes } = serve(t, { CONNECT_GET_HOSTNAME: () => ({ hostname: "vm" }) });
+    const { path, changes } = serveLibvirt(t, { CONNECT_GET_HOSTNAME: () => ({ hostname: "vm" }) });
     // CONNECT_OPEN without a name, then CONNECT_GET_HOSTNAME.
     const asks = Buffer.from(
       "000000242000808600000001000000010000000000000000000000000000000000000000" +

@@ -74,6 +74,7 @@ export type Feature =
   | "debian"
   | "dnf"
   | "virsh"
+  | "python3-libvirt"
   | "systemd";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
@@ -196,6 +197,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
   systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
   virsh: { has: () => succeeds("virsh", "--version"), lacking: "virsh is not installed (package libvirt-clients)" },
+  "python3-libvirt": {
+    has: () => succeeds("python3", "-c", "import libvirt"),
+    lacking: "python3-libvirt is not installed",
+  },
   dnf: {
     has: () => ["dnf", "rpmbuild", "rpmsign", "createrepo_c"].every((name) => succeeds(name, "--version")),
     lacking: "dnf, rpm or createrepo-c is not installed",
