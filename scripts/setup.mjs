@@ -19,6 +19,7 @@ export const peerPackages = [
   "lxc-templates",
   "lxcfs",
   "libvirt-clients",
+  "libxml2-utils",
   "python3-libvirt",
   "uidmap",
   "strace",

@@ -1,14 +1,16 @@
+import { fstatSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { closeFd, peerCredentials, type PeerCredentials } from "../host/addon.js";
 import { type ByteSocket, type ByteSocketHandlers, openByteSocket } from "../host/byte-socket.js";
+import { ptyStream } from "../host/pty-stream.js";
 import { acceptAll } from "../host/socket.js";
 import { createShare, unixStream } from "../host/unix-stream.js";
 import type { HostFacts } from "../spec/host.js";
 
 /** The sockets of libvirt's clients: their descriptors here, what they say elsewhere. */
 export interface LibvirtDoor {
-  /** Clients now. */
-  readonly count: number;
+  /** Clients have been here: they cannot start another daemon, so this one stays for them. */
+  readonly wasUsed: boolean;
   /** Takes the connections of a listening socket, which stays the caller's. `readOnly`: they only look. Gives back what ends that. */
   readonly listen: (listener: number, readOnly: boolean) => () => void;
 }
@@ -33,6 +35,7 @@ export function createLibvirtDoor(
   changed: () => void,
 ): LibvirtDoor {
   let count = 0;
+  let wasUsed = false;
   const gone = (): void => {
     count -= 1;
     changed();
@@ -41,7 +44,9 @@ export function createLibvirtDoor(
   const serve = (connection: number, connect: LibvirtConnect, readOnly: boolean): void => {
     const peer = peerCredentials(connection);
     openByteSocket(connection, (socket) => {
-      const join = (fd: number): Duplex => unixStream(arch, fd, createShare(share));
+      // A console is a socket of its monitor's; another tty is the master of a pty.
+      const join = (fd: number): Duplex =>
+        fstatSync(fd).isCharacterDevice() ? ptyStream(arch, fd) : unixStream(arch, fd, createShare(share));
       const wire = Object.assign(socket, { join, closeFd });
       const handlers = connect(wire, peer, readOnly);
       return {
@@ -55,8 +60,8 @@ export function createLibvirtDoor(
   };
 
   return {
-    get count() {
-      return count;
+    get wasUsed() {
+      return wasUsed;
     },
     listen(listener, readOnly) {
       const watching = acceptAll(arch, listener, (connection) => {
@@ -65,6 +70,7 @@ export function createLibvirtDoor(
           return;
         }
         count += 1;
+        wasUsed = true;
         changed();
         load()
           .then((connect) => {

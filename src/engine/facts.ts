@@ -144,7 +144,7 @@ function sharedPids(
 /** The root file system and the devices are given to the ids of lxc.idmap: they must be those of the namespace. */
 function checkSharedMap(spec: ContainerSpec, shared: Readonly<Record<string, number>>): void {
   const { user } = spec.namespaces;
-  if (user.kind !== "share") return;
+  if (user.kind !== "share" || "file" in user.with) return;
   const whose = "pid" in user.with ? String(user.with.pid) : user.with.container;
   const pid = "pid" in user.with ? user.with.pid : shared[whose];
   // Who is not there is named when the namespace is opened.

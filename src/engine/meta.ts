@@ -36,7 +36,8 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
   };
   const environment: string[] = [];
   for (const entry of spec.process.environment) {
-    if (entry.scope === "hooks" || (spec.guest.tellsInit && entry.name === "container")) continue;
+    if (entry.scope === "hooks" || entry.scope === "init" || (spec.guest.tellsInit && entry.name === "container"))
+      continue;
     const value = entry.kind === "set" ? entry.value : start.environment[entry.name];
     if (value !== undefined) environment.push(`${entry.name}=${value}`);
   }

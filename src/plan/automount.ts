@@ -26,7 +26,7 @@ export function planProcAndSys(context: StartContext, child: Block, root: Slot):
   child.at = null;
 }
 
-function planProc(context: StartContext, child: Block, root: Slot, mode: "mixed" | "rw"): void {
+function planProc(context: StartContext, child: Block, root: Slot, mode: "mixed" | "ro" | "rw"): void {
   const proc = slot(context.build, "proc");
   const target = slot(context.build, "proc.target");
   ensureDirectory(child, root, "proc");
@@ -40,8 +40,8 @@ function planProc(context: StartContext, child: Block, root: Slot, mode: "mixed"
   openTarget(child, root, "proc", null, target, "open /proc", [], insideRootNoLinks);
   moveMount(child, proc, target, { note: "mount proc on /proc" });
   close(child, target, "close the mount point");
-  if (mode === "mixed") {
-    if (keepsCapability(context.spec.security.capabilities, capNetAdmin)) {
+  if (mode !== "rw") {
+    if (mode === "mixed" && keepsCapability(context.spec.security.capabilities, capNetAdmin)) {
       const net = guardedBind(child, proc, "sys/net", "proc.sys.net", 0);
       guardOnto(child, proc, "sys", "proc.sys");
       attach(child, net, proc, "sys/net", "keep /proc/sys/net writable");

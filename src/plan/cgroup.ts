@@ -101,8 +101,12 @@ export function cgroupPaths(context: StartContext): StartCgroups {
 
 export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartFacts): CgroupPaths {
   const name = payloadName(spec, start.cgroupSuffix);
-  const { inner } = spec.cgroup;
-  const placeIn = (mount: string, own: string, key: string): NonNullable<CgroupPaths["unified"]> => {
+  const placeIn = (
+    mount: string,
+    own: string,
+    key: string,
+    inner: string | null,
+  ): NonNullable<CgroupPaths["unified"]> => {
     const scope = start.scope[key];
     const above = spec.cgroup.relative ? (start.callerCgroups[key] ?? own) : "/";
     const path = scope === undefined ? join(mount, above, name) : join(mount, scope, "payload");
@@ -118,10 +122,26 @@ export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartF
   return {
     legacy: host.cgroups.legacy.map((hierarchy) => ({
       hierarchy,
-      ...placeIn(hierarchy.mount, hierarchy.own, hierarchy.controllers.join(",")),
+      ...placeIn(
+        hierarchy.mount,
+        hierarchy.own,
+        hierarchy.controllers.join(","),
+        hierarchy.controllers.includes("devices") && beginsAnew(spec) ? null : spec.cgroup.inner,
+      ),
     })),
-    unified: host.cgroups.unified === null ? null : placeIn(host.cgroups.unified.mount, host.cgroups.unified.own, ""),
+    unified:
+      host.cgroups.unified === null
+        ? null
+        : placeIn(host.cgroups.unified.mount, host.cgroups.unified.own, "", spec.cgroup.inner),
   };
+}
+
+/**
+ * Rules that begin with all devices: the controller of v1 takes such a one only for a group without others below it, and hands nothing that is allowed
+ * later down to these (kernel documentation, cgroup-v1/devices).
+ */
+function beginsAnew({ cgroup: { devicesV1, devicesV2 } }: ContainerSpec): boolean {
+  return pick(devicesV1, devicesV2).some((rule) => rule.type === "a");
 }
 
 /** Does the configuration itself say where the control groups are? */

@@ -69,7 +69,7 @@ export interface ConsoleSlots {
 
 /** With ptys of its own the container's console comes from its own devpts, so that ttyname(3) finds it there. */
 export function consoleInside(context: StartContext): boolean {
-  return context.spec.console.kind === "pty" && context.spec.console.ptys > 1;
+  return context.spec.console.kind === "pty" && (context.spec.console.ptys > 1 || context.spec.console.isTty1);
 }
 
 /** On the host: the console's pty (unless it comes from inside) and log. */
@@ -223,7 +223,8 @@ export function planTerminals(
     } else {
       const master = slot(context.build, "console.master");
       const slave = slot(context.build, "console.slave");
-      planTty(context, child, dev, pts, `${prefix}console`, "console", master, slave);
+      const names = spec.isTty1 ? ["console", "tty1"] : ["console"];
+      planTty(context, child, dev, pts, prefix, names, master, slave);
       masters.push(master);
       stdio = slave;
     }
@@ -238,9 +239,10 @@ export function planTerminals(
     placeTerminal(context, child, dev, `${prefix}console`, "console", tree, spec.ttyDir);
     stdio = slave;
   }
-  for (let number = 1; number <= spec.ttys; number += 1) {
+  const first = spec.isTty1 ? 2 : 1;
+  for (let number = first; number < first + spec.ttys; number += 1) {
     const master = slot(context.build, `tty${number}.master`);
-    if (namesTtys) planTty(context, child, dev, pts, `${prefix}tty${number}`, `tty${number}`, master, null);
+    if (namesTtys) planTty(context, child, dev, pts, prefix, [`tty${number}`], master, null);
     else planPty(context, child, pts, `tty${number}`, master);
     masters.push(master);
   }
@@ -254,31 +256,34 @@ function planPty(context: StartContext, child: Block, pts: Slot, name: string, m
   call(child, "ioctl", [master, imm(TIOCSPTLCK, "TIOCSPTLCK"), zero], { note: `unlock the pty for ${name}` });
 }
 
-/** One pty of the container's devpts, its slave bound at a name below /dev. */
+/** One pty of the container's devpts, its slave bound at names below /dev; the first one names it in notes. */
 function planTty(
   context: StartContext,
   child: Block,
   dev: Slot,
   pts: Slot,
-  path: string,
-  name: string,
+  prefix: string,
+  names: readonly string[],
   master: Slot,
   slave: Slot | null,
 ): void {
+  const name = names[0] ?? "";
   const number = slot(context.build, `${name}.number`);
   const text = buffer(context.build, 16, '"N"');
-  const tree = slot(context.build, `${name}.mount`);
   openat(child, pts, "ptmx", O_RDWR | O_NOCTTY, master, {
     note: `open a pty for ${name}`,
     hints: ptyHints,
   });
   unlockPty(child, master, slave, number, `the pty for ${name}`);
   format(child, text, "%", [number], `write the number of ${name}`);
-  call(child, "open_tree", [pts, text, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], {
-    note: `take the pty for ${name}`,
-    out: tree,
-  });
-  placeTerminal(context, child, dev, path, name, tree, context.spec.console.ttyDir);
+  for (const each of names) {
+    const tree = slot(context.build, `${each}.mount`);
+    call(child, "open_tree", [pts, text, imm(0x80001, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")], {
+      note: `take the pty for ${each}`,
+      out: tree,
+    });
+    placeTerminal(context, child, dev, `${prefix}${each}`, each, tree, context.spec.console.ttyDir);
+  }
 }
 
 function placeTerminal(

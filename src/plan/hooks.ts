@@ -49,7 +49,8 @@ export function hookEnvironment(
   const { spec, start, host } = context;
   const out: Record<string, string> = { ...start.environment };
   for (const entry of spec.process.environment) {
-    if (entry.kind === "set" && entry.scope !== "runtime" && entry.name !== "container") out[entry.name] = entry.value;
+    const isGuests = entry.scope === "runtime" || entry.scope === "init" || entry.name === "container";
+    if (entry.kind === "set" && !isGuests) out[entry.name] = entry.value;
   }
   out["LXC_NAME"] = spec.name;
   out["LXC_CONFIG_FILE"] = spec.configFile;

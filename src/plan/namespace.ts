@@ -15,6 +15,7 @@ import {
 } from "../sys/flags.js";
 import { type NamespaceKind, namespaceKinds } from "../spec/namespace.js";
 import { type StartContext, hasUserNamespace, sharesUserNamespace } from "./context.js";
+import type { Source } from "../base/source.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { O_RDONLY } from "../sys/flags.js";
 
@@ -109,6 +110,7 @@ export function refuseUnsafeNamespaces(spec: ContainerSpec): void {
 function openShared(context: StartContext, block: Block, kind: NamespaceKind): Slot | null {
   const choice = context.spec.namespaces[kind];
   if (choice.kind !== "share") return null;
+  if ("file" in choice.with) return openNamespaceFile(context, block, kind, choice.with.file, choice.at);
   const key = "pid" in choice.with ? String(choice.with.pid) : choice.with.container;
   const pid = "pid" in choice.with ? choice.with.pid : context.start.sharedPids[key];
   if (pid === undefined)
@@ -129,6 +131,23 @@ function openShared(context: StartContext, block: Block, kind: NamespaceKind): S
       hints: { ENOENT: `there is no process ${pid}` },
     },
   );
+  return fd;
+}
+
+/** Somebody has mounted a namespace there, as ip-netns(8) does it. */
+function openNamespaceFile(
+  context: StartContext,
+  block: Block,
+  kind: NamespaceKind,
+  path: string,
+  at: Source | null,
+): Slot {
+  const fd = slot(context.build, `${kind}.shared`);
+  openat(block, cwdFd, path, O_RDONLY, fd, {
+    note: `open the ${kind} namespace ${path}`,
+    at,
+    hints: { ENOENT: "there is no such namespace on this host" },
+  });
   return fd;
 }
 

@@ -3,7 +3,7 @@ import { type Block, call, cwdFd, slot, str } from "../program/assembler.js";
 import { close, flagsOf, mkdirat, mountSetattr, moveMount, newFilesystem, openTree, openat } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { EEXIST } from "../sys/errno.js";
-import { MNT_DETACH, UMOUNT_FLAGS, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFlags } from "../sys/flags.js";
+import { MNT_DETACH, UMOUNT_FLAGS, MS_REC, MS_SHARED, MS_SLAVE, O_PATH, O_RDONLY, openFlags } from "../sys/flags.js";
 import type { RootfsSpec } from "../spec/rootfs.js";
 import { type StartContext, containerDirectory, hasUserNamespace, rootOwner } from "./context.js";
 import { rootfsMountPath } from "./hooks.js";
@@ -121,7 +121,9 @@ function takeDirectory(context: StartContext, block: Block, userns: Slot | null,
   const set = attributesOf(options.flags);
   const clear = attributesToClear(options);
   if (set !== 0 || clear !== 0)
-    mountSetattr(block, tree, "", { set, clear }, false, { note: "set the root file system's mount options" });
+    mountSetattr(block, tree, "", { set, clear }, (options.flags & MS_REC) !== 0, {
+      note: "set the root file system's mount options",
+    });
 }
 
 /** Where a data set is mounted on the host it is taken as that directory; one with a legacy mount point is mounted (zfs(8)). */

@@ -10,8 +10,10 @@ export interface ConsoleSpec {
   readonly logRotate: boolean;
   /** Bytes kept in memory; 0 none. */
   readonly bufferSize: number;
-  /** Number of /dev/ttyN, from 1. */
+  /** Number of /dev/ttyN, from 1, or from 2 with `isTty1`. */
   readonly ttys: number;
+  /** The console is /dev/tty1 as well, and the ttys follow it. It must be a pty. */
+  readonly isTty1: boolean;
   /** Directory below /dev for console and ttys, with links to it from /dev; null: directly in /dev. */
   readonly ttyDir: string | null;
   /** Ptys the container may open itself (max of its devpts, beside the ttys). */

@@ -55,7 +55,7 @@ export interface RunSpec {
 /** What a guest finds beyond what its configuration names. A front end fills it in from a profile; the planner asks for the values only. */
 export interface GuestSpec {
   /** Where the values came from: for people, never for decisions. */
-  readonly profile: GuestProfile;
+  readonly profile: GuestProfile | "libvirt";
   /** The root's mount options are out of the reach of an id-mapped guest's root: it cannot take nodev back. */
   readonly lockedRoot: boolean;
   /** Nodes below /dev that only hosts which have them give, made anew with their own mode; usable in id-mapped guests, too. */

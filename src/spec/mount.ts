@@ -30,8 +30,8 @@ export type CgroupMountMode = "ro" | "mixed" | "rw";
 
 /** lxc.mount.auto and its like in other systems. */
 export interface AutoMounts {
-  /** null: not mounted by us. mixed: /proc/sys read-only but net, sysrq-trigger read-only. */
-  readonly proc: "mixed" | "rw" | null;
+  /** null: not mounted by us. mixed: /proc/sys read-only but net, sysrq-trigger read-only. ro: /proc/sys read-only with net. */
+  readonly proc: "mixed" | "ro" | "rw" | null;
   /** mixed: read-only but devices/virtual/net. */
   readonly sys: "mixed" | "ro" | "rw" | null;
   /** `default` mode: rw if CAP_SYS_ADMIN is kept, else mixed. force: even with a cgroup namespace. newest: v2, and own where the host has none. */

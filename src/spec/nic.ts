@@ -7,6 +7,8 @@ export interface NicAddress {
   readonly prefix: number;
   /** IPv4 only; null: none. */
   readonly broadcast: string | null;
+  /** The address of the one at the other end of a point-to-point link, of which the prefix is then; absent: it is a network's. */
+  readonly peer?: string;
   readonly at: Source | null;
 }
 
@@ -22,6 +24,17 @@ export type NicGateway =
   | { readonly kind: "address"; readonly address: string; readonly at: Source | null }
   | { readonly kind: "auto"; readonly at: Source | null }
   | { readonly kind: "device"; readonly at: Source | null };
+
+/** A route by a nic, inside, beside that of the gateways. */
+export interface NicRoute {
+  readonly family: "ipv4" | "ipv6";
+  /** Network and prefix; of the default route it is 0. */
+  readonly to: string;
+  readonly prefix: number;
+  readonly gateway: string;
+  /** null: the kernel's. */
+  readonly metric: number | null;
+}
 
 /** What of a nic's own is checked where its frames come in on the host: the source MAC, or the sender's addresses. */
 export type NicFilter = "mac" | "ipv4" | "ipv6";
@@ -48,6 +61,8 @@ export interface NicCommon {
   readonly addresses: readonly NicAddress[];
   readonly gateway4: NicGateway | null;
   readonly gateway6: NicGateway | null;
+  /** Absent: none. */
+  readonly routes?: readonly NicRoute[];
   readonly scriptUp: string | null;
   readonly scriptDown: string | null;
   readonly at: Source | null;
@@ -74,6 +89,11 @@ export type NicSpec = NicCommon &
         /** What the container gets at most, and what it sends. */
         readonly limitIn: NicLimit | null;
         readonly limitOut: NicLimit | null;
+        /** Addresses and routes of the host's end, where no bridge has it; absent: none. */
+        readonly hostAddresses?: readonly NicAddress[];
+        readonly hostRoutes?: readonly NicRoute[];
+        /** Of its bridge it reaches only ports that are not isolated. */
+        readonly isolated?: true;
         /** null: it may send what it likes. */
         readonly filter: { readonly words: readonly NicFilter[]; readonly at: Source | null } | null;
       }

@@ -25,8 +25,8 @@ export type EnvironmentEntry =
     }
   | { readonly kind: "inherit"; readonly name: string; readonly scope: EnvironmentScope; readonly at: Source | null };
 
-/** all: init, attach and hooks; runtime: init and attach; hooks: hooks only. */
-export type EnvironmentScope = "all" | "runtime" | "hooks";
+/** all: init, attach and hooks; runtime: init and attach; hooks: hooks only; init: init only. */
+export type EnvironmentScope = "all" | "runtime" | "hooks" | "init";
 
 export interface ProcessSpec {
   /** In order; later ones win. `container=...` is the profile's business and stands here. */

@@ -259,6 +259,8 @@ export interface AddressOptions {
   readonly prefix: number;
   /** IPv4 only. */
   readonly broadcast?: Uint8Array;
+  /** Of a point-to-point link: who is at its other end. */
+  readonly peer?: Uint8Array;
   /** RT_SCOPE_*; 0 (universe) if not given. */
   readonly scope?: number;
   /** IPv6: use it at once, without duplicate address detection. */
@@ -285,7 +287,7 @@ function addressParts(address: AddressOptions): readonly Part[] {
     raw(header),
     late(address.index, "index"),
     attribute(k.IFA_LOCAL, raw(address.address)),
-    attribute(k.IFA_ADDRESS, raw(address.address)),
+    attribute(k.IFA_ADDRESS, raw(address.peer ?? address.address)),
   ];
   if (address.broadcast !== undefined) parts.push(attribute(k.IFA_BROADCAST, raw(address.broadcast)));
   return parts;

@@ -1,18 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { errorLines } from "../../src/base/errors.js";
 import { showFault } from "../../src/base/source.js";
 import { hostFiles, parseConfig, toSpec, type ConfigFiles } from "../../src/frontends/lxc/config/config.js";
-import { check } from "../../src/host/addon.js";
-import { sourceMounts } from "../../src/plan/source.js";
-import { planStart } from "../../src/plan/start.js";
-import { encodeProgram } from "../../src/program/encode.js";
-import { explainProgram } from "../../src/program/explain.js";
 import { hostFacts, layouts, startFacts, userFacts, type HostKind } from "../support/facts.js";
 import type { LxcfsFacts, RootfsFacts, StartFacts } from "../../src/spec/host.js";
 import type { ContainerSpec } from "../../src/spec/spec.js";
+import { compare, planned, refused, type Outcome } from "../support/golden.js";
 import { root } from "../support/paths.js";
 
 /**
@@ -21,7 +16,6 @@ import { root } from "../support/paths.js";
  */
 
 const directory = join(root, "test/golden/lxc");
-const update = process.env["UPDATE"] === "1";
 
 /** The host a configuration is at home on; all others are written for cgroup v2. */
 const homes: Readonly<Record<string, HostKind>> = {
@@ -85,13 +79,7 @@ const files: ConfigFiles = {
   list: (path) => (path.startsWith("/golden/") ? hostFiles.list(path.replace("/golden", `${directory}/files`)) : null),
 };
 
-interface Outcome {
-  readonly kind: "txt" | "err";
-  readonly text: string;
-}
-
 function outcome(name: string, host: HostKind): Outcome {
-  const refused = (lines: readonly string[]): Outcome => ({ kind: "err", text: `${lines.join("\n")}\n` });
   const text = readFileSync(join(directory, `${name}.conf`), "utf8");
   const parsed = parseConfig({ file: `/var/lib/lxc/${name}/config`, text, files });
   if (parsed.faults.length > 0) return refused(parsed.faults.map(showFault));
@@ -106,41 +94,7 @@ function outcome(name: string, host: HostKind): Outcome {
     rootfs: diskOf(made.spec),
     ...usersOf(made.spec),
   });
-  try {
-    const program = planStart(made.spec, facts, start, undefined, sourceMounts);
-    check(encodeProgram(program));
-    return { kind: "txt", text: explainProgram(program) };
-  } catch (error) {
-    if (error instanceof TypeError) throw error;
-    return refused(errorLines(error));
-  }
-}
-
-/** The lines that one text has and the other has not, with - and +: enough to see what an update does. */
-function changes(before: string, after: string): string {
-  const [old, now] = [before.split("\n"), after.split("\n")];
-  const [inOld, inNow] = [new Set(old), new Set(now)];
-  return [
-    ...old.filter((line) => !inNow.has(line)).map((line) => `  - ${line}`),
-    ...now.filter((line) => !inOld.has(line)).map((line) => `  + ${line}`),
-  ].join("\n");
-}
-
-function compare(stem: string, got: Outcome): void {
-  const path = join(directory, `${stem}.${got.kind}`);
-  const other = join(directory, `${stem}.${got.kind === "txt" ? "err" : "txt"}`);
-  const before = existsSync(path) ? readFileSync(path, "utf8") : "";
-  if (update) {
-    if (before !== got.text) {
-      process.stdout.write(`${stem}.${got.kind}:\n${before === "" ? "  (new)" : changes(before, got.text)}\n`);
-      writeFileSync(path, got.text);
-    }
-    rmSync(other, { force: true });
-    return;
-  }
-  if (existsSync(other)) assert.fail(`${stem} has become ${got.kind}:\n${got.text}`);
-  assert.ok(before !== "", `${path} is missing; UPDATE=1 npm test -- golden writes it`);
-  assert.equal(got.text, before);
+  return planned(made.spec, facts, start);
 }
 
 const names = readdirSync(directory)
@@ -155,7 +109,7 @@ for (const name of names) {
     const stem = host === home ? name : `${name}@${host}`;
     expected.add(stem);
     test(`the plan of ${name} on a host with cgroup ${host} is the one that was reviewed`, () => {
-      compare(stem, outcome(name, host));
+      compare(directory, stem, outcome(name, host));
     });
   }
 }

@@ -23,7 +23,7 @@ c = libvirt.open(sys.argv[1])
 d = c.lookupByName("t1")
 ${program}
 `;
-  const { stdout, stderr, status } = await command(["python3", "-c", script, uri]);
+  const { stdout, stderr, status } = await command(["/usr/bin/python3", "-c", script, uri]);
   assert.deepEqual([stderr, status], ["", 0]);
   return stdout
     .trim()

@@ -65,6 +65,8 @@ export type Feature =
   | "strace"
   | "lxc"
   | "lxcfs"
+  | "virsh"
+  | "python3-libvirt"
   | "newuidmap"
   | "tmux"
   | "linux32"
@@ -73,8 +75,6 @@ export type Feature =
   | "fuse and tun"
   | "debian"
   | "dnf"
-  | "virsh"
-  | "python3-libvirt"
   | "systemd";
 
 /** What a test may need of the host beyond the least that islet runs on: how to find out, and what to say if it is not there. */
@@ -176,6 +176,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
+  virsh: { has: () => succeeds("virsh", "--version"), lacking: "Debian's libvirt-clients is not installed" },
+  "python3-libvirt": {
+    has: () => succeeds("/usr/bin/python3", "-c", "import libvirt"),
+    lacking: "Debian's python3-libvirt is not installed",
+  },
   lxcfs: {
     has: () => succeeds("lxcfs", "--version") && existsSync("/dev/fuse"),
     lacking: "lxcfs is not installed, or there is no /dev/fuse",
@@ -196,11 +201,6 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
   systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
-  virsh: { has: () => succeeds("virsh", "--version"), lacking: "virsh is not installed (package libvirt-clients)" },
-  "python3-libvirt": {
-    has: () => succeeds("python3", "-c", "import libvirt"),
-    lacking: "python3-libvirt is not installed",
-  },
   dnf: {
     has: () => ["dnf", "rpmbuild", "rpmsign", "createrepo_c"].every((name) => succeeds(name, "--version")),
     lacking: "dnf, rpm or createrepo-c is not installed",

@@ -1,9 +1,7 @@
 import { type Block, buffer, call, cwdFd, format, imm, slot } from "../../program/assembler.js";
 import { close } from "../../program/calls.js";
 import type { Slot } from "../../program/ops.js";
-import { EEXIST } from "../../sys/errno.js";
-import { parseIp } from "../../sys/ip.js";
-import { newAddress, setLink } from "../../sys/netlink.js";
+import { setLink } from "../../sys/netlink.js";
 import type { NicSpec } from "../../spec/nic.js";
 import type { StartContext } from "../context.js";
 import { hookArgv, hookEnvironment, runCommand } from "../hooks.js";
@@ -14,7 +12,7 @@ import { type NetSockets, interfaceIndex, openNetSockets, request } from "./netl
 import { planPhys } from "./phys.js";
 import { planPin } from "./pin.js";
 import { checkProxy, planProxy } from "./proxy.js";
-import { addressBytes } from "./routes.js";
+import { addAddress, addRouteBy } from "./address.js";
 import { planVeth } from "./veth.js";
 
 /** What a nic's planner gets. */
@@ -185,19 +183,7 @@ export function planInsideNics(context: StartContext, child: Block): void {
     child.at = nic.at;
     const index = interfaceIndex(child, sockets, name, { note: `find ${name} in the container` });
     for (const address of nic.addresses) {
-      const bytes = addressBytes(address.family, address.address, address.at);
-      const broadcast = address.broadcast === null ? undefined : parseIp("ipv4", address.broadcast);
-      const message = newAddress({
-        index: "late",
-        address: bytes,
-        prefix: address.prefix,
-        ...(broadcast === undefined ? {} : { broadcast }),
-      });
-      request(child, sockets, message, { index }, `{RTM_NEWADDR, ${address.address}/${address.prefix}}`, {
-        note: `give ${name} the address ${address.address}/${address.prefix}`,
-        at: address.at,
-        on: [{ on: EEXIST, to: "next" }],
-      });
+      addAddress(child, sockets, address, name, index);
     }
     if (nic.up)
       request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, {
@@ -205,6 +191,7 @@ export function planInsideNics(context: StartContext, child: Block): void {
       });
     planGateway(context, child, sockets, nic, name, index, "ipv4", nic.gateway4);
     planGateway(context, child, sockets, nic, name, index, "ipv6", nic.gateway6);
+    for (const route of nic.routes ?? []) addRouteBy(child, sockets, route, name, index, nic.at);
   });
   child.at = null;
   close(child, sockets.rtnl, "close the netlink socket");

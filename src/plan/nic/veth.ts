@@ -2,9 +2,10 @@ import type { Slot } from "../../program/ops.js";
 import { ENODEV } from "../../sys/errno.js";
 import { SIOCGIFMTU } from "../../sys/flags.js";
 import { parseMac } from "../../sys/ip.js";
-import { delLink, newLinkVeth, type VethOptions } from "../../sys/netlink.js";
+import { bridgePortIsolated, delLink, newLinkVeth, type VethOptions } from "../../sys/netlink.js";
 import { IFREQ_AT, ifreq } from "../../sys/structs.js";
 import type { NicSpec } from "../../spec/nic.js";
+import { addAddress, addRouteBy } from "./address.js";
 import { planGuard } from "./guard.js";
 import type { NicContext } from "./nic.js";
 import { deferRequest, interfaceIndex, request } from "./netlink.js";
@@ -121,9 +122,23 @@ function finishNear(made: NicContext, nic: Veth, near: string, bridge: string | 
     ...nic.routes4.map((to) => ({ family: "ipv4" as const, to, at: nic.at })),
     ...nic.routes6.map((to) => ({ family: "ipv6" as const, to, at: nic.at })),
   ];
-  if (!vlans && routes.length === 0 && nic.mode !== "router") return;
+  const { hostAddresses = [], hostRoutes = [], isolated = false } = nic;
+  const isPlain = !vlans && !isolated && hostAddresses.length + hostRoutes.length === 0;
+  if (isPlain && routes.length === 0 && nic.mode !== "router") return;
+  const { monitor } = made.context;
   const index = interfaceIndex(made.context.monitor, made.sockets, near, { note: `find ${near}` });
   if (vlans) planPortVlans(made, nic, near, index);
+  if (isolated)
+    request(
+      monitor,
+      made.sockets,
+      bridgePortIsolated({ index: "late", isolated }),
+      { index },
+      `{RTM_NEWLINK, ${near}, isolated}`,
+      { note: `isolate ${near} from the other isolated ports of ${bridge ?? "its bridge"}` },
+    );
+  for (const address of hostAddresses) addAddress(monitor, made.sockets, address, near, index);
+  for (const route of hostRoutes) addRouteBy(monitor, made.sockets, route, near, index, nic.at);
   for (const route of routes) addRoute(made, route, near, index, false);
   if (nic.mode === "router") planRouter(made, nic, near, index);
 }

@@ -45,6 +45,12 @@ function encode<T>(codec: Codec<T>, value: T): Uint8Array {
   return out.finish();
 }
 
+/** What a stream will be joined with. */
+interface Opened {
+  readonly fd: number;
+  readonly closed: () => void;
+}
+
 const isCall = ({ type, program }: Head): boolean =>
   program !== programs.keepalive && (type === frameTypes.call || type === frameTypes.callWithFds);
 
@@ -181,37 +187,46 @@ export function createConnection(
 
   const handle = async (frame: Frame, { procedure, run }: Task & { readonly kind: "handler" }): Promise<void> => {
     const given: number[] = [];
-    let joined: number | null = null;
+    let opened: readonly Opened[] = [];
+    const drop = (): void => {
+      for (const { fd, closed } of opened) {
+        wire.closeFd(fd);
+        closed();
+      }
+    };
     const call: Call = {
       client,
       fds: frame.fds,
       replyWith: (fd) => {
         given.push(fd);
       },
-      openStream: (fd) => {
-        if (joined !== null) wire.closeFd(joined);
-        joined = fd;
+      openStream: (fd, closed = () => undefined) => {
+        drop();
+        opened = [{ fd, closed }];
       },
     };
     let payload: Uint8Array;
     try {
       payload = resultOf(procedure, await run(call));
-      if (joined !== null && streams.has(frame.serial))
+      if (opened.length > 0 && streams.has(frame.serial))
         throw new LibvirtError(errorCodes.rpc, errorDomains.rpc, `serial ${frame.serial} is a stream's already`);
     } catch (error) {
-      closeAll(joined === null ? given : [...given, joined]);
+      closeAll(given);
+      drop();
       throw error;
     }
     answer(frame, payload, given);
-    if (joined !== null && isOver) wire.closeFd(joined);
-    else if (joined !== null) join(frame, joined);
+    if (isOver) drop();
+    else for (const { fd, closed } of opened) join(frame, fd, closed);
   };
 
-  const join = (frame: Frame, fd: number): void => {
+  const join = (frame: Frame, fd: number, closed: () => void): void => {
     const { serial } = frame;
+    const source = wire.join(fd);
+    source.once("close", closed);
     streams.set(
       serial,
-      joinStream(wire.join(fd), {
+      joinStream(source, {
         send: (status, payload) => {
           send({ ...frame, type: frameTypes.stream, status }, payload);
         },

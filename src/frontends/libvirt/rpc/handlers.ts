@@ -31,10 +31,10 @@ export interface Call {
   /** Goes along with the answer (REPLY_WITH_FDS), and belongs to the connection from now on, which closes it even when the handler fails. */
   replyWith(fd: number): void;
   /**
-   * A stream socket that is joined with the client after the answer, until either side ends it (virStream). It belongs to the connection from now
-   * on, which closes it even when the handler fails. At most once a call.
+   * A stream socket or a pty's master that is joined with the client after the answer, until either side ends it (virStream). It belongs to the
+   * connection from now on, which closes it even when the handler fails, and then calls back. At most once a call.
    */
-  openStream(fd: number): void;
+  openStream(fd: number, closed?: () => void): void;
 }
 
 /** A program at the other end. */

@@ -37,7 +37,10 @@ export function fromNamespaces(spec: ContainerSpec, out: Writer): void {
   }
   for (const kind of namespaceKinds) {
     const choice = spec.namespaces[kind];
-    if (choice.kind === "share")
+    if (choice.kind !== "share") continue;
+    if ("file" in choice.with)
+      out.comment(`The ${kind} namespace is that of ${choice.with.file}, which LXC cannot say.`);
+    else
       out.text(
         `lxc.namespace.share.${lxcName(kind)}`,
         "pid" in choice.with ? String(choice.with.pid) : choice.with.container,

@@ -42,7 +42,9 @@ export function fromSpec(spec: ContainerSpec): string {
 }
 
 function fromGuest(guest: GuestSpec, out: Writer): void {
-  if (guest.profile !== "lxc") out.text("islet.guest", guest.profile);
+  if (guest.profile === "libvirt")
+    out.comment("This container is a domain of libvirt's: virsh dumpxml shows all of it.");
+  else if (guest.profile !== "lxc") out.text("islet.guest", guest.profile);
   out.text("islet.uuid", guest.uuid);
   if (guest.profile === "systemd" || guest.localtime !== "off") out.text("islet.localtime", guest.localtime);
   if (guest.profile === "systemd" || guest.journal !== "no") out.text("islet.journal", guest.journal);
@@ -83,7 +85,9 @@ function fromEnvironment(environment: readonly EnvironmentEntry[], out: Writer):
   if (!isProfile)
     out.comment("LXC always adds container=lxc to the environment; this container does not have it in that place.");
   for (const entry of isProfile ? environment.slice(0, -1) : environment) {
-    const key = entry.scope === "all" ? "lxc.environment" : `lxc.environment.${entry.scope}`;
+    // What is for init alone has no key: it is for commands that are run later as well, then.
+    const scope = entry.scope === "init" ? "runtime" : entry.scope;
+    const key = scope === "all" ? "lxc.environment" : `lxc.environment.${scope}`;
     out.text(key, entry.kind === "inherit" ? entry.name : `${entry.name}=${entry.value}`);
   }
 }

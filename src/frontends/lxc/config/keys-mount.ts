@@ -72,7 +72,8 @@ function cgroupWord({ scope, mode, force }: NonNullable<AutoMounts["cgroup"]>): 
 /** The words of lxc.mount.auto, in LXC's order. */
 export function showAutoMounts(auto: AutoMounts): string {
   const words: string[] = [];
-  if (auto.proc !== null) words.push(`proc:${auto.proc}`);
+  // LXC has no word for a network part that is read-only, too.
+  if (auto.proc !== null) words.push(`proc:${auto.proc === "ro" ? "mixed" : auto.proc}`);
   if (auto.sys !== null) words.push(`sys:${auto.sys}`);
   if (auto.cgroup !== null) words.push(cgroupWord(auto.cgroup));
   if (auto.shared !== null) {

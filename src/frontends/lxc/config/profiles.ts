@@ -15,7 +15,7 @@ const profiles: Readonly<Record<GuestProfile, Profile>> = {
 };
 
 export function applyProfile(spec: ContainerSpec, values: Values): ContainerSpec {
-  const { profile } = spec.guest;
+  const profile = values.guestProfile?.value ?? "lxc";
   const made = profiles[profile](spec, values);
   return { ...made, network: namedNics(made, values, profile === "systemd") };
 }

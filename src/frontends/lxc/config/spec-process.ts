@@ -133,6 +133,7 @@ export function consoleSpec(values: Values, into: Collector): ConsoleSpec {
     logRotate: values.consoleRotate?.value ?? false,
     bufferSize: values.consoleBuffer?.value ?? 0,
     ttys: values.ttyMax?.value ?? 0,
+    isTty1: false,
     ttyDir: ttyDir === "" ? null : ttyDir,
     ptys: values.ptyMax?.value ?? 0,
   };

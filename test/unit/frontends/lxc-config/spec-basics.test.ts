@@ -44,6 +44,7 @@ test("an empty configuration gives LXC's defaults", () => {
     bufferSize: 0,
     ttys: 0,
     ttyDir: null,
+    isTty1: false,
     ptys: 0,
   });
   const { haltSignal, rebootSignal, stopSignal, monitorDeathSignal } = spec.lifecycle;

@@ -1,0 +1,157 @@
+/** Device nodes of the guest's, and the rules of what it may use. */
+import type { DeviceRule } from "../../../spec/cgroup.js";
+import type { DeviceNode, DevSpec } from "../../../spec/mount.js";
+import type { CapabilityRule } from "../../../spec/security.js";
+import { errorCodes, errorDomains } from "../errors.js";
+import type { Disk, DomainDoc, Hostdev } from "../xml/domain.js";
+import { mayMakeNodes } from "./capability.js";
+import { type SpecContext, refusal, unsupported } from "./context.js";
+
+export interface GuestDevices {
+  readonly dev: DevSpec;
+  readonly rules: readonly DeviceRule[];
+}
+
+// prettier-ignore
+const usualNodes: readonly DeviceNode[] = [
+  { name: "null", type: "c", major: 1, minor: 3, mode: 0o666 },
+  { name: "zero", type: "c", major: 1, minor: 5, mode: 0o666 },
+  { name: "full", type: "c", major: 1, minor: 7, mode: 0o666 },
+  { name: "random", type: "c", major: 1, minor: 8, mode: 0o666 },
+  { name: "urandom", type: "c", major: 1, minor: 9, mode: 0o666 },
+  { name: "tty", type: "c", major: 5, minor: 0, mode: 0o666 },
+];
+
+/** libvirt's own size. */
+const tmpfsSize = 64 * 1024;
+/** Nodes that the document names are for the guest's root. */
+const nodeMode = 0o700;
+
+/** @throws LibvirtError where the host does not have what the document names. */
+export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: SpecContext): GuestDevices {
+  const extra = [
+    ...timerDevices(doc, context),
+    ...doc.disks.map((disk) => diskDevice(disk, context)),
+    ...doc.hostdevs.flatMap((hostdev) => hostDevice(hostdev, context)),
+  ];
+  const roots = doc.filesystems.flatMap(({ source, readonly }) => {
+    if (source.kind !== "block") return [];
+    const { type, major, minor } = deviceAt(source.dev, "b", context);
+    return [rule(type, major, minor, readonly ? "r" : "rw")];
+  });
+  return {
+    dev: {
+      populate: true,
+      noSetUid: true,
+      tmpfsSize,
+      nodes: [...usualNodes, ...extra.flatMap(({ node }) => (node === null ? [] : [node]))],
+      links: [
+        { name: "stdin", target: "/proc/self/fd/0" },
+        { name: "stdout", target: "/proc/self/fd/1" },
+        { name: "stderr", target: "/proc/self/fd/2" },
+        { name: "fd", target: "/proc/self/fd" },
+      ],
+    },
+    rules: [
+      { ...rule("c", null, null, "rwm"), allow: false, type: "a" },
+      ...[3, 5, 7, 8, 9].map((minor) => rule("c", 1, minor, "rwm")),
+      rule("c", 5, 0, "rwm"),
+      rule("c", 5, 2, "rwm"),
+      rule("c", 10, 229, "rwm"),
+      rule("c", 136, null, "rwm"),
+      ...(mayMakeNodes(kept) ? [rule("c", null, null, "m"), rule("b", null, null, "m")] : []),
+      ...extra.map((device) => device.rule),
+      ...roots,
+    ],
+  };
+}
+
+interface NamedDevice {
+  readonly node: DeviceNode | null;
+  readonly rule: DeviceRule;
+}
+
+function rule(type: "c" | "b", major: number | null, minor: number | null, access: string): DeviceRule {
+  const [read, write, mknod] = [access.includes("r"), access.includes("w"), access.includes("m")];
+  return { allow: true, type, major, minor, read, write, mknod, at: null };
+}
+
+function deviceAt(
+  path: string,
+  type: "c" | "b",
+  context: SpecContext,
+): { readonly type: "c" | "b"; readonly major: number; readonly minor: number } {
+  const found = context.stat(path);
+  if (found === null)
+    throw refusal(errorCodes.system, errorDomains.lxc, `Unable to access ${path}: No such file or directory`);
+  if (found.kind !== type)
+    throw unsupported(
+      `${type === "c" ? "Hostdev" : "Storage"} source ${path} must be a ${type === "c" ? "character" : "block"} device`,
+    );
+  return { type, major: found.major, minor: found.minor };
+}
+
+/** Below /dev, where alone the guest has nodes of its own. */
+function nodeName(path: string): string {
+  const parts = path.split("/").filter(Boolean);
+  const [first, ...rest] = parts;
+  if (
+    !path.startsWith("/") ||
+    first !== "dev" ||
+    rest.length === 0 ||
+    rest.some((part) => part === "." || part === "..")
+  )
+    throw unsupported(`device ${path} is not below /dev`);
+  return rest.join("/");
+}
+
+function named(name: string, path: string, type: "c" | "b", access: string, context: SpecContext): NamedDevice {
+  const found = deviceAt(path, type, context);
+  return {
+    node: { name, ...found, mode: nodeMode },
+    rule: rule(type, found.major, found.minor, access),
+  };
+}
+
+const timerPaths: Readonly<Record<string, string>> = { rtc: "/dev/rtc", hpet: "/dev/hpet" };
+
+/** A timer that is present may be read; the guest finds it in its /dev where the clock is to be the host's. */
+function timerDevices({ clock }: DomainDoc, context: SpecContext): readonly NamedDevice[] {
+  return clock.timers.flatMap(({ name, present }) => {
+    const path = timerPaths[name];
+    if (path === undefined || present !== true) return [];
+    const isLocal = clock.offset === "localtime";
+    if (!isLocal && context.stat(path) === null) return [];
+    const device = named(name, path, "c", "r", context);
+    return [isLocal ? device : { ...device, node: null }];
+  });
+}
+
+function diskDevice(disk: Disk, context: SpecContext): NamedDevice {
+  const { type, source, target, readonly } = disk;
+  if (type === "file") throw unsupported(`disk type 'file' of ${target} is not supported: use a block device`);
+  return named(nodeName(`/dev/${target}`), source, "b", readonly ? "rm" : "rwm", context);
+}
+
+function hostDevice(hostdev: Hostdev, context: SpecContext): readonly NamedDevice[] {
+  switch (hostdev.kind) {
+    case "storage":
+      return [named(nodeName(hostdev.block), hostdev.block, "b", "rwm", context)];
+    case "misc":
+      return [named(nodeName(hostdev.char), hostdev.char, "c", "rwm", context)];
+    case "usb": {
+      const { bus, device } = hostdev;
+      if (bus === null || device === null)
+        throw unsupported("USB host devices must be named by <address bus= device=>");
+      const number = (value: number): string => String(value).padStart(3, "0");
+      const path = `/dev/bus/usb/${number(bus)}/${number(device)}`;
+      return [named(nodeName(path), path, "c", "rwm", context)];
+    }
+    case "pci":
+      throw unsupported("Unsupported host device type pci");
+    case "net":
+      return [];
+    default:
+      return hostdev satisfies never;
+  }
+}

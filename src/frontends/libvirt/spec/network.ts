@@ -1,0 +1,183 @@
+/** <interface> and the network interfaces among the <hostdev>s. */
+import { broadcastAddress, defaultPrefix, prefixOfMask } from "../../../spec/address.js";
+import { leastRate, mostRate } from "../../../spec/rate.js";
+import type { NicAddress, NicCommon, NicLimit, NicRoute, NicSpec } from "../../../spec/nic.js";
+import type { NetworkSpec } from "../../../spec/spec.js";
+import { errorCodes, errorDomains } from "../errors.js";
+import type { Bandwidth, DomainDoc, Hostdev, Interface, InterfaceAddress, InterfaceRoute } from "../xml/domain.js";
+import { type SpecContext, refusal, unsupported } from "./context.js";
+import { sharesNetwork } from "./namespace.js";
+
+/** Has the guest a network of its own? */
+export function hasNetwork(doc: DomainDoc): boolean {
+  return doc.interfaces.length > 0 || doc.features.privnet || doc.hostdevs.some(({ kind }) => kind === "net");
+}
+
+export function networkSpec(doc: DomainDoc, context: SpecContext): NetworkSpec {
+  for (const { script } of doc.interfaces)
+    if (script !== null) throw unsupported("scripts are not supported on LXC network interfaces");
+  const hostdevs = doc.hostdevs.filter((hostdev) => hostdev.kind === "net");
+  if (sharesNetwork(doc)) {
+    // <privnet/> alone is left out, as libvirt's page says.
+    if (doc.interfaces.length + hostdevs.length > 0)
+      throw unsupported("Config asks for inherit net namespace as well as private network interfaces");
+    return { kind: "own", nics: [] };
+  }
+  if (!hasNetwork(doc)) return { kind: "host" };
+  const nics = doc.interfaces.map((item, index) => nicSpec(item, index, context));
+  const physical = hostdevs.map((hostdev, index) => physicalNic(hostdev, nics.length + index));
+  // lo comes up with any link that does: this one is nothing else. With interfaces of the host's alone it is the guest's business, as in libvirt.
+  const loopback: readonly NicSpec[] =
+    doc.interfaces.length > 0 || doc.features.privnet
+      ? [{ ...plain(nics.length + physical.length), up: true, type: "empty" }]
+      : [];
+  return { kind: "own", nics: [...nics, ...physical, ...loopback] };
+}
+
+function plain(index: number): NicCommon {
+  return {
+    index,
+    name: null,
+    up: false,
+    hwaddr: null,
+    mtu: null,
+    addresses: [],
+    gateway4: null,
+    gateway6: null,
+    scriptUp: null,
+    scriptDown: null,
+    at: null,
+  };
+}
+
+function commonPart(item: Interface, index: number): NicCommon {
+  return {
+    ...plain(index),
+    name: item.guest,
+    // Otherwise it is init that brings it up.
+    up: item.ips.length > 0 || item.link === "up",
+    hwaddr: item.mac,
+    addresses: item.ips.map(nicAddress),
+    ...(item.routes.length === 0 ? {} : { routes: item.routes.map(nicRoute) }),
+  };
+}
+
+function nicSpec(item: Interface, index: number, context: SpecContext): NicSpec {
+  const { source } = item;
+  refuseOthers(item);
+  const common = commonPart(item, index);
+  switch (source.kind) {
+    case "bridge":
+      return veth(item, common, source.bridge);
+    case "network":
+      return veth(item, common, bridgeOf(source.network, context));
+    case "ethernet":
+      return {
+        ...veth(item, common, null),
+        ...(source.ips.length === 0 ? {} : { hostAddresses: source.ips.map(nicAddress) }),
+        ...(source.routes.length === 0 ? {} : { hostRoutes: source.routes.map(nicRoute) }),
+      };
+    case "direct":
+      if (item.inbound !== null || item.outbound !== null)
+        throw unsupported("Unable to set network bandwidth on direct interfaces");
+      return {
+        ...common,
+        type: "macvlan",
+        link: source.dev,
+        mode: source.mode === "passthrough" ? "passthru" : source.mode,
+      };
+    case "null":
+      return { ...plain(index), type: "empty" };
+    case "other":
+      throw refusal(errorCodes.internal, errorDomains.lxc, `Unsupported network type ${source.type}`);
+    default:
+      return source satisfies never;
+  }
+}
+
+/** What would be worse left out than refused: rules of who may send what to whom. */
+function refuseOthers(item: Interface): void {
+  for (const { name } of item.others) {
+    if (name === "filterref") throw unsupported("network filters (<filterref>) are not supported");
+    if (name === "vlan")
+      throw unsupported(
+        `an interface of type '${item.source.kind}' is requesting a vlan tag, but that is not supported for this type of connection`,
+      );
+    if (name === "virtualport" && item.source.kind === "direct")
+      throw unsupported("Unable to set port profile on direct interfaces");
+    if (name === "virtualport") throw unsupported("ports of Open vSwitch (<virtualport>) are not supported");
+  }
+}
+
+function bridgeOf(network: string, context: SpecContext): string {
+  const found = context.networks(network);
+  if (found === null)
+    throw refusal(errorCodes.noNetwork, errorDomains.network, `no network with matching name '${network}'`);
+  return found.bridge;
+}
+
+function veth(item: Interface, common: NicCommon, link: string | null): Extract<NicSpec, { readonly type: "veth" }> {
+  return {
+    ...common,
+    type: "veth",
+    link,
+    mode: "bridge",
+    pair: item.target,
+    routes4: [],
+    routes6: [],
+    rxQueues: null,
+    txQueues: null,
+    vlanId: null,
+    vlanTagged: [],
+    l2proxy: false,
+    reservation: null,
+    limitIn: limit(item.inbound),
+    limitOut: limit(item.outbound),
+    filter: null,
+    ...(item.isolated ? { isolated: true } : {}),
+  };
+}
+
+/** Kilobytes a second are thousands of bytes (tc(8)). The bucket's burst is islet's own; a peak would be a second limit above this one. */
+function limit(bandwidth: Bandwidth | null): NicLimit | null {
+  if (bandwidth === null || bandwidth.average <= 0) return null;
+  return { rate: Math.min(Math.max(bandwidth.average * 8000, leastRate), mostRate), at: null };
+}
+
+export function nicAddress({ family, address, prefix, peer }: InterfaceAddress): NicAddress {
+  const length = prefix ?? defaultPrefix(family, address);
+  return {
+    family,
+    address,
+    prefix: length,
+    broadcast: family === "ipv4" && peer === null ? broadcastAddress(address, length) : null,
+    ...(peer === null ? {} : { peer }),
+    at: null,
+  };
+}
+
+export function nicRoute(route: InterfaceRoute): NicRoute {
+  const { family, address, prefix, netmask, gateway, metric } = route;
+  const ofMask = netmask === null ? null : prefixOfMask(family, netmask);
+  const isDefault = /^[0.:]+$/.test(address);
+  return {
+    family,
+    to: address,
+    prefix: prefix ?? ofMask ?? (isDefault ? 0 : defaultPrefix(family, address)),
+    gateway,
+    metric,
+  };
+}
+
+function physicalNic(hostdev: Extract<Hostdev, { readonly kind: "net" }>, index: number): NicSpec {
+  const { ips, routes } = hostdev;
+  return {
+    ...plain(index),
+    name: hostdev.interface,
+    up: ips.length > 0,
+    addresses: ips.map(nicAddress),
+    ...(routes.length === 0 ? {} : { routes: routes.map(nicRoute) }),
+    type: "phys",
+    link: hostdev.interface,
+  };
+}

@@ -1,0 +1,105 @@
+/** A domain as a container's description: complete, with what libvirt gives each of its guests. Starts nothing and changes nothing. */
+import { plainGuest } from "../../../spec/guest.js";
+import { asContainerName, nameProblem } from "../../../spec/name.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import type { DomainDoc, SecLabel } from "../xml/domain.js";
+import { capabilityRule } from "./capability.js";
+import { cgroupSpec } from "./cgroup.js";
+import { type SpecContext, unsupported } from "./context.js";
+import { guestDevices } from "./devices.js";
+import { autoMounts, mountEntries, rootfsSpec, securityfs } from "./filesystem.js";
+import { idmapSpec, namespaceSpec } from "./namespace.js";
+import { hasNetwork, networkSpec } from "./network.js";
+import { hostName, initSpec, lifecycle, processSpec } from "./process.js";
+
+export type { HostFile, SpecContext } from "./context.js";
+
+/** Ptys that the guest may open beside its consoles. */
+const ptys = 1024;
+
+/** @throws LibvirtError what libvirt would refuse at a start, in its words, and what islet has not. */
+export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
+  const name = asContainerName(doc.name);
+  if (name === null) throw unsupported(nameProblem(doc.name) ?? `the name ${doc.name} cannot be a container's`);
+  checkConsoles(doc);
+  const network = networkSpec(doc, context);
+  const capabilities = capabilityRule(doc.features.capabilities);
+  const devices = guestDevices(doc, capabilities, context);
+  const isMapped = doc.idmap !== null;
+  const host = hostName(doc.name);
+  const rootfs = rootfsSpec(doc);
+  return {
+    name,
+    storePath: context.storePath,
+    configFile: context.configFile,
+    hostname: host === null ? null : { value: host, at: null },
+    init: initSpec(doc.os),
+    process: processSpec(doc),
+    rootfs,
+    mounts: {
+      auto: autoMounts(hasNetwork(doc)),
+      entries: [...(isMapped ? [] : [securityfs]), ...mountEntries(doc, context)],
+      dev: devices.dev,
+    },
+    console: {
+      kind: "pty",
+      path: null,
+      logFile: null,
+      logSize: 0,
+      logRotate: false,
+      // As much as libvirt's own helper keeps; here nobody waits for a reader.
+      bufferSize: 4096,
+      ttys: Math.max(doc.consoles.length, 1) - 1,
+      isTty1: true,
+      ttyDir: null,
+      ptys,
+    },
+    namespaces: namespaceSpec(doc, hasNetwork(doc), context),
+    idmap: idmapSpec(doc),
+    security: {
+      capabilities,
+      noNewPrivileges: false,
+      seccomp: null,
+      apparmor: { profile: null, allowIncomplete: false, allowNesting: false, raw: [] },
+      selinux: { context: null, keyringContext: null },
+      ...labels(doc.seclabels),
+    },
+    cgroup: cgroupSpec(doc, devices.rules, context),
+    network,
+    hooks: { version: 0, list: [] },
+    lifecycle,
+    guest: {
+      ...plainGuest,
+      profile: "libvirt",
+      lockedRoot: isMapped,
+      uuid: doc.uuid,
+      selinuxfs: !isMapped,
+    },
+    annotations: {},
+  };
+}
+
+/** A guest without one gets one: libvirt refuses it, and nobody could see why it does not start. */
+function checkConsoles({ consoles }: DomainDoc): void {
+  if (consoles.some(({ type }) => type !== "pty")) throw unsupported("Only PTY console types are supported");
+}
+
+function labels(given: readonly SecLabel[]): Partial<ContainerSpec["security"]> {
+  return Object.assign({}, ...given.map(label)) as Partial<ContainerSpec["security"]>;
+}
+
+/** A static label is the document's own; one that is to be made for the guest needs files that are labelled for it. */
+function label({ type, model, label: text }: SecLabel): Partial<ContainerSpec["security"]> {
+  if (type === "none" || model === "none") return {};
+  if (type === "dynamic")
+    throw unsupported(`dynamic labels${model === null ? "" : ` of ${model}`} are not supported: give a static one`);
+  const value = { value: text ?? "", at: null };
+  switch (model) {
+    case "selinux":
+      return { selinux: { context: value, keyringContext: null } };
+    case "apparmor":
+      return { apparmor: { profile: value, allowIncomplete: false, allowNesting: false, raw: [] } };
+    default:
+      throw unsupported(`Security driver model '${model ?? ""}' is not available`);
+  }
+}

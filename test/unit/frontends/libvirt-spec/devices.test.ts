@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
+import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
+import { deviceText } from "../../../../src/plan/cgroup.js";
+import type { NicSpec } from "../../../../src/spec/nic.js";
+import { domain, nic, specContext } from "../../../support/domain.js";
+
+const host = specContext({
+  "/dev/sdb": { kind: "b", major: 8, minor: 16 },
+  "/dev/net/tun": { kind: "c", major: 10, minor: 200 },
+  "/dev/rtc": { kind: "c", major: 250, minor: 0 },
+  "/dev/bus/usb/001/012": { kind: "c", major: 189, minor: 11 },
+});
+
+function devices(changes: Partial<DomainDoc>): {
+  readonly nodes: readonly string[];
+  readonly rules: readonly string[];
+} {
+  const { mounts, cgroup } = toSpec(domain(changes), host);
+  return {
+    nodes: mounts.dev.nodes.slice(6).map(({ name, type, mode }) => `${type} ${name} ${mode.toString(8)}`),
+    rules: cgroup.devicesV1.slice(10).map(deviceText),
+  };
+}
+
+const fails = (changes: Partial<DomainDoc>, message: string): void => {
+  assert.throws(() => devices(changes), { name: "LibvirtError", message });
+};
+
+describe("a domain's devices", () => {
+  it("are the usual ones and nothing else", () => {
+    const { mounts, cgroup } = toSpec(domain(), host);
+    assert.deepEqual(
+      mounts.dev.nodes.map(({ name }) => name),
+      ["null", "zero", "full", "random", "urandom", "tty"],
+    );
+    const [first, ...rest] = cgroup.devicesV1;
+    assert.deepEqual([first?.allow, first?.type], [false, "a"]);
+    assert.ok(rest.every((rule) => rule.allow));
+    assert.deepEqual(rest.map(deviceText), [
+      ...["c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm"],
+      ...["c 5:0 rwm", "c 5:2 rwm", "c 10:229 rwm", "c 136:* rwm"],
+    ]);
+  });
+
+  it("of the host are there under their own names, disks under the document's", () => {
+    const disk = {
+      type: "block",
+      device: "disk",
+      driver: null,
+      format: null,
+      source: "/dev/sdb",
+      target: "vda",
+      bus: null,
+    } as const;
+    assert.deepEqual(devices({ disks: [{ ...disk, readonly: true }] }), { nodes: ["b vda 700"], rules: ["b 8:16 rm"] });
+    assert.deepEqual(
+      devices({
+        hostdevs: [
+          { kind: "storage", block: "/dev/sdb" },
+          { kind: "misc", char: "/dev/net/tun" },
+          { kind: "usb", bus: 1, device: 12, xml: "" },
+        ],
+      }),
+      {
+        nodes: ["b sdb 700", "c net/tun 700", "c bus/usb/001/012 700"],
+        rules: ["b 8:16 rwm", "c 10:200 rwm", "c 189:11 rwm"],
+      },
+    );
+  });
+
+  it("that are missing, of another kind or elsewhere are refused", () => {
+    fails({ hostdevs: [{ kind: "misc", char: "/dev/nope" }] }, "Unable to access /dev/nope: No such file or directory");
+    fails(
+      { hostdevs: [{ kind: "storage", block: "/dev/net/tun" }] },
+      "unsupported configuration: Storage source /dev/net/tun must be a block device",
+    );
+    fails(
+      { hostdevs: [{ kind: "misc", char: "/dev/../etc" }] },
+      "unsupported configuration: device /dev/../etc is not below /dev",
+    );
+    fails({ hostdevs: [{ kind: "pci", xml: "" }] }, "unsupported configuration: Unsupported host device type pci");
+  });
+
+  it("of a clock may be read; where the clock is the host's they are in /dev", () => {
+    const clock = (offset: "utc" | "localtime", present: boolean): DomainDoc["clock"] => ({
+      offset,
+      attributes: {},
+      timers: [{ name: "rtc", present }],
+    });
+    assert.deepEqual(devices({ clock: clock("localtime", true) }), { nodes: ["c rtc 700"], rules: ["c 250:0 r"] });
+    assert.deepEqual(devices({ clock: clock("utc", true) }), { nodes: [], rules: ["c 250:0 r"] });
+    assert.deepEqual(devices({ clock: clock("utc", false) }), { nodes: [], rules: [] });
+  });
+});
+
+describe("a domain's interfaces", () => {
+  const nics = (changes: Partial<DomainDoc>): readonly NicSpec[] => {
+    const { network } = toSpec(domain(changes), host);
+    assert.equal(network.kind, "own");
+    return network.kind === "own" ? network.nics : [];
+  };
+  const only = (item: Interface): NicSpec => nics({ interfaces: [item] })[0] ?? assert.fail("no nic");
+
+  it("are the host's where there are none and none are asked for", () => {
+    assert.deepEqual(toSpec(domain(), host).network, { kind: "host" });
+  });
+
+  it("are lo alone with privnet", () => {
+    const [lo, ...rest] = nics({ features: { ...domain().features, privnet: true } });
+    assert.deepEqual([lo?.type, lo?.up, rest.length], ["empty", true, 0]);
+  });
+
+  it("stay down unless they have an address or shall be up", () => {
+    const bridge = { kind: "bridge", bridge: "br0" } as const;
+    assert.equal(only(nic(bridge)).up, false);
+    assert.equal(only(nic(bridge, { link: "up" })).up, true);
+    const made = only(nic(bridge, { ips: [{ address: "10.0.0.2", family: "ipv4", prefix: null, peer: null }] }));
+    assert.equal(made.up, true);
+    assert.deepEqual(made.addresses, [
+      { family: "ipv4", address: "10.0.0.2", prefix: 8, broadcast: "10.255.255.255", at: null },
+    ]);
+  });
+
+  it("are of the bridge that a network has", () => {
+    const network = { kind: "network", network: "default", portgroup: null, portId: null, bridge: null } as const;
+    const made = only(nic(network, { guest: "wan", target: "web1-0" }));
+    assert.ok(made.type === "veth");
+    assert.deepEqual([made.link, made.name, made.pair, made.hwaddr], ["virbr0", "wan", "web1-0", "52:54:00:12:34:56"]);
+    fails(
+      { interfaces: [nic({ ...network, network: "nonet" })] },
+      "Network not found: no network with matching name 'nonet'",
+    );
+  });
+
+  it("have routes by prefix, by mask, and by the class of the network", () => {
+    const route = { family: "ipv4", prefix: null, netmask: null, gateway: "10.0.0.1", metric: null } as const;
+    const routes = [
+      { ...route, address: "0.0.0.0" },
+      { ...route, address: "10.8.0.0", netmask: "255.255.0.0" },
+      { ...route, address: "192.168.1.0", metric: 7 },
+      { ...route, family: "ipv6", address: "::", gateway: "fe80::1" },
+    ] as const;
+    const made = only(nic({ kind: "bridge", bridge: "br0" }, { routes }));
+    assert.deepEqual(
+      made.routes?.map(({ to, prefix, gateway, metric }) => `${to}/${prefix} ${gateway} ${metric ?? "-"}`),
+      ["0.0.0.0/0 10.0.0.1 -", "10.8.0.0/16 10.0.0.1 -", "192.168.1.0/24 10.0.0.1 7", "::/0 fe80::1 -"],
+    );
+  });
+
+  it("have limits in thousands of bytes a second", () => {
+    const bandwidth = { peak: null, burst: null, floor: null };
+    const made = only(
+      nic(
+        { kind: "bridge", bridge: "br0" },
+        { inbound: { average: 1000, ...bandwidth }, outbound: { average: 1, ...bandwidth } },
+      ),
+    );
+    assert.ok(made.type === "veth");
+    assert.deepEqual([made.limitIn?.rate, made.limitOut?.rate], [8_000_000, 16_000]);
+  });
+
+  it("are links of the host's own, which come back", () => {
+    const [made, ...rest] = nics({ hostdevs: [{ kind: "net", interface: "eth7", ips: [], routes: [] }] });
+    assert.ok(made?.type === "phys");
+    assert.deepEqual([made.link, made.name, made.up, rest.length], ["eth7", "eth7", false, 0]);
+  });
+
+  it("are refused where something would be left out that protects others", () => {
+    const bridge = { kind: "bridge", bridge: "br0" } as const;
+    const other = (name: string): Partial<DomainDoc> => ({
+      interfaces: [nic(bridge, { others: [{ name, xml: "" }] })],
+    });
+    fails(other("filterref"), "unsupported configuration: network filters (<filterref>) are not supported");
+    fails(
+      other("vlan"),
+      "unsupported configuration: an interface of type 'bridge' is requesting a vlan tag, but that is not supported for this type of connection",
+    );
+    const bandwidth = { average: 1, peak: null, burst: null, floor: null };
+    fails(
+      { interfaces: [nic({ kind: "direct", dev: "eth0", mode: "vepa" }, { inbound: bandwidth })] },
+      "unsupported configuration: Unable to set network bandwidth on direct interfaces",
+    );
+    fails(
+      { interfaces: [nic({ kind: "other", type: "user", xml: "" })] },
+      "internal error: Unsupported network type user",
+    );
+  });
+});
