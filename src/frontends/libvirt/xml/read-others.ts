@@ -163,7 +163,8 @@ export function readHostdev(element: XmlElement): Hostdev {
 function readSubsystem(element: XmlElement, source: XmlElement, type: string): Hostdev {
   const managed = choice(element, "managed", ["yes", "no"] as const) ?? "no";
   const written = (inner: readonly string[]): string => {
-    const body = inner.length === 0 ? ["  <source/>"] : ["  <source>", ...inner.map((line) => `    ${line}`), "  </source>"];
+    const body =
+      inner.length === 0 ? ["  <source/>"] : ["  <source>", ...inner.map((line) => `    ${line}`), "  </source>"];
     return [`<hostdev mode='subsystem' type='${type}' managed='${managed}'>`, ...body, "</hostdev>"].join("\n");
   };
   const number = (from: XmlElement, name: string): number => {
