@@ -153,12 +153,6 @@ describe("node-memory-tune", () => {
 describe("version", () => {
   it("is the kernel's, as libvirt counts", () => {
     assert.equal(kernelVersion(filesOf({ "/proc/sys/kernel/osrelease": "6.18.44-cloud-amd64\n" })), 6_018_044n);
-    assert.deepEqual(["9.0.0", "6.1-rc3", "7", "x"].map(versionNumber), [
-      9_000_000n,
-      6_001_000n,
-      7_000_000n,
-      6_001_123n,
-      null,
-    ]);
+    assert.deepEqual(["9.0.0", "6.1-rc3", "7", "x"].map(versionNumber), [9_000_000n, 6_001_000n, 7_000_000n, null]);
   });
 });
