@@ -27,6 +27,8 @@ export interface Domains {
 export interface DomainStart {
   readonly context?: Partial<SpecContext>;
   readonly listen?: StartOptions["listen"];
+  /** Somebody in whose network namespace the links of the host's side are; default: here. */
+  readonly near?: number;
   readonly failOperation?: number;
 }
 
@@ -95,7 +97,7 @@ export function domains(t: Cleaner): Domains {
         ...options.context,
       });
       const status = await engine.start(spec, {
-        caller,
+        caller: { ...caller, pid: options.near ?? caller.pid },
         pidFile: null,
         console: "monitor",
         ...(options.listen === undefined ? {} : { listen: options.listen }),
