@@ -99,8 +99,9 @@ void client_send(struct client *client, uint16_t type, const void *bytes, size_t
 {
     struct iovec part = {.iov_base = (void *)bytes, .iov_len = len};
 
-    if (client->daemon >= 0 && frame_send(client->daemon, type, &part, 1, NULL, 0) < 0)
-        close_fd(&client->daemon);
+    /* One that does not listen any more may have said why: that is read next, and then its end. */
+    if (client->daemon >= 0)
+        (void)frame_send(client->daemon, type, &part, 1, NULL, 0);
 }
 
 /* OUT: straight from the buffer to the descriptor. */

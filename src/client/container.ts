@@ -22,7 +22,7 @@ import {
   type TerminalSize,
 } from "./process.js";
 import { hostArch } from "../host/probe.js";
-import { ptyStream } from "./pty-stream.js";
+import { ptyStream } from "../host/pty-stream.js";
 import { runTask } from "./runner.js";
 import { openSlave, setTerminalSize } from "./terminal.js";
 

@@ -4,7 +4,7 @@ import { IsletError } from "../base/errors.js";
 import type { ContainerId } from "../engine/engine.js";
 import type { LibraryCalls } from "../engine/library.js";
 import { hostArch } from "../host/probe.js";
-import { ptyStream } from "./pty-stream.js";
+import { ptyStream } from "../host/pty-stream.js";
 import { setTerminalSize } from "./terminal.js";
 import { type Run, runTask } from "./runner.js";
 

@@ -311,6 +311,8 @@ export interface Engine {
   /** What of `interfaces` others can reach it by: nothing of lo, nothing link-local. Asks the kernel for less. */
   addresses(id: ContainerId): Promise<Addresses>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
+  /** What another front end's document beside the configuration says it is to be started as; null: there is none, the configuration says all. */
+  definedElsewhere(id: ContainerId): Promise<ContainerSpec | null>;
   /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
   start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
   /** Like `start`; also tells when the main process has ended, with its exit status (128 + signal). */
@@ -320,6 +322,18 @@ export interface Engine {
   stop(id: ContainerId, options: StopOptions): Promise<StopResult>;
   /** Sends a signal to the main process. ISLET_NOT_RUNNING. */
   signal(id: ContainerId, signal: number): Promise<void>;
+  /**
+   * Asks init for a runlevel, "0" to power off, "6" to reboot, through the pipe that sysvinit reads (/run/initctl and its older places). false: nobody
+   * reads such a pipe. ISLET_NOT_RUNNING, ISLET_TIMEOUT.
+   */
+  initctl(id: ContainerId, runLevel: "0" | "6"): Promise<boolean>;
+  /** Descriptors of the main process's namespaces, for the caller to close: user, ipc, uts, net, pid, mount. ISLET_NOT_RUNNING. */
+  openNamespaces(id: ContainerId): Promise<readonly number[]>;
+  /**
+   * Takes a container's configuration away, with files beside it (names in its directory), and nothing of its root file system: one that runs goes on
+   * running. ISLET_NOT_FOUND.
+   */
+  forget(id: ContainerId, beside: readonly string[]): Promise<void>;
   /** Resolves with the status once the container is in one of the states; ISLET_TIMEOUT. Aborted, it is forgotten and never settles. */
   wait(
     id: ContainerId,

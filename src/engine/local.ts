@@ -33,6 +33,8 @@ import type { ContainerSpec } from "../spec/spec.js";
 import type { LinkInfo } from "../sys/netlink-parse.js";
 import { livingStates } from "../spec/states.js";
 import { attachRequest, attachTargetOf } from "./attach.js";
+import { sendRunLevel } from "./initctl.js";
+import { openNamespacesOf } from "./namespace-files.js";
 import {
   type ContainerId,
   type ContainerStatus,
@@ -77,7 +79,16 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, settle, writeWhole, configFileOf } from "./store.js";
+import {
+  checkName,
+  configFileOf,
+  definedNames,
+  directoryOf,
+  forgetContainer,
+  readConfigText,
+  settle,
+  writeWhole,
+} from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
@@ -116,6 +127,8 @@ export interface LocalOptions {
   readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
+  /** Engine.definedElsewhere; absent: there are no other front ends. */
+  readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
 }
 
 /** The engine itself, in this process. */
@@ -480,6 +493,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         ? { ipv4: [], ipv6: [] }
         : addressesOf(host.arch, monitor.pid);
     },
+    definedElsewhere: async (id) => (await options.definedElsewhere?.(id)) ?? null,
     links: (id) => Promise.resolve(linksOf(registry.get(id)?.meta.links ?? [])),
     start,
     async execute(spec, wanted) {
@@ -504,6 +518,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await whenKnown(monitor);
       sendSignal(monitor, signal);
     },
+    initctl: async (id, runLevel) => await sendRunLevel(host, options.binary, await startedPid(registry, id), runLevel),
+    openNamespaces: async (id) => openNamespacesOf(await startedPid(registry, id)),
+    forget: (id, beside) =>
+      queue.run(key(id), () => {
+        checkExists(id);
+        forgetContainer(id, beside);
+        return Promise.resolve();
+      }),
     wait: (id, wanted: readonly State[], timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     async attach(id, wanted) {
       const monitor = started(registry, id);
@@ -852,6 +874,15 @@ function started(registry: Registry, id: ContainerId): NonNullable<ReturnType<Re
   const monitor = running(registry, id);
   if (!livingStates.has(monitor.state)) throw notRunning(id.name);
   return monitor;
+}
+
+/** Of its main process. */
+async function startedPid(registry: Registry, id: ContainerId): Promise<number> {
+  const monitor = running(registry, id);
+  await whenKnown(monitor);
+  const { pid } = started(registry, id);
+  if (pid === null) throw notRunning(id.name);
+  return pid;
 }
 
 /** How much of a hook's last line is told, characters. */

@@ -11,6 +11,7 @@ import {
   readdirSync,
   renameSync,
   rmdirSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -264,4 +265,15 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
       forget();
     },
   };
+}
+
+/** Removes a container's configuration and named files beside it; its directory, too, if nothing else is in it. */
+export function forgetContainer(id: ContainerId, beside: readonly string[]): void {
+  const directory = directoryOf(id);
+  for (const name of ["config", ...beside]) rmSync(`${directory}/${name}`, { force: true });
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (!isErrno(error, "ENOTEMPTY", "EEXIST", "ENOENT")) throw ioError(`remove ${directory}`, error);
+  }
 }

@@ -29,6 +29,8 @@ export interface InstanceOptions {
   readonly netnsPid?: number;
   /** The same of its mount namespace. */
   readonly mntnsPid?: number;
+  /** Called with the directory that has all of it, before the daemon begins. */
+  readonly prepare?: (above: string) => void;
   /** Of the daemon itself; a daemon that a client starts never gets any of the caller's. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -43,6 +45,7 @@ export async function instance(t: Cleaner, options: InstanceOptions = {}): Promi
   const storePath = join(above, "store");
   mkdirSync(runtimeDir, { mode: 0o711 });
   mkdirSync(storePath);
+  options.prepare?.(above);
   const env = { PATH: process.env["PATH"] ?? "", ...options.env, ISLET_RUNTIME_DIR: runtimeDir };
   const node = [process.execPath, join(root, "dist/src/daemon/main.js")];
   const enter = [

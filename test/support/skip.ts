@@ -65,6 +65,8 @@ export type Feature =
   | "strace"
   | "lxc"
   | "lxcfs"
+  | "virsh"
+  | "python3-libvirt"
   | "newuidmap"
   | "tmux"
   | "linux32"
@@ -174,6 +176,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   binfmt32: { has: () => existsSync("/proc/sys/abi/vsyscall32"), lacking: "the kernel runs no 32-bit programs" },
   strace: { has: () => succeeds("strace", "-V"), lacking: "strace is not installed" },
   lxc: { has: () => succeeds("/usr/bin/lxc-start", "--version"), lacking: "Debian's lxc is not installed" },
+  virsh: { has: () => succeeds("virsh", "--version"), lacking: "Debian's libvirt-clients is not installed" },
+  "python3-libvirt": {
+    has: () => succeeds("/usr/bin/python3", "-c", "import libvirt"),
+    lacking: "Debian's python3-libvirt is not installed",
+  },
   lxcfs: {
     has: () => succeeds("lxcfs", "--version") && existsSync("/dev/fuse"),
     lacking: "lxcfs is not installed, or there is no /dev/fuse",

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
-import { syscall } from "../host/addon.js";
-import { type Received, descriptorStream, isLater } from "../host/descriptor-stream.js";
-import { setNonBlocking } from "../host/fd.js";
+import { syscall } from "./addon.js";
+import { type Received, descriptorStream, isLater } from "./descriptor-stream.js";
+import { setNonBlocking } from "./fd.js";
 import type { Arch } from "../sys/arch.js";
 import { errnoName } from "../sys/errno.js";
 import { requireSyscall } from "../sys/syscalls.js";

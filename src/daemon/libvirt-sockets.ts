@@ -1,0 +1,94 @@
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { errorLines, IsletError } from "../base/errors.js";
+import { isErrno } from "../base/io-error.js";
+import { listenUnix } from "../host/socket.js";
+import type { HostFacts } from "../spec/host.js";
+import type { LibvirtDoor } from "./libvirt-door.js";
+import { identity } from "./user-door.js";
+
+/** Where libvirt's clients find the daemon, and which containers they find there. */
+
+/** What the host's administrator says of that: /etc/islet/libvirt.conf, lines of `key = value`. */
+export interface LibvirtSettings {
+  /** A directory where libvirt's clients look by themselves (/run/libvirt): the daemon listens there, too. null: only in its own. */
+  readonly sockets: string | null;
+  /** The store whose containers are the domains; null: LXC's own. */
+  readonly store: string | null;
+}
+
+const settingsFile = "/etc/islet/libvirt.conf";
+const keys = ["sockets", "store"] as const;
+
+/** In the daemon's environment ISLET_LIBVIRT_SOCKETS and ISLET_LIBVIRT_STORE come first. A daemon with a runtime directory of its own reads no file. @throws IsletError */
+export function libvirtSettings(
+  runtimeDir: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): LibvirtSettings {
+  const written = runtimeDir === "/run/islet" ? readSettings() : {};
+  return {
+    sockets: environment["ISLET_LIBVIRT_SOCKETS"] ?? written.sockets ?? null,
+    store: environment["ISLET_LIBVIRT_STORE"] ?? written.store ?? null,
+  };
+}
+
+function readSettings(): Partial<Record<(typeof keys)[number], string>> {
+  let text: string;
+  try {
+    text = readFileSync(settingsFile, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return {};
+    throw new IsletError("ISLET_IO", `cannot read ${settingsFile}`, { cause: error });
+  }
+  return parseLibvirtSettings(text, settingsFile);
+}
+
+/** @throws IsletError ISLET_BAD_CONFIG */
+export function parseLibvirtSettings(text: string, file: string): Partial<Record<(typeof keys)[number], string>> {
+  const out: Partial<Record<(typeof keys)[number], string>> = {};
+  for (const [index, line] of text.split("\n").entries()) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    const [, name = "", value = ""] = /^\s*([a-z_]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+    const key = keys.find((known) => known === name);
+    const refuse = (what: string): IsletError => new IsletError("ISLET_BAD_CONFIG", `${file}:${index + 1}: ${what}`);
+    if (key === undefined) throw refuse(`"${line.trim()}" is no setting: there are ${keys.join(" and ")}`);
+    if (!value.startsWith("/")) throw refuse(`${key} = ${value} is no absolute path`);
+    out[key] = value;
+  }
+  return out;
+}
+
+const backlog = 1024;
+/** Both for root alone; what connects to the second one only looks. */
+const names = [
+  ["libvirt-sock", false],
+  ["libvirt-sock-ro", true],
+] as const;
+
+/** Gives back what ends it. A socket that somebody else serves, libvirtd perhaps, is left alone, with a word. */
+export function listenForLibvirt(
+  arch: HostFacts["arch"],
+  door: LibvirtDoor,
+  directories: readonly string[],
+): () => void {
+  const closers: (() => void)[] = [];
+  for (const directory of directories) {
+    for (const [name, readOnly] of names) {
+      const path = join(directory, name);
+      try {
+        mkdirSync(directory, { recursive: true, mode: 0o755 });
+        const stop = door.listen(listenUnix(arch, path, backlog, 0o600), readOnly);
+        const own = identity(path);
+        closers.push(() => {
+          stop();
+          if (identity(path) === own) rmSync(path, { force: true });
+        });
+      } catch (error) {
+        for (const line of errorLines(error)) console.error(line);
+      }
+    }
+  }
+  return () => {
+    for (const close of closers) close();
+  };
+}

@@ -1,0 +1,124 @@
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ioError, isErrno } from "../../../base/io-error.js";
+import type { ContainerId } from "../../../engine/engine.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import type { DomainDoc } from "../xml/domain.js";
+import type { DriverContext } from "./context.js";
+
+/**
+ * Persistent definitions: STORE/NAME/domain.xml, beside a `config` that says the same in LXC's words, by which lxc-ls, lxc-start and their like know
+ * the domain. A container that has only a `config` is LXC's: it is a domain, too, but its definition is LXC's to change.
+ */
+export interface Definitions {
+  /** null: there is none, or it is LXC's. */
+  read(name: string): DomainDoc | null;
+  /** Makes or replaces it. `spec`: the same; null: it cannot be started as it is, for this reason. */
+  write(doc: DomainDoc, spec: ContainerSpec | { readonly problem: string }): Promise<void>;
+  remove(name: string): Promise<void>;
+  autostart(name: string): Promise<boolean>;
+  setAutostart(name: string, on: boolean): Promise<void>;
+}
+
+const fileName = "domain.xml";
+
+/** Whether a container is a domain that was defined here; asked before the front end is loaded. */
+export const hasDomain = ({ storePath, name }: ContainerId): boolean => existsSync(join(storePath, name, fileName));
+
+const warning = `<!--
+WARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE
+OVERWRITTEN AND LOST. Changes to this xml configuration should be made using:
+  virsh edit NAME
+or another application that uses the libvirt API.
+-->
+
+`;
+
+interface Known {
+  readonly mark: string;
+  readonly doc: DomainDoc;
+}
+
+export function createDefinitions(context: DriverContext): Definitions {
+  const { engine, storePath } = context;
+  const known = new Map<string, Known>();
+  const idOf = (name: string): ContainerId => ({ storePath, name });
+  const pathOf = (name: string): string => join(storePath, name, fileName);
+
+  const configOf = (doc: DomainDoc, spec: ContainerSpec | { readonly problem: string }, isAuto: boolean): string => {
+    const head = `# The domain ${doc.name} of libvirt, in LXC's words. It is written anew by every \`virsh define\` and \`virsh edit\`.\n`;
+    const body =
+      "problem" in spec
+        ? `# It cannot be started: ${spec.problem.replaceAll("\n", " ")}\nlxc.rootfs.path =\n`
+        : context.lxcConfig(spec);
+    return withAutostart(`${head}${body}`, isAuto);
+  };
+
+  const readConfig = async (name: string): Promise<string> => (await engine.readConfig(idOf(name)))?.text ?? "";
+
+  return {
+    read(name) {
+      const path = pathOf(name);
+      const look = statSync(path, { bigint: true, throwIfNoEntry: false });
+      if (look?.isFile() !== true) return null;
+      const mark = `${look.dev} ${look.ino} ${look.size} ${look.mtimeNs}`;
+      const before = known.get(name);
+      if (before?.mark === mark) return before.doc;
+      const doc = context.xml.read(readFileSync(path, "utf8"));
+      known.set(name, { mark, doc });
+      return doc;
+    },
+    async write(doc, spec) {
+      const text = `${warning.replace("NAME", doc.name.replaceAll("--", "- -"))}${context.xml.write(doc, { inactive: true, secure: true })}`;
+      const before = await engine.readConfig(idOf(doc.name));
+      if (before === null) {
+        await engine.create(idOf(doc.name), {
+          storage: null,
+          storageDefaults: {},
+          config: () => configOf(doc, spec, false),
+          populate: ({ directory }) => {
+            writeFileSync(join(directory, fileName), text, { mode: 0o600, flag: "wx" });
+            return Promise.resolve();
+          },
+        });
+        return;
+      }
+      replaceFile(pathOf(doc.name), text);
+      await engine.writeConfig(idOf(doc.name), configOf(doc, spec, isAutostart(before.text)));
+    },
+    async remove(name) {
+      known.delete(name);
+      await engine.forget(idOf(name), [fileName]);
+    },
+    autostart: async (name) => isAutostart(await readConfig(name)),
+    async setAutostart(name, on) {
+      const before = await readConfig(name);
+      const after = withAutostart(before, on);
+      if (after !== before) await engine.writeConfig(idOf(name), after);
+    },
+  };
+}
+
+/** Whole or not at all, and safe from a crash. */
+function replaceFile(path: string, text: string): void {
+  const fresh = `${path}.new`;
+  try {
+    rmSync(fresh, { force: true });
+    writeFileSync(fresh, text, { mode: 0o600, flag: "wx", flush: true });
+    renameSync(fresh, path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) rmSync(fresh, { force: true });
+    throw ioError(`write ${path}`, error);
+  }
+}
+
+const autostartLine = /^[ \t]*lxc\.start\.auto[ \t]*=[ \t]*(\S*).*\n?/gm;
+
+/** lxc.start.auto: the last line counts. */
+export const isAutostart = (config: string): boolean => [...config.matchAll(autostartLine)].at(-1)?.[1] === "1";
+
+export function withAutostart(config: string, on: boolean): string {
+  if (isAutostart(config) === on) return config;
+  const rest = config.replaceAll(autostartLine, "");
+  return on ? `${rest.replace(/\n?$/, "\n")}lxc.start.auto = 1\n` : rest;
+}

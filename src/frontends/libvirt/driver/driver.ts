@@ -1,0 +1,320 @@
+import type { Engine, StartOptions } from "../../../engine/engine.js";
+import { nameProblem } from "../../../spec/name.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
+import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { checkStart } from "../spec/check-start.js";
+import { hostFile } from "../spec/host-file.js";
+import { fromSpec } from "../spec/from-spec.js";
+import { toSpec } from "../spec/to-spec.js";
+import type { DomainDoc } from "../xml/domain.js";
+import type { DriverContext } from "./context.js";
+import { createDefinitions, type Definitions } from "./definitions.js";
+import { createDomains, type Domain, type Domains, isActive } from "./domains.js";
+import { createEvents, lifecycle, type Reasons } from "./events.js";
+import { createLiveDocs, type LiveDocs } from "./live-docs.js";
+
+/** The domains of one store and what can be done with them; procedures translate its answers. Every method throws LibvirtError or IsletError. */
+export interface Driver extends Omit<Domains, "find"> {
+  readonly context: DriverContext;
+  readonly events: Pick<Reasons, "of" | "subscribe" | "emit">;
+  /** As it runs; null: it does not. */
+  liveDoc(domain: Domain): Promise<DomainDoc | null>;
+  /** What the next start makes; of a transient domain: what it runs with. */
+  inactiveDoc(domain: Domain): Promise<DomainDoc>;
+  define(doc: DomainDoc): Promise<Domain>;
+  undefine(domain: Domain): Promise<void>;
+  start(domain: Domain, fds: readonly number[]): Promise<Domain>;
+  /** Of a document that is kept nowhere else: with its end it is gone. */
+  create(doc: DomainDoc, fds: readonly number[]): Promise<Domain>;
+  shutdown(domain: Domain, how: StopWays): Promise<void>;
+  reboot(domain: Domain, how: StopWays): Promise<void>;
+  destroy(domain: Domain): Promise<void>;
+  suspend(domain: Domain): Promise<void>;
+  resume(domain: Domain): Promise<void>;
+  autostart(domain: Domain): Promise<boolean>;
+  setAutostart(domain: Domain, on: boolean): Promise<void>;
+  /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
+  startSpec(name: string): Promise<ContainerSpec | null>;
+  /** The bridge of a network of libvirt's, by name; null: there is no such network. */
+  networks(): Promise<(name: string) => string | null>;
+  /** Replaces the definition, and what is said about the running one; null: that stays. */
+  change(domain: Domain, docs: { readonly live: DomainDoc | null; readonly config: DomainDoc | null }): Promise<void>;
+}
+
+/** Both false: first one, then the other. */
+export interface StopWays {
+  readonly initctl: boolean;
+  readonly signal: boolean;
+}
+
+const SIGHUP = 1;
+const SIGTERM = 15;
+
+export const notRunning = (): LibvirtError =>
+  new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, "domain is not running");
+
+const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
+  new LibvirtError(
+    errorCodes.operationInvalid,
+    errorDomains.lxc,
+    `${domain.name} was made by lxc-create: what it is like is said in ${storePath}/${domain.name}/config`,
+  );
+
+export async function createDriver(context: DriverContext): Promise<Driver> {
+  const { engine, storePath } = context;
+  const definitions = createDefinitions(context);
+  const live = createLiveDocs(context);
+  const domains = createDomains(context, definitions, live);
+  const events = await createEvents(context, domains, live, {
+    restart: (doc) => launch(context, domains, live, doc, []),
+    end: async (name) => {
+      await engine.stop({ storePath, name }, { kind: "kill", timeout: null, noKill: false });
+    },
+  });
+  return {
+    ...domains,
+    context,
+    events,
+    ...documents(context, definitions, live),
+    ...changes(context, definitions, live, domains, events),
+    async start(domain, fds) {
+      if (isActive(domain))
+        throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, "Domain is already running");
+      const own = definitions.read(domain.name);
+      if (own === null) {
+        const spec = await context.lxcSpec({ storePath, name: domain.name });
+        await engine.start(spec, startOptions(context, fds));
+      } else await launch(context, domains, live, own, fds);
+      return await domains.byName(domain.name);
+    },
+    async create(doc, fds) {
+      const other = await clash(domains, doc);
+      if (other !== null && isActive(other)) {
+        throw new LibvirtError(
+          errorCodes.operationInvalid,
+          errorDomains.lxc,
+          `domain '${doc.name}' is already active`,
+          { bare: false },
+        );
+      }
+      await launch(context, domains, live, doc, fds);
+      return await domains.byName(doc.name);
+    },
+    networks: () => networksOf(engine),
+    async startSpec(name) {
+      const doc = definitions.read(name);
+      return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+    },
+    shutdown: (domain, how) => ask(context, domain, how, "0", SIGTERM),
+    reboot: (domain, how) => ask(context, domain, how, "6", SIGHUP),
+    async destroy(domain) {
+      if (!isActive(domain)) throw notRunning();
+      events.expectDestroy(domain.name);
+      await engine.stop({ storePath, name: domain.name }, { kind: "kill", timeout: null, noKill: false });
+    },
+    async suspend(domain) {
+      if (!isActive(domain)) throw notRunning();
+      if (domain.status.state !== "FROZEN") await engine.freeze({ storePath, name: domain.name });
+    },
+    async resume(domain) {
+      if (!isActive(domain)) throw notRunning();
+      if (domain.status.state === "FROZEN") await engine.unfreeze({ storePath, name: domain.name });
+    },
+    autostart: (domain) => (domain.isPersistent ? definitions.autostart(domain.name) : Promise.resolve(false)),
+    async setAutostart(domain, on) {
+      if (!domain.isPersistent) {
+        throw new LibvirtError(
+          errorCodes.operationInvalid,
+          errorDomains.lxc,
+          "Cannot set autostart for transient domain",
+        );
+      }
+      await definitions.setAutostart(domain.name, on);
+    },
+  };
+}
+
+const startOptions = ({ caller }: DriverContext, fds: readonly number[]): StartOptions => ({
+  caller,
+  pidFile: null,
+  console: "monitor",
+  ...(fds.length === 0 ? {} : { listen: { fds, names: null } }),
+});
+
+type Documents = Pick<Driver, "liveDoc" | "inactiveDoc">;
+
+function documents(context: DriverContext, definitions: Definitions, live: LiveDocs): Documents {
+  const { storePath, hostMemory } = context;
+  const foreign = async (domain: Domain): Promise<DomainDoc> =>
+    fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory);
+  const running = (domain: Domain, doc: DomainDoc): DomainDoc =>
+    domain.pid === null ? doc : { ...doc, live: { id: domain.pid, consoles: [] } };
+  return {
+    async liveDoc(domain) {
+      if (!isActive(domain)) return null;
+      return running(domain, live.of(domain.status) ?? (await foreign(domain)));
+    },
+    async inactiveDoc(domain) {
+      return definitions.read(domain.name) ?? live.of(domain.status) ?? (await foreign(domain));
+    },
+  };
+}
+
+type Changes = Pick<Driver, "define" | "undefine" | "change">;
+
+function changes(
+  context: DriverContext,
+  definitions: Definitions,
+  live: LiveDocs,
+  domains: Domains,
+  events: Reasons,
+): Changes {
+  const { storePath } = context;
+  const write = async (doc: DomainDoc): Promise<void> => {
+    let spec: ContainerSpec | { readonly problem: string };
+    try {
+      spec = await specOf(context, domains, doc, 0);
+    } catch (error) {
+      if (!(error instanceof LibvirtError)) throw error;
+      spec = { problem: error.message };
+    }
+    await definitions.write(doc, spec);
+  };
+  return {
+    async define(doc) {
+      const problem = nameProblem(doc.name);
+      if (problem !== null) throw new LibvirtError(errorCodes.xml, errorDomains.domain, problem);
+      const before = await clash(domains, doc);
+      if (before?.isForeign === true) throw isForeignError(before, storePath);
+      await write({ ...doc, live: null });
+      const domain = await domains.byName(doc.name);
+      events.emit({
+        kind: "lifecycle",
+        domain: { name: domain.name, uuid: domain.uuid, id: domain.pid ?? -1 },
+        what: before?.isPersistent === true ? lifecycle.definedUpdated : lifecycle.definedAdded,
+      });
+      return domain;
+    },
+    async undefine(domain) {
+      if (!domain.isPersistent) {
+        throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, "Cannot undefine transient domain");
+      }
+      if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
+      await definitions.remove(domain.name);
+      events.emit({
+        kind: "lifecycle",
+        domain: { name: domain.name, uuid: domain.uuid, id: domain.pid ?? -1 },
+        what: lifecycle.undefined,
+      });
+    },
+    async change(domain, docs) {
+      if (docs.config !== null) {
+        if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
+        await write({ ...docs.config, live: null });
+      }
+      if (docs.live !== null) live.change(domain.status, { ...docs.live, live: null });
+    },
+  };
+}
+
+/** One of that name or uuid; both must be the same domain's. */
+async function clash(domains: Domains, doc: DomainDoc): Promise<Domain | null> {
+  const named = await domains.find(doc.name);
+  if (named !== null) {
+    if (named.uuid === doc.uuid) return named;
+    throw new LibvirtError(
+      errorCodes.operationFailed,
+      errorDomains.domain,
+      `domain '${doc.name}' already exists with uuid ${named.uuid}`,
+    );
+  }
+  const same = (await domains.list()).find(({ uuid }) => uuid === doc.uuid);
+  if (same === undefined) return null;
+  throw new LibvirtError(
+    errorCodes.operationFailed,
+    errorDomains.domain,
+    `domain '${same.name}' is already defined with uuid ${doc.uuid}`,
+  );
+}
+
+/** The network that every host has, if any: the bridge that islet makes for its containers. */
+const defaultNetwork = "default";
+
+const noNetworks = (): null => null;
+
+async function networksOf(engine: Engine): Promise<(name: string) => string | null> {
+  const bridge = (await engine.wantedBridge())?.name ?? null;
+  return (name) => (name === defaultNetwork ? bridge : null);
+}
+
+async function specOf(
+  { engine, storePath }: DriverContext,
+  domains: Domains,
+  doc: DomainDoc,
+  passedFds: number,
+): Promise<ContainerSpec> {
+  const isNetworked = doc.interfaces.some(({ source }) => source.kind === "network");
+  const bridgeOf = isNetworked ? await networksOf(engine) : noNetworks;
+  const pids = doc.namespaces === null ? [] : (await domains.list()).map(({ name, pid }) => [name, pid] as const);
+  const running = new Map(pids);
+  return toSpec(doc, {
+    storePath,
+    configFile: `${storePath}/${doc.name}/config`,
+    networks: (name) => {
+      const bridge = bridgeOf(name);
+      return bridge === null ? null : { bridge };
+    },
+    shared: (name) => running.get(name) ?? null,
+    passedFds,
+    stat: hostFile,
+  });
+}
+
+async function launchSpec(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  doc: DomainDoc,
+  passedFds: number,
+): Promise<ContainerSpec> {
+  await checkStart(doc);
+  const spec = await specOf(context, domains, doc, passedFds);
+  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
+}
+
+async function launch(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  doc: DomainDoc,
+  fds: readonly number[],
+): Promise<void> {
+  const spec = await launchSpec(context, domains, live, doc, fds.length);
+  await context.engine.start(spec, startOptions(context, fds));
+}
+
+/** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */
+async function ask(
+  { engine, storePath }: DriverContext,
+  domain: Domain,
+  { initctl, signal }: StopWays,
+  runLevel: "0" | "6",
+  number: number,
+): Promise<void> {
+  if (!isActive(domain)) throw notRunning();
+  const id = { storePath, name: domain.name };
+  const isEither = initctl === signal;
+  if ((isEither || initctl) && (await engine.initctl(id, runLevel))) return;
+  if (!isEither && initctl) {
+    throw new LibvirtError(
+      errorCodes.operationUnsupported,
+      errorDomains.lxc,
+      "Container does not provide an initctl pipe",
+    );
+  }
+  if (domain.isForeign) {
+    await engine.stop(id, { kind: runLevel === "0" ? "clean" : "reboot", timeout: 0, noKill: true });
+    return;
+  }
+  await engine.signal(id, number);
+}

@@ -1,0 +1,195 @@
+import type { ContainerEvent } from "../../../engine/engine.js";
+import type { DomainDoc } from "../xml/domain.js";
+import type { DriverContext } from "./context.js";
+import type { Domain, Domains } from "./domains.js";
+import type { LiveDocs } from "./live-docs.js";
+
+/** What libvirt tells of domains, from the engine's events: whoever caused them, virsh, an lxc-* command or the guest itself. */
+
+/** virDomainEventType and its details, as the LXC driver uses them. */
+export const lifecycle = {
+  definedAdded: [0, 0],
+  definedUpdated: [0, 1],
+  undefined: [1, 0],
+  started: [2, 0],
+  suspended: [3, 0],
+  resumed: [4, 0],
+  stoppedShutdown: [5, 0],
+  stoppedDestroyed: [5, 1],
+  stoppedFailed: [5, 5],
+} as const;
+
+/** What an event carries: the id is that of the moment, -1 when it does not run. */
+export interface DomainRef {
+  readonly name: string;
+  readonly uuid: string;
+  readonly id: number;
+}
+
+export type DomainEvent =
+  | { readonly kind: "lifecycle"; readonly domain: DomainRef; readonly what: readonly [event: number, detail: number] }
+  | { readonly kind: "reboot"; readonly domain: DomainRef }
+  | { readonly kind: "metadata"; readonly domain: DomainRef; readonly type: number; readonly uri: string | null };
+
+/** virDomainState and reasons. */
+export const domainStates = { running: 1, paused: 3, shutoff: 5 } as const;
+
+export interface Reasons {
+  /** Reason of the state it is in. */
+  of(domain: Domain): { readonly state: number; readonly reason: number };
+  /** The next end is by force. */
+  expectDestroy(name: string): void;
+  emit(event: DomainEvent): void;
+  subscribe(listener: (event: DomainEvent) => void): () => void;
+}
+
+interface History {
+  /** Of the last change to running and to shut off. */
+  readonly running: number;
+  readonly shutoff: number;
+}
+
+const reasons = {
+  running: { unknown: 0, booted: 1, unpaused: 5 },
+  paused: { user: 1 },
+  shutoff: { unknown: 0, shutdown: 1, destroyed: 2, failed: 6 },
+} as const;
+
+const SIGHUP = 1;
+
+/** What the events of a guest lead to. */
+export interface Consequences {
+  /** A guest that powered itself off is started again, as it was (on_poweroff). */
+  readonly restart: (doc: DomainDoc) => Promise<void>;
+  /** A guest that wanted to start again does not (on_reboot). */
+  readonly end: (name: string) => Promise<void>;
+}
+
+export async function createEvents(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  { restart, end }: Consequences,
+): Promise<Reasons> {
+  const { engine, storePath } = context;
+  const history = new Map<string, History>();
+  const doomed = new Set<string>();
+  const rebooting = new Set<string>();
+  const frozen = new Set<string>();
+  /** The last that was known of each that runs: what has ended cannot be asked. */
+  const refs = new Map<string, DomainRef>();
+  /** Of those that run as domains. */
+  const docs = new Map<string, DomainDoc>();
+  const listeners = new Set<(event: DomainEvent) => void>();
+
+  const remember = (domain: Domain): void => {
+    const doc = live.of(domain.status);
+    if (doc !== null) docs.set(domain.name, doc);
+  };
+  const emit = (event: DomainEvent): void => {
+    for (const listener of listeners) listener(event);
+  };
+  const note = (name: string, change: Partial<History>): void => {
+    history.set(name, { running: 0, shutoff: 0, ...history.get(name), ...change });
+  };
+  const refOf = async (name: string): Promise<DomainRef | null> => {
+    const domain = await domains.find(name);
+    if (domain === null) return null;
+    remember(domain);
+    return { name, uuid: domain.uuid, id: domain.pid ?? -1 };
+  };
+
+  const ran = async (name: string): Promise<void> => {
+    const ref = await refOf(name);
+    if (ref === null) return;
+    const before = refs.get(name);
+    refs.set(name, ref);
+    if (rebooting.delete(name)) {
+      note(name, { running: reasons.running.booted });
+      emit({ kind: "reboot", domain: ref });
+    } else if (frozen.delete(name)) {
+      note(name, { running: reasons.running.unpaused });
+      emit({ kind: "lifecycle", domain: ref, what: lifecycle.resumed });
+    } else if (before === undefined || before.id === -1) {
+      note(name, { running: reasons.running.booted });
+      emit({ kind: "lifecycle", domain: ref, what: lifecycle.started });
+    }
+  };
+
+  const stopped = async (name: string): Promise<void> => {
+    // A moment of a reboot: it is starting again by now.
+    if (rebooting.has(name) && (await engine.status({ storePath, name })).state !== "STOPPED") return;
+    const isDestroyed = doomed.delete(name);
+    const ref = refs.get(name);
+    const doc = docs.get(name);
+    refs.delete(name);
+    docs.delete(name);
+    rebooting.delete(name);
+    frozen.delete(name);
+    live.drop(name);
+    note(name, { shutoff: isDestroyed ? reasons.shutoff.destroyed : reasons.shutoff.shutdown });
+    // One that never ran has not stopped.
+    if (ref === undefined) return;
+    const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
+    emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
+    if (!isDestroyed && doc?.onPoweroff === "restart") await restart(doc);
+  };
+
+  const happened = async (event: ContainerEvent): Promise<void> => {
+    const { name } = event;
+    if (event.kind === "exit") {
+      // As reboot(2) in a pid namespace tells it.
+      if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
+      const doc = docs.get(name);
+      if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
+      else {
+        doomed.add(name);
+        await end(name);
+      }
+      return;
+    }
+    if (event.kind !== "state") return;
+    if (event.state === "RUNNING") await ran(name);
+    else if (event.state === "STOPPED") await stopped(name);
+    else if (event.state === "FROZEN") {
+      frozen.add(name);
+      const ref = await refOf(name);
+      if (ref !== null) emit({ kind: "lifecycle", domain: ref, what: lifecycle.suspended });
+    }
+  };
+
+  // In their order, although some have to ask first.
+  let queue: Promise<void> = Promise.resolve();
+  await engine.subscribe((event) => {
+    if (event.storePath !== storePath) return;
+    queue = queue
+      .then(() => happened(event))
+      .catch((error: unknown) => {
+        console.error(`an event of ${event.name} is lost`, error);
+      });
+  });
+  for (const domain of await domains.list()) {
+    remember(domain);
+    if (domain.pid !== null) refs.set(domain.name, { name: domain.name, uuid: domain.uuid, id: domain.pid });
+    if (domain.status.state === "FROZEN") frozen.add(domain.name);
+  }
+
+  return {
+    of({ name, status }) {
+      const before = history.get(name);
+      if (status.state === "FROZEN") return { state: domainStates.paused, reason: reasons.paused.user };
+      if (status.state === "STOPPED") return { state: domainStates.shutoff, reason: before?.shutoff ?? 0 };
+      return { state: domainStates.running, reason: before?.running ?? 0 };
+    },
+    expectDestroy: (name) => {
+      doomed.add(name);
+    },
+    emit,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+      };
+    },
+  };
+}

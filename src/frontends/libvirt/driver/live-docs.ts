@@ -1,0 +1,68 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ContainerStatus } from "../../../engine/engine.js";
+import type { DomainDoc } from "../xml/domain.js";
+import type { DriverContext } from "./context.js";
+
+/**
+ * What running domains are like: each was started with its document as an annotation, which its monitor keeps; what was changed since is in a file of the
+ * runtime directory. So a new daemon knows all of it.
+ */
+export interface LiveDocs {
+  /** null: it does not run, or was not started as a domain. */
+  of(status: ContainerStatus): DomainDoc | null;
+  /** What a start gives its container. */
+  annotations(doc: DomainDoc): Readonly<Record<string, string>>;
+  /** It has changed while it runs. */
+  change(status: ContainerStatus, doc: DomainDoc): void;
+  /** It has ended. */
+  drop(name: string): void;
+}
+
+const annotation = "libvirt.domain";
+
+interface Known {
+  readonly startedAt: number;
+  readonly doc: DomainDoc;
+}
+
+export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
+  const directory = join(runtimeDir, "libvirt");
+  const known = new Map<string, Known>();
+  // A slash is in no name; "." and ".." are none.
+  const fileOf = (name: string): string => join(directory, `${name}.xml`);
+
+  const changed = (name: string, startedAt: number): DomainDoc | null => {
+    try {
+      const text = readFileSync(fileOf(name), "utf8");
+      const end = text.indexOf("\n");
+      return text.slice(0, end) === String(startedAt) ? xml.read(text.slice(end + 1)) : null;
+    } catch {
+      return null;
+    }
+  };
+
+  return {
+    of(status) {
+      const text = status.annotations[annotation];
+      if (text === undefined || status.startedAt === null) return null;
+      const before = known.get(status.name);
+      if (before?.startedAt === status.startedAt) return before.doc;
+      const doc = changed(status.name, status.startedAt) ?? xml.read(text);
+      known.set(status.name, { startedAt: status.startedAt, doc });
+      return doc;
+    },
+    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }) }),
+    change(status, doc) {
+      if (status.startedAt === null) return;
+      known.set(status.name, { startedAt: status.startedAt, doc });
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const text = `${status.startedAt}\n${xml.write(doc, { inactive: true, secure: true })}`;
+      writeFileSync(fileOf(status.name), text, { mode: 0o600 });
+    },
+    drop(name) {
+      known.delete(name);
+      rmSync(fileOf(name), { force: true });
+    },
+  };
+}

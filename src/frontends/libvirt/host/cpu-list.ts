@@ -1,0 +1,41 @@
+/** Lists of processors and memory nodes as the kernel and libvirt write them: `0-3,8`. */
+
+/** Bits of libvirt's maps of processors (VIR_DOMAIN_CPUMASK_LEN). */
+export const mostCpus = 16_384;
+
+/** Ascending, each once. `^2` takes one away again, as libvirt has it. null: a wrong text, or one that names nothing. */
+export function parseCpuList(text: string): readonly number[] | null {
+  const numbers = new Set<number>();
+  for (const part of text.trim().split(",")) {
+    const match = /^(\^?)(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
+    if (match === null) return null;
+    const [, without, first = "", last] = match;
+    const from = Number(first);
+    const to = last === undefined ? from : Number(last);
+    if (to < from || to >= mostCpus || (without !== "" && last !== undefined)) return null;
+    for (let number = from; number <= to; number++) {
+      if (without === "") numbers.add(number);
+      else numbers.delete(number);
+    }
+  }
+  return numbers.size === 0 ? null : [...numbers].sort((a, b) => a - b);
+}
+
+/** The shortest text of ascending numbers. */
+export function formatCpuList(numbers: readonly number[]): string {
+  const parts: string[] = [];
+  for (let start = 0; start < numbers.length;) {
+    let end = start;
+    while (numbers[end + 1] === (numbers[end] ?? 0) + 1) end++;
+    parts.push(start === end ? String(numbers[start]) : `${numbers[start]}-${numbers[end]}`);
+    start = end + 1;
+  }
+  return parts.join(",");
+}
+
+/** Processor N is bit N % 8 of byte N / 8; as long as the highest of them needs. */
+export function cpuBitmap(numbers: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(Math.ceil((Math.max(-1, ...numbers) + 1) / 8));
+  for (const number of numbers) bytes[number >> 3] = (bytes[number >> 3] ?? 0) | (1 << (number & 7));
+  return bytes;
+}

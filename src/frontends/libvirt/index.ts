@@ -1,0 +1,123 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { hostname, release } from "node:os";
+import type { AbsPath } from "../../base/brand.js";
+import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
+import type { ContainerSpec } from "../../spec/spec.js";
+import type { DriverContext } from "./driver/context.js";
+import { createDriver } from "./driver/driver.js";
+import { errorCodes, errorDomains, LibvirtError } from "./errors.js";
+import { hostCpuCount, type HostArch } from "./host/cpu.js";
+import type { HostFiles } from "./host/files.js";
+import { hostMemory } from "./host/memory.js";
+import { readTopology } from "./host/topology.js";
+import { consoleHandlers } from "./procedures/console.js";
+import { documentHandlers } from "./procedures/documents.js";
+import { eventHandlers } from "./procedures/events.js";
+import { hostHandlers, type HostIdentity } from "./procedures/host.js";
+import { lifecycleHandlers } from "./procedures/lifecycle.js";
+import { lookupHandlers } from "./procedures/lookup.js";
+import { nativeHandlers } from "./procedures/native.js";
+import { secondaryHandlers } from "./procedures/secondary.js";
+import { statsHandlers } from "./procedures/stats.js";
+import { tuningHandlers } from "./procedures/tuning.js";
+import { validateDomain } from "./procedures/validate.js";
+import { createRpcServer, type RpcServer } from "./rpc/server.js";
+import { readDomain, type ReadContext } from "./xml/read-domain.js";
+import { writeDomain } from "./xml/write-domain.js";
+
+/** The libvirt front end: unmodified clients of libvirt's LXC driver find their domains, which are the containers of one store. */
+
+export interface LibvirtOptions {
+  readonly engine: Engine;
+  readonly caller: Caller;
+  readonly storePath: string;
+  readonly runtimeDir: string;
+  readonly arch: HostArch;
+  readonly lxcSpec: (id: ContainerId) => Promise<ContainerSpec>;
+  readonly lxcConfig: (spec: ContainerSpec) => string;
+}
+
+/** What documents name when they name none: where Debian has it. Nothing runs it. */
+const emulator = "/usr/lib/libvirt/libvirt_lxc";
+
+/** Of libvirt's own prefix for what has no address. */
+function newMac(): string {
+  return ["52", "54", "00", ...Array.from(randomBytes(3), (byte) => byte.toString(16).padStart(2, "0"))].join(":");
+}
+
+const hostFiles: HostFiles = {
+  read: (path) => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      return null;
+    }
+  },
+  list: (path) => {
+    try {
+      return readdirSync(path);
+    } catch {
+      return [];
+    }
+  },
+};
+
+/** `/dev/sda` is 8:0. */
+function deviceNumber(path: string): string {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isBlockDevice() !== true)
+    throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, `'${path}' is no block device`);
+  // makedev(3) of the kernel's 64-bit encoding.
+  const { rdev } = found;
+  const major = Math.floor(rdev / 256) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  return `${major}:${minor}`;
+}
+
+export interface Libvirt {
+  readonly server: RpcServer;
+  /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
+  readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+}
+
+export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
+  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig } = options;
+  const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
+  const context: DriverContext = {
+    engine,
+    caller,
+    storePath: storePath as AbsPath,
+    runtimeDir,
+    lxcSpec,
+    lxcConfig,
+    hostMemory: hostMemory(hostFiles).total,
+    deviceNumber,
+    xml: { read: (text) => readDomain(text, reading), write: writeDomain },
+  };
+  const identity: HostIdentity = {
+    arch,
+    uuid: randomUUID(),
+    hostname: hostname(),
+    kernel: release(),
+    emulator,
+    pageSize: 4096,
+  };
+  const driver = await createDriver(context);
+  const server = createRpcServer({
+    ...hostHandlers(hostFiles, identity),
+    ...lookupHandlers(driver),
+    ...lifecycleHandlers(driver, validateDomain),
+    ...documentHandlers(driver),
+    ...eventHandlers(driver),
+    ...consoleHandlers(driver),
+    ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),
+    ...tuningHandlers(driver),
+    ...nativeHandlers(driver, { newUuid: randomUUID, newMac, emulator, arch }),
+    ...secondaryHandlers(),
+  });
+  return {
+    server,
+    startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
+  };
+}

@@ -1,0 +1,88 @@
+/** Procedures that read or change what a domain has: memory, CPUs, devices (remote_protocol.x). */
+export const tuningProcedures = {
+  DOMAIN_GET_SCHEDULER_TYPE: { number: 56, args: { dom: "dom" }, ret: { type: "str", nparams: "i32" } },
+  DOMAIN_GET_SCHEDULER_PARAMETERS: { number: 57, args: { dom: "dom", nparams: "i32" }, ret: { params: "param[]" } },
+  DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS: {
+    number: 223,
+    args: { dom: "dom", nparams: "i32", flags: "u32" },
+    ret: { params: "param[]" },
+  },
+  DOMAIN_SET_SCHEDULER_PARAMETERS: { number: 58, args: { dom: "dom", params: "param[]" }, ret: {}, changes: true },
+  DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS: {
+    number: 219,
+    args: { dom: "dom", params: "param[]", flags: "u32" },
+    ret: {},
+    changes: true,
+  },
+  DOMAIN_GET_MEMORY_PARAMETERS: {
+    number: 198,
+    args: { dom: "dom", nparams: "i32", flags: "u32" },
+    ret: { params: "param[]", nparams: "i32" },
+  },
+  DOMAIN_SET_MEMORY_PARAMETERS: {
+    number: 197,
+    args: { dom: "dom", params: "param[]", flags: "u32" },
+    ret: {},
+    changes: true,
+  },
+  DOMAIN_GET_BLKIO_PARAMETERS: {
+    number: 206,
+    args: { dom: "dom", nparams: "i32", flags: "u32" },
+    ret: { params: "param[]", nparams: "i32" },
+  },
+  DOMAIN_SET_BLKIO_PARAMETERS: {
+    number: 205,
+    args: { dom: "dom", params: "param[]", flags: "u32" },
+    ret: {},
+    changes: true,
+  },
+  DOMAIN_SET_MEMORY_FLAGS: { number: 204, args: { dom: "dom", memory: "u64", flags: "u32" }, ret: {}, changes: true },
+  DOMAIN_SET_MEMORY: { number: 31, args: { dom: "dom", memory: "u64" }, ret: {}, changes: true },
+  DOMAIN_SET_MAX_MEMORY: { number: 30, args: { dom: "dom", memory: "u64" }, ret: {}, changes: true },
+  DOMAIN_GET_VCPUS_FLAGS: { number: 200, args: { dom: "dom", flags: "u32" }, ret: { num: "i32" } },
+  DOMAIN_GET_MAX_VCPUS: { number: 18, args: { dom: "dom" }, ret: { num: "i32" } },
+  DOMAIN_GET_VCPUS: {
+    number: 20,
+    args: { dom: "dom", maxinfo: "i32", maplen: "i32" },
+    ret: { info: "vcpuInfo[]", cpumaps: "bytes" },
+  },
+  DOMAIN_SET_VCPUS: { number: 32, args: { dom: "dom", nvcpus: "u32" }, ret: {}, changes: true },
+  DOMAIN_SET_VCPUS_FLAGS: { number: 199, args: { dom: "dom", nvcpus: "u32", flags: "u32" }, ret: {}, changes: true },
+  DOMAIN_GET_EMULATOR_PIN_INFO: {
+    number: 280,
+    args: { dom: "dom", maplen: "i32", flags: "u32" },
+    ret: { cpumaps: "bytes", ret: "i32" },
+  },
+  DOMAIN_GET_NUMA_PARAMETERS: {
+    number: 255,
+    args: { dom: "dom", nparams: "i32", flags: "u32" },
+    ret: { params: "param[]", nparams: "i32" },
+  },
+  DOMAIN_ATTACH_DEVICE: { number: 8, args: { dom: "dom", xml: "str" }, ret: {}, changes: true },
+  DOMAIN_ATTACH_DEVICE_FLAGS: { number: 160, args: { dom: "dom", xml: "str", flags: "u32" }, ret: {}, changes: true },
+  DOMAIN_DETACH_DEVICE: { number: 13, args: { dom: "dom", xml: "str" }, ret: {}, changes: true },
+  DOMAIN_DETACH_DEVICE_FLAGS: { number: 161, args: { dom: "dom", xml: "str", flags: "u32" }, ret: {}, changes: true },
+  DOMAIN_UPDATE_DEVICE_FLAGS: { number: 174, args: { dom: "dom", xml: "str", flags: "u32" }, ret: {}, changes: true },
+  DOMAIN_GET_INTERFACE_PARAMETERS: {
+    number: 257,
+    args: { dom: "dom", device: "str", nparams: "i32", flags: "u32" },
+    ret: { params: "param[]", nparams: "i32" },
+  },
+  DOMAIN_SET_INTERFACE_PARAMETERS: {
+    number: 256,
+    args: { dom: "dom", device: "str", params: "param[]", flags: "u32" },
+    ret: {},
+    changes: true,
+  },
+  DOMAIN_GET_VCPU_PIN_INFO: {
+    number: 230,
+    args: { dom: "dom", ncpumaps: "i32", maplen: "i32", flags: "u32" },
+    ret: { cpumaps: "bytes", num: "i32" },
+  },
+  DOMAIN_GET_GUEST_VCPUS: {
+    number: 371,
+    args: { dom: "dom", flags: "u32" },
+    ret: { params: "param[]" },
+    changes: true,
+  },
+} as const;

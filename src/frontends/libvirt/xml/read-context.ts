@@ -1,0 +1,11 @@
+/** What reading needs from outside, so that it is a function of text. */
+export interface ReadContext {
+  readonly newUuid: () => string;
+  /** `52:54:00:xx:xx:xx` */
+  readonly newMac: () => string;
+  readonly defaultEmulator: string;
+  /** Of the host. */
+  readonly arch: "x86_64" | "aarch64";
+  /** Takes also what only a running domain has: its id, names of links, consoles. Clients' documents are read without. */
+  readonly live?: boolean;
+}
