@@ -209,6 +209,19 @@ describe("a connection", () => {
     );
   });
 
+  it("takes so many frames of a client that the others have their turn", async () => {
+    const client = connectTo({});
+    client.open();
+    const pings = Buffer.concat(Array.from({ length: 1000 }, () => ping));
+    client.send(pings);
+    assert.equal(client.isPaused(), true);
+    assert.ok(client.take().length <= 64);
+    let rounds = 0;
+    for (; client.isPaused() && rounds < 100; rounds += 1) await turn();
+    assert.ok(rounds >= 5 && rounds < 100, `${rounds} rounds`);
+    assert.equal(client.isClosed(), false);
+  });
+
   it("a client that never reads its answers is not read from either", async () => {
     const xml = "x".repeat(100_000);
     const client = connectTo({ CONNECT_GET_CAPABILITIES: () => ({ capabilities: xml }) });
