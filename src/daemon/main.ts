@@ -24,6 +24,8 @@ import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
+import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
+import type { Libvirt } from "../frontends/libvirt/index.js";
 import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
@@ -69,7 +71,10 @@ async function main(): Promise<void> {
   const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
-  const engine = createEngine({
+  const { sockets, store } = libvirtSettings(runtimeDir, process.env);
+  let libvirtMade: Promise<Libvirt> | null = null;
+  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, store));
+  const engine: LocalEngine = createEngine({
     host,
     binary,
     keepSpare: true,
@@ -79,6 +84,7 @@ async function main(): Promise<void> {
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),
     monitorGroups: () => cgroup.members(),
+    definedElsewhere: async (id) => (hasDomain(id) ? await (await libvirt()).startSpec(id) : null),
   });
   await engine.rediscover();
 
@@ -104,7 +110,7 @@ async function main(): Promise<void> {
       // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down. So does one that users who are
       // not root may ask: they could not start it.
       // So do libvirt's clients, once they have come.
-      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirt.wasUsed;
+      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirtDoor.wasUsed;
       if (given === null && sessions.count === 0 && !isNeeded) leave();
       else rest();
     }, idleSeconds * 1000);
@@ -116,10 +122,12 @@ async function main(): Promise<void> {
   const listening = acceptAll(host.arch, fd, (connection) => {
     sessions.accept(connection);
   });
-  const { sockets, store } = libvirtSettings(runtimeDir, process.env);
-  let libvirtMade: Promise<LibvirtConnect> | null = null;
-  const libvirt = createLibvirtDoor(host, () => (libvirtMade ??= startLibvirt(engine, host, store)), rest);
-  const closeLibvirt = listenForLibvirt(host.arch, libvirt, [runtimeDir, ...(sockets === null ? [] : [sockets])]);
+  const connectLibvirt = async (): Promise<LibvirtConnect> => {
+    const { server } = await libvirt();
+    return (socket, peer, readOnly) => server.connect(socket, peer, readOnly);
+  };
+  const libvirtDoor = createLibvirtDoor(host, connectLibvirt, rest);
+  const closeLibvirt = listenForLibvirt(host.arch, libvirtDoor, [runtimeDir, ...(sockets === null ? [] : [sockets])]);
   const userSessions = createUserSessions(host, engine, "lxc-user-nic", loadUserNic);
   const isGranted = (): boolean => readNicGrants(runtimeDir).grants.length > 0;
   const userDoor = createUserDoor(host, binary, userPath, listeners?.users ?? null, isGranted, userSessions.accept);
@@ -139,13 +147,13 @@ async function main(): Promise<void> {
   rehearse(engine);
 }
 
-/** The libvirt front end, with what LXC's front end knows of containers. Loaded with the first client. */
-async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string | null): Promise<LibvirtConnect> {
+/** The libvirt front end, with what LXC's front end knows of containers. Loaded when somebody needs it. */
+async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string | null): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
   const caller = { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" };
-  const server = await createLibvirt({
+  return await createLibvirt({
     engine,
     caller,
     storePath: store ?? lxc.defaultStore(caller),
@@ -154,7 +162,6 @@ async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string 
     lxcSpec: (id) => lxc.spec(id, caller, engine),
     lxcConfig: fromSpec,
   });
-  return (socket, peer, readOnly) => server.connect(socket, peer, readOnly);
 }
 
 /** The command that there is for users who are not root. */

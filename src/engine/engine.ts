@@ -311,6 +311,8 @@ export interface Engine {
   /** What of `interfaces` others can reach it by: nothing of lo, nothing link-local. Asks the kernel for less. */
   addresses(id: ContainerId): Promise<Addresses>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
+  /** What another front end's document beside the configuration says it is to be started as; null: there is none, the configuration says all. */
+  definedElsewhere(id: ContainerId): Promise<ContainerSpec | null>;
   /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
   start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
   /** Like `start`; also tells when the main process has ended, with its exit status (128 + signal). */

@@ -21,6 +21,7 @@ import type { OpenRoot } from "../storage/open.js";
 import { plainDirectory } from "../spec/rootfs.js";
 import type { StartOptions } from "./engine.js";
 import { guestFacts, stableDigits } from "./guest-facts.js";
+import { loginOf } from "./login.js";
 
 /** What this one start needs to know beside the host: gathered as late as possible. */
 export function startFacts(
@@ -35,6 +36,8 @@ export function startFacts(
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
   const digits = stableDigits(spec);
+  const files =
+    spec.rootfs.source.kind === "host" ? "/" : (plainDirectory(spec.rootfs.source) ?? sources?.files?.path ?? null);
   const namespaces = callerNamespaces(spec, options.caller.pid);
   return {
     environment: options.caller.environment,
@@ -55,13 +58,15 @@ export function startFacts(
         ? null
         : (options.stdio.map((fd) => fd !== null) as unknown as readonly [boolean, boolean, boolean]),
     socketPath: monitorSocketPath(host.runtimeDir, spec.storePath, spec.name),
-    guest: guestFacts(spec, host, plainDirectory(spec.rootfs.source) ?? sources?.files?.path ?? null),
+    guest: guestFacts(spec, host, spec.rootfs.source.kind === "host" ? null : files),
+    login: loginOf(spec, host, files),
     listen:
       options.listen === undefined || options.listen.fds.length === 0
         ? null
         : { count: options.listen.fds.length, names: options.listen.names },
     terminal: terminalOf(options),
     rootfs: sources?.facts ?? null,
+    images: sources?.images ?? {},
     lxcfs,
     networkPin: namespaces.includes("net") ? null : networkPin(host.runtimeDir, spec.storePath, spec.name),
     guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),
@@ -71,27 +76,35 @@ export function startFacts(
 /** What a start needs beside where the root file system is no directory. */
 export interface Sources {
   readonly facts: RootfsFacts | null;
+  readonly images: StartFacts["images"];
   readonly mounts: SourceMounts;
   /** The guest's files, where facts of the guest are made of them; to be closed before the start. */
   readonly files: OpenRoot | null;
 }
 
-/** null: the root file system is a directory. Most are, and their starts do not wait for modules. `binary`: of islet. */
+/** null: the root file system is a directory, and no mount is of a device. Most are so, and their starts do not wait for modules. `binary`: of islet. */
 export function readSources(host: HostFacts, binary: string, spec: ContainerSpec): Promise<Sources> | null {
   const { source } = spec.rootfs;
-  if (source.kind === "host" || source.kind === "other" || plainDirectory(source) !== null) return null;
+  const isPlain = source.kind === "host" || source.kind === "other" || plainDirectory(source) !== null;
+  const images = spec.mounts.entries.flatMap(({ image, source: path }) => (image === undefined ? [] : [path]));
+  if (isPlain && images.length === 0) return null;
   return (async () => {
-    const [{ rootFacts }, { sourceMounts }] = await Promise.all([
+    const [{ deviceFacts, rootFacts }, { sourceMounts }] = await Promise.all([
       import("../storage/root-facts.js"),
       import("../plan/source.js"),
     ]);
-    return { facts: rootFacts(source), mounts: sourceMounts, files: await guestFiles(host, binary, spec) };
+    return {
+      facts: rootFacts(source),
+      images: Object.fromEntries(images.map((path) => [path, deviceFacts(path)])),
+      mounts: sourceMounts,
+      files: isPlain ? null : await guestFiles(host, binary, spec),
+    };
   })();
 }
 
 async function guestFiles(host: HostFacts, binary: string, spec: ContainerSpec): Promise<OpenRoot | null> {
-  const { guest, rootfs } = spec;
-  if (guest.journal === "no" && (guest.run?.users ?? []).length === 0) return null;
+  const { guest, init, rootfs } = spec;
+  if (guest.journal === "no" && (guest.run?.users ?? []).length === 0 && init.login === undefined) return null;
   const { openRoot } = await import("../storage/open.js");
   return await openRoot(host, binary, rootfs.source, { write: false, options: rootfs.options });
 }

@@ -127,6 +127,8 @@ export interface LocalOptions {
   readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
+  /** Engine.definedElsewhere; absent: there are no other front ends. */
+  readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
 }
 
 /** The engine itself, in this process. */
@@ -491,6 +493,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         ? { ipv4: [], ipv6: [] }
         : addressesOf(host.arch, monitor.pid);
     },
+    definedElsewhere: async (id) => (await options.definedElsewhere?.(id)) ?? null,
     links: (id) => Promise.resolve(linksOf(registry.get(id)?.meta.links ?? [])),
     start,
     async execute(spec, wanted) {

@@ -256,7 +256,10 @@ export function makeCgroups(context: StartContext, paths: StartCgroups, unifiedF
       enableControllers(monitor, parent, controllers);
     });
     for (const setting of settings.unified) applySetting(monitor, unified.path, setting);
-    if (unified.inner !== null) makeDirectories(monitor, unified.inner, unified.path, paths.parents);
+    if (unified.inner !== null)
+      makeDirectories(monitor, unified.inner, unified.path, paths.parents, undefined, (parent) => {
+        enableControllers(monitor, parent, controllers);
+      });
     handOver(context, unified.inner ?? unified.path, ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"]);
     if (unifiedFd !== null) {
       openat(

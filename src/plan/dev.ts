@@ -74,6 +74,11 @@ export function makeParents(child: Block, dev: Slot, name: string): void {
   });
 }
 
+/** Where the host has the device. */
+export function hostNode(node: DeviceNode): string {
+  return node.host ?? `/dev/${node.name}`;
+}
+
 /** mknod where that is permitted, else the host's node bound onto a file (user namespaces may not make nodes). */
 export function planNode(context: StartContext, child: Block, dev: Slot, node: DeviceNode): void {
   const bindOnly = hasUserNamespace(context) || context.host.inUserNamespace;
@@ -99,7 +104,7 @@ export function planNode(context: StartContext, child: Block, dev: Slot, node: D
     jump(child, made, "it is made");
   }
   place(child, bind);
-  bindOnto(context, child, dev, node.name, `/dev/${node.name}`, null);
+  bindOnto(context, child, dev, node.name, hostNode(node), null);
   place(child, made);
 }
 

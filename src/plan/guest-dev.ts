@@ -23,6 +23,7 @@ import {
   MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
   O_PATH,
+  S_IFBLK,
   S_IFCHR,
   S_IFREG,
   S_IFSOCK,
@@ -30,8 +31,8 @@ import {
 } from "../sys/flags.js";
 import { STATX_AT, STATX_SIZE, makedev } from "../sys/structs.js";
 import type { DeviceNode } from "../spec/mount.js";
-import { type StartContext, hasUserNamespace } from "./context.js";
-import { beneath, makeParents, planNode } from "./dev.js";
+import { type StartContext, hasUserNamespace, rootOwner } from "./context.js";
+import { beneath, hostNode, makeParents, planNode } from "./dev.js";
 import { guarded, insideRoot } from "./mount.js";
 import { type Sockets, passAlways } from "./pass.js";
 
@@ -68,7 +69,7 @@ export function takeDevices(context: StartContext, child: Block, sockets: Socket
     ours,
     { note: "make a file system for devices" },
   );
-  for (const node of devices) makeNode(monitor, ours, node);
+  for (const node of devices) makeNode(context, ours, node);
   const present = slot(build, "devices.present");
   const arrived = slot(build, "devices.arrived");
   passAlways(monitor, child, sockets, ours, present, theirs, arrived, "the devices");
@@ -82,7 +83,8 @@ export function takeDevices(context: StartContext, child: Block, sockets: Socket
 
 const nodeFile = (node: DeviceNode): string => node.name.replaceAll("/", "-");
 
-function makeNode(monitor: Block, directory: Slot, node: DeviceNode): void {
+function makeNode(context: StartContext, directory: Slot, node: DeviceNode): void {
+  const { monitor } = context;
   const absent = label(`no ${node.name}`);
   const on = goOn(absent, "any");
   const name = str(monitor.build, nodeFile(node));
@@ -93,19 +95,28 @@ function makeNode(monitor: Block, directory: Slot, node: DeviceNode): void {
     [
       directory,
       name,
-      imm(S_IFCHR | 0o600, "S_IFCHR|0600"),
+      node.type === "c" ? imm(S_IFCHR | 0o600, "S_IFCHR|0600") : imm(S_IFBLK | 0o600, "S_IFBLK|0600"),
       imm(makedev(node.major, node.minor), () => `makedev(${node.major}, ${node.minor})`),
     ],
     { note: `make the device ${node.name}`, on },
   );
   // In spite of the umask.
   call(monitor, "fchmodat", [directory, name, octal(node.mode)], { note: `let the guest use ${node.name}`, on });
+  const owner = rootOwner(context);
+  // What is for its owner alone is for the guest's root.
+  if (owner !== null && (node.mode & 0o077) === 0) {
+    const { uid, gid } = owner;
+    call(monitor, "fchownat", [directory, name, imm(uid), imm(gid), imm(0x100, "AT_SYMLINK_NOFOLLOW")], {
+      note: `give ${node.name} to the container's root`,
+      on,
+    });
+  }
   place(monitor, absent);
 }
 
 function hostHas(block: Block, node: DeviceNode, absent: Label): void {
-  call(block, "faccessat", [cwdFd, str(block.build, `/dev/${node.name}`), imm(0, "F_OK")], {
-    note: `see whether the host has /dev/${node.name}`,
+  call(block, "faccessat", [cwdFd, str(block.build, hostNode(node)), imm(0, "F_OK")], {
+    note: `see whether the host has ${hostNode(node)}`,
     on: goOn(absent, "any"),
   });
 }

@@ -219,6 +219,8 @@ export interface EntryPlaces {
   readonly userns: Slot | null;
   /** Where the two blocks are different processes: hands a mount from the host's to the container's. */
   readonly pass: (passed: PassedMount) => void;
+  /** The file system in a device or a file as a detached mount. */
+  readonly image: (block: Block, entry: MountEntry, kind: "block" | "loop", tree: Slot) => void;
   /** Takes the mounts whose propagation must be set again at the very end, open. */
   readonly keep: (kept: KeptMount) => void;
 }
@@ -244,6 +246,7 @@ export function planEntry(places: EntryPlaces, entry: MountEntry, index: number)
   else {
     const mount = slot(block.build, `mount ${index + 1}`);
     if ((flags & MS_BIND) !== 0) planBind(places, entry, mount, what, on, skip);
+    else if (entry.image !== undefined) planImage(places, entry, entry.image, mount);
     else
       newFilesystem(block, entry.fstype, filesystemOptions(entry.source, entry.options), attributesOf(flags), mount, {
         note: what,
@@ -413,6 +416,25 @@ function planBind(
   const clear = attributesToClear(entry.options);
   if (set !== 0 || clear !== 0)
     mountSetattr(block, mount, "", { set, clear }, recursive, { note: `${what}: set its options`, on });
+}
+
+/** Where only the host's side may mount a device, that does it and hands the mount in. */
+function planImage(places: EntryPlaces, entry: MountEntry, kind: "block" | "loop", mount: Slot): void {
+  const { block, hostBlock: outer } = places;
+  if (outer === block) {
+    places.image(block, entry, kind, mount);
+    return;
+  }
+  const before = outer.at;
+  outer.at = entry.at;
+  const tree = slot(outer.build, `${mount.name}.tree`);
+  const present = slot(outer.build, `${mount.name}.present`);
+  places.image(outer, entry, kind, tree);
+  compute(outer, present, "set", imm(1), null, `${entry.source} is there`);
+  const arrived = slot(block.build, `${mount.name}.arrived`);
+  places.pass({ tree, present, mount, arrived, what: entry.source });
+  close(outer, tree, `close ${entry.source}`);
+  outer.at = before;
 }
 
 /** For a mount that is taken on the host's side, where it is a peer of the host's: what is mounted below it would be there, too. */

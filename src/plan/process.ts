@@ -25,6 +25,7 @@ import { rlimit64, sigaction, sockFprogWith } from "../sys/structs.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { guestEnvironment } from "./guest-environment.js";
 import { defaultSignals } from "./hooks.js";
+import { initIds } from "./login.js";
 import { compileSeccomp, parseSeccomp } from "./seccomp.js";
 
 /** /proc/PID/... written from the host: lxc.proc.*. */
@@ -138,7 +139,7 @@ export function planSeccomp(context: StartContext, child: Block): void {
 
 /** The ids and groups of the main process, when they are not root's. */
 export function planIds(context: StartContext, child: Block): void {
-  const { init } = context.spec;
+  const init = initIds(context);
   if (init.groups !== null && init.groups.length > 0) {
     const bytes = new Uint8Array(init.groups.length * 4);
     const view = new DataView(bytes.buffer);

@@ -66,7 +66,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
       break;
     case "loop":
     case "block":
-      mounts(context).device(
+      sourcesOf(context).device(
         block,
         {
           kind: source.kind === "loop" ? "loop" : source.driver,
@@ -83,7 +83,7 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
       takeDataset(context, block, userns, source.dataset, tree);
       break;
     case "overlay":
-      mounts(context).overlay(
+      sourcesOf(context).overlay(
         block,
         {
           source,
@@ -108,7 +108,8 @@ export function takeRootfs(context: StartContext, block: Block, userns: Slot | n
 
 const hostRoot = { uid: 0, gid: 0 };
 
-function mounts(context: StartContext): SourceMounts {
+/** How what is no directory is mounted: its file systems have plans of their own, which are there when somebody needs them. */
+export function sourcesOf(context: StartContext): SourceMounts {
   if (context.mounts === null) throw new IsletError("ISLET_INTERNAL", "no plans of mounts were given");
   return context.mounts;
 }

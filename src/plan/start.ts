@@ -86,6 +86,7 @@ import { openGuestApi, planGuestApi } from "./guest-api.js";
 import { beginGuide } from "./guide.js";
 import { mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
+import { giveTerminal, initIds } from "./login.js";
 import { type EntryPlaces, type KeptMount, makeOverlayDirectories, planEntry, setAgain } from "./mount.js";
 import {
   awaitLateNetwork,
@@ -122,6 +123,7 @@ import {
   openRootfsPlace,
   pivot,
   refuseRootfs,
+  sourcesOf,
   rootfsOnHostSide,
   takeRootfs,
 } from "./rootfs.js";
@@ -257,13 +259,14 @@ function beginStart(
   };
   call(monitor, "getpid", [], { note: "ask for the monitor's pid", out: context.slots.monitorPid });
   tell(monitor, tells.listen, "listen", listen, "the monitor serves its socket");
-  tell(
-    monitor,
-    tells.restartSlot,
-    "restart_slot",
-    imm(context.slots.restart.index),
-    "where the monitor says that a restart is wanted",
-  );
+  if (spec.lifecycle.onReboot === "restart")
+    tell(
+      monitor,
+      tells.restartSlot,
+      "restart_slot",
+      imm(context.slots.restart.index),
+      "where the monitor says that a restart is wanted",
+    );
   tell(
     monitor,
     tells.statusSlot,
@@ -563,6 +566,7 @@ function planChild(
   planNamespacedCgroups(context, child, paths);
   planInsideNics(context, child);
   planSysctls(context, child);
+  giveTerminal(context, child, terminals.stdio);
   takeTerminal(context, child, terminals.stdio);
   const last = Math.min(host.lastCapability, CAP_LAST_CAP);
   planLabel(context, child, labelFile);
@@ -572,7 +576,8 @@ function planChild(
   planListen(context, child);
   planSeccomp(context, child);
   planIds(context, child);
-  const { init, lifecycle } = spec;
+  const { lifecycle } = spec;
+  const init = initIds(context);
   // A change of ids clears it (prctl(2)); a seccomp policy may forbid the call by now.
   if (init.uid !== 0 || init.gid !== 0)
     dieWithMonitor(child, lifecycle.monitorDeathSignal, [{ on: "any", to: "next" }]);
@@ -636,6 +641,10 @@ function planFilesystem(
     root,
     userns,
     standIn: slots.sync,
+    image: (block, { source: path, options, at }, kind, tree) => {
+      const facts = context.start.images[path] ?? null;
+      sourcesOf(context).device(block, { kind, path, options, facts, at }, tree);
+    },
     pass: (passed) => {
       passMount(monitor, child, sockets, passed);
     },

@@ -83,10 +83,14 @@ export interface StartFacts {
   readonly guest: GuestFacts | null;
   /** Sockets of the caller's (preset slots) for init, by the protocol of sd_listen_fds(3); null: none. */
   readonly listen: { readonly count: number; readonly names: string | null } | null;
+  /** Whom the main process's login stands for; null: it has none. */
+  readonly login: LoginFacts | null;
   /** What kind of terminal the caller is joined with the console by; null: none, or nobody knows. */
   readonly terminal: string | null;
   /** null: a directory, or directories. */
   readonly rootfs: RootfsFacts | null;
+  /** What is behind the mounts whose file systems must be found out, by source. */
+  readonly images: Readonly<Record<string, RootfsFacts>>;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
   /** Where the network namespace is held while interfaces of the host's are in it, whatever becomes of the monitor; null: nowhere. */
@@ -95,7 +99,15 @@ export interface StartFacts {
   readonly guestApi: string;
 }
 
-/** What is behind a root file system that must be mounted, as far as it could be seen before the start. */
+/** Ids inside. */
+export interface LoginFacts {
+  readonly uid: number;
+  readonly gid: number;
+  /** Every group that the user is in. */
+  readonly groups: readonly number[];
+}
+
+/** What is behind a root file system that must be mounted, or another device, as far as it could be seen before the start. */
 export interface RootfsFacts {
   /** The file or device itself, links followed; as it was named where it is missing. */
   readonly path: string;

@@ -22,6 +22,8 @@ export interface MountEntry {
   readonly optional: boolean;
   readonly create: "dir" | "file" | null;
   readonly sourceInContainer: boolean;
+  /** The source is a device, or a file, and what file system is in it is found out at the start; absent: `fstype` says it, or there is none. */
+  readonly image?: "block" | "loop";
   readonly idmap: null | "container" | { readonly userns: string };
   readonly at: Source | null;
 }
@@ -64,6 +66,8 @@ export interface DeviceNode {
   readonly minor: number;
   /** Permission bits, e.g. 0o666. */
   readonly mode: number;
+  /** The host's node, where it has another name there; absent: the same one below /dev. */
+  readonly host?: string;
 }
 
 export interface MountSpec {

@@ -12,6 +12,15 @@ export interface InitSpec {
   readonly gid: number;
   /** Supplementary groups; null: none are set, those inherited are dropped. */
   readonly groups: readonly number[] | null;
+  /** Who it is by the guest's own passwd(5) and group(5), in place of these ids; absent: nobody is named. */
+  readonly login?: LoginSpec;
+}
+
+/** Names, or numbers with a + in front. */
+export interface LoginSpec {
+  readonly user: string | null;
+  /** null: the user's own. */
+  readonly group: string | null;
 }
 
 /** `inherit`: taken from the environment of whoever starts the container; unset there is an error. */

@@ -47,6 +47,8 @@ export interface LifecycleSpec {
   /** Signal numbers; null: chosen when stopping, by what init understands (SIGPWR, or SIGRTMIN+3 where init blocks it). */
   readonly haltSignal: number | null;
   readonly rebootSignal: number;
+  /** What a guest that asks for a reboot gets: a new start, or its end. */
+  readonly onReboot: "restart" | "end";
   readonly stopSignal: number;
   /** Sent to init when the monitor dies; 0 none. */
   readonly monitorDeathSignal: number;

@@ -28,7 +28,8 @@ function nothing(path: string): RootfsFacts {
   return { path, missing: false, fstype: null, other: null, known: [], mountedOn: null };
 }
 
-function deviceFacts(named: string): RootfsFacts {
+/** Of a file or a device, links followed. */
+export function deviceFacts(named: string): RootfsFacts {
   let path = named;
   let content: DiskContent | null = null;
   let missing = false;

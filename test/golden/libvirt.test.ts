@@ -44,10 +44,19 @@ const docs: Readonly<Record<string, DomainDoc>> = {
       filesystem({ kind: "ram", usage: 10240n }, "/tmp"),
     ],
   }),
+  images: domain({
+    filesystems: [
+      rootfs,
+      filesystem({ kind: "block", dev: "/dev/vdb" }, "/srv", { readonly: true }),
+      filesystem({ kind: "file", file: "/srv/old.img", driver: "loop", format: "raw" }, "/data"),
+    ],
+  }),
   mapped: domain({
     filesystems: [rootfs],
     idmap: { uids: [{ start: 0, target: 100000, count: 65536 }], gids: [{ start: 0, target: 200000, count: 65536 }] },
     features: { ...domain().features, privnet: true },
+    hostdevs: [{ kind: "misc", char: "/dev/net/tun" }],
+    onReboot: "destroy",
   }),
   limits: domain({
     filesystems: [rootfs],
@@ -90,6 +99,8 @@ const docs: Readonly<Record<string, DomainDoc>> = {
   "refused-script": domain({ interfaces: [nic({ kind: "bridge", bridge: "br0" }, { script: "/etc/ifup" })] }),
 };
 
+const ext4 = { path: "/dev/vdb", missing: false, fstype: "ext4", other: null, known: [], mountedOn: null };
+
 /** Those that are planned for every kind of host. */
 const everywhere = ["limits"];
 
@@ -98,7 +109,7 @@ function outcome(name: string, host: HostKind): Outcome {
   assert.ok(doc);
   try {
     const spec = toSpec(doc, specContext(files));
-    return planned(spec, hostFacts(host), startFacts());
+    return planned(spec, hostFacts(host), startFacts({ images: { "/dev/vdb": ext4 } }));
   } catch (error) {
     if (error instanceof LibvirtError) return refused([`${error.code}/${error.domain}: ${error.message}`]);
     throw error;

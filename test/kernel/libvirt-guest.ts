@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AbsPath } from "../../src/base/brand.js";
 import type { Caller, StartOptions } from "../../src/engine/engine.js";
@@ -12,6 +12,7 @@ import { command, type CommandResult } from "../support/command.js";
 import { domain, filesystem } from "../support/domain.js";
 import { root as checkout, runtimeDir } from "../support/paths.js";
 import { busyboxRootfs, tempStore, type Store } from "../support/store.js";
+import { waitFor } from "../support/wait.js";
 
 /** Domains that an engine in the test itself starts, in a store of the test's own. */
 export interface Domains {
@@ -26,6 +27,8 @@ export interface Domains {
 export interface DomainStart {
   readonly context?: Partial<SpecContext>;
   readonly listen?: StartOptions["listen"];
+  /** Somebody in whose network namespace the links of the host's side are; default: here. */
+  readonly near?: number;
   readonly failOperation?: number;
 }
 
@@ -36,7 +39,15 @@ export interface RunningDomain {
   /** Runs in the namespaces of init, with its root; nothing of the environment is the guest's. */
   readonly sh: (script: string) => Promise<string>;
   readonly try: (script: string) => Promise<CommandResult>;
+  /** What a script of `says` has written. */
+  readonly output: () => Promise<string>;
   readonly kill: () => Promise<void>;
+}
+
+/** An init that runs the script, as nothing but init is confined, and then waits. Its output is read with `output`. */
+export function says(script: string): Partial<DomainDoc> {
+  const whole = `{ ${script}\n} > /output.new 2>&1; mv /output.new /output; exec sleep 1000`;
+  return { os: { ...domain().os, init: "/bin/sh", initArgs: ["-c", whole] } };
 }
 
 const killed = { kind: "kill", timeout: 5000, noKill: false } as const;
@@ -45,12 +56,18 @@ const caller: Caller = { uid: 0, gid: 0, pid: process.pid, environment: { PATH: 
 export function domains(t: Cleaner): Domains {
   // What is registered first is done first: everything ends before the store goes.
   const atEnd = cleanup(t);
+  // The engine's sockets keep no process alive: in a daemon the listeners do.
+  const alive = setInterval(() => undefined, 1000);
+  atEnd(() => {
+    clearInterval(alive);
+  });
   const store = tempStore(t);
   mkdirSync(`${runtimeDir}/monitor`, { recursive: true, mode: 0o700 });
   const engine = createEngine({
     host: probeHost(runtimeDir),
     binary: join(checkout, "build/islet"),
     keepSpare: false,
+    isUnderTest: true,
     guestDoor: () => Promise.reject(new Error("no guest has an API")),
   });
   atEnd(async () => {
@@ -59,7 +76,7 @@ export function domains(t: Cleaner): Domains {
   });
   const rootfs = (name: string): string => {
     const path = join(store.path, name, "rootfs");
-    busyboxRootfs(path);
+    if (!existsSync(path)) busyboxRootfs(path);
     return path;
   };
   return {
@@ -80,7 +97,7 @@ export function domains(t: Cleaner): Domains {
         ...options.context,
       });
       const status = await engine.start(spec, {
-        caller,
+        caller: { ...caller, pid: options.near ?? caller.pid },
         pidFile: null,
         console: "monitor",
         ...(options.listen === undefined ? {} : { listen: options.listen }),
@@ -103,6 +120,11 @@ export function domains(t: Cleaner): Domains {
           const result = await inside(script);
           if (result.status !== 0) throw new Error(`${script}: status ${result.status}: ${result.stderr}`);
           return result.stdout.trim();
+        },
+        output: async () => {
+          const file = join(path, "output");
+          await waitFor("what init says", () => existsSync(file));
+          return readFileSync(file, "utf8").trim();
         },
         kill: async () => {
           await engine.stop(spec, killed);

@@ -75,7 +75,13 @@ function deviceNumber(path: string): string {
   return `${major}:${minor}`;
 }
 
-export async function createLibvirt(options: LibvirtOptions): Promise<RpcServer> {
+export interface Libvirt {
+  readonly server: RpcServer;
+  /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
+  readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+}
+
+export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig } = options;
   const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
   const context: DriverContext = {
@@ -98,7 +104,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<RpcServer>
     pageSize: 4096,
   };
   const driver = await createDriver(context);
-  return createRpcServer({
+  const server = createRpcServer({
     ...hostHandlers(hostFiles, identity),
     ...lookupHandlers(driver),
     ...lifecycleHandlers(driver, validateDomain),
@@ -110,4 +116,8 @@ export async function createLibvirt(options: LibvirtOptions): Promise<RpcServer>
     ...nativeHandlers(driver, { newUuid: randomUUID, newMac, emulator, arch }),
     ...secondaryHandlers(),
   });
+  return {
+    server,
+    startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
+  };
 }

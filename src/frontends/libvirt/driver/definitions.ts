@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ioError, isErrno } from "../../../base/io-error.js";
 import type { ContainerId } from "../../../engine/engine.js";
@@ -21,6 +21,9 @@ export interface Definitions {
 }
 
 const fileName = "domain.xml";
+
+/** Whether a container is a domain that was defined here; asked before the front end is loaded. */
+export const hasDomain = ({ storePath, name }: ContainerId): boolean => existsSync(join(storePath, name, fileName));
 
 const warning = `<!--
 WARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE

@@ -1,4 +1,3 @@
-import { IsletError } from "../../../base/errors.js";
 import type { Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -34,6 +33,8 @@ export interface Driver extends Omit<Domains, "find"> {
   resume(domain: Domain): Promise<void>;
   autostart(domain: Domain): Promise<boolean>;
   setAutostart(domain: Domain, on: boolean): Promise<void>;
+  /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
+  startSpec(name: string): Promise<ContainerSpec | null>;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
   networks(): Promise<(name: string) => string | null>;
   /** Replaces the definition, and what is said about the running one; null: that stays. */
@@ -64,7 +65,12 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   const definitions = createDefinitions(context);
   const live = createLiveDocs(context);
   const domains = createDomains(context, definitions, live);
-  const events = await createEvents(context, domains, live);
+  const events = await createEvents(context, domains, live, {
+    restart: (doc) => launch(context, domains, live, doc, []),
+    end: async (name) => {
+      await engine.stop({ storePath, name }, { kind: "kill", timeout: null, noKill: false });
+    },
+  });
   return {
     ...domains,
     context,
@@ -95,6 +101,10 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       return await domains.byName(doc.name);
     },
     networks: () => networksOf(engine),
+    async startSpec(name) {
+      const doc = definitions.read(name);
+      return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+    },
     shutdown: (domain, how) => ask(context, domain, how, "0", SIGTERM),
     reboot: (domain, how) => ask(context, domain, how, "6", SIGHUP),
     async destroy(domain) {
@@ -260,6 +270,18 @@ async function specOf(
   });
 }
 
+async function launchSpec(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  doc: DomainDoc,
+  passedFds: number,
+): Promise<ContainerSpec> {
+  await checkStart(doc);
+  const spec = await specOf(context, domains, doc, passedFds);
+  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
+}
+
 async function launch(
   context: DriverContext,
   domains: Domains,
@@ -267,20 +289,8 @@ async function launch(
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const { engine } = context;
-  await checkStart(doc);
-  const spec = await specOf(context, domains, doc, fds.length);
-  try {
-    await engine.start(
-      { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } },
-      startOptions(context, fds),
-    );
-  } catch (error) {
-    if (error instanceof IsletError && error.code === "ISLET_RUNNING") {
-      throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, "Domain is already running");
-    }
-    throw error;
-  }
+  const spec = await launchSpec(context, domains, live, doc, fds.length);
+  await context.engine.start(spec, startOptions(context, fds));
 }
 
 /** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */

@@ -1,4 +1,5 @@
 import type { ContainerEvent } from "../../../engine/engine.js";
+import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import type { Domain, Domains } from "./domains.js";
 import type { LiveDocs } from "./live-docs.js";
@@ -56,16 +57,37 @@ const reasons = {
 
 const SIGHUP = 1;
 
-export async function createEvents(context: DriverContext, domains: Domains, live: LiveDocs): Promise<Reasons> {
+/** What the events of a guest lead to. */
+export interface Consequences {
+  /** A guest that powered itself off is started again, as it was (on_poweroff). */
+  readonly restart: (doc: DomainDoc) => Promise<void>;
+  /** A guest that wanted to start again does not (on_reboot). */
+  readonly end: (name: string) => Promise<void>;
+}
+
+export async function createEvents(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  { restart, end }: Consequences,
+): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
   const doomed = new Set<string>();
   const rebooting = new Set<string>();
+  /** They wanted to reboot and must not. */
+  const over = new Set<string>();
   const frozen = new Set<string>();
   /** The last that was known of each that runs: what has ended cannot be asked. */
   const refs = new Map<string, DomainRef>();
+  /** Of those that run as domains. */
+  const docs = new Map<string, DomainDoc>();
   const listeners = new Set<(event: DomainEvent) => void>();
 
+  const remember = (domain: Domain): void => {
+    const doc = live.of(domain.status);
+    if (doc !== null) docs.set(domain.name, doc);
+  };
   const emit = (event: DomainEvent): void => {
     for (const listener of listeners) listener(event);
   };
@@ -74,7 +96,9 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
   };
   const refOf = async (name: string): Promise<DomainRef | null> => {
     const domain = await domains.find(name);
-    return domain === null ? null : { name, uuid: domain.uuid, id: domain.pid ?? -1 };
+    if (domain === null) return null;
+    remember(domain);
+    return { name, uuid: domain.uuid, id: domain.pid ?? -1 };
   };
 
   const ran = async (name: string): Promise<void> => {
@@ -98,8 +122,11 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
     // A moment of a reboot: it is starting again by now.
     if (rebooting.has(name) && (await engine.status({ storePath, name })).state !== "STOPPED") return;
     const isDestroyed = doomed.delete(name);
+    const isOver = over.delete(name);
     const ref = refs.get(name);
+    const doc = docs.get(name);
     refs.delete(name);
+    docs.delete(name);
     rebooting.delete(name);
     frozen.delete(name);
     live.drop(name);
@@ -108,13 +135,20 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
     if (ref === undefined) return;
     const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
     emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
+    if (!isDestroyed && !isOver && doc?.onPoweroff === "restart") await restart(doc);
   };
 
   const happened = async (event: ContainerEvent): Promise<void> => {
     const { name } = event;
     if (event.kind === "exit") {
       // As reboot(2) in a pid namespace tells it.
-      if ((event.waitStatus & 0x7f) === SIGHUP && !doomed.has(name)) rebooting.add(name);
+      if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
+      const doc = docs.get(name);
+      if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
+      else {
+        over.add(name);
+        await end(name);
+      }
       return;
     }
     if (event.kind !== "state") return;
@@ -138,6 +172,7 @@ export async function createEvents(context: DriverContext, domains: Domains, liv
       });
   });
   for (const domain of await domains.list()) {
+    remember(domain);
     if (domain.pid !== null) refs.set(domain.name, { name: domain.name, uuid: domain.uuid, id: domain.pid });
     if (domain.status.state === "FROZEN") frozen.add(domain.name);
   }

@@ -9,6 +9,8 @@ import { type SpecContext, refusal, unsupported } from "./context.js";
 
 export interface GuestDevices {
   readonly dev: DevSpec;
+  /** Nodes of a guest with ids of its own: they must belong to its root. */
+  readonly mapped: readonly DeviceNode[];
   readonly rules: readonly DeviceRule[];
 }
 
@@ -39,12 +41,15 @@ export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: Spec
     const { type, major, minor } = deviceAt(source.dev, "b", context);
     return [rule(type, major, minor, readonly ? "r" : "rw")];
   });
+  const nodes = extra.flatMap(({ node }) => (node === null ? [] : [node]));
+  const isMapped = doc.idmap !== null;
   return {
+    mapped: isMapped ? nodes : [],
     dev: {
       populate: true,
       noSetUid: true,
       tmpfsSize,
-      nodes: [...usualNodes, ...extra.flatMap(({ node }) => (node === null ? [] : [node]))],
+      nodes: [...usualNodes, ...(isMapped ? [] : nodes)],
       links: [
         { name: "stdin", target: "/proc/self/fd/0" },
         { name: "stdout", target: "/proc/self/fd/1" },
@@ -108,7 +113,7 @@ function nodeName(path: string): string {
 function named(name: string, path: string, type: "c" | "b", access: string, context: SpecContext): NamedDevice {
   const found = deviceAt(path, type, context);
   return {
-    node: { name, ...found, mode: nodeMode },
+    node: { name, ...found, mode: nodeMode, ...(path === `/dev/${name}` ? {} : { host: path }) },
     rule: rule(type, found.major, found.minor, access),
   };
 }

@@ -22,6 +22,7 @@ export function filesystemOf(entry: MountEntry): readonly Filesystem[] {
     return entry.sourceInContainer
       ? made({ kind: "bind", dir: `/${source.replace(/^\/+/, "")}` })
       : made({ kind: "mount", dir: source });
+  if (entry.image === "loop") return made({ kind: "file", file: source, driver: "loop", format: "raw" });
   if (fstype === "tmpfs") {
     const usage = kibOf(/(?:^|,)size=([^,]+)/.exec(options.data)?.[1] ?? "");
     return usage === null ? [] : made({ kind: "ram", usage });

@@ -100,8 +100,10 @@ function mountEntry(filesystem: Filesystem, context: SpecContext): MountEntry {
         options: parseMountOptions(["nosuid", "nodev", ...access, `size=${source.usage}k`]),
       };
     case "block":
+      return { ...common, source: source.dev, fstype: "auto", options: parseMountOptions(access), image: "block" };
     case "file":
-      throw unsupported(`filesystem type ${source.kind} on ${target} is not supported but for the root`);
+      checkImage(source);
+      return { ...common, source: source.file, fstype: "auto", options: parseMountOptions(access), image: "loop" };
     case "other":
       throw unsupported(`unsupported filesystem type ${source.type}`);
     default:

@@ -12,6 +12,7 @@ export function initSpec(os: OsSpec): InitSpec {
     uid: 0,
     gid: 0,
     groups: null,
+    ...(os.initUser === null && os.initGroup === null ? {} : { login: { user: os.initUser, group: os.initGroup } }),
   };
 }
 
@@ -65,10 +66,10 @@ export function hostName(name: string): string | null {
   return filtered === "" ? null : filtered.slice(0, 64);
 }
 
-/** The signals of a guest whose init serves no initctl: SIGTERM to shut down, SIGHUP to reboot. */
-export const lifecycle: LifecycleSpec = {
+const usualLife: LifecycleSpec = {
   haltSignal: parseSignal("SIGTERM") ?? null,
   rebootSignal: parseSignal("SIGHUP") ?? 1,
+  onReboot: "restart",
   stopSignal: parseSignal("SIGKILL") ?? 9,
   monitorDeathSignal: parseSignal("SIGKILL") ?? 9,
   ephemeral: false,
@@ -76,3 +77,12 @@ export const lifecycle: LifecycleSpec = {
   autostart: { auto: false, delay: 0, order: 0, groups: [] },
   log: { level: null, file: null, syslog: null },
 };
+
+/**
+ * The signals of a guest whose init serves no initctl: SIGTERM to shut down, SIGHUP to reboot. A reboot that is to destroy or to preserve the guest ends
+ * it; what a power-off is to do is for whoever sees its end.
+ */
+export function lifecycleSpec({ onReboot }: DomainDoc): LifecycleSpec {
+  const isRestart = onReboot === "restart" || onReboot === "rename-restart";
+  return { ...usualLife, onReboot: isRestart ? "restart" : "end" };
+}

@@ -10,7 +10,7 @@ import { guestDevices } from "./devices.js";
 import { autoMounts, mountEntries, rootfsSpec, securityfs } from "./filesystem.js";
 import { idmapSpec, namespaceSpec } from "./namespace.js";
 import { hasNetwork, networkSpec } from "./network.js";
-import { hostName, initSpec, lifecycle, processSpec } from "./process.js";
+import { hostName, initSpec, lifecycleSpec, processSpec } from "./process.js";
 
 export type { HostFile, SpecContext } from "./context.js";
 
@@ -67,13 +67,14 @@ export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
     cgroup: cgroupSpec(doc, devices.rules, context),
     network,
     hooks: { version: 0, list: [] },
-    lifecycle,
+    lifecycle: lifecycleSpec(doc),
     guest: {
       ...plainGuest,
       profile: "libvirt",
       lockedRoot: isMapped,
       uuid: doc.uuid,
       selinuxfs: !isMapped,
+      devices: devices.mapped,
     },
     annotations: {},
   };

@@ -85,7 +85,8 @@ async function startOne(call: Call, id: ContainerId): Promise<void> {
       faults: loaded.faults,
     });
   }
-  const spec = loaded.config.spec(id, caller, { command: null, mode: "exec" }, report.info);
+  const spec =
+    (await engine.definedElsewhere(id)) ?? loaded.config.spec(id, caller, { command: null, mode: "exec" }, report.info);
   await engine.start(spec, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
 }
 

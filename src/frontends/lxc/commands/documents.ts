@@ -19,7 +19,10 @@ async function spec(id: ContainerId, caller: Caller, engine: Engine): Promise<Co
   if (source === null) throw noSuchContainer(id);
   const result = await loadForStart(source, caller, [], { engine, id });
   if (result.kind === "faulty") throw refused(source.file, result);
-  return result.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined);
+  return (
+    (await engine.definedElsewhere(id)) ??
+    result.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined)
+  );
 }
 
 /** LXC's documents for users of the library. */

@@ -169,7 +169,10 @@ async function body(call: Call): Promise<number> {
   };
   try {
     const command = operands.length === 0 ? null : operands;
-    const planned = config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
+    // What is said on the command line is said of the configuration.
+    const isPlain = command === null && !["rcfile", "define"].some((name) => options.has(name));
+    const elsewhere = isPlain ? await engine.definedElsewhere(call.id) : null;
+    const planned = elsewhere ?? config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
     spec = daemon ? planned : withReplay(planned);
     const starting = engine.start(spec, {
       caller: call.caller,

@@ -124,7 +124,10 @@ function fromMounts(spec: ContainerSpec, out: Writer): void {
   // That scope is a profile's alone, with all around it.
   const words = auto.cgroup?.scope === "newest" ? "" : showAutoMounts(auto);
   if (words !== "") out.text("lxc.mount.auto", words);
-  for (const entry of entries) out.text("lxc.mount.entry", showMountEntry(entry));
+  for (const entry of entries) {
+    if (entry.image === undefined) out.text("lxc.mount.entry", showMountEntry(entry));
+    else out.comment(`The file system in ${entry.source} is mounted on /${entry.target}: LXC must be told its type.`);
+  }
   out.flag("lxc.autodev", dev.populate, true);
   out.number("lxc.autodev.tmpfs.size", dev.tmpfsSize, defaultDevSize);
   if (JSON.stringify({ nodes: dev.nodes, links: dev.links }) !== JSON.stringify(defaultDev)) {

@@ -155,6 +155,7 @@ export function lifecycleSpec(values: Values): LifecycleSpec {
   return {
     haltSignal: orNull(values.signalHalt),
     rebootSignal: orNull(values.signalReboot) ?? SIGINT,
+    onReboot: "restart",
     stopSignal: orNull(values.signalStop) ?? SIGKILL,
     monitorDeathSignal: values.monitorDeathSignal?.value ?? SIGKILL,
     ephemeral: values.ephemeral?.value ?? false,

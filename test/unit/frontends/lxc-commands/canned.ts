@@ -90,6 +90,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     interfaces: () => Promise.resolve([]),
     addresses: () => Promise.resolve({ ipv4: [], ipv6: [] }),
     links: () => Promise.resolve([]),
+    definedElsewhere: () => Promise.resolve(null),
     start: notCanned,
     execute: notCanned,
     plan: notCanned,
