@@ -32,6 +32,13 @@ export function detailError(detail: string): LibvirtError {
   return new LibvirtError(errorCodes.malformedXml, errorDomains.none, detail);
 }
 
+/** Elements that are kept whole are no deeper, since what is printed grows with each level. */
+export const mostDepth = 64;
+
+export function tooDeep(): LibvirtError {
+  return unsupported(`elements within each other, more than ${mostDepth}, that are kept as they are`);
+}
+
 /** Elements below, by a path of names without namespace, in document order. */
 export function all(element: XmlElement, ...path: readonly string[]): readonly XmlElement[] {
   let found: readonly XmlElement[] = [element];
@@ -183,7 +190,7 @@ export function kib(bytes: bigint): bigint {
 /** `0-3,^2` as a sorted list. Throws 8/0. `most`: numbers below it. */
 export function bitmap(text: string, most = 16_384): readonly number[] {
   const wrong = (): LibvirtError => invalidArgument(`Failed to parse bitmap '${text}'`);
-  const set = new Set<number>();
+  const set = new Uint8Array(most);
   const parts = text.split(",");
   // A comma may end the list.
   if (parts.length > 1 && parts.at(-1)?.trim() === "") parts.pop();
@@ -193,12 +200,11 @@ export function bitmap(text: string, most = 16_384): readonly number[] {
     const from = Number(low);
     const to = high === undefined ? from : Number(high);
     if (to < from || to >= most) throw wrong();
-    for (let number = from; number <= to; number += 1) {
-      if (not === "^") set.delete(number);
-      else set.add(number);
-    }
+    set.fill(not === "^" ? 0 : 1, from, to + 1);
   }
-  return [...set].sort((a, b) => a - b);
+  const numbers: number[] = [];
+  for (const [number, isSet] of set.entries()) if (isSet === 1) numbers.push(number);
+  return numbers;
 }
 
 /** The list as libvirt prints it: `0-1,3`. */

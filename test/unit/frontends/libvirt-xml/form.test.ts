@@ -209,6 +209,35 @@ test("ten thousands of devices are read in the time that their number takes", ()
   assert.ok(performance.now() - started < 30_000);
 });
 
+test("no text makes the reader look at the same characters again and again", () => {
+  const long = 200_000;
+  const started = performance.now();
+  const types = [
+    "<!".repeat(long),
+    "<!'".repeat(long),
+    `<!ENTITY a x${" ".repeat(long)}y${" ".repeat(long)}'>'>`,
+    "<!--".repeat(long),
+    "<?".repeat(long),
+  ];
+  for (const inner of types) assert.equal(refusal(`<!DOCTYPE d [${inner}]><domain/>`).code, 35);
+  assert.match(
+    refusal(`<!DOCTYPE d [<!ENTITY a ${" ".repeat(long)}"x>" y>]><domain>&a;</domain>`).message,
+    /read|not defined/,
+  );
+  refusal(`<?xml ${"encoding=".repeat(long)}?><domain/>`);
+  const sets = [`${"0-16383,".repeat(long)}x`, " ".repeat(long), `1${" ".repeat(long)}x`];
+  for (const set of sets)
+    assert.match(
+      refusal(`<domain type='lxc'>${small}<vcpu cpuset='${set}'>1</vcpu></domain>`).message,
+      /Failed to parse bitmap/,
+    );
+  const deep = `${"<a>".repeat(100)}${"</a>".repeat(100)}`;
+  const kept = [`<devices><rng>${deep}</rng></devices>`, `<metadata><x xmlns='urn:x'>${deep}</x></metadata>`];
+  for (const inner of kept)
+    assert.match(refusal(`<domain type='lxc'>${small}${inner}</domain>`).message, /more than 64/);
+  assert.ok(performance.now() - started < 20_000);
+});
+
 test("elements keep their namespace, line and column, and white space of layout is dropped", () => {
   const root = parseXml(`<a xmlns='urn:d' xmlns:p='urn:p'>\n  <p:b p:c='1' d='2'/>\n  <q:e> x </q:e>\n</a>`, {
     what: "x",
