@@ -33,6 +33,13 @@ export function detailError(detail: string): LibvirtError {
   return new LibvirtError(errorCodes.malformedXml, errorDomains.none, detail);
 }
 
+/** Elements that are kept whole are no deeper, since what is printed grows with each level. */
+export const mostDepth = 64;
+
+export function tooDeep(): LibvirtError {
+  return unsupported(`elements within each other, more than ${mostDepth}, that are kept as they are`);
+}
+
 /** Elements below, by a path of names without namespace, in document order. */
 export function all(element: XmlElement, ...path: readonly string[]): readonly XmlElement[] {
   let found: readonly XmlElement[] = [element];
@@ -183,7 +190,8 @@ export function kib(bytes: bigint): bigint {
 
 /** `0-3,^2` as a sorted list. Throws 8/0. `most`: numbers below it. */
 export function bitmap(text: string, most?: number): readonly number[] {
-  const list = parseCpuList(text, most);
+  // A comma may end the list.
+  const list = parseCpuList(text.replace(/,\s*$/, ""), most);
   if (list === null) throw invalidArgument(`Failed to parse bitmap '${text}'`);
   return list;
 }
