@@ -61,20 +61,20 @@ const SIGHUP = 1;
 export interface Consequences {
   /** A guest that powered itself off is started again, as it was (on_poweroff). */
   readonly restart: (doc: DomainDoc) => Promise<void>;
-  /** A guest that wanted to start again does not (on_reboot). */
-  readonly end: (name: string) => Promise<void>;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, end }: Consequences,
+  { restart }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
   const doomed = new Set<string>();
   const rebooting = new Set<string>();
+  /** They wanted to reboot and must not. */
+  const over = new Set<string>();
   const frozen = new Set<string>();
   /** The last that was known of each that runs: what has ended cannot be asked. */
   const refs = new Map<string, DomainRef>();
@@ -120,6 +120,7 @@ export async function createEvents(
     // A moment of a reboot: it is starting again by now.
     if (rebooting.has(name) && (await engine.status({ storePath, name })).state !== "STOPPED") return;
     const isDestroyed = doomed.delete(name);
+    const isOver = over.delete(name);
     const ref = refs.get(name);
     const doc = docs.get(name);
     refs.delete(name);
@@ -132,7 +133,7 @@ export async function createEvents(
     if (ref === undefined) return;
     const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
     emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
-    if (!isDestroyed && doc?.onPoweroff === "restart") await restart(doc);
+    if (!isDestroyed && !isOver && doc?.onPoweroff === "restart") await restart(doc);
   };
 
   const happened = async (event: ContainerEvent): Promise<void> => {
@@ -141,11 +142,9 @@ export async function createEvents(
       // As reboot(2) in a pid namespace tells it.
       if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
       const doc = docs.get(name);
+      // Its monitor knows whether it starts again.
       if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
-      else {
-        doomed.add(name);
-        await end(name);
-      }
+      else over.add(name);
       return;
     }
     if (event.kind !== "state") return;

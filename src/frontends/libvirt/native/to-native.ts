@@ -67,7 +67,9 @@ function processLines(os: OsSpec): readonly NativeLine[] {
   ];
   const uid = identity(os.initUser, "user");
   const gid = identity(os.initGroup, "group");
+  const isQuoted = os.initArgs.some((word) => quotedWord(word) !== word);
   return [
+    ...(isQuoted ? [["#", "LXC before 6.0 takes quotes for a part of the words."] as const] : []),
     ["lxc.init.cmd", command],
     ...(os.initDir === null ? [] : [["lxc.init.cwd", os.initDir] as const]),
     ...(uid === null ? [] : [["lxc.init.uid", uid] as const]),
@@ -95,7 +97,11 @@ function identity(name: string | null, what: string): string | null {
 function consoleLines({ consoles }: DomainDoc): readonly NativeLine[] {
   const other = consoles.find(({ type }) => type !== "pty");
   if (other !== undefined) throw unsupported("Only PTY console types are supported");
-  return [["lxc.tty.max", String(consoles.length)]];
+  // Without ptys of their own LXC's containers get no devpts at all.
+  return [
+    ["lxc.tty.max", String(consoles.length)],
+    ["lxc.pty.max", "1024"],
+  ];
 }
 
 function idmapLines({ idmap }: DomainDoc): readonly NativeLine[] {

@@ -242,7 +242,8 @@ export function createConnection(
   const watchOver = (): Keepalive =>
     startKeepalive(
       options.keepalive ?? usualTimes,
-      () => !isPaused,
+      // Silence of a client that takes nothing means something, even though nobody reads what it says.
+      () => !isPaused || isFull(),
       () => {
         tell(programs.keepalive, pingProcedure, nothing);
       },
@@ -268,6 +269,7 @@ export function createConnection(
     },
     drained() {
       unreadEvents = 0;
+      keepalive?.heard();
       for (const stream of streams.values()) stream.resume();
       proceed();
     },

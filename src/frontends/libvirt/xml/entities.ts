@@ -14,7 +14,7 @@ const mostCharacters = 64 * 1024;
 const mostExpanded = 1024 * 1024;
 
 const nameText = "[\\p{L}_:][\\p{L}\\p{N}._:-]*";
-const declaration = new RegExp(`^<!ENTITY\\s+(%\\s+)?(${nameText})\\s+([^>]*?)\\s*>$`, "su");
+const declaration = new RegExp(`^<!ENTITY\\s+(%\\s+)?(${nameText})\\s+("[^"]*"|'[^']*'|[^>]*?)\\s*>$`, "su");
 const reference = new RegExp(`&(#x[0-9a-fA-F]+|#[0-9]+|${nameText});`, "gu");
 /** One declaration, comment or instruction of an internal subset; quoted text may hold anything. */
 const piece = /<!--.*?-->|<\?.*?\?>|<!(?:"[^"]*"|'[^']*'|[^"'>])*>|%[^;\s]*;|\s+|[^]/gsu;

@@ -2,7 +2,7 @@
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { DomainDoc, MetadataElement } from "./domain.js";
 import { parseXml, type XmlElement, type XmlNode } from "./tree.js";
-import { elementsOf, first, xmlError } from "./values.js";
+import { elementsOf, first, internalError } from "./values.js";
 
 /** The first element of each namespace; those without are dropped. */
 export function readMetadata(domain: XmlElement): readonly MetadataElement[] {
@@ -95,78 +95,73 @@ export interface MetadataValue {
   readonly uri: string | null;
 }
 
-/** The document with one piece changed. Throws 8, 27 or 35 for what cannot be set. */
+/** The document with one piece changed. Throws 1/5, 8 or 35 for what cannot be set. */
 export function setMetadata<T extends WithMetadata>(doc: T, kind: MetadataKind, { value, key, uri }: MetadataValue): T {
   switch (kind) {
     case "title":
-      if (value?.includes("\n") === true)
-        throw new LibvirtError(errorCodes.invalidArgument, errorDomains.none, "metadata title can't contain newlines");
+      if (value?.includes("\n") === true) throw badArgument("metadata title can't contain newlines");
       return { ...doc, title: value === "" ? null : value };
     case "description":
       return { ...doc, description: value === "" ? null : value };
     case "element": {
-      if (uri === null || uri === "") throw nullArgument("uri");
-      if (value !== null && key === null) throw nullArgument("key");
-      if (value === null) return { ...doc, metadata: doc.metadata.filter((each) => each.uri !== uri) };
-      return { ...doc, metadata: withElement(doc.metadata, value, key ?? "", uri) };
+      const namespace = uri ?? lacking("uri", "virDomainSetMetadata");
+      const element = value === null ? null : made(value, key ?? lacking("key", "virDomainSetMetadata"), namespace);
+      const kept = doc.metadata.filter((each) => each.uri !== namespace && each.uri !== element?.uri);
+      return { ...doc, metadata: element === null ? kept : [...kept, element] };
     }
     default:
       return kind satisfies never;
   }
 }
 
-/** One of the namespace that is there is replaced, at the end: so does libvirt. */
-function withElement(
-  before: readonly MetadataElement[],
-  text: string,
-  key: string,
-  uri: string,
-): readonly MetadataElement[] {
-  const element = parseXml(text, { what: "(metadata_xml)", domain: errorDomains.xml });
-  if (!/^[\p{L}_][\p{L}\p{N}._-]*$/u.test(key))
-    throw xmlError(`a namespace cannot have the prefix '${key}'`, errorDomains.xml);
-  const put: XmlElement = {
-    ...renamed(element, uri, key),
-    declared: new Map([...element.declared].filter(([prefix]) => prefix !== key)),
-  };
-  const xml = nodeText(put, new Map(), 0);
-  return [...before.filter((each) => each.uri !== uri), { uri, xml }];
+/** The text as an element of the namespace; what in it has a namespace already keeps that. */
+function made(text: string, key: string, uri: string): MetadataElement {
+  const element = parseXml(text, { what: "(metadata_xml)" });
+  if (!/^[\p{L}_][\p{L}\p{N}\p{M}._-]*$/u.test(key))
+    throw internalError("failed to validate prefix for a new XML namespace", errorDomains.xml);
+  if (uri === "" || key === "xml" || key === "xmlns")
+    throw internalError("failed to create a new XML namespace", errorDomains.xml);
+  const put = mapElements(element, (each) => (each.uri === "" ? { ...each, prefix: key, uri } : each));
+  const declaring = { ...put, declared: new Map([...put.declared, [key, uri]]) };
+  return { uri: put.uri, xml: nodeText(declaring, new Map(), 0) };
 }
 
-/** The element, in the namespace; those within that have none stay without. */
-function renamed(element: XmlElement, uri: string, prefix: string): XmlElement {
-  return { ...element, uri, prefix };
+function mapElements(element: XmlElement, change: (element: XmlElement) => XmlElement): XmlElement {
+  const children = element.children.map((child) => (child.kind === "element" ? mapElements(child, change) : child));
+  return change({ ...element, children });
 }
 
-function nullArgument(name: string): LibvirtError {
-  return new LibvirtError(
-    errorCodes.invalidArgument,
-    errorDomains.domain,
-    `${name} in virDomainSetMetadata must not be NULL`,
-  );
+function lacking(name: string, where: string): never {
+  throw badArgument(`${name} in ${where} must not be NULL`);
 }
 
-/** As virDomainGetMetadata answers. Throws 80 where there is none. */
+/** 8/20, in words of their own. */
+function badArgument(message: string): LibvirtError {
+  return new LibvirtError(errorCodes.invalidArgument, errorDomains.domain, message, { bare: true });
+}
+
+/** As virDomainGetMetadata answers: an element without the namespace it is known by. Throws 80 where there is none. */
 export function getMetadata(doc: WithMetadata, kind: MetadataKind, uri: string | null): string {
   switch (kind) {
     case "title":
     case "description":
-      return doc[kind] ?? missing(`Requested ${kind} metadata is not present`);
+      return doc[kind] ?? missing();
     case "element": {
-      if (uri === null)
-        throw new LibvirtError(
-          errorCodes.invalidArgument,
-          errorDomains.domain,
-          "uri in virDomainGetMetadata must not be NULL",
-        );
-      const found = doc.metadata.find((each) => each.uri === uri);
-      return found?.xml ?? missing("Requested metadata element is not present");
+      const namespace = uri ?? lacking("uri", "virDomainGetMetadata");
+      const found = doc.metadata.find((each) => each.uri === namespace) ?? missing();
+      const bare = mapElements(parseXml(found.xml, { what: "(metadata_xml)" }), (each) => ({
+        ...each,
+        ...(each.uri === namespace ? { prefix: "", uri: "" } : {}),
+        declared: new Map([...each.declared].filter(([, declared]) => declared !== namespace)),
+      }));
+      return nodeText(bare, new Map(), 0);
     }
     default:
       return kind satisfies never;
   }
 }
 
-function missing(detail: string): never {
+function missing(): never {
+  const detail = "Requested metadata element is not present";
   throw new LibvirtError(errorCodes.noDomainMetadata, errorDomains.domain, detail);
 }

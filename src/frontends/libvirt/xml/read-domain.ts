@@ -3,7 +3,7 @@ import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { DomainDoc, Hostdev, LiveParts, OpaqueElement } from "./domain.js";
 import { readMetadata } from "./metadata.js";
 import type { ReadContext } from "./read-context.js";
-import { readFilesystem } from "./read-filesystem.js";
+import { checkFilesystem, readLooseFilesystem } from "./read-filesystem.js";
 import { readInterface } from "./read-interface.js";
 import { readNamespaces, readSecLabels } from "./read-labels.js";
 import * as os from "./read-os.js";
@@ -57,12 +57,14 @@ export function readDomain(text: string, context: ReadContext): DomainDoc {
   if (init === null) throw xmlError("init binary must be specified");
   const sizes = tuning.clampMemory(memory, current);
   if (name.includes("/")) throw xmlError(`name ${name} cannot contain '/'`);
+  tuning.checkUnsupported(root);
+  devices.filesystems.forEach(checkFilesystem);
   other.checkDisks(devices.disks);
   checkHostdevs(devices.hostdevs);
   const onPoweroff = os.checkAction("poweroff", actions.onPoweroff);
   const onReboot = os.checkAction("reboot", actions.onReboot);
   tuning.checkCpuTune(cputune);
-  tuning.checkBlkio(blkio);
+  tuning.checkBlkio(root);
   os.checkIdmap(idmap);
   if (name.includes("\n"))
     throw new LibvirtError(errorCodes.malformedXml, errorDomains.xml, "invalid char in name: \n");
@@ -115,17 +117,17 @@ type Devices = Pick<DomainDoc, "filesystems" | "interfaces" | "consoles" | "disk
 
 function readDevices(root: XmlElement, context: ReadContext): Devices {
   const below = (name: string): readonly XmlElement[] => all(root, "devices", name);
-  const disks = below("disk").map(other.readDisk);
-  const filesystems = below("filesystem").map(readFilesystem);
+  const disks = other.readDisks(below("disk"));
+  const filesystems = below("filesystem").map(readLooseFilesystem);
   const interfaces = below("interface").map((element) => readInterface(element, context));
   const consoles = below("console").map(other.readConsole);
+  const hostdevs = below("hostdev").map(other.readHostdev);
   const others: OpaqueElement[] = [];
   for (const element of all(root, "devices").flatMap(elementsOf)) {
     if (element.uri !== "") continue;
     const kept = other.readOther(element);
     if (kept !== null) others.push(kept);
   }
-  const hostdevs = below("hostdev").map(other.readHostdev);
   const order = (name: string): number => other.otherDevices.indexOf(name);
   const sorted = others.sort((a, b) => order(a.name) - order(b.name));
   return { filesystems, interfaces, consoles, disks, hostdevs, otherDevices: other.withControllers(sorted, disks) };

@@ -11,7 +11,8 @@ export const imageFormats: readonly string[] =
   "raw dir bochs cloop dmg iso vpc vdi fat vhd ploop cow qcow qcow2 qed vmdk".split(" ");
 
 export function missingSource(target: string | null): LibvirtError {
-  const detail = target === null ? "missing source information" : `missing source information for device ${target}`;
+  const detail =
+    target === null ? "missing source information for device" : `missing source information for device ${target}`;
   return new LibvirtError(errorCodes.noSource, errorDomains.domain, detail, { bare: true });
 }
 
@@ -22,6 +23,31 @@ export function missingTarget(source: string | null): LibvirtError {
 }
 
 export function readFilesystem(element: XmlElement): Filesystem {
+  const filesystem = readLooseFilesystem(element);
+  checkFilesystem(filesystem);
+  return filesystem;
+}
+
+/** What needs the whole: without a target, which libvirt misses only when everything else is read, that is "". */
+export function checkFilesystem({ source, target }: Filesystem): void {
+  if (target !== "") return;
+  switch (source.kind) {
+    case "mount":
+    case "bind":
+      throw missingTarget(source.dir);
+    case "block":
+      throw missingTarget(source.dev);
+    case "file":
+      throw missingTarget(source.file);
+    case "ram":
+    case "other":
+      throw missingTarget(null);
+    default:
+      source satisfies never;
+  }
+}
+
+export function readLooseFilesystem(element: XmlElement): Filesystem {
   const type = choice(element, "type", types) ?? "mount";
   const accessMode = choice(element, "accessmode", accessModes) ?? "";
   const sourceElement = first(element, "source");
@@ -36,21 +62,18 @@ export function readFilesystem(element: XmlElement): Filesystem {
     return value;
   };
   let source: FilesystemSource;
-  let words: string | null = null;
   switch (type) {
     case "mount":
     case "bind":
-      words = from("dir");
-      source = { kind: type, dir: words };
+      source = { kind: type, dir: from("dir") };
       break;
     case "block":
-      words = from("dev");
-      source = { kind: type, dev: words };
+      source = { kind: type, dev: from("dev") };
       break;
     case "file": {
-      words = from("file");
+      const file = from("file");
       const named = driver === null || driver === "default" ? null : driver;
-      source = { kind: type, file: words, driver: named, format: named === null ? null : format };
+      source = { kind: type, file, driver: named, format: named === null ? null : format };
       break;
     }
     case "ram":
@@ -58,7 +81,7 @@ export function readFilesystem(element: XmlElement): Filesystem {
       break;
     case "template":
     case "volume":
-      words = type === "template" ? from("name") : null;
+      if (type === "template") from("name");
       if (
         type === "volume" &&
         (attribute(sourceElement, "pool") === null || attribute(sourceElement, "volume") === null)
@@ -67,11 +90,10 @@ export function readFilesystem(element: XmlElement): Filesystem {
       source = { kind: "other", type, xml: sourceElement === null ? "" : opaqueText(sourceElement) };
       break;
   }
-  if (target === null) throw missingTarget(words);
   return {
     source,
     accessMode: accessMode === "" ? "passthrough" : accessMode,
-    target,
+    target: target ?? "",
     readonly: first(element, "readonly") !== null,
   };
 }

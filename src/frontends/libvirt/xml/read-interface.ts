@@ -128,7 +128,7 @@ function checkSource(type: Type, mac: string, host: Addresses, isolated: boolean
 }
 
 function readMac(text: string): string {
-  const parts = text.split(":");
+  const parts = text.trimEnd().split(":");
   if (parts.length !== 6 || !parts.every((part) => /^[0-9a-fA-F]{1,2}$/.test(part)))
     throw xmlError(`unable to parse mac address '${text}'`);
   const bytes = parts.map((part) => Number.parseInt(part, 16));

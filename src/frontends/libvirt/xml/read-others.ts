@@ -41,6 +41,8 @@ export function readDisk(element: XmlElement): Disk {
   const type = choice(element, "type", diskTypes) ?? "file";
   const device = choice(element, "device", diskDevices) ?? "disk";
   if (type !== "block" && type !== "file") throw unsupported(`disk type '${type}' is not supported for containers`);
+  if (device === "lun" && type !== "block")
+    throw unsupported("disk device='lun' is only valid for block type disk source");
   const sourceElement = first(element, "source");
   const source = attribute(sourceElement, type === "block" ? "dev" : "file");
   const targetElement = first(element, "target");
@@ -86,6 +88,36 @@ export function checkDisks(disks: readonly Disk[]): void {
   }
 }
 
+/** The disks with one more, which is put before those of its bus whose names come later. */
+export function insertDisk(disks: readonly Disk[], disk: Disk): readonly Disk[] {
+  return inserted(disks, disk, ({ bus }) => bus);
+}
+
+function inserted(disks: readonly Disk[], disk: Disk, busSaid: (disk: Disk) => string | null): readonly Disk[] {
+  const bus = busSaid(disk);
+  const later = disks.findIndex((each) => busSaid(each) === bus && indexOf(each.target) > indexOf(disk.target));
+  const last = disks.findLastIndex((each) => busSaid(each) === bus);
+  const place = later >= 0 ? later : last >= 0 ? last + 1 : disks.length;
+  return [...disks.slice(0, place), disk, ...disks.slice(place)];
+}
+
+/** In libvirt's order: by what the document says of buses, and then by what they are, so that the printed document is read in the same order. */
+export function readDisks(elements: readonly XmlElement[]): readonly Disk[] {
+  const said = new Map<Disk, string | null>();
+  for (const element of elements) said.set(readDisk(element), filled(first(element, "target"), "bus"));
+  let disks: readonly Disk[] = [];
+  for (const disk of said.keys()) disks = inserted(disks, disk, (each) => said.get(each) ?? null);
+  return disks.reduce(insertDisk, []);
+}
+
+/** 0 of sda, 26 of sdaa; -1: a name of another kind. */
+function indexOf(target: string): number {
+  const letters = /^(?:hd|sd|vd|xvd|ubd|fd)([a-z]{1,3})$/.exec(target)?.[1] ?? "";
+  let index = 0;
+  for (const letter of letters) index = index * 26 + (letter.charCodeAt(0) - 96);
+  return index - 1;
+}
+
 export interface DriveAddress {
   readonly controller: number;
   readonly bus: number;
@@ -94,11 +126,8 @@ export interface DriveAddress {
 
 /** Where a disk of that name is on its bus; null: on a bus without such addresses. */
 export function driveAddress({ target, bus }: Disk): DriveAddress | null {
-  const letters = /^(?:hd|sd|fd)([a-z]{1,3})$/.exec(target)?.[1];
-  if (letters === undefined) return null;
-  let index = 0;
-  for (const letter of letters) index = index * 26 + (letter.charCodeAt(0) - 96);
-  index -= 1;
+  const index = indexOf(target);
+  if (index < 0) return null;
   const on = (units: number): DriveAddress => ({ controller: Math.floor(index / units), bus: 0, unit: index % units });
   switch (bus) {
     case "scsi":
@@ -161,9 +190,10 @@ export function readHostdev(element: XmlElement): Hostdev {
 }
 
 function readSubsystem(element: XmlElement, source: XmlElement, type: string): Hostdev {
-  const managed = choice(element, "managed", ["yes", "no"] as const) ?? "no";
+  const managed = attribute(element, "managed") === "yes" ? "yes" : "no";
   const written = (inner: readonly string[]): string => {
-    const body = inner.length === 0 ? ["  <source/>"] : ["  <source>", ...inner.map((line) => `    ${line}`), "  </source>"];
+    const body =
+      inner.length === 0 ? ["  <source/>"] : ["  <source>", ...inner.map((line) => `    ${line}`), "  </source>"];
     return [`<hostdev mode='subsystem' type='${type}' managed='${managed}'>`, ...body, "</hostdev>"].join("\n");
   };
   const number = (from: XmlElement, name: string): number => {
@@ -185,9 +215,8 @@ function readSubsystem(element: XmlElement, source: XmlElement, type: string): H
     return { kind: "usb", bus, device, xml: written(inner) };
   }
   if (type === "pci") {
-    if (address === null) throw xmlError("Missing <address> element in hostdev device");
     const at = (name: string, digits: number): string =>
-      attributeText(name, hex(uintAttribute(address, name, unsignedOfAnyBase) ?? 0, digits));
+      attributeText(name, hex(address === null ? 0 : (uintAttribute(address, name, unsignedOfAnyBase) ?? 0), digits));
     return {
       kind: "pci",
       xml: written([`<address${at("domain", 4)}${at("bus", 2)}${at("slot", 2)}${at("function", 1)}/>`]),

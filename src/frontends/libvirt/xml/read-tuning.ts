@@ -75,13 +75,21 @@ export function readBlkio(domain: XmlElement): BlkioTune | null {
   return weight === 0 && kept.length === 0 ? null : { weight: weight === 0 ? null : weight, devices: kept };
 }
 
-/** The same device twice. Asked after everything else was read. */
-export function checkBlkio(blkio: BlkioTune | null): void {
-  const seen = new Set<string>();
-  for (const { path } of blkio?.devices ?? []) {
+/** The same device twice, also where nothing is said of it. Asked after everything else was read. */
+export function checkBlkio(domain: XmlElement): void {
+  const seen = new Set<string | null>();
+  for (const device of all(domain, "blkiotune", "device")) {
+    const path = textAt(device, "path");
     if (seen.has(path)) throw unsupported(`duplicate blkio device path '${path}'`);
     seen.add(path);
   }
+}
+
+/** What the LXC driver refuses by name. */
+export function checkUnsupported(domain: XmlElement): void {
+  if (first(domain, "maxMemory") !== null)
+    throw unsupported("memory hotplug tunables <maxMemory> are not supported by this hypervisor driver");
+  if (first(domain, "vcpus", "vcpu") !== null) throw unsupported("individual CPU state configuration is not supported");
 }
 
 const placements = ["static", "auto"] as const;

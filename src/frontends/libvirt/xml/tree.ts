@@ -4,8 +4,9 @@
  */
 import { SaxesParser, type SaxesTagNS } from "saxes";
 import { errorCodes, errorDomains, LibvirtError, type ErrorDomain } from "../errors.js";
-import { malformed } from "./diagnose.js";
+import { malformed, picture } from "./diagnose.js";
 import { entitiesOf } from "./entities.js";
+import { mostOpen } from "./form.js";
 
 export interface XmlAttribute {
   readonly prefix: string;
@@ -37,10 +38,10 @@ export type XmlNode =
   | { readonly kind: "comment"; readonly text: string }
   | { readonly kind: "instruction"; readonly target: string; readonly text: string };
 
-/** Far above any document, far below what exhausts a daemon. A depth of 256 is libxml2's own limit. */
+/** Far above any document, far below what exhausts a daemon. The depth is libxml2's own limit. */
 export const xmlLimits: { readonly [K in "characters" | "depth" | "elements" | "attributes"]: number } = {
   characters: 16 * 1024 * 1024,
-  depth: 256,
+  depth: mostOpen,
   elements: 100_000,
   attributes: 1_000,
 };
@@ -72,8 +73,12 @@ export function parseXml(text: string, options: ParseOptions): XmlElement {
     new LibvirtError(errorCodes.malformedXml, domain, `${options.what}:${line}: ${reason}`);
   if (text.length > xmlLimits.characters)
     throw refuse(1, `the document is longer than ${xmlLimits.characters} characters`);
-  if (text.trim() === "") throw malformed(text, options.what, domain, "Document is empty");
+  const encoding = foreignEncoding(text);
+  if (encoding !== null) throw refuse(1, `Unsupported encoding ${encoding.name}\n${picture(text, encoding.end)}`);
   const parser = new SaxesParser({ xmlns: true, position: true });
+  const declared: string[] = [];
+  const wrong = (reason: string): LibvirtError =>
+    malformed(text, options.what, domain, { reason, line: parser.line, position: parser.position }, declared);
   const open: Open[] = [];
   let root: XmlElement | null = null;
   let elements = 0;
@@ -85,13 +90,14 @@ export function parseXml(text: string, options: ParseOptions): XmlElement {
   parser.on("error", (error) => {
     // A prefix that is bound to nothing is no fault of form; the element then counts as one of another namespace.
     if (error.message.includes("unbound namespace prefix")) return;
-    throw malformed(text, options.what, domain, error.message.replace(/^\d+:\d+: /, ""), parser);
+    throw wrong(error.message.replace(/^\d+:\d+: /, ""));
   });
   parser.on("doctype", (doctype) => {
     const found = entitiesOf(doctype);
     if (found.kind === "refused") throw refuse(parser.line, found.reason);
     let expanded = 0;
     for (const [name, value] of found.entities) {
+      declared.push(name);
       Object.defineProperty(parser.ENTITIES, name, {
         get: () => {
           expanded += value.length;
@@ -114,14 +120,7 @@ export function parseXml(text: string, options: ParseOptions): XmlElement {
   });
   parser.on("opentag", (tag) => {
     attributes = 0;
-    if (open.length >= xmlLimits.depth)
-      throw malformed(
-        text,
-        options.what,
-        domain,
-        `Excessive depth in document: ${xmlLimits.depth} use XML_PARSE_HUGE option`,
-        parser,
-      );
+    if (open.length > xmlLimits.depth) throw wrong(`more than ${xmlLimits.depth} elements within each other`);
     open.push(opened(tag, start));
   });
   parser.on("closetag", () => {
@@ -140,8 +139,16 @@ export function parseXml(text: string, options: ParseOptions): XmlElement {
 
   // One character at a time would be as good; in one piece, positions of errors are those of the text.
   parser.write(text).close();
-  if (root === null) throw malformed(text, options.what, domain, "Document is empty");
+  if (root === null) throw wrong("Document is empty");
   return root;
+}
+
+/** Texts are decoded before they come here; one that says what they are not is refused. */
+const encodings = /^(?:utf-?8|utf-?16|us-ascii|ascii|iso-8859-[0-9]+|latin-?[0-9])$/i;
+
+function foreignEncoding(text: string): { readonly name: string; readonly end: number } | null {
+  const [declaration = "", name] = /^<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["']/.exec(text) ?? [];
+  return name === undefined || encodings.test(name) ? null : { name, end: declaration.length };
 }
 
 function opened(tag: SaxesTagNS, at: { readonly line: number; readonly column: number }): Open {

@@ -184,9 +184,11 @@ export function kib(bytes: bigint): bigint {
 export function bitmap(text: string, most = 16_384): readonly number[] {
   const wrong = (): LibvirtError => invalidArgument(`Failed to parse bitmap '${text}'`);
   const set = new Set<number>();
-  const parts = text.replace(/\s+/g, "").split(",");
+  const parts = text.split(",");
+  // A comma may end the list.
+  if (parts.length > 1 && parts.at(-1)?.trim() === "") parts.pop();
   for (const part of parts) {
-    const [, not, low, high] = /^(\^?)([0-9]{1,9})(?:-([0-9]{1,9}))?$/.exec(part) ?? [];
+    const [, not, low, high] = /^\s*(\^?)([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?$/.exec(part) ?? [];
     if (low === undefined || (not === "^" && high !== undefined)) throw wrong();
     const from = Number(low);
     const to = high === undefined ? from : Number(high);

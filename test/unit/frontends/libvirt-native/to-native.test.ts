@@ -88,6 +88,7 @@ describe("domxml-to-native", () => {
       "lxc.mount.auto = proc:mixed sys:ro cgroup:mixed",
       "lxc.init.cmd = /sbin/init",
       "lxc.tty.max = 1",
+      "lxc.pty.max = 1024",
       "lxc.net.0.type = empty",
       "lxc.cgroup.memory.limit_in_bytes = 67108864",
       "lxc.cgroup2.memory.max = 67108864",
@@ -355,6 +356,12 @@ describe("domxml-to-native", () => {
     it(`refuses: ${detail}`, () => {
       assert.throws(() => native(changes), refusal(67, 17, detail));
     });
+
+  it("says which LXC understands words in quotes", () => {
+    const told = (...initArgs: readonly string[]) =>
+      native({ os: { ...basic.os, initArgs } }).includes("# LXC before 6.0");
+    assert.deepEqual([told("-a", 'b"c'), told("b c")], [false, true]);
+  });
 
   it("comes back from domxml-from-native as it was", () => {
     const doc = fromNative(

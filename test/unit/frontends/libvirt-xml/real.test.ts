@@ -3,12 +3,11 @@
  * document, or the same error. Where islet differs, fixtures/differences.json says how and why.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { LibvirtError } from "../../../../src/frontends/libvirt/errors.js";
 import { readDomain } from "../../../../src/frontends/libvirt/xml/read-domain.js";
 import { writeDomain } from "../../../../src/frontends/libvirt/xml/write-domain.js";
-import { context, type Give, textOf } from "./support.js";
+import { context, fixture, type Give, textOf } from "./support.js";
 
 interface Row {
   readonly give: Give;
@@ -20,13 +19,12 @@ interface Difference extends Row {
   readonly why: string;
 }
 
-const here = new URL(import.meta.url).pathname.replace("/dist/", "/").replace(/[^/]*$/, "");
-const { minimal, rows } = JSON.parse(readFileSync(`${here}fixtures/real.json`, "utf8")) as {
+const { minimal, rows } = fixture("real") as {
   readonly minimal: readonly string[];
   readonly rows: readonly Row[];
 };
 
-const differences = JSON.parse(readFileSync(`${here}fixtures/differences.json`, "utf8")) as readonly Difference[];
+const differences = fixture("differences") as readonly Difference[];
 
 const inactive = { inactive: true, secure: false } as const;
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { ReadContext } from "../../../../src/frontends/libvirt/xml/read-context.js";
 
 /** A whole document, or what the smallest one has instead of its own parts. */
@@ -25,3 +26,9 @@ export const context: ReadContext = {
   defaultEmulator: "/usr/lib/libvirt/libvirt_lxc",
   arch: "x86_64",
 };
+
+const folder = new URL(import.meta.url).pathname.replace("/dist/", "/").replace(/[^/]*$/, "fixtures/");
+
+export function fixture(name: string): unknown {
+  return JSON.parse(readFileSync(`${folder}${name}.json`, "utf8"));
+}
