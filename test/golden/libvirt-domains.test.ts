@@ -20,6 +20,7 @@ const files: Readonly<Record<string, HostFile>> = {
   "/dev/sdb": { kind: "b", major: 8, minor: 16 },
   "/dev/vdb": { kind: "b", major: 253, minor: 16 },
   "/dev/net/tun": { kind: "c", major: 10, minor: 200 },
+  "/sys/kernel/security/lsm": { kind: "file" },
   "/dev/rtc": { kind: "c", major: 250, minor: 0 },
 };
 
