@@ -170,12 +170,32 @@ describe("a domain's interfaces", () => {
     assert.deepEqual([made.link, made.name, made.up, rest.length], ["eth7", "eth7", false, 0]);
   });
 
+  it("have those of libvirt's filters that say whose the frames are, and are refused with any other", () => {
+    const bridge = { kind: "bridge", bridge: "br0" } as const;
+    const filtered = (filter: string, changes: Partial<Interface> = {}): Interface =>
+      nic(bridge, { others: [{ name: "filterref", xml: `<filterref filter='${filter}'/>` }], ...changes });
+    const ips = [{ address: "10.0.0.2", family: "ipv4", prefix: 24, peer: null }] as const;
+    const words = (item: Interface): unknown => {
+      const made = only(item);
+      return made.type === "veth" ? made.filter?.words : null;
+    };
+    assert.deepEqual(words(filtered("no-mac-spoofing")), ["mac"]);
+    assert.deepEqual(words(filtered("clean-traffic", { ips })), ["mac", "ipv4", "ipv6"]);
+    fails(
+      { interfaces: [filtered("clean-traffic")] },
+      "unsupported configuration: the network filter 'clean-traffic' needs the interface's IPv4 address: give it as <ip>",
+    );
+    fails(
+      { interfaces: [filtered("toString")] },
+      "unsupported configuration: the network filter 'toString' is not supported",
+    );
+  });
+
   it("are refused where something would be left out that protects others", () => {
     const bridge = { kind: "bridge", bridge: "br0" } as const;
     const other = (name: string): Partial<DomainDoc> => ({
       interfaces: [nic(bridge, { others: [{ name, xml: "" }] })],
     });
-    fails(other("filterref"), "unsupported configuration: network filters (<filterref>) are not supported");
     fails(
       other("vlan"),
       "unsupported configuration: an interface of type 'bridge' is requesting a vlan tag, but that is not supported for this type of connection",
