@@ -4,6 +4,7 @@ export {
   type ConnectOptions,
   type ContainerConfig,
   type CreateOptions,
+  type ImportOptions,
   type Islet,
 } from "./client/connect.js";
 export type {
@@ -19,6 +20,17 @@ export type {
   StoppedContainer,
   WaitOptions,
 } from "./client/container.js";
+export type {
+  Copyable,
+  CopyOptions,
+  EphemeralOptions,
+  ExportOptions,
+  IdRange,
+  Snapshot,
+  Snapshots,
+  StoppedSnapshots,
+  TakeOptions,
+} from "./client/copies.js";
 export type { EventOptions, IsletEvent } from "./client/events.js";
 export type { ContainerFiles, FileEntry, FileKind, FileStatus, WriteOptions } from "./client/files.js";
 export type {
@@ -31,5 +43,7 @@ export type {
   TerminalProcess,
   TerminalSize,
 } from "./client/process.js";
+export type { Bytes, CopyStorage, Storage } from "./client/storage.js";
+export type { WorkOptions } from "./client/work.js";
 export { type ErrorCode, errorCodes, errorLines, IsletError } from "./base/errors.js";
-export type { Addresses, ResourceUsage, State } from "./engine/engine.js";
+export type { Addresses, Compression, ResourceUsage, State } from "./engine/engine.js";

@@ -6,6 +6,7 @@ import type { Addresses, ContainerId, ContainerStatus, ResourceUsage, State } fr
 import type { LibraryCalls } from "../engine/library.js";
 import { closeFd, watch } from "../host/addon.js";
 import { duplicate } from "../host/channel.js";
+import { type Copyable, copyable, type Snapshots, snapshotsOf, type StoppedSnapshots } from "./copies.js";
 import { type EventOptions, type IsletEvent, openEvents } from "./events.js";
 import { type ContainerFiles, containerFiles } from "./files.js";
 import {
@@ -83,8 +84,9 @@ export interface ContainerSettings {
   unset(...keys: readonly string[]): Promise<void>;
 }
 
-export interface StoppedContainer extends Common {
+export interface StoppedContainer extends Common, Copyable {
   readonly state: "STOPPED";
+  readonly snapshots: StoppedSnapshots;
   /** Resolves when its init runs. ISLET_START_FAILED says which step failed; nothing is left then. */
   start(): Promise<RunningContainer & AsyncDisposable>;
   /** Removes it with its files. */
@@ -93,7 +95,8 @@ export interface StoppedContainer extends Common {
   readonly files: ContainerFiles;
 }
 
-interface Living extends Common {
+interface Living extends Common, Copyable {
+  readonly snapshots: Snapshots;
   /** Has the guest said that it is ready? null: it has no API to say so through. */
   isReady(): Promise<boolean | null>;
   /** Resolves when it has; ISLET_TIMEOUT, ISLET_UNSUPPORTED when it has no API. */
@@ -179,7 +182,8 @@ export function describe(status: ContainerStatus, now: number): ContainerInfo {
 /** Everything that makes containers of states. */
 export interface Handles {
   of(status: ContainerStatus): Container;
-  stopped(id: ContainerId): StoppedContainer;
+  /** `await using` kills and destroys it. */
+  made(id: ContainerId): StoppedContainer & AsyncDisposable;
   info(status: ContainerStatus): ContainerInfo;
 }
 
@@ -203,8 +207,18 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     events: (options = {}) => lazily(() => openEvents(calls, id.storePath, { ...options, name: id.name })),
   });
 
+  const made = (id: ContainerId): StoppedContainer & AsyncDisposable => ({
+    ...stopped(id),
+    [Symbol.asyncDispose]: async () => {
+      await quietly(calls.stop(id, { kind: "kill", timeout: null, noKill: false }));
+      await quietly(calls.destroy(id));
+    },
+  });
+
   const stopped = (id: ContainerId): StoppedContainer => ({
     ...common(id),
+    ...copyable(calls, id, { made }),
+    snapshots: snapshotsOf(calls, id, { made }),
     state: "STOPPED",
     files: containerFiles(calls, id),
     start: async () => {
@@ -227,6 +241,8 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
 
   const living = (id: ContainerId): Living => ({
     ...common(id),
+    ...copyable(calls, id, { made }),
+    snapshots: snapshotsOf(calls, id, { made }),
     files: containerFiles(calls, id),
     isReady: () => calls.isReady(id),
     waitReady: async ({ timeout, signal } = {}) => {
@@ -305,7 +321,7 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     }
   };
 
-  return { of, stopped, info };
+  return { of, made, info };
 }
 
 function settingsOf(calls: LibraryCalls, id: ContainerId): ContainerSettings {

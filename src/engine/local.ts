@@ -589,11 +589,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(id.name);
       return await (await import("./snapshots.js")).snapshotsOf(storage, id);
     },
-    snapshot: async (source, optionsFor) => {
+    snapshot: async (source, optionsFor, name = null) => {
       const { takeSnapshot } = await import("./snapshots.js");
       return await queue.run(key(source), async () => {
         mustStand(source);
-        return await takeSnapshot(storage, source, optionsFor);
+        return await takeSnapshot(storage, source, optionsFor, name);
       });
     },
     restore: async (current, snapshot, wanted) => {

@@ -71,15 +71,19 @@ export function freeName(taken: ReadonlySet<string>): string {
   throw new IsletError("ISLET_UNSUPPORTED", `there are ${mostSnapshots} snapshots already`);
 }
 
-/** Resolves with the snapshot's name. The container must not run (the caller has looked). */
+/** Resolves with the snapshot's name: `given`, or the next one of LXC's. The container must not run (the caller has looked). */
 export async function takeSnapshot(
   host: StorageHost,
   source: ContainerSpec,
   optionsFor: (snapshot: ContainerId) => SnapshotOptions,
+  given: string | null,
 ): Promise<string> {
   await snapshotsOf(host, source);
   const storePath = snapshotStore(source);
-  const name = freeName(new Set(entriesOf(storePath)));
+  const taken = new Set(entriesOf(storePath));
+  if (given !== null && taken.has(given))
+    throw new IsletError("ISLET_EXISTS", `${source.name} has a snapshot ${given} already`);
+  const name = given ?? freeName(taken);
   const target: ContainerId = { storePath, name };
   const options = optionsFor(target);
   // What lies in plain directories is copied whole, as LXC does it: such a snapshot needs nothing that is still changed.
