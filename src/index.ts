@@ -1,4 +1,4 @@
-/** islet as a library: docs/how-to/library.md. */
+/** islet as a library: docs/library/README.md. */
 export {
   connect,
   type ConnectOptions,
@@ -9,9 +9,7 @@ export {
 } from "./client/connect.js";
 export type {
   ChangingContainer,
-  ConsoleOptions,
   Container,
-  ContainerConsole,
   ContainerInfo,
   ContainerSettings,
   FrozenContainer,
@@ -20,6 +18,7 @@ export type {
   StoppedContainer,
   WaitOptions,
 } from "./client/container.js";
+export type { ConsoleOptions, ContainerConsole } from "./client/console.js";
 export type {
   Copyable,
   CopyOptions,

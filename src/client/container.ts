@@ -1,11 +1,8 @@
-import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { unreachable } from "../base/never.js";
 import { IsletError } from "../base/errors.js";
 import type { Addresses, ContainerId, ContainerStatus, ResourceUsage, State } from "../engine/engine.js";
 import type { LibraryCalls } from "../engine/library.js";
-import { closeFd, watch } from "../host/addon.js";
-import { duplicate } from "../host/channel.js";
+import { type ConsoleOptions, type ContainerConsole, joinConsole, joinTty } from "./console.js";
 import { type Copyable, copyable, type Snapshots, snapshotsOf, type StoppedSnapshots } from "./copies.js";
 import { type EventOptions, type IsletEvent, openEvents } from "./events.js";
 import { type ContainerFiles, containerFiles } from "./files.js";
@@ -20,12 +17,8 @@ import {
   type SpawnOptions,
   type TerminalOptions,
   type TerminalProcess,
-  type TerminalSize,
 } from "./process.js";
-import { hostArch } from "../host/probe.js";
-import { ptyStream } from "./pty-stream.js";
 import { runTask } from "./runner.js";
-import { openSlave, setTerminalSize } from "./terminal.js";
 
 /**
  * A container as a program holds it: what can be asked of it depends on its state, which is in its type. A method that changes the state
@@ -144,20 +137,6 @@ export interface ChangingContainer extends Common {
   readonly state: Exclude<State, "STOPPED" | "RUNNING" | "FROZEN">;
   /** Resolves when it has arrived. */
   settled(options?: WaitOptions): Promise<StoppedContainer | RunningContainer | FrozenContainer>;
-}
-
-export interface ConsoleOptions {
-  /** What the console showed before is shown first, as far as its ring buffer (lxc.console.buffer.size) has it. */
-  readonly replay?: boolean;
-  readonly tty?: number | "free";
-}
-
-export interface ContainerConsole {
-  /** 0: the console itself. */
-  readonly number: number;
-  /** What is typed, and what is shown. Ends with the container; `destroy` leaves. */
-  readonly stream: Duplex;
-  resize(size: TerminalSize): Promise<void>;
 }
 
 const defaultTimeout = 60_000;
@@ -381,47 +360,4 @@ export function lazily(open: () => Promise<AsyncIterableIterator<IsletEvent>>): 
     [Symbol.asyncIterator]: () => iterator,
   };
   return iterator;
-}
-
-async function joinConsole(calls: LibraryCalls, id: ContainerId, replay: boolean): Promise<ContainerConsole> {
-  const stream = new Socket({ fd: await calls.console(id, replay), readable: true, writable: true });
-  // The container's end is the stream's; there is no more to say about it.
-  stream.on("error", () => stream.destroy());
-  return { number: 0, stream, resize: ({ rows, columns }) => calls.resizeConsole(id, rows, columns) };
-}
-
-async function joinTty(calls: LibraryCalls, id: ContainerId, number: number | null): Promise<ContainerConsole> {
-  const taken = await calls.terminal(id, number);
-  if (taken.number === 0) {
-    const stream = new Socket({ fd: taken.descriptor, readable: true, writable: true });
-    stream.on("error", () => stream.destroy());
-    return { number: 0, stream, resize: ({ rows, columns }) => calls.resizeConsole(id, rows, columns) };
-  }
-  // As long as somebody holds the other side, a getty that starts anew is no hang-up; the lease tells the real end.
-  let slave = openSlave(taken.descriptor);
-  const letGo = (): void => {
-    if (slave >= 0) closeFd(slave);
-    slave = -1;
-  };
-  const lease =
-    taken.lease === null
-      ? null
-      : watch(taken.lease, "in", () => {
-          lease?.close();
-          letGo();
-        });
-  const stream = ptyStream(hostArch(), duplicate(taken.descriptor));
-  stream.on("close", () => {
-    lease?.close();
-    letGo();
-    taken.release();
-  });
-  return {
-    number: taken.number,
-    stream,
-    resize: (size) => {
-      if (!stream.destroyed) setTerminalSize(taken.descriptor, size);
-      return Promise.resolve();
-    },
-  };
 }

@@ -149,9 +149,19 @@ export const copyRequest: Decoder<CopyRequest> = record<CopyRequest>({
   hookArguments: list(plainText),
 });
 
+/** Bytes; more is not read again. */
+const mostComment = 1024 * 1024;
+
+const comment: Decoder<string> = (value, place) => {
+  const given = text(value, place);
+  if (Buffer.byteLength(given) > mostComment)
+    throw new IsletError("ISLET_BAD_REQUEST", `${place} is longer than 1 MiB`);
+  return given;
+};
+
 export const snapshotRequest: Decoder<SnapshotRequest> = record<SnapshotRequest>({
   name: orNull(text),
-  comment: orNull(text),
+  comment: orNull(comment),
 });
 
 export const exportRequest: Decoder<ExportRequest> = record<ExportRequest>({
