@@ -12,6 +12,7 @@ import type { StorageKind, StorageRequest } from "../spec/storage.js";
 import { O_PATH } from "../sys/flags.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { driverOf, kindOf, makeRoot, planRoot } from "../storage/drivers.js";
+import { flushRoot } from "../storage/flush.js";
 import { copyTree, type TreeWatcher } from "../storage/tree.js";
 import type { CopyOptions } from "./copy-requests.js";
 
@@ -245,6 +246,7 @@ async function planFull(
         { from: origin.fd, to: target.fd, ...shift, leaveOut: leftOut(kind, from) },
         watcherOf(context),
       );
+      await flushRoot(context, source, `/proc/${process.pid}/fd/${target.fd}`);
       return { source, depends: false };
     },
   };
