@@ -3,8 +3,9 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import { type Command, type ContainerId, noSuchContainer, type SnapshotStatus } from "../../../engine/engine.js";
 import { fileProblem } from "./container-config.js";
-import { configFor, type NewConfig, readOriginal, storageDefaults } from "./copied.js";
+import { chosenOriginal, configFor, type NewConfig, readOriginal, storageDefaults } from "./copied.js";
 import { makeCopy } from "./copy.js";
+import { rcfileIsGood } from "./freeze.js";
 import { signalOf } from "./gone.js";
 import { destroySpec } from "./destroy.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "./frame.js";
@@ -68,7 +69,7 @@ function commentOf(call: Call): Uint8Array | null {
 async function take(call: Call): Promise<void> {
   const { engine, caller, id, session, report } = call;
   const comment = commentOf(call);
-  const original = await readOriginal(engine, caller, id);
+  const original = await chosenOriginal(call);
   let what = `putting ${id.name} aside`;
   const taking = engine.snapshot(original.spec, (snapshot) => ({
     caller,
@@ -155,6 +156,7 @@ async function restore(call: Call, name: string): Promise<void> {
 async function remove(call: Call, name: string): Promise<void> {
   const { engine, caller, report } = call;
   const wanted = name === "ALL" ? await engine.snapshots(call.id) : [await find(call, name)];
+  if (wanted.length === 0) throw new IsletError("ISLET_BAD_REQUEST", `${call.id.name} has no snapshots`);
   for (const snapshot of wanted) {
     const spec = await destroySpec(snapshot, caller, engine, report.notice);
     await call.progress.during(
@@ -169,6 +171,7 @@ async function body(call: Call): Promise<number> {
   const actions = ["list", "restore", "destroy"].filter((long) => options.has(long));
   if (actions.length > 1) throw new UsageError(`only one of ${actions.map((long) => `--${long}`).join(" and ")}`);
   if (options.has("newname") && !options.has("restore")) throw new UsageError("-N names what -r makes: add -r");
+  if (!(await rcfileIsGood(call))) return 1;
   try {
     if ((await engine.readConfig(id)) === null) throw noSuchContainer(id);
     const [restored, destroyed] = [options.value("restore"), options.value("destroy")];
