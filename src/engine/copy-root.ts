@@ -27,6 +27,8 @@ export interface RootWanted extends Pick<CopyOptions, "how" | "storage" | "size"
   readonly directory: string;
   /** Of the original, if it runs. */
   readonly pid: number | null;
+  /** What would need the original's root file system becomes a whole copy. */
+  readonly isAlone: boolean;
 }
 
 export interface RootMade {
@@ -119,8 +121,9 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
     source,
     make: async () => {
       const made = (await driver.snapshot?.(from, source, place, context)) ?? false;
-      if (made !== false) return { source, ...made };
-      if (wanted.how === "copy") return await (await planFull(wanted, kind, place, context)).make();
+      if (made !== false && !(made.depends && wanted.isAlone)) return { source, ...made };
+      if (made !== false) await driver.remove(source, place, context);
+      if (wanted.how === "copy" || wanted.isAlone) return await (await planFull(wanted, kind, place, context)).make();
       throw cannot();
     },
   };

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError } from "../base/io-error.js";
+import type { RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { isThere } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
@@ -9,7 +10,7 @@ import { removeRoot } from "../storage/drivers.js";
 import { removeTree } from "../storage/tree.js";
 import type { CopyBasics } from "./copy-requests.js";
 import { asTheOriginal, copyContainer } from "./copy.js";
-import { copiesOf, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
+import { copiesOf, dropOriginal, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
 import type { ContainerId } from "./engine.js";
 import { type Journal, type OpenJournal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
 import { checkNothingMounted } from "./mounted.js";
@@ -35,8 +36,15 @@ export async function restoreContainer(
 ): Promise<void> {
   const id: ContainerId = { storePath: current.storePath, name: current.name };
   const directory = directoryOf(id);
-  const copies = (await copiesOf(host, id)).filter((copy) => copy.storePath !== `${directory}/snaps`);
+  const all = await copiesOf(host, id);
+  const copies = all.filter((copy) => copy.storePath !== `${directory}/snaps`);
   if (copies.length > 0) throw hasCopies(id, copies, "restored");
+  // Layers stay where they are; a volume or a data set would take them along. LXC makes such snapshots.
+  const [lost] = all;
+  if (lost !== undefined && current.rootfs.source.kind !== "overlay")
+    throw new IsletError("ISLET_UNSUPPORTED", `${lost.name} needs the root file system of ${id.name}, which would go`, {
+      hint: `lxc-snapshot -n ${id.name} -r ${snapshot.name} -N OTHER makes another container of the snapshot`,
+    });
   checkNothingMounted(directory);
   const made: ContainerId = { storePath: directory, name: `${id.name}.${randomBytes(4).toString("hex")}` };
   const base: Journal = {
@@ -56,6 +64,14 @@ export async function restoreContainer(
     open.close();
   }
 }
+
+/** Names in a container's directory that an overlay has layers in which are only read. */
+const ownLayers = (source: RootfsSource, directory: string): readonly string[] =>
+  source.kind === "overlay"
+    ? source.lowers.flatMap((lower) =>
+        lower.startsWith(`${directory}/`) ? [lower.slice(directory.length + 1).split("/")[0] ?? ""] : [],
+      )
+    : [];
 
 async function prepareAndExchange(
   host: StorageHost,
@@ -93,9 +109,13 @@ async function prepareAndExchange(
     removeJournal(id);
     throw error;
   }
-  const names = readdirSync(place).filter((name) => name !== "config" && name !== "ts" && name !== "comment");
+  // The layer below may be the container's own (lxc-create -B overlay), and stays where it is.
+  dropOriginal(made, id);
+  const stays = new Set(["config", "ts", "comment", ...ownLayers(snapshot.rootfs.source, directory)]);
+  const names = readdirSync(place).filter((name) => !stays.has(name));
   const { source, managed } = current.rootfs;
-  const leaving = managed && snapshot.rootfs.managed ? rootEntries.filter((name) => !names.includes(name)) : [];
+  const leaving =
+    managed && snapshot.rootfs.managed ? rootEntries.filter((name) => !names.includes(name) && !stays.has(name)) : [];
   const journal: Journal = {
     ...prepared,
     kind: "exchange",

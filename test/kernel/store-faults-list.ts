@@ -21,6 +21,7 @@ export async function reached(
   const whole = `m="$1/../../reached"; mkdir -p "$m"; path=$(sed -n 's/^lxc.rootfs.path = //p' "$2/config"); shift 2
 case $path in
 loop:*) mount -o loop,ro "\${path#loop:}" "$m" ;;
+overlay:*:*) rest=\${path#overlay:}; mount -t overlay -o "ro,lowerdir=\${rest##*:}:\${rest%:*}" overlay "$m" ;;
 lvm:*) mount -o ro "\${path#lvm:}" "$m" ;;
 *) mount --bind "\${path#*:}" "$m" ;;
 esac
@@ -88,9 +89,13 @@ export function survivesKilledRestore(kind: StoreKind): void {
       await own.restart();
       // The next daemon does it by itself.
       await waitFor(`nothing else to be there after step ${step}`, () => names() === whole);
-      await waitFor("the other root file system to be gone", async () => {
-        const now = await volumes();
+      let now = "";
+      const isOne = async (): Promise<boolean> => {
+        now = await volumes();
         return now.split("\n").length === kept.split("\n").length;
+      };
+      await waitFor("the other root file system to be gone", isOne).catch(() => {
+        throw new Error(`after step ${step} there are:\n${now}\nbefore:\n${kept}`);
       });
       isOld = (await reached(place, directory, 'ls "$m/root"')) === "state";
       outcomes.push(isOld ? "old" : "new");

@@ -33,8 +33,8 @@ export const snapshotTable: CommandTable = {
   operands: "any",
   named: true,
   notes: [
-    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, LVM volumes and ZFS data sets get snapshots of their own.",
-    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one.",
+    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, volumes of a thin pool and ZFS data sets get snapshots of their own. An ordinary LVM volume is copied whole, since its snapshots would go with it.",
+    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one. It is refused while a snapshot needs the volume or data set that would go; -N works.",
     "Exit status: 0; 1 with a line on standard error.",
   ],
 };
