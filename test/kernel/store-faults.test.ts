@@ -170,12 +170,15 @@ seq 3000 | while read i; do echo $i > f$i; done; head -c 20M /dev/urandom > larg
           string,
           string,
         ];
-        await sh('printf "$2" > "$1"', config, `${mapped}${option}lxc.net.0.type = empty\n`);
+        const base = "lxc.net.0.type = empty\n";
+        await sh('printf "$2" > "$1"', config, option === "" ? `${mapped}${base}` : base);
         await own.ok(["lxc-create", ...own.store.at("from"), "-f", config, "-t", "busybox", "-B", "dir"]);
         const from = join(own.store.path, "from");
+        // Its files have been made with the ids of the container.
+        if (option !== "") await sh('printf "$2" >> "$1/config"', from, `${mapped}${option}`);
         await sh(
           `cd "$1/rootfs/root"; u=$2; g=$((u * 2)); echo > mine; chown $((u + 7)):$((g + 8)) mine; setfacl -m u:$((u + 5)):r,g:$((g + 6)):w mine
-cp /bin/true capped; chown $u:$g capped; setcap -n $u cap_net_raw+ep capped`,
+cp /bin/true capped; chown $u:$g capped; if [ $u = 0 ]; then set --; else set -- -n $u; fi; setcap "$@" cap_net_raw+ep capped`,
           from,
           `${owner}`,
         );

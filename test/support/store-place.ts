@@ -42,6 +42,12 @@ export async function loopDevices(name: string): Promise<readonly string[]> {
   return text.split("\n").filter((line) => line.includes(name));
 }
 
+/** A mount of another run of tests on this machine: it goes from here when its directory does. */
+function isOfOthers(line: string): boolean {
+  const point = line.split(" ")[4] ?? "";
+  return /^\/(tmp\/islt-run-|var\/cache\/islet-test\/)/.test(point) && !point.startsWith(`${testDir}/`);
+}
+
 const monitorFile = "/run/dmeventd.pid";
 
 /** LVM starts a monitor of its volumes where no service manager does. */
@@ -134,7 +140,7 @@ udev="activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_
         const picture = async (): Promise<readonly string[]> => [
           ...(await loopDevices(join(basename(dirname(own.store.path)), basename(own.store.path)))),
           ...(await own.ok(["ls", own.store.path])).split("\n"),
-          ...(await own.ok(["cat", "/proc/self/mountinfo"])).split("\n"),
+          ...(await own.ok(["cat", "/proc/self/mountinfo"])).split("\n").filter((line) => !isOfOthers(line)),
         ];
         const before = (await picture()).join("\n");
         return async (after) => {
