@@ -77,7 +77,16 @@ import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
 import { createChangeQueue } from "./queue.js";
 import { type Registry, createRegistry } from "./registry.js";
-import { definedNames, directoryOf, checkName, readConfigText, settle, writeWhole, configFileOf } from "./store.js";
+import {
+  definedNames,
+  directoryOf,
+  dropUnwritten,
+  checkName,
+  readConfigText,
+  settle,
+  writeWhole,
+  configFileOf,
+} from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
@@ -389,6 +398,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       : { ...settings, [readyKey]: String(registry.get(id) !== undefined && apis.isReady(id) === true) };
   };
 
+  /** Containers whose remains of a dead daemon are being removed: who asks for one hears of it when that is over. */
+  const settling = new Map<string, Promise<void>>();
+
   const engine: LocalEngine = {
     registry,
     async rediscover() {
@@ -400,7 +412,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      settleMaking(storage, (id) => queue.run(key(id), () => settle(storage, id))).catch((error: unknown) => {
+      const settleOne = async (id: ContainerId): Promise<void> => {
+        const settled = queue.run(key(id), async () => {
+          await settle(storage, id);
+          dropUnwritten(id);
+        });
+        settling.set(
+          key(id),
+          settled.catch(() => undefined),
+        );
+        try {
+          await settled;
+        } finally {
+          settling.delete(key(id));
+        }
+      };
+      settleMaking(storage, settleOne).catch((error: unknown) => {
         console.error(error);
       });
       for (const id of notedEphemerals(storage))
@@ -436,7 +463,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(storage, id),
+    readConfig: async (id) => {
+      await settling.get(key(id));
+      return await readConfigText(storage, id);
+    },
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);

@@ -2,6 +2,7 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, rm
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageHost } from "../storage/driver.js";
+import { kindOf } from "../storage/drivers.js";
 import type { SnapshotOptions, SnapshotStatus } from "./copy-requests.js";
 import { asTheOriginal, copyContainer } from "./copy.js";
 import { type ContainerId, noSuchContainer } from "./engine.js";
@@ -96,6 +97,8 @@ export async function takeSnapshot(
       pid: null,
       // It is to be what the container is, not another one: LXC's hooks write the snapshot's name into it.
       hookName: null,
+      // A snapshot of an ordinary logical volume would go with it, when another one is brought back.
+      isAlone: kindOf(source.rootfs.source) === "lvm",
       options: {
         ...options,
         ...asTheOriginal,

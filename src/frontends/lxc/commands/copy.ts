@@ -2,11 +2,12 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import { storageKinds, type StorageKind } from "../../../spec/storage.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
-import { configFor, type Original, randomName, readOriginal } from "./copied.js";
+import { chosenOriginal, configFor, type Original, randomName } from "./copied.js";
 import { mountEntries, parseMounts } from "./copy-mounts.js";
 import { copyAs, ephemeralKey, type MakeCopy, quickest } from "./copy-work.js";
 import { heardBy } from "./hearing.js";
 import { sizeOf } from "./create-storage.js";
+import { rcfileIsGood } from "./freeze.js";
 import { isPlainFile, plainAttach, runInCopy, startCopy } from "./ephemeral.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
@@ -158,8 +159,9 @@ async function body(call: Call): Promise<number> {
   const idmap = idmapOption(options);
   const mounts = options.values("mount").flatMap((text) => parseMounts(text));
   const size = sizeOf(options);
+  if (!(await rcfileIsGood(call))) return 1;
   try {
-    const original = await readOriginal(call.engine, call.caller, id);
+    const original = await chosenOriginal(call);
     if (options.has("rename")) return await rename(call, original);
     const to = target(call);
     const directory = `${to.storePath}/${to.name}`;

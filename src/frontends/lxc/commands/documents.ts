@@ -119,8 +119,11 @@ export const lxcDocuments: Documents = {
     await copyAs(engine, original, wanted, waiting);
     return target;
   },
-  snapshot: (id, { name, comment }, engine, waiting) =>
-    takeSnapshot(engine, id, { name, comment: comment === null ? null : Buffer.from(comment) }, waiting),
+  snapshot: async (id, { name, comment }, engine, waiting) => {
+    const original = await readOriginal(engine, waiting.caller, id);
+    const named = { name, comment: comment === null ? null : Buffer.from(comment) };
+    return await takeSnapshot(engine, original, named, waiting);
+  },
   restore: (id, name, engine, waiting) => bringBack(engine, id, name, waiting),
   copySnapshot: (id, name, target, engine, waiting) => copySnapshot(engine, id, name, target, waiting),
   destroySnapshot: (id, name, caller, engine) =>

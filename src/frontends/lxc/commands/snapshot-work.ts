@@ -33,11 +33,10 @@ const basics = (original: Original, target: ContainerId, waiting: FillOptions): 
 /** Resolves with its name; `name` null: the next snapN. */
 export async function takeSnapshot(
   engine: Engine,
-  id: ContainerId,
+  original: Original,
   { name, comment }: { readonly name: string | null; readonly comment: Uint8Array | null },
   waiting: FillOptions,
 ): Promise<string> {
-  const original = await readOriginal(engine, waiting.caller, id);
   const optionsFor = (snapshot: ContainerId): CopyBasics & { readonly comment: Uint8Array | null } => ({
     ...basics(original, snapshot, waiting),
     comment,

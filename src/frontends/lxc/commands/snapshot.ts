@@ -2,6 +2,8 @@ import { readFileSync, statSync } from "node:fs";
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { type Command, noSuchContainer } from "../../../engine/engine.js";
 import { fileProblem } from "./container-config.js";
+import { chosenOriginal } from "./copied.js";
+import { rcfileIsGood } from "./freeze.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { heardBy } from "./hearing.js";
@@ -29,8 +31,8 @@ export const snapshotTable: CommandTable = {
   operands: "any",
   named: true,
   notes: [
-    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, LVM volumes and ZFS data sets get snapshots of their own.",
-    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one.",
+    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, volumes of a thin pool and ZFS data sets get snapshots of their own. An ordinary LVM volume is copied whole, since its snapshots would go with it.",
+    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one. It is refused while a snapshot needs the volume or data set that would go; -N works.",
     "Exit status: 0; 1 with a line on standard error.",
   ],
 };
@@ -56,8 +58,9 @@ function commentOf(call: Call): Uint8Array | null {
 async function take(call: Call): Promise<void> {
   const { engine, id, report } = call;
   const comment = commentOf(call);
+  const original = await chosenOriginal(call);
   const { about, waiting } = heardBy(call, `putting ${id.name} aside`);
-  const name = await call.progress.during(about, takeSnapshot(engine, id, { name: null, comment }, waiting));
+  const name = await call.progress.during(about, takeSnapshot(engine, original, { name: null, comment }, waiting));
   report.info(`made ${name}`);
 }
 
@@ -89,6 +92,8 @@ async function restore(call: Call, name: string): Promise<void> {
 
 async function remove(call: Call, name: string): Promise<void> {
   const { engine, caller, id, report } = call;
+  if (name === "ALL" && (await engine.snapshots(id)).length === 0)
+    throw new IsletError("ISLET_BAD_REQUEST", `${id.name} has no snapshots`);
   let what = `removing ${name} of ${id.name}`;
   const removing = (each: string): void => {
     what = `removing ${each} of ${id.name}`;
@@ -102,6 +107,7 @@ async function body(call: Call): Promise<number> {
   const actions = ["list", "restore", "destroy"].filter((long) => options.has(long));
   if (actions.length > 1) throw new UsageError(`only one of ${actions.map((long) => `--${long}`).join(" and ")}`);
   if (options.has("newname") && !options.has("restore")) throw new UsageError("-N names what -r makes: add -r");
+  if (!(await rcfileIsGood(call))) return 1;
   try {
     if ((await engine.readConfig(id)) === null) throw noSuchContainer(id);
     const [restored, destroyed] = [options.value("restore"), options.value("destroy")];
