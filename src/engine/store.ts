@@ -59,7 +59,8 @@ export function definedNames(storePath: string): readonly string[] {
     .filter(
       (name) =>
         !name.startsWith(".") &&
-        existsSync(`${storePath}/${name}/config`) &&
+        // Without it for a moment while it is changing places with what it was: whoever asks for it finds it whole.
+        (existsSync(`${storePath}/${name}/config`) || existsSync(`${storePath}/${name}/islet-journal`)) &&
         !existsSync(`${storePath}/${name}/partial`),
     )
     .sort();
