@@ -13,7 +13,9 @@ const connect = ["--connect", "lxc:///system"];
 const common = [...connect, "--memory", "128", "--container", "--network", "none"];
 
 async function ran(place: VirshPlace, ...argv: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await place.command(argv, { timeout: 60_000 });
+  // It keeps its log there.
+  const env = { HOME: place.sockets };
+  const { status, stdout, stderr } = await place.command(argv, { timeout: 60_000, env });
   assert.equal(status, 0, `${argv.join(" ")}: ${stdout}${stderr}`);
   return stdout;
 }
@@ -41,7 +43,10 @@ test("virt-install makes a running, persistent domain of a root file system", as
   assert.match(await ok("dumpxml", "web", "--inactive"), /<memory unit='KiB'>204800</);
   assert.match(await ok("dumpxml", "web"), /<memory unit='KiB'>131072</);
   await ok("destroy", "web");
-  assert.match(await ran(place, "virt-clone", ...connect, "-o", "web", "-n", "copy", "--auto-clone"), /Clone 'copy' created/);
+  assert.match(
+    await ran(place, "virt-clone", ...connect, "-o", "web", "-n", "copy", "--auto-clone"),
+    /Clone 'copy' created/,
+  );
   assert.match(await ok("dumpxml", "copy"), /<memory unit='KiB'>204800</);
   assert.notEqual(await ok("domuuid", "copy"), await ok("domuuid", "web"));
   for (const name of ["web", "copy"]) await ok("undefine", name);
@@ -78,7 +83,11 @@ test("virt-install of a transient guest, and its console", async (t) => {
   const root = place.rootfs("short");
   const words = ["--name", "short", "--init", "/bin/sh", "--filesystem", `${root},/`, "--transient"];
   const user = await screen(t, 100, 30);
-  await user.line([...place.within, "virt-install", ...common, ...words].map((word) => `'${word}'`).join(" "));
+  await user.line(
+    [...place.within, "env", `HOME=${place.sockets}`, "virt-install", ...common, ...words]
+      .map((word) => `'${word}'`)
+      .join(" "),
+  );
   await user.shows(/Escape character is/);
   await user.line("echo $((40 + 2)) of $(hostname)");
   await user.shows(/42 of short/);
