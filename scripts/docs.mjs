@@ -38,7 +38,7 @@ const generatedFolders = [
   "share/man/man1",
   "share/man/man5",
 ];
-const handWritten = ["share/bash-completion/completions/_islet"];
+const handWritten = ["share/bash-completion/completions/_islet", "share/man/man5/islet-libvirt.conf.5"];
 
 /** Written by hand but for one table. */
 const libvirtCompat = "docs/compat/libvirt.md";

@@ -60,14 +60,9 @@ test("what virt-install is told of init, ids, processors and autostart is the gu
   const init = join(root, "start");
   writeFileSync(init, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
   const ids = (kind: string): string => `${kind}.start=0,${kind}.target=100000,${kind}.count=65536`;
-  await ran(
-    place,
-    "virt-install",
-    ...common,
-    ...["--name", "mapped", "--boot", "init=/start,initargs=one two", "--filesystem", `${root},/`],
-    ...["--idmap", `${ids("uid")},${ids("gid")}`, "--vcpus", "2", "--autostart", "--noautoconsole"],
-    ...["--metadata", "title=Two words"],
-  );
+  const words = ["--name", "mapped", "--boot", "init=/start,initargs=one two", "--filesystem", `${root},/`];
+  const more = ["--idmap", `${ids("uid")},${ids("gid")}`, "--vcpus", "2", "--metadata", "title=Two words"];
+  await ran(place, "virt-install", ...common, ...words, ...more, "--autostart", "--noautoconsole");
   assert.match(await ok("dominfo", "mapped"), /^CPU\(s\): +2$/m);
   assert.match(await ok("list", "--autostart"), / mapped +running\n/);
   assert.match(await ok("list", "--title"), /Two words/);
