@@ -82,6 +82,8 @@ export interface Libvirt {
   readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
 }
 
+const readContext = (arch: HostArch): ReadContext => ({ newUuid: randomUUID, newMac, defaultEmulator: emulator, arch });
+
 /** All procedures that are answered here. */
 export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handlers {
   const { arch } = identity;
@@ -101,7 +103,7 @@ export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handler
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig } = options;
-  const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
+  const reading = readContext(arch);
   const context: DriverContext = {
     engine,
     caller,
