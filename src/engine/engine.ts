@@ -209,6 +209,8 @@ export interface CreateOptions {
    * Fills the container's directory (config and rootfs exist by then, the rootfs empty or as the driver made it). A throw undoes the creation.
    */
   readonly populate: (place: NewContainer) => Promise<void>;
+  /** It may be running, without a configuration that says what it is: this one is to stay when it ends. Otherwise: ISLET_RUNNING. */
+  readonly allowRunning?: boolean;
   readonly progress?: (text: string) => void;
   readonly notice?: (text: string) => void;
   readonly signal?: AbortSignal;

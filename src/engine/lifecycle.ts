@@ -87,7 +87,8 @@ export async function createContainer(
   id: ContainerId,
   options: CreateOptions,
 ): Promise<void> {
-  if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
+  if (options.allowRunning !== true && registry.get(id) !== undefined)
+    throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
   const construction = beginConstruction(host, id);
   const { notice, signal } = options;
   const place: StoragePlace = { name: id.name, directory: construction.directory, defaults: options.storageDefaults };

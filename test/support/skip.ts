@@ -70,6 +70,7 @@ export type Feature =
   | "lxcfs"
   | "virsh"
   | "python3-libvirt"
+  | "virt-install"
   | "newuidmap"
   | "tmux"
   | "linux32"
@@ -184,6 +185,7 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     has: () => succeeds("/usr/bin/python3", "-c", "import libvirt"),
     lacking: "Debian's python3-libvirt is not installed",
   },
+  "virt-install": { has: () => existsSync("/usr/bin/virt-install"), lacking: "Debian's virtinst is not installed" },
   lxcfs: {
     has: () => succeeds("lxcfs", "--version") && existsSync("/dev/fuse"),
     lacking: "lxcfs is not installed, or there is no /dev/fuse",
