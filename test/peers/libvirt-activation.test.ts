@@ -93,18 +93,12 @@ test("Systemd Socket Activation Integration", async (t) => {
   const file = join(above, "mycontainer.xml");
   writeFileSync(file, document("mycontainer", root, "<init>/sbin/init</init>"));
   await place.ok("define", file);
+  const options = ["ConnectTimeout=60", "LogLevel=ERROR", "BatchMode=yes", "StrictHostKeyChecking=no"];
+  const client = ["ssh", "-F", "none", "-i", key, "-p", "23", ...options.flatMap((option) => ["-o", option])];
   const ssh = (address: string, script: string): Promise<CommandResult> =>
-    net.command(
-      [
-        ...["ssh", "-F", "none", "-i", key, "-p", "23", "-o", "ConnectTimeout=60", "-o", "LogLevel=ERROR"],
-        ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"],
-        `root@${address}`,
-        script,
-      ],
-      { timeout: 90_000 },
-    );
+    net.command([...client, "-o", "UserKnownHostsFile=/dev/null", `root@${address}`, script], { timeout: 90_000 });
   const listens = async (): Promise<boolean> => (await net.ok(["ss", "-Hltn", "sport = :23"])).includes(":23");
-  const before = descriptorCount(place.own.pid());
+  const open = descriptorCount(place.own.pid());
   const rounds = [
     { ports: [23], fds: "3", address: "127.0.0.1" },
     { ports: [2323, 23], fds: "3,4", address: "::1" },
@@ -124,18 +118,18 @@ test("Systemd Socket Activation Integration", async (t) => {
     await place.ok("destroy", "mycontainer");
     assert.ok(!(await listens()), "the socket was the guest's alone");
   }
-  await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= before);
+  await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= open);
 });
 
-test("descriptors that are passed are init's from 3 on, in their order, and wrong ones start nothing", async (t) => {
+test("descriptors that are passed are init's from 3 on, in their order, also after a reboot, and wrong ones start nothing", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;
   const place = await virshPlace(t);
   const root = place.rootfs("a");
   const above = join(root, "..");
   const file = join(above, "a.xml");
-  for (const name of ["one", "two"]) writeFileSync(join(above, name), `${name}\n`);
+  for (const name of ["one", "two"]) writeFileSync(join(above, name), `${name}\nmore\n`);
   const script =
-    'read a &lt;&amp;3; read b &lt;&amp;4; ls /proc/self/fd | wc -l > /count; echo "$LISTEN_FDS $LISTEN_PID $a $b" > /new; mv /new /told; exec sleep 1000';
+    'trap "reboot -f" HUP; read a &lt;&amp;3; read b &lt;&amp;4; ls /proc/self/fd | wc -l > /count; echo "$LISTEN_FDS $LISTEN_PID $a $b" > /new; mv /new /told; while :; do sleep 1000 &amp; wait $!; done';
   writeFileSync(file, document("a", root, `<init>/bin/sh</init><initarg>-c</initarg><initarg>${script}</initarg>`));
   const virsh = (words: string): Promise<CommandResult> =>
     place.command(["sh", "-c", `exec virsh -c lxc:///system ${words} 7<"$0/one" 8<"$0/two"`, above]);
@@ -143,20 +137,25 @@ test("descriptors that are passed are init's from 3 on, in their order, and wron
     const path = join(root, "told");
     const text = await waitFor("its init's words", () => (existsSync(path) ? readFileSync(path, "utf8") : null));
     rmSync(path);
-    await place.ok("destroy", "a");
     return text;
   };
-  const before = descriptorCount(place.own.pid());
+  const open = descriptorCount(place.own.pid());
   assert.equal((await virsh(`create --pass-fds 8,7 '${file}'`)).status, 0);
   assert.equal(await told(), "2 1 two one\n");
+  // Its reboot is no new start: it has them still, where its last life has read to.
+  await place.ok("reboot", "a");
+  assert.equal(await told(), "2 1 more more\n");
+  await place.ok("destroy", "a");
   // Nothing but those two, its standard streams and ls's directory.
   assert.equal(readFileSync(join(root, "count"), "utf8").trim(), "6");
   await place.ok("define", file);
   assert.equal((await virsh("start --pass-fds 7,8 a")).status, 0);
   assert.equal(await told(), "2 1 one two\n");
+  await place.ok("destroy", "a");
   const many = (count: number): string => ["7", "8", ...Array.from({ length: count - 2 }, () => "8")].join(",");
   assert.equal((await virsh(`start --pass-fds ${many(32)} a`)).status, 0);
   assert.equal(await told(), "32 1 one two\n");
+  await place.ok("destroy", "a");
   for (const [fds, words] of [
     ["x", /^error: Unable to parse FD number 'x'$/m],
     ["7,", /^error: Unable to parse FD number ''$/m],
@@ -171,5 +170,6 @@ test("descriptors that are passed are init's from 3 on, in their order, and wron
   // Those are for one start: the next has none.
   await place.ok("start", "a");
   assert.match(await told(), /^ *\n$/);
-  await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= before);
+  await place.ok("destroy", "a");
+  await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= open);
 });
