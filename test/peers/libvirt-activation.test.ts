@@ -24,9 +24,9 @@ before(async () => {
   if (mayMakeDebian()) await debianTar(image);
 });
 
-const document = (name: string, root: string, os: string): string => `
+const document = (name: string, root: string, os: string, top = ""): string => `
 <domain type='lxc'><name>${name}</name><memory>500000</memory>
-<os><type>exe</type>${os}</os><features><privnet/></features>
+<os><type>exe</type>${os}</os>${top}<features><privnet/></features>
 <devices><filesystem type='mount'><source dir='${root}'/><target dir='/'/></filesystem><console type='pty'/></devices></domain>`;
 
 /** The page's two units, word for word, another pair, and what Debian's sshd needs besides. */
@@ -78,48 +78,57 @@ const activate = (
     { timeout: 60_000 },
   );
 
-test("Systemd Socket Activation Integration", async (t) => {
-  if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "debian")) return;
-  if (lacks(t, "systemd-socket-activate") || lacks(t, "ssh")) return;
-  const place = await virshPlace(t);
-  const net = await netns(t);
-  const above = join(place.own.store.path, "..");
-  const key = join(above, "key");
-  await ok(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
-  const root = join(above, "root-mycontainer");
-  await debianRootfs(image, root, 0, (path) => {
-    addUnits(path, readFileSync(`${key}.pub`, "utf8"));
+const mapping =
+  "<idmap><uid start='0' target='100000' count='65536'/><gid start='0' target='100000' count='65536'/></idmap>";
+const one = { ports: [23], fds: "3", address: "127.0.0.1" };
+const two = { ports: [2323, 23], fds: "3,4", address: "::1" };
+
+for (const { ids, shift, top, rounds } of [
+  { ids: "privileged", shift: 0, top: "", rounds: [one, two] },
+  { ids: "mapped", shift: 100_000, top: mapping, rounds: [two] },
+]) {
+  test(`Systemd Socket Activation Integration (${ids})`, async (t) => {
+    if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "debian")) return;
+    if (lacks(t, "systemd-socket-activate") || lacks(t, "ssh") || (shift > 0 && lacks(t, "userns"))) return;
+    const place = await virshPlace(t);
+    const net = await netns(t);
+    const above = join(place.own.store.path, "..");
+    const key = join(above, "key");
+    await ok(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
+    const root = join(above, "root-mycontainer");
+    await debianRootfs(image, root, shift, (path) => {
+      addUnits(path, readFileSync(`${key}.pub`, "utf8"));
+    });
+    const file = join(above, "mycontainer.xml");
+    writeFileSync(file, document("mycontainer", root, "<init>/sbin/init</init>", top));
+    await place.ok("define", file);
+    const options = ["ConnectTimeout=60", "LogLevel=ERROR", "BatchMode=yes", "StrictHostKeyChecking=no"];
+    const client = ["ssh", "-F", "none", "-i", key, "-p", "23", ...options.flatMap((option) => ["-o", option])];
+    const ssh = (address: string, script: string): Promise<CommandResult> =>
+      net.command([...client, "-o", "UserKnownHostsFile=/dev/null", `root@${address}`, script], { timeout: 90_000 });
+    const listens = async (): Promise<boolean> => (await net.ok(["ss", "-Hltn", "sport = :23"])).includes(":23");
+    const open = descriptorCount(place.own.pid());
+    for (const { ports, fds, address } of rounds) {
+      const starting = activate(place, net, ports, ["start", "--pass-fds", fds, "mycontainer"]);
+      await waitFor("the host's socket", listens);
+      assert.equal(await place.ok("domstate", "mycontainer"), "shut off\n\n");
+      const first = await ssh(address, "hostname; systemctl show -P NAccepted sshd.socket; cat /proc/1/comm");
+      assert.deepEqual([first.stdout, first.stderr], ["mycontainer\n1\nsystemd\n", ""]);
+      assert.match((await starting).stdout, /^Domain 'mycontainer' started$/m);
+      const second = await ssh(address, "systemctl is-active echo.socket; grep -c ':0017 ' /proc/net/tcp6");
+      // Its own network, where a systemd that had been given nothing would have opened the port, has none.
+      assert.equal(second.stdout, "active\n0\n");
+      if (ports.includes(2323))
+        assert.equal(
+          await net.ok(["bash", "-c", "exec 3<>/dev/tcp/::1/2323; echo heard >&3; head -n 1 <&3"]),
+          "heard\n",
+        );
+      await place.ok("destroy", "mycontainer");
+      assert.ok(!(await listens()), "the socket was the guest's alone");
+    }
+    await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= open);
   });
-  const file = join(above, "mycontainer.xml");
-  writeFileSync(file, document("mycontainer", root, "<init>/sbin/init</init>"));
-  await place.ok("define", file);
-  const options = ["ConnectTimeout=60", "LogLevel=ERROR", "BatchMode=yes", "StrictHostKeyChecking=no"];
-  const client = ["ssh", "-F", "none", "-i", key, "-p", "23", ...options.flatMap((option) => ["-o", option])];
-  const ssh = (address: string, script: string): Promise<CommandResult> =>
-    net.command([...client, "-o", "UserKnownHostsFile=/dev/null", `root@${address}`, script], { timeout: 90_000 });
-  const listens = async (): Promise<boolean> => (await net.ok(["ss", "-Hltn", "sport = :23"])).includes(":23");
-  const open = descriptorCount(place.own.pid());
-  const rounds = [
-    { ports: [23], fds: "3", address: "127.0.0.1" },
-    { ports: [2323, 23], fds: "3,4", address: "::1" },
-  ];
-  for (const { ports, fds, address } of rounds) {
-    const starting = activate(place, net, ports, ["start", "--pass-fds", fds, "mycontainer"]);
-    await waitFor("the host's socket", listens);
-    assert.equal(await place.ok("domstate", "mycontainer"), "shut off\n\n");
-    const first = await ssh(address, "hostname; systemctl show -P NAccepted sshd.socket; cat /proc/1/comm");
-    assert.deepEqual([first.stdout, first.stderr], ["mycontainer\n1\nsystemd\n", ""]);
-    assert.match((await starting).stdout, /^Domain 'mycontainer' started$/m);
-    const second = await ssh(address, "systemctl is-active echo.socket; grep -c ':0017 ' /proc/net/tcp6");
-    // Its own network, where a systemd that had been given nothing would have opened the port, has none.
-    assert.equal(second.stdout, "active\n0\n");
-    if (ports.includes(2323))
-      assert.equal(await net.ok(["bash", "-c", "exec 3<>/dev/tcp/::1/2323; echo heard >&3; head -n 1 <&3"]), "heard\n");
-    await place.ok("destroy", "mycontainer");
-    assert.ok(!(await listens()), "the socket was the guest's alone");
-  }
-  await waitFor("the descriptors to be closed", () => descriptorCount(place.own.pid()) <= open);
-});
+}
 
 test("descriptors that are passed are init's from 3 on, in their order, also after a reboot, and wrong ones start nothing", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;
