@@ -379,8 +379,12 @@ export interface Engine {
   rename(source: ContainerSpec, target: ContainerId, options: RenameOptions): Promise<void>;
   /** In the order of their numbers. Each is itself a container: what else can be done with it goes by its store and name. */
   snapshots(id: ContainerId): Promise<readonly SnapshotStatus[]>;
-  /** Resolves with its name. ISLET_RUNNING. `optionsFor`: called once, with what it will be. */
-  snapshot(source: ContainerSpec, optionsFor: (snapshot: ContainerId) => SnapshotOptions): Promise<string>;
+  /** Resolves with its name; without `name` it is snapN, N the lowest free number. ISLET_RUNNING, ISLET_EXISTS. `optionsFor`: called once, with what it will be. */
+  snapshot(
+    source: ContainerSpec,
+    optionsFor: (snapshot: ContainerId) => SnapshotOptions,
+    name?: string | null,
+  ): Promise<string>;
   /** The container becomes what the snapshot is, whole or not at all. ISLET_RUNNING, ISLET_HAS_CLONES. */
   restore(current: ContainerSpec, snapshot: ContainerSpec, options: CopyBasics): Promise<void>;
   /**

@@ -6,6 +6,7 @@ import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
+import { flushRoot } from "../storage/flush.js";
 import { runHook } from "./commands.js";
 import { copiesOf, countedCopies } from "./dependents.js";
 import { noSuchContainer } from "./engine.js";
@@ -68,6 +69,7 @@ async function fill(
     try {
       giveToOwner(source, reached.paths.root, options.idmap ?? []);
       await options.populate({ directory, config, ...reached.paths });
+      await flushRoot(context, source, reached.paths.root);
     } finally {
       reached.close();
     }

@@ -84,6 +84,7 @@ import {
   configFileOf,
   definedNames,
   directoryOf,
+  dropUnwritten,
   forgetContainer,
   readConfigText,
   settle,
@@ -402,6 +403,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       : { ...settings, [readyKey]: String(registry.get(id) !== undefined && apis.isReady(id) === true) };
   };
 
+  /** Containers whose remains of a dead daemon are being removed: who asks for one hears of it when that is over. */
+  const settling = new Map<string, Promise<void>>();
+
   const engine: LocalEngine = {
     registry,
     async rediscover() {
@@ -413,7 +417,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      settleMaking(storage, (id) => queue.run(key(id), () => settle(storage, id))).catch((error: unknown) => {
+      const settleOne = async (id: ContainerId): Promise<void> => {
+        const settled = queue.run(key(id), async () => {
+          await settle(storage, id);
+          dropUnwritten(id);
+        });
+        settling.set(
+          key(id),
+          settled.catch(() => undefined),
+        );
+        try {
+          await settled;
+        } finally {
+          settling.delete(key(id));
+        }
+      };
+      settleMaking(storage, settleOne).catch((error: unknown) => {
         console.error(error);
       });
       for (const id of notedEphemerals(storage))
@@ -449,7 +468,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(storage, id),
+    readConfig: async (id) => {
+      await settling.get(key(id));
+      return await readConfigText(storage, id);
+    },
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);
@@ -611,11 +633,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(id.name);
       return await (await import("./snapshots.js")).snapshotsOf(storage, id);
     },
-    snapshot: async (source, optionsFor) => {
+    snapshot: async (source, optionsFor, name = null) => {
       const { takeSnapshot } = await import("./snapshots.js");
       return await queue.run(key(source), async () => {
         mustStand(source);
-        return await takeSnapshot(storage, source, optionsFor);
+        return await takeSnapshot(storage, source, optionsFor, name);
       });
     },
     restore: async (current, snapshot, wanted) => {

@@ -26,8 +26,11 @@ const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c
 const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
 
 const diskFeature = (type: string): { readonly has: () => boolean; readonly lacking: string } => ({
-  has: () =>
-    new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) && succeeds(`mkfs.${type}`, "-V"),
+  has: () => {
+    const isKnown = (): boolean => new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8"));
+    // A module is there from the first mount on only.
+    return succeeds(`mkfs.${type}`, "-V") && (isKnown() || (succeeds("modprobe", "-q", type) && isKnown()));
+  },
   lacking: `the kernel has no ${type}, or mkfs.${type} is missing`,
 });
 
