@@ -78,6 +78,8 @@ export type Feature =
   | "cpuset"
   | "fuse and tun"
   | "debian"
+  | "systemd-socket-activate"
+  | "ssh"
   | "dnf"
   | "systemd";
 
@@ -206,6 +208,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
   systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
+  "systemd-socket-activate": {
+    has: () => succeeds("systemd-socket-activate", "--version"),
+    lacking: "systemd is not installed",
+  },
+  ssh: { has: () => succeeds("ssh", "-V"), lacking: "openssh-client is not installed" },
   dnf: {
     has: () => ["dnf", "rpmbuild", "rpmsign", "createrepo_c"].every((name) => succeeds(name, "--version")),
     lacking: "dnf, rpm or createrepo-c is not installed",
