@@ -63,6 +63,7 @@ import { nicAccountsFile } from "./nic-accounts.js";
 import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
+import type { Running } from "./live-devices.js";
 import { destroyEphemeral, forgetEphemeral, notedEphemerals, noteEphemeral } from "./ephemeral.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
@@ -264,6 +265,20 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (result.kind === "died")
       throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
     throw startError(program, result.record, result.log, spec.name);
+  };
+
+  /** In the container's queue, once its main process is known. */
+  const withLive = async <T>(
+    id: ContainerId,
+    change: (live: typeof import("./live-devices.js"), running: Running) => Promise<T>,
+  ): Promise<T> => {
+    await whenKnown(started(registry, id));
+    const live = await import("./live-devices.js");
+    return await queue.run(key(id), async () => {
+      const { meta, pid, pidfd } = started(registry, id);
+      if (pid === null || pidfd === null) throw notRunning(id.name);
+      return await change(live, { meta, pid, pidfd });
+    });
   };
 
   /** Makes a bridge if the host wants it. What keeps guests from using it. */
@@ -744,6 +759,14 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.device(id, changes[action], node.name, node.config);
       return null;
     },
+    changeNode: (id, change) =>
+      withLive(id, (live, running) => live.changeLiveNode(host, options.binary, running, change)),
+    async addNic(id, nic) {
+      if (nic.link !== null && ownLink(host.arch, nic.link) === null) await provideBridge(nic.link);
+      return await withLive(id, (live, running) => live.addLiveNic(host, options.binary, running, nic));
+    },
+    removeNic: (id, hostName) =>
+      withLive(id, (live, running) => live.removeLiveNic(host, options.binary, running, hostName)),
     async nested(id, levels) {
       const monitor = started(registry, id);
       await whenKnown(monitor);

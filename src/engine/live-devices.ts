@@ -1,0 +1,116 @@
+import { randomBytes } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
+import { IsletError } from "../base/errors.js";
+import { linksOfDescriptor, numberOfNamespace, ownLink } from "../host/netns.js";
+import { type LiveNic, planLiveNic } from "../plan/nic/live.js";
+import { nearName } from "../plan/nic/veth.js";
+import { planUserNicGone } from "../plan/nic/user.js";
+import type { LaunchProgram } from "../program/ops.js";
+import { decodeRecord, failureError } from "../program/report.js";
+import { runHelper } from "../runtime/helper.js";
+import type { Monitor } from "../runtime/monitors.js";
+import type { HostFacts } from "../spec/host.js";
+import { addNode, bindNode, hasNode, mustBind, removeNode, setAccess, unbindNode } from "./device.js";
+import type { NodeChange } from "./engine.js";
+
+/** What running containers are given by the daemon itself, and lose again: nobody else's process has a part in it. */
+
+/** Milliseconds. */
+const patience = 10_000;
+
+/** A container whose main process is known. */
+export type Running = Pick<Monitor, "meta"> & { readonly pid: number; readonly pidfd: number };
+
+async function run(
+  host: HostFacts,
+  binary: string,
+  program: LaunchProgram,
+  fds: readonly number[],
+  what: string,
+): Promise<void> {
+  const result = await runHelper(host.arch, binary, program, fds, patience);
+  if (result.kind === "done") return;
+  const record = result.kind === "failed" ? decodeRecord(result.record) : null;
+  throw record === null
+    ? new IsletError("ISLET_TIMEOUT", `cannot ${what}: it took longer than ${patience / 1000} s`)
+    : failureError(program, record, "ISLET_OPERATION_FAILED");
+}
+
+/** The name of the host's end; null: there is none. ISLET_UNSUPPORTED, ISLET_EXISTS, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+export async function addLiveNic(
+  host: HostFacts,
+  binary: string,
+  { pid, meta }: Running,
+  nic: LiveNic,
+): Promise<string | null> {
+  const netns = openSync(`/proc/${pid}/ns/net`, "r");
+  try {
+    const links = linksOfDescriptor(host.arch, netns);
+    if (links === null)
+      throw new IsletError("ISLET_UNSUPPORTED", `${meta.name} has no network of its own that a nic could be put into`);
+    const taken = new Set(links.map(({ name }) => name));
+    let next = 0;
+    while (taken.has(`eth${next}`)) next += 1;
+    const name = nic.name ?? `eth${next}`;
+    if (taken.has(name)) throw new IsletError("ISLET_EXISTS", `${meta.name} has an interface ${name} already`);
+    const random = randomBytes(16 * (nic.index + 1)).toString("hex");
+    const near = nic.type === "veth" ? nearName(nic.pair, nic.index, random) : null;
+    if (near !== null && ownLink(host.arch, near) !== null)
+      throw new IsletError("ISLET_EXISTS", `the name ${near} is in use on the host`);
+    const program = planLiveNic(nic, name, { random, digits: random, linkAddresses: {} }, host);
+    await run(host, binary, program, [netns], `make ${name}`);
+    return near;
+  } finally {
+    closeSync(netns);
+  }
+}
+
+/** By the name of the host's end, of which the other one must be the container's. ISLET_NOT_FOUND, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+export async function removeLiveNic(
+  host: HostFacts,
+  binary: string,
+  { pid, meta }: Running,
+  hostName: string,
+): Promise<void> {
+  const netns = openSync(`/proc/${pid}/ns/net`, "r");
+  try {
+    const inside = ownLink(host.arch, hostName)?.linkNetnsId ?? null;
+    if (inside === null || inside !== numberOfNamespace(host.arch, netns))
+      throw new IsletError("ISLET_NOT_FOUND", `${hostName} is no interface of ${meta.name}`);
+    await run(host, binary, planUserNicGone(hostName, host), [], `remove ${hostName}`);
+  } finally {
+    closeSync(netns);
+  }
+}
+
+/** ISLET_EXISTS: the container has something at that path. ISLET_NOT_FOUND: there is no device. */
+export async function changeLiveNode(
+  host: HostFacts,
+  binary: string,
+  { pid, pidfd, meta }: Running,
+  change: NodeChange,
+): Promise<void> {
+  const { source, destination } = change;
+  const bind = mustBind(meta);
+  if (change.action === "del") {
+    const { keepAccess } = change;
+    if (!bind) {
+      removeNode(host, meta, pid, source, destination, keepAccess);
+      return;
+    }
+    const program = unbindNode(host, meta, pid, source, destination, keepAccess);
+    await run(host, binary, program, [pidfd], `remove ${destination}`);
+    return;
+  }
+  if (hasNode(host, pid, destination))
+    throw new IsletError("ISLET_EXISTS", `there is a file ${destination} in the container already`);
+  const how = { mode: change.mode, write: change.write };
+  try {
+    if (bind)
+      await run(host, binary, bindNode(host, meta, pid, source, destination, how), [pidfd], `make ${destination}`);
+    else addNode(host, meta, pid, source, destination, how);
+  } catch (error) {
+    if (!change.hasAccess) setAccess(host, meta, source, false);
+    throw error;
+  }
+}
