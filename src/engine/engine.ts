@@ -423,7 +423,10 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<DeviceTask | null>;
-  /** The same of a node without a client. ISLET_NOT_RUNNING; ISLET_EXISTS: something is at that path; ISLET_NOT_FOUND: no such device. */
+  /**
+   * The same of a node without a client. ISLET_NOT_RUNNING; to add it, ISLET_EXISTS: something is at that path, ISLET_NOT_FOUND: there is no such
+   * device. What the guest has removed itself need not be there.
+   */
   changeNode(id: ContainerId, change: NodeChange): Promise<void>;
   /**
    * Makes a nic for a running container; it ends with the container. Gives the name of the host's end; null: it has none. ISLET_NOT_RUNNING;

@@ -21,6 +21,24 @@ const patience = 10_000;
 /** A container whose main process is known. */
 export type Running = Pick<Monitor, "meta"> & { readonly pid: number; readonly pidfd: number };
 
+export interface LiveDevices {
+  /** The name of the host's end; null: there is none. ISLET_UNSUPPORTED, ISLET_EXISTS, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+  addNic(of: Running, nic: LiveNic): Promise<string | null>;
+  /** By the name of the host's end, of which the other one must be the container's. ISLET_NOT_FOUND, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+  removeNic(of: Running, hostName: string): Promise<void>;
+  /** ISLET_EXISTS: the container has something at that path. ISLET_NOT_FOUND: there is no device. */
+  changeNode(of: Running, change: NodeChange): Promise<void>;
+}
+
+/** `binary`: of islet. */
+export function createLiveDevices(host: HostFacts, binary: string): LiveDevices {
+  return {
+    addNic: (of, nic) => addNic(host, binary, of, nic),
+    removeNic: (of, hostName) => removeNic(host, binary, of, hostName),
+    changeNode: (of, change) => changeNode(host, binary, of, change),
+  };
+}
+
 async function run(
   host: HostFacts,
   binary: string,
@@ -36,13 +54,7 @@ async function run(
     : failureError(program, record, "ISLET_OPERATION_FAILED");
 }
 
-/** The name of the host's end; null: there is none. ISLET_UNSUPPORTED, ISLET_EXISTS, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
-export async function addLiveNic(
-  host: HostFacts,
-  binary: string,
-  { pid, meta }: Running,
-  nic: LiveNic,
-): Promise<string | null> {
+async function addNic(host: HostFacts, binary: string, { pid, meta }: Running, nic: LiveNic): Promise<string | null> {
   const netns = openSync(`/proc/${pid}/ns/net`, "r");
   try {
     const links = linksOfDescriptor(host.arch, netns);
@@ -65,13 +77,7 @@ export async function addLiveNic(
   }
 }
 
-/** By the name of the host's end, of which the other one must be the container's. ISLET_NOT_FOUND, ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
-export async function removeLiveNic(
-  host: HostFacts,
-  binary: string,
-  { pid, meta }: Running,
-  hostName: string,
-): Promise<void> {
+async function removeNic(host: HostFacts, binary: string, { pid, meta }: Running, hostName: string): Promise<void> {
   const netns = openSync(`/proc/${pid}/ns/net`, "r");
   try {
     const inside = ownLink(host.arch, hostName)?.linkNetnsId ?? null;
@@ -83,8 +89,7 @@ export async function removeLiveNic(
   }
 }
 
-/** ISLET_EXISTS: the container has something at that path. ISLET_NOT_FOUND: there is no device. */
-export async function changeLiveNode(
+async function changeNode(
   host: HostFacts,
   binary: string,
   { pid, pidfd, meta }: Running,
@@ -94,12 +99,16 @@ export async function changeLiveNode(
   const bind = mustBind(meta);
   if (change.action === "del") {
     const { keepAccess } = change;
-    if (!bind) {
-      removeNode(host, meta, pid, source, destination, keepAccess);
-      return;
+    try {
+      if (bind) {
+        const program = unbindNode(host, meta, pid, source, destination, keepAccess);
+        await run(host, binary, program, [pidfd], `remove ${destination}`);
+      } else removeNode(host, meta, pid, source, destination, keepAccess);
+    } catch (error) {
+      if (!(error instanceof IsletError && error.code === "ISLET_NOT_FOUND")) throw error;
+      // The guest has removed it itself, or put another thing there: it loses the right to the device all the same.
+      if (!keepAccess) setAccess(host, meta, source, false);
     }
-    const program = unbindNode(host, meta, pid, source, destination, keepAccess);
-    await run(host, binary, program, [pidfd], `remove ${destination}`);
     return;
   }
   if (hasNode(host, pid, destination))

@@ -12,6 +12,7 @@ import type { HostFiles } from "./host/files.js";
 import { hostMemory } from "./host/memory.js";
 import { readTopology } from "./host/topology.js";
 import { consoleHandlers } from "./procedures/console.js";
+import { deviceHandlers } from "./procedures/devices.js";
 import { documentHandlers } from "./procedures/documents.js";
 import { eventHandlers } from "./procedures/events.js";
 import { hostHandlers, type HostIdentity } from "./procedures/host.js";
@@ -109,6 +110,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     ...lookupHandlers(driver),
     ...lifecycleHandlers(driver, validateDomain),
     ...documentHandlers(driver),
+    ...deviceHandlers(driver, reading),
     ...eventHandlers(driver),
     ...consoleHandlers(driver),
     ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),
