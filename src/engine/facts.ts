@@ -122,8 +122,12 @@ const maxSuffix = 999;
 function freeSuffix(spec: ContainerSpec, host: HostFacts): string {
   // A container is in every hierarchy: one of each kind tells.
   const mounts = [host.cgroups.legacy[0]?.mount, host.cgroups.unified?.mount].filter((mount) => mount !== undefined);
+  const { inner } = spec.cgroup;
   const used = (suffix: string): boolean =>
-    mounts.some((mount) => isPopulated(`${mount}/${payloadName(spec, suffix)}`));
+    mounts.some((mount) => {
+      const path = `${mount}/${payloadName(spec, suffix)}`;
+      return isPopulated(path) || (inner !== null && isPopulated(`${path}/${inner}`));
+    });
   for (let number = 0; number <= maxSuffix; number += 1) {
     const suffix = number === 0 ? "" : `-${number}`;
     if (!used(suffix)) return suffix;

@@ -126,7 +126,7 @@ export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartF
         hierarchy.mount,
         hierarchy.own,
         hierarchy.controllers.join(","),
-        hierarchy.controllers.includes("devices") && beginsAnew(spec) ? null : spec.cgroup.inner,
+        isFlat(hierarchy, spec) ? null : spec.cgroup.inner,
       ),
     })),
     unified:
@@ -137,11 +137,12 @@ export function payloadPaths(spec: ContainerSpec, host: HostFacts, start: StartF
 }
 
 /**
- * Rules that begin with all devices: the controller of v1 takes such a one only for a group without others below it, and hands nothing that is allowed
- * later down to these (kernel documentation, cgroup-v1/devices).
+ * Where the processes are in the payload's own group: what blkio of v1 limits in a group it does not limit in those below, and its devices take a rule of
+ * all devices only in a group with none below, to which nothing is handed down that is allowed later (kernel documentation, cgroup-v1).
  */
-function beginsAnew({ cgroup: { devicesV1, devicesV2 } }: ContainerSpec): boolean {
-  return pick(devicesV1, devicesV2).some((rule) => rule.type === "a");
+function isFlat({ controllers }: LegacyHierarchy, { cgroup: { devicesV1, devicesV2 } }: ContainerSpec): boolean {
+  if (controllers.includes("blkio")) return true;
+  return controllers.includes("devices") && pick(devicesV1, devicesV2).some((rule) => rule.type === "a");
 }
 
 /** Does the configuration itself say where the control groups are? */

@@ -48,6 +48,27 @@ describe("the file systems of a domain", () => {
     );
   });
 
+  test("are locked for a guest with ids of its own: its root cannot make them writable", async (t) => {
+    if (lacks(t, "userns")) return;
+    const host = domains(t);
+    const root = host.rootfs("islt-lv-lock");
+    await command(["chown", "-R", "100000:100000", root]);
+    const range = [{ start: 0, target: 100000, count: 65536 }];
+    const script =
+      "mount -o remount,rw,bind / && touch /x; mount -o remount,bind,rw /srv && touch /srv/x; ls / /srv | grep -c x$ > /tmp/count; exec sleep 1000";
+    mkdirSync(join(root, "srv"));
+    const guest = await host.start("islt-lv-lock", {
+      filesystems: [
+        filesystem({ kind: "mount", dir: root }, "/", { readonly: true }),
+        filesystem({ kind: "ram", usage: 64n }, "/tmp"),
+      ],
+      idmap: { uids: range, gids: range },
+      os: { ...domain().os, init: "/bin/sh", initArgs: ["-c", script] },
+    });
+    await waitFor("its attempts", async () => (await guest.try("cat /tmp/count")).stdout !== "");
+    assert.equal(await guest.sh("cat /tmp/count"), "0");
+  });
+
   test("may be in a file, whatever it is that is in it", async (t) => {
     if (lacks(t, "loop")) return;
     const host = domains(t);

@@ -67,9 +67,6 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
     restart: (doc) => launch(context, domains, live, doc, []),
-    end: async (name) => {
-      await engine.stop({ storePath, name }, { kind: "kill", timeout: null, noKill: false });
-    },
   });
   return {
     ...domains,

@@ -61,15 +61,13 @@ const SIGHUP = 1;
 export interface Consequences {
   /** A guest that powered itself off is started again, as it was (on_poweroff). */
   readonly restart: (doc: DomainDoc) => Promise<void>;
-  /** A guest that wanted to start again does not (on_reboot). */
-  readonly end: (name: string) => Promise<void>;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, end }: Consequences,
+  { restart }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -144,11 +142,9 @@ export async function createEvents(
       // As reboot(2) in a pid namespace tells it.
       if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
       const doc = docs.get(name);
+      // Its monitor knows whether it starts again.
       if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
-      else {
-        over.add(name);
-        await end(name);
-      }
+      else over.add(name);
       return;
     }
     if (event.kind !== "state") return;

@@ -3,22 +3,23 @@
 /** Bits of libvirt's maps of processors (VIR_DOMAIN_CPUMASK_LEN). */
 export const mostCpus = 16_384;
 
-/** Ascending, each once. `^2` takes one away again, as libvirt has it. null: a wrong text, or one that names nothing. */
-export function parseCpuList(text: string): readonly number[] | null {
-  const numbers = new Set<number>();
-  for (const part of text.trim().split(",")) {
-    const match = /^(\^?)(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
+/** Ascending, each once and below `most`. `^2` takes one away again, as libvirt has it. null: a wrong text. */
+export function parseCpuList(text: string, most: number = mostCpus): readonly number[] | null {
+  // Filled and not counted, since a text may name all of them over and over.
+  const isNamed = new Uint8Array(most);
+  // A comma may end the list.
+  for (const part of text.replace(/,\s*$/, "").split(",")) {
+    const match = /^\s*(\^?)(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?$/.exec(part);
     if (match === null) return null;
     const [, without, first = "", last] = match;
     const from = Number(first);
     const to = last === undefined ? from : Number(last);
-    if (to < from || to >= mostCpus || (without !== "" && last !== undefined)) return null;
-    for (let number = from; number <= to; number++) {
-      if (without === "") numbers.add(number);
-      else numbers.delete(number);
-    }
+    if (to < from || to >= most || (without !== "" && last !== undefined)) return null;
+    isNamed.fill(without === "" ? 1 : 0, from, to + 1);
   }
-  return numbers.size === 0 ? null : [...numbers].sort((a, b) => a - b);
+  const numbers: number[] = [];
+  for (let next = isNamed.indexOf(1); next !== -1; next = isNamed.indexOf(1, next + 1)) numbers.push(next);
+  return numbers;
 }
 
 /** The shortest text of ascending numbers. */

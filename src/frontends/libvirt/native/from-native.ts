@@ -1,6 +1,6 @@
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { capabilityNames } from "../xml/read-os.js";
 import type { Capabilities, Console, DomainDoc, IdRange, OsSpec } from "../xml/domain.js";
-import { capabilityElements } from "./capability-names.js";
 import { badDomain, internal, unsupported } from "./faults.js";
 import { filesystemsOf } from "./from-mounts.js";
 import { networkOf } from "./from-network.js";
@@ -137,7 +137,7 @@ function capabilitiesOf(settings: Settings): Capabilities {
     return words.slice(words.lastIndexOf("none") + 1).map((word) => word.replace(/^cap_/, ""));
   };
   const states = (names: readonly string[], on: boolean): Capabilities["states"] =>
-    capabilityElements.filter((name) => names.includes(name)).map((name) => ({ name, on }));
+    capabilityNames.filter((name) => names.includes(name)).map((name) => ({ name, on }));
   return allOf(settings, "lxc.cap.keep").length > 0
     ? { policy: "deny", states: states(named("lxc.cap.keep"), true) }
     : { policy: "allow", states: states(named("lxc.cap.drop"), false) };

@@ -2,10 +2,11 @@ import { readCapabilities, noSecurityModel } from "../host/capabilities-facts.js
 import { writeCapabilities } from "../host/capabilities.js";
 import { cpuMap, type HostArch, nodeCpuStats, nodeInfo } from "../host/cpu.js";
 import type { HostFiles } from "../host/files.js";
+import { memoryParameters } from "../host/ksm.js";
 import { cellsFreeMemory, freeMemory, nodeMemoryStats } from "../host/memory.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
-import { checkFlags } from "./common.js";
+import { checkFlags, stringOkay } from "./common.js";
 
 /** What the daemon knows of its host without reading files. */
 export interface HostIdentity {
@@ -64,6 +65,10 @@ export function hostHandlers(files: HostFiles, identity: HostIdentity): Handlers
     NODE_GET_MEMORY_STATS: ({ nparams, cellNum, flags }) => {
       checkFlags(flags, 0, "lxcNodeGetMemoryStats");
       return nodeMemoryStats(files, nparams, cellNum);
+    },
+    NODE_GET_MEMORY_PARAMETERS: ({ nparams, flags }) => {
+      checkFlags(flags, stringOkay, "lxcNodeGetMemoryParameters");
+      return memoryParameters(files, nparams);
     },
     NODE_GET_CELLS_FREE_MEMORY: ({ startCell, maxcells }) => ({ cells: cellsFreeMemory(files, startCell, maxcells) }),
     NODE_GET_FREE_MEMORY: () => ({ freeMem: freeMemory(files) }),

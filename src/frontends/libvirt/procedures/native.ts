@@ -1,20 +1,14 @@
 import type { Driver } from "../driver/driver.js";
-import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { checkFormat } from "../native/faults.js";
 import { domainFromNative, type NativeContext } from "../native/from-native.js";
 import { nativeFromDomain } from "../native/to-native.js";
 import type { Handlers } from "../rpc/handlers.js";
 import { hostFile } from "../spec/host-file.js";
 import { checkFlags } from "./common.js";
 
-const format = "lxc-tools";
-
-function checkFormat(name: string): void {
-  if (name === format) return;
-  throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, `unsupported config type ${name}`);
-}
-
 /** domxml-from-native and domxml-to-native: between LXC's configurations and domains. */
-export function nativeHandlers({ context: { xml }, networks }: Driver, native: NativeContext): Handlers {
+export function nativeHandlers(driver: Driver, native: NativeContext): Handlers {
+  const { xml } = driver.context;
   return {
     CONNECT_DOMAIN_XML_FROM_NATIVE: ({ nativeFormat, nativeConfig, flags }) => {
       checkFlags(flags, 0, "lxcConnectDomainXMLFromNative");
@@ -24,7 +18,7 @@ export function nativeHandlers({ context: { xml }, networks }: Driver, native: N
     CONNECT_DOMAIN_XML_TO_NATIVE: async ({ nativeFormat, domainXml, flags }) => {
       checkFlags(flags, 0, "lxcConnectDomainXMLToNative");
       checkFormat(nativeFormat);
-      const bridgeOf = await networks();
+      const bridgeOf = await driver.networks();
       const nativeConfig = nativeFromDomain(xml.read(domainXml), {
         deviceNumbers: (path) => {
           const found = hostFile(path);

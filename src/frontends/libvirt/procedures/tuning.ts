@@ -286,5 +286,5 @@ function withValues(
         ? { ...before, [key]: given }
         : { ...before, [key]: given === null ? null : Number(given) };
     })
-    .filter(({ path: _, ...rest }) => Object.values(rest).some((value) => value !== null));
+    .filter(({ path: _path, ...rest }) => Object.values(rest).some((value) => value !== null));
 }

@@ -9,10 +9,12 @@ import type { Session } from "./session.js";
 import { joinStream, type Stream } from "./streams.js";
 import type { Peer, Wire, WireHandlers } from "./wire.js";
 import { toWireError } from "./wire-errors.js";
-import { type Codec, xdrWriter } from "./xdr.js";
+import { encode } from "./xdr.js";
 
 /** Calls of one client that are worked on at a time; the next one waits unread (max_client_requests of libvirtd.conf). */
 const maxRunning = 5;
+/** Frames of one client in a turn of the event loop; the others wait for the next one, so that nobody else waits longer than that. */
+const maxTogether = 64;
 /** Unsent bytes with which a client is not read from, and streams pause. */
 const maxUnsent = 262_144;
 /** Bytes of events that may wait for a client; with more, it loses its connection. */
@@ -37,12 +39,6 @@ export interface Connection extends WireHandlers {
   readonly client: Client;
   /** Ends it from our side; clients that asked for it are told why. */
   end(reason: (typeof closeReasons)[keyof typeof closeReasons]): void;
-}
-
-function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  const out = xdrWriter();
-  codec.write(out, value);
-  return out.finish();
 }
 
 /** What a stream will be joined with. */
@@ -79,6 +75,8 @@ export function createConnection(
   /** A call that has been received while others run. */
   let waiting: Frame | null = null;
   let unreadEvents = 0;
+  /** Frames in this turn. */
+  let taken = 0;
 
   const closeAll = (fds: readonly number[]): void => {
     for (const fd of fds) wire.closeFd(fd);
@@ -123,7 +121,8 @@ export function createConnection(
   };
 
   const isFull = (): boolean => wire.pending > maxUnsent;
-  const canRead = (): boolean => !isFull() && [...streams.values()].every(({ isStuck }) => !isStuck);
+  const canRead = (): boolean =>
+    taken < maxTogether && !isFull() && [...streams.values()].every(({ isStuck }) => !isStuck);
 
   /** Takes what has been received, as far as it may be taken now. */
   const proceed = (): void => {
@@ -139,6 +138,7 @@ export function createConnection(
         waiting = frame;
         break;
       }
+      count();
       take(frame);
     }
     const mustPause = waiting !== null || !canRead();
@@ -146,6 +146,15 @@ export function createConnection(
     isPaused = mustPause;
     if (isPaused) wire.pause();
     else wire.resume();
+  };
+
+  const count = (): void => {
+    if (taken === 0)
+      setImmediate(() => {
+        taken = 0;
+        proceed();
+      });
+    taken += 1;
   };
 
   const take = (frame: Frame): void => {

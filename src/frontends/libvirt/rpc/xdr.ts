@@ -60,7 +60,7 @@ export interface XdrWriter {
   finish(): Uint8Array;
 }
 
-export function xdrWriter(): XdrWriter {
+function xdrWriter(): XdrWriter {
   let buffer = new Uint8Array(256);
   let length = 0;
   const room = (more: number): number => {
@@ -85,6 +85,12 @@ export function xdrWriter(): XdrWriter {
     },
     finish: () => buffer.subarray(0, length),
   };
+}
+
+export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
+  const out = xdrWriter();
+  codec.write(out, value);
+  return out.finish();
 }
 
 const integer = <T extends number | bigint>(

@@ -123,7 +123,11 @@ export function autoMounts(ownNetwork: boolean): AutoMounts {
 }
 
 /** Where the host has it, for tools that look whether there are security modules. Not for another user namespace: the kernel's policies are the host's. */
-export const securityfs: MountEntry = {
+export function securityMounts(isMapped: boolean, context: SpecContext): readonly MountEntry[] {
+  return isMapped || context.stat("/sys/kernel/security/lsm") === null ? [] : [securityfs];
+}
+
+const securityfs: MountEntry = {
   source: "/sys/kernel/security",
   target: "sys/kernel/security",
   fstype: "none",

@@ -7,7 +7,7 @@ import { capabilityRule } from "./capability.js";
 import { cgroupSpec } from "./cgroup.js";
 import { type SpecContext, unsupported } from "./context.js";
 import { guestDevices } from "./devices.js";
-import { autoMounts, mountEntries, rootfsSpec, securityfs } from "./filesystem.js";
+import { autoMounts, mountEntries, rootfsSpec, securityMounts } from "./filesystem.js";
 import { idmapSpec, namespaceSpec } from "./namespace.js";
 import { hasNetwork, networkSpec } from "./network.js";
 import { hostName, initSpec, lifecycleSpec, processSpec } from "./process.js";
@@ -38,7 +38,7 @@ export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
     rootfs,
     mounts: {
       auto: autoMounts(hasNetwork(doc)),
-      entries: [...(isMapped ? [] : [securityfs]), ...mountEntries(doc, context)],
+      entries: [...securityMounts(isMapped, context), ...mountEntries(doc, context)],
       dev: devices.dev,
     },
     console: {

@@ -14,9 +14,12 @@ const mostCharacters = 64 * 1024;
 const mostExpanded = 1024 * 1024;
 
 const nameText = "[\\p{L}_:][\\p{L}\\p{N}._:-]*";
-const declaration = new RegExp(`^<!ENTITY\\s+(%\\s+)?(${nameText})\\s+("[^"]*"|'[^']*'|[^>]*?)\\s*>$`, "su");
+const declaration = new RegExp(
+  `^<!ENTITY\\s+(%\\s+)?(${nameText})\\s+(?:("[^"]*"|'[^']*')\\s*|([^\\s>][^>]*))>$`,
+  "su",
+);
 const reference = new RegExp(`&(#x[0-9a-fA-F]+|#[0-9]+|${nameText});`, "gu");
-/** One declaration, comment or instruction of an internal subset; quoted text may hold anything. */
+/** One declaration, comment or instruction of an internal subset; quoted text may hold anything. The last is what none of these begins with. */
 const piece = /<!--.*?-->|<\?.*?\?>|<!(?:"[^"]*"|'[^']*'|[^"'>])*>|%[^;\s]*;|\s+|[^]/gsu;
 
 /** `doctype`: what is between `<!DOCTYPE` and `>`. */
@@ -29,9 +32,11 @@ export function entitiesOf(doctype: string): Entities {
   if (subset < 0) return { kind: "entities", entities, most: mostExpanded };
   const end = doctype.lastIndexOf("]");
   for (const [part] of doctype.slice(subset + 1, end < 0 ? undefined : end).matchAll(piece)) {
+    if (part === "<") return { kind: "refused", reason: "a document type that cannot be read" };
     if (part.startsWith("%")) return { kind: "refused", reason: "entities of a document type are not allowed" };
     if (!part.startsWith("<!ENTITY")) continue;
-    const [, parameter, name, value] = declaration.exec(part) ?? [];
+    const [, parameter, name, quoted, bare] = declaration.exec(part) ?? [];
+    const value = quoted ?? bare;
     if (name === undefined || value === undefined)
       return { kind: "refused", reason: "a declaration of an entity that cannot be read" };
     if (parameter !== undefined) return { kind: "refused", reason: "entities of a document type are not allowed" };

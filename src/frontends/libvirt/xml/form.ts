@@ -101,11 +101,15 @@ function around(walk: Walk, before: boolean): void {
   }
 }
 
-const typePiece = /"[^"]*"|'[^']*'|<!--[^]*?-->|[^]/y;
+const typePiece = /"[^"]*"|'[^']*'|[^]/y;
 
 function documentType(walk: Walk): void {
   let depth = 0;
   while (walk.position < walk.text.length) {
+    if (at(walk, "<!--")) {
+      comment(walk);
+      continue;
+    }
     const piece = match(walk, typePiece);
     if (piece === "[" || piece === "<") depth += 1;
     if (piece === "]" || piece === ">") depth -= 1;

@@ -2,7 +2,7 @@
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { DomainDoc, MetadataElement } from "./domain.js";
 import { parseXml, type XmlElement, type XmlNode } from "./tree.js";
-import { elementsOf, first, internalError } from "./values.js";
+import { elementsOf, first, internalError, mostDepth, tooDeep } from "./values.js";
 
 /** The first element of each namespace; those without are dropped. */
 export function readMetadata(domain: XmlElement): readonly MetadataElement[] {
@@ -23,7 +23,9 @@ export function metadataText({ xml }: MetadataElement, depth: number): string {
 
 const xmlUri = "http://www.w3.org/XML/1998/namespace";
 
-function nodeText(element: XmlElement, scope: ReadonlyMap<string, string>, depth: number): string {
+/** `depth`: levels of indentation; -1: within text, nothing is laid out. */
+function nodeText(element: XmlElement, scope: ReadonlyMap<string, string>, depth: number, nested = 0): string {
+  if (nested > mostDepth) throw tooDeep();
   const names = new Map(scope);
   const declared = new Map<string, string>();
   const declare = (prefix: string, uri: string): void => {
@@ -45,7 +47,7 @@ function nodeText(element: XmlElement, scope: ReadonlyMap<string, string>, depth
   if (children.length === 0) return `${head}/>`;
   // An element with text among its children is not laid out, and nothing in it.
   const laidOut = depth >= 0 && !children.some(({ kind }) => kind === "text" || kind === "cdata");
-  const inner = children.map((child) => childText(child, names, laidOut ? depth + 1 : -1));
+  const inner = children.map((child) => childText(child, names, laidOut ? depth + 1 : -1, nested + 1));
   if (!laidOut) return `${head}>${inner.join("")}</${name}>`;
   const indent = "  ".repeat(depth);
   return `${head}>\n${inner.map((line) => `${indent}  ${line}\n`).join("")}${indent}</${name}>`;
@@ -55,10 +57,10 @@ function qualified(prefix: string, name: string): string {
   return prefix === "" ? name : `${prefix}:${name}`;
 }
 
-function childText(node: XmlNode, scope: ReadonlyMap<string, string>, depth: number): string {
+function childText(node: XmlNode, scope: ReadonlyMap<string, string>, depth: number, nested: number): string {
   switch (node.kind) {
     case "element":
-      return nodeText(node, scope, depth);
+      return nodeText(node, scope, depth, nested);
     case "text":
       return node.text.replace(/[&<>\r]/g, reference);
     case "cdata":

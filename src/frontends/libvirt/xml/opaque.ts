@@ -1,5 +1,6 @@
 /** Elements that are kept without being understood, and how text is escaped in what libvirt prints. */
 import type { XmlElement } from "./tree.js";
+import { mostDepth, tooDeep } from "./values.js";
 
 /** Characters that XML cannot have at all. */
 const controls = /[^\P{Cc}\t\n\r\u007f-\u009f]/gu;
@@ -33,13 +34,16 @@ export function attributeText(name: string, value: string | number | bigint | nu
 
 /** An element of no namespace with all in it, two spaces a level, without a line end behind it. Other namespaces and comments are dropped. */
 export function opaqueText(element: XmlElement): string {
-  return lines(element).join("\n");
+  return lines(element, 0).join("\n");
 }
 
-function lines(element: XmlElement): readonly string[] {
+function lines(element: XmlElement, depth: number): readonly string[] {
+  if (depth > mostDepth) throw tooDeep();
   let head = `<${element.name}`;
   for (const { name, uri, value } of element.attributes) if (uri === "") head += attributeText(name, value);
-  const inner = element.children.flatMap((child) => (child.kind === "element" && child.uri === "" ? lines(child) : []));
+  const inner = element.children.flatMap((child) =>
+    child.kind === "element" && child.uri === "" ? lines(child, depth + 1) : [],
+  );
   if (inner.length > 0) return [`${head}>`, ...inner.map((line) => `  ${line}`), `</${element.name}>`];
   let text = "";
   for (const child of element.children) if (child.kind === "text" || child.kind === "cdata") text += child.text;

@@ -9,15 +9,17 @@ const types = ["none", "dynamic", "static"] as const;
 
 export function readSecLabels(domain: XmlElement): readonly SecLabel[] {
   const labels: SecLabel[] = [];
+  const models = new Set<string | null>();
   const elements = all(domain, "seclabel");
   for (const element of elements) {
     const label = readSecLabel(element);
-    if (labels.some((each) => each.model === label.model))
+    if (models.has(label.model))
       throw new LibvirtError(
         errorCodes.malformedXml,
         errorDomains.domain,
         `seclabel for model ${label.model ?? "(null)"} is already provided`,
       );
+    models.add(label.model);
     labels.push(label);
   }
   if (labels.length > 1 && labels.some(({ model }) => model === null))

@@ -101,8 +101,12 @@ function inserted(disks: readonly Disk[], disk: Disk, busSaid: (disk: Disk) => s
   return [...disks.slice(0, place), disk, ...disks.slice(place)];
 }
 
+/** Putting disks in order takes the square of their number. */
+const mostDisks = 1_000;
+
 /** In libvirt's order: by what the document says of buses, and then by what they are, so that the printed document is read in the same order. */
 export function readDisks(elements: readonly XmlElement[]): readonly Disk[] {
+  if (elements.length > mostDisks) throw unsupported(`more than ${mostDisks} disks`);
   const said = new Map<Disk, string | null>();
   for (const element of elements) said.set(readDisk(element), filled(first(element, "target"), "bus"));
   let disks: readonly Disk[] = [];
@@ -143,22 +147,21 @@ export function driveAddress({ target, bus }: Disk): DriveAddress | null {
   }
 }
 
+/** Buses whose disks need controllers, in the order in which those are added. */
+const controlled = ["scsi", "fdc", "ide", "sata"];
+
 /** The controllers given, and those that the disks need. */
 export function withControllers(others: readonly OpaqueElement[], disks: readonly Disk[]): readonly OpaqueElement[] {
-  const added: OpaqueElement[] = [];
-  for (const disk of disks) {
-    const last = driveAddress(disk)?.controller ?? -1;
+  const controllers = others.filter(({ name }) => name === "controller");
+  for (const bus of controlled) {
+    const last = Math.max(-1, ...disks.map((disk) => (disk.bus === bus ? (driveAddress(disk)?.controller ?? -1) : -1)));
     for (let index = 0; index <= last; index += 1) {
-      const xml = `<controller type='${disk.bus}' index='${index}'`;
-      if (![...others, ...added].some((each) => each.xml.startsWith(xml)))
-        added.push({ name: "controller", xml: `${xml}/>` });
+      const xml = `<controller type='${bus}' index='${index}'`;
+      if (!controllers.some((each) => each.xml.startsWith(xml)))
+        controllers.push({ name: "controller", xml: `${xml}/>` });
     }
   }
-  return [
-    ...others.filter(({ name }) => name === "controller"),
-    ...added,
-    ...others.filter(({ name }) => name !== "controller"),
-  ];
+  return [...controllers, ...others.filter(({ name }) => name !== "controller")];
 }
 
 const subsystems = ["usb", "pci", "scsi", "scsi_host", "mdev"];

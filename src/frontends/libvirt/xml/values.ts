@@ -1,5 +1,6 @@
 /** Reading values off a tree as libvirt does: which errors, what is empty, what counts as a number. */
 import { errorCodes, errorDomains, type ErrorDomain, LibvirtError } from "../errors.js";
+import { parseCpuList } from "../host/cpu-list.js";
 import type { XmlElement } from "./tree.js";
 
 /** 27/20: what the document says is wrong. */
@@ -30,6 +31,13 @@ export function invalidArgument(detail: string, domain: ErrorDomain = errorDomai
 /** 35/0 */
 export function detailError(detail: string): LibvirtError {
   return new LibvirtError(errorCodes.malformedXml, errorDomains.none, detail);
+}
+
+/** Elements that are kept whole are no deeper, since what is printed grows with each level. */
+export const mostDepth = 64;
+
+export function tooDeep(): LibvirtError {
+  return unsupported(`elements within each other, more than ${mostDepth}, that are kept as they are`);
 }
 
 /** Elements below, by a path of names without namespace, in document order. */
@@ -181,34 +189,9 @@ export function kib(bytes: bigint): bigint {
 }
 
 /** `0-3,^2` as a sorted list. Throws 8/0. `most`: numbers below it. */
-export function bitmap(text: string, most = 16_384): readonly number[] {
-  const wrong = (): LibvirtError => invalidArgument(`Failed to parse bitmap '${text}'`);
-  const set = new Set<number>();
-  const parts = text.split(",");
+export function bitmap(text: string, most?: number): readonly number[] {
   // A comma may end the list.
-  if (parts.length > 1 && parts.at(-1)?.trim() === "") parts.pop();
-  for (const part of parts) {
-    const [, not, low, high] = /^\s*(\^?)([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?$/.exec(part) ?? [];
-    if (low === undefined || (not === "^" && high !== undefined)) throw wrong();
-    const from = Number(low);
-    const to = high === undefined ? from : Number(high);
-    if (to < from || to >= most) throw wrong();
-    for (let number = from; number <= to; number += 1) {
-      if (not === "^") set.delete(number);
-      else set.add(number);
-    }
-  }
-  return [...set].sort((a, b) => a - b);
-}
-
-/** The list as libvirt prints it: `0-1,3`. */
-export function bitmapText(numbers: readonly number[]): string {
-  const parts: string[] = [];
-  for (let at = 0; at < numbers.length; at += 1) {
-    const from = numbers[at]!;
-    while (at + 1 < numbers.length && numbers[at + 1] === numbers[at]! + 1) at += 1;
-    const to = numbers[at]!;
-    parts.push(from === to ? `${from}` : `${from}-${to}`);
-  }
-  return parts.join(",");
+  const list = parseCpuList(text.replace(/,\s*$/, ""), most);
+  if (list === null) throw invalidArgument(`Failed to parse bitmap '${text}'`);
+  return list;
 }

@@ -1,11 +1,11 @@
 /** Data to a domain's XML, byte for byte as libvirt prints it. */
+import { formatCpuList } from "../host/cpu-list.js";
 import type { Console, Disk, DomainDoc, Filesystem, Hostdev, OpaqueElement, SecLabel } from "./domain.js";
 import { metadataText } from "./metadata.js";
 import { attributeText as at, escaped } from "./opaque.js";
 import { namespaceUri } from "./read-labels.js";
 import { featureNames } from "./read-os.js";
 import { driveAddress, otherDevices } from "./read-others.js";
-import { bitmapText } from "./values.js";
 import { addressLines, interfaceLines } from "./write-interface.js";
 
 export interface WriteOptions {
@@ -99,14 +99,14 @@ function blkioLines({ blkio }: DomainDoc): Lines {
 }
 
 function vcpuLine({ vcpu }: DomainDoc): string {
-  const cpuset = vcpu.cpuset === null ? null : bitmapText(vcpu.cpuset);
+  const cpuset = vcpu.cpuset === null ? null : formatCpuList(vcpu.cpuset);
   return `<vcpu placement='${vcpu.placement}'${at("cpuset", cpuset)}${at("current", vcpu.current)}>${vcpu.count}</vcpu>`;
 }
 
 function numatuneLines({ numatune }: DomainDoc): Lines {
   if (numatune === null) return [];
   const { mode, placement, nodeset } = numatune;
-  const where = placement === "static" ? at("nodeset", bitmapText(nodeset ?? [])) : at("placement", placement);
+  const where = placement === "static" ? at("nodeset", formatCpuList(nodeset ?? [])) : at("placement", placement);
   return block("numatune", [`<memory mode='${mode}'${where}/>`]);
 }
 

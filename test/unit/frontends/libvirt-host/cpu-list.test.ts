@@ -19,11 +19,18 @@ describe("lists of processors", () => {
   });
   it("may take one away again", () => {
     assert.deepEqual(parseCpuList("0-3,^2"), [0, 1, 3]);
-    assert.deepEqual(parseCpuList(" 3 , 1\n"), [1, 3]);
+    assert.deepEqual(parseCpuList(" 3 , 1 - 2\n"), [1, 2, 3]);
+    assert.deepEqual(parseCpuList("1,^1"), []);
+    assert.deepEqual(parseCpuList("0,2, "), [0, 2]);
   });
-  it("are refused when they are wrong, name nothing or too much", () => {
-    for (const text of ["", "a", "1-", "3-1", "1,,2", "^1", "0,^0", "16384", "0-99999", "^1-2", "-1", "1 2"])
+  it("are refused when they are wrong or name too much", () => {
+    for (const text of ["", ",", "a", "1,,", "1-", "3-1", "1,,2", "1 2", "16384", "0-99999", "^1-2", "-1"])
       assert.equal(parseCpuList(text), null, text);
+  });
+  it("take no longer when they name everything over and over", () => {
+    const began = performance.now();
+    assert.equal(parseCpuList(Array.from({ length: 300_000 }, () => "0-16383").join())?.length, 16_384);
+    assert.ok(performance.now() - began < 5000);
   });
   it("become a map with a bit for each", () => {
     fc.assert(

@@ -4,7 +4,6 @@ import { LibvirtError } from "../../../../src/frontends/libvirt/errors.js";
 import { cpuMap, nodeCpuStats, nodeInfo } from "../../../../src/frontends/libvirt/host/cpu.js";
 import { memoryParameters } from "../../../../src/frontends/libvirt/host/ksm.js";
 import { cellsFreeMemory, freeMemory, nodeMemoryStats } from "../../../../src/frontends/libvirt/host/memory.js";
-import { kernelVersion, versionNumber } from "../../../../src/frontends/libvirt/host/version.js";
 import { filesOf, machine, recorded } from "./host.js";
 
 const refused = (message: string, code: number) => (error: unknown) => {
@@ -147,12 +146,5 @@ describe("node-memory-tune", () => {
       { field: "shm_pages_to_scan", kind: "uint", value: 100 },
       { field: "shm_full_scans", kind: "ullong", value: 12n },
     ]);
-  });
-});
-
-describe("version", () => {
-  it("is the kernel's, as libvirt counts", () => {
-    assert.equal(kernelVersion(filesOf({ "/proc/sys/kernel/osrelease": "6.18.44-cloud-amd64\n" })), 6_018_044n);
-    assert.deepEqual(["9.0.0", "6.1-rc3", "7", "x"].map(versionNumber), [9_000_000n, 6_001_000n, 7_000_000n, null]);
   });
 });

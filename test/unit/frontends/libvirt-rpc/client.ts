@@ -13,7 +13,7 @@ import { wireError, type WireError } from "../../../../src/frontends/libvirt/rpc
 import { findProcedure, programs } from "../../../../src/frontends/libvirt/rpc/procedures.js";
 import { createRpcServer } from "../../../../src/frontends/libvirt/rpc/server.js";
 import type { Wire } from "../../../../src/frontends/libvirt/rpc/wire.js";
-import { type Codec, xdrReader, xdrWriter } from "../../../../src/frontends/libvirt/rpc/xdr.js";
+import { encode, xdrReader } from "../../../../src/frontends/libvirt/rpc/xdr.js";
 
 /** A client of the remote protocol over a wire in memory, with descriptors that are numbers only. */
 export interface TestClient {
@@ -74,12 +74,6 @@ function createJoined(): Joined {
     say: (bytes) => joined.near.push(bytes),
   };
   return joined;
-}
-
-export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  const out = xdrWriter();
-  codec.write(out, value);
-  return out.finish();
 }
 
 export const argsOf = (

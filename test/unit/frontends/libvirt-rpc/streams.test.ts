@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { argsOf, connectTo, errorOf, frameOf, type Joined, type TestClient, turn } from "./client.js";
 
+let closed = 0;
 const openConsole = 201;
 const console0 = 90;
 const dom = { name: "t1", uuid: "4de601c5-e42e-4721-81c9-7abc8ac07934", id: 7 };
@@ -16,9 +17,12 @@ interface Opened {
 }
 
 async function open(): Promise<Opened> {
+  closed = 0;
   const client = connectTo({
     DOMAIN_OPEN_CONSOLE: (args, call) => {
-      call.openStream(console0);
+      call.openStream(console0, () => {
+        closed += 1;
+      });
       if (args.dev_name === "broken") throw new Error("no such console");
     },
     CONNECT_GET_HOSTNAME: () => ({ hostname: "vm" }),
@@ -143,10 +147,13 @@ describe("a stream", () => {
     assert.equal(guest.near.destroyed, true);
   });
 
-  it("is closed when the client goes", async () => {
+  it("is closed when the client goes, and whoever opened it is told, once", async () => {
     const { client, guest } = await open();
+    assert.equal(closed, 0);
     client.leave();
     assert.equal(guest.near.destroyed, true);
+    await turn();
+    assert.equal(closed, 1);
   });
 
   it("is never joined when the call fails, or the client has gone meanwhile", async () => {
@@ -163,5 +170,7 @@ describe("a stream", () => {
     client.leave();
     await turn();
     assert.deepEqual(client.closedFds, [console0, console0, console0]);
+    // These three, and the one that was joined.
+    assert.equal(closed, 4);
   });
 });

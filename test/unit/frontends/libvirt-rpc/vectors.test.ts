@@ -12,9 +12,8 @@ import {
   programs,
 } from "../../../../src/frontends/libvirt/rpc/procedures.js";
 import { toWireError } from "../../../../src/frontends/libvirt/rpc/wire-errors.js";
-import { type Codec, xdrReader } from "../../../../src/frontends/libvirt/rpc/xdr.js";
+import { type Codec, encode, xdrReader } from "../../../../src/frontends/libvirt/rpc/xdr.js";
 import { root } from "../../../support/paths.js";
-import { encode } from "./client.js";
 
 /** Frames that Debian's libvirt 9.0 and its clients exchanged (README there). */
 interface Vector {

@@ -8,6 +8,7 @@ import {
   chars,
   type Codec,
   double,
+  encode,
   i32,
   i64,
   list,
@@ -21,7 +22,6 @@ import {
   xdrReader,
 } from "../../../../src/frontends/libvirt/rpc/xdr.js";
 import { payloadCodec } from "../../../../src/frontends/libvirt/rpc/messages.js";
-import { encode } from "./client.js";
 
 const hex = (text: string): Uint8Array => Buffer.from(text.replaceAll(" ", ""), "hex");
 const read = <T>(codec: Codec<T>, text: string): T => codec.read(xdrReader(hex(text)));

@@ -162,6 +162,82 @@ test("a huge name, attribute or text is no more work than its length", () => {
   assert.ok(performance.now() - started < 20_000);
 });
 
+test("ten thousands of devices are read in the time that their number takes", () => {
+  const many = (one: (number: number) => string, count: number): string =>
+    Array.from({ length: count }, (_, number) => one(number)).join("");
+  const started = performance.now();
+  const read = (inner: string, devices: string): void => {
+    readDomain(`<domain type='lxc'>${small}${inner}<devices>${devices}</devices></domain>`, context);
+  };
+  read(
+    "",
+    many(() => "<filesystem><source dir='/a'/><target dir='/b'/></filesystem>", 9_000),
+  );
+  read(
+    "",
+    many(() => "<interface type='bridge'><source bridge='b'/></interface>", 12_000),
+  );
+  read(
+    "",
+    many(() => "<console/>", 25_000),
+  );
+  read(
+    "",
+    many((number) => `<controller type='scsi' index='${number}'/>`, 25_000),
+  );
+  read(
+    many((number) => `<seclabel type='none' model='m${number}'/>`, 25_000),
+    "",
+  );
+  read(
+    `<idmap>${many((number) => `<uid start='${number}' target='1' count='1'/><gid start='${number}' target='1' count='1'/>`, 12_000)}</idmap>`,
+    "",
+  );
+  read(`<metadata>${many((number) => `<a xmlns='urn:${number}'/>`, 25_000)}</metadata>`, "");
+  read(
+    "",
+    many(
+      (number) =>
+        `<disk><source file='/a'/><target dev='sd${String.fromCharCode(97 + (number % 26), 97 + ((number / 26) % 26), 97 + number / 676)}'/></disk>`,
+      1000,
+    ),
+  );
+  assert.match(
+    refusal(`<domain type='lxc'>${small}<devices>${"<disk/>".repeat(1001)}</devices></domain>`).message,
+    /more than 1000 disks$/,
+  );
+  assert.ok(performance.now() - started < 30_000);
+});
+
+test("no text makes the reader look at the same characters again and again", () => {
+  const long = 200_000;
+  const started = performance.now();
+  const types = [
+    "<!".repeat(long),
+    "<!'".repeat(long),
+    `<!ENTITY a x${" ".repeat(long)}y${" ".repeat(long)}'>'>`,
+    "<!--".repeat(long),
+    "<?".repeat(long),
+  ];
+  for (const inner of types) assert.equal(refusal(`<!DOCTYPE d [${inner}]><domain/>`).code, 35);
+  assert.match(
+    refusal(`<!DOCTYPE d [<!ENTITY a ${" ".repeat(long)}"x>" y>]><domain>&a;</domain>`).message,
+    /read|not defined/,
+  );
+  refusal(`<?xml ${"encoding=".repeat(long)}?><domain/>`);
+  const sets = [`${"0-16383,".repeat(long)}x`, " ".repeat(long), `1${" ".repeat(long)}x`];
+  for (const set of sets)
+    assert.match(
+      refusal(`<domain type='lxc'>${small}<vcpu cpuset='${set}'>1</vcpu></domain>`).message,
+      /Failed to parse bitmap/,
+    );
+  const deep = `${"<a>".repeat(100)}${"</a>".repeat(100)}`;
+  const kept = [`<devices><rng>${deep}</rng></devices>`, `<metadata><x xmlns='urn:x'>${deep}</x></metadata>`];
+  for (const inner of kept)
+    assert.match(refusal(`<domain type='lxc'>${small}${inner}</domain>`).message, /more than 64/);
+  assert.ok(performance.now() - started < 20_000);
+});
+
 test("elements keep their namespace, line and column, and white space of layout is dropped", () => {
   const root = parseXml(`<a xmlns='urn:d' xmlns:p='urn:p'>\n  <p:b p:c='1' d='2'/>\n  <q:e> x </q:e>\n</a>`, {
     what: "x",

@@ -178,6 +178,7 @@ lxc.hook.pre-start = /p 2
   assert.deepEqual(spec.lifecycle, {
     haltSignal: 10,
     rebootSignal: 15,
+    onReboot: "restart",
     stopSignal: 37,
     monitorDeathSignal: 0,
     ephemeral: true,
