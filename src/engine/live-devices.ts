@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { linksOfDescriptor, numberOfNamespace, ownLink } from "../host/netns.js";
 import { type LiveNic, planLiveNic } from "../plan/nic/live.js";
@@ -54,10 +54,17 @@ async function run(
     : failureError(program, record, "ISLET_OPERATION_FAILED");
 }
 
+/** Inodes of nsfs are what tells namespaces apart (namespaces(7)). */
+function isOwnNetwork(netns: number): boolean {
+  const own = statSync("/proc/self/ns/net", { bigint: true });
+  const other = fstatSync(netns, { bigint: true });
+  return own.ino === other.ino && own.dev === other.dev;
+}
+
 async function addNic(host: HostFacts, binary: string, { pid, meta }: Running, nic: LiveNic): Promise<string | null> {
   const netns = openSync(`/proc/${pid}/ns/net`, "r");
   try {
-    const links = linksOfDescriptor(host.arch, netns);
+    const links = isOwnNetwork(netns) ? null : linksOfDescriptor(host.arch, netns);
     if (links === null)
       throw new IsletError("ISLET_UNSUPPORTED", `${meta.name} has no network of its own that a nic could be put into`);
     const taken = new Set(links.map(({ name }) => name));

@@ -8,6 +8,7 @@ import { netns, type Netns } from "../support/netns.js";
 import { linkTable } from "../support/place.js";
 import { lacks } from "../support/skip.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
+import { waitFor } from "../support/wait.js";
 
 /** Devices of running and of defined domains, changed with Debian's virsh. */
 
@@ -19,7 +20,10 @@ interface DevicePlace extends VirshPlace {
   readonly links: () => Promise<ReadonlyMap<string, string>>;
   /** A file of that device, for attach-device and its like. */
   readonly file: (xml: string) => string;
-  readonly start: (name: string, more?: { readonly devices?: string; readonly top?: string }) => Promise<void>;
+  readonly start: (
+    name: string,
+    more?: { readonly devices?: string; readonly top?: string; readonly init?: string },
+  ) => Promise<void>;
   /** What virsh complains of. */
   readonly fault: (...words: readonly string[]) => Promise<string>;
 }
@@ -42,14 +46,14 @@ async function devicePlace(t: Cleaner): Promise<DevicePlace> {
     inside: (name, ...command) => own.ok(["lxc-attach", ...own.store.at(name), "--", ...command]),
     links: async () => linkTable(await net.ok(["ip", "-o", "link"])),
     file: (xml) => file("device.xml", xml),
-    start: async (name, { devices = "", top = "" } = {}) => {
+    start: async (name, { devices = "", top = "<features><privnet/></features>", init = "exec sleep 1000" } = {}) => {
       const root = rootfs(name);
       await ok(
         "define",
         file(
           `${name}.xml`,
           `<domain type='lxc'><name>${name}</name><memory>262144</memory>
-<os><type>exe</type><init>/bin/sleep</init><initarg>1000</initarg></os>${top}<features><privnet/></features>
+<os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>${init.replaceAll("&", "&amp;")}</initarg></os>${top}
 <devices><filesystem><source dir='${root}'/><target dir='/'/></filesystem><console type='pty'/>${devices}</devices></domain>`,
         ),
       );
@@ -103,10 +107,15 @@ test("addresses, routes and the host's end of an attached interface are as they 
     "attach-device",
     "web",
     file(`<interface type='bridge'><mac address='${mac}'/><source bridge='islt-br'/><target dev='web-lan'/><guest dev='lan0'/>
-<ip address='10.9.0.7' family='ipv4' prefix='24'/><route family='ipv4' address='10.77.0.0' prefix='16' gateway='10.9.0.1'/></interface>`),
+<ip address='10.9.0.7' family='ipv4' prefix='24'/><route family='ipv4' address='10.77.0.0' prefix='16' gateway='10.9.0.1'/>
+<bandwidth><inbound average='1000'/><outbound average='1000'/></bandwidth></interface>`),
     "--live",
   );
   assert.equal((await links()).has("web-lan"), true);
+  if (existsSync("/sbin/tc")) {
+    const shaped = await net.ok(["tc", "qdisc", "show", "dev", "web-lan"]);
+    for (const each of [/qdisc tbf .* rate 8Mbit/, /qdisc clsact/]) assert.match(shaped, each);
+  }
   assert.match(await inside("web", "ip", "addr", "show", "lan0"), /inet 10\.9\.0\.7\/24/);
   assert.match(await inside("web", "ip", "route"), /10\.77\.0\.0\/16 via 10\.9\.0\.1 dev lan0/);
   await inside("web", "ping", "-c", "1", "-W", "2", "10.9.0.1");
@@ -186,10 +195,10 @@ async function rules(place: DevicePlace, name: string): Promise<string> {
 }
 
 for (const { title, top } of [
-  { title: "a domain", top: "" },
+  { title: "a domain", top: "<features><privnet/></features>" },
   {
     title: "a domain with ids of its own",
-    top: "<idmap><uid start='0' target='100000' count='65536'/><gid start='0' target='100000' count='65536'/></idmap>",
+    top: "<idmap><uid start='0' target='100000' count='65536'/><gid start='0' target='100000' count='65536'/></idmap><features><privnet/></features>",
   },
 ])
   test(`disks and devices of the host's come to ${title} and go`, async (t) => {
@@ -264,4 +273,55 @@ test("definitions are changed, alone or with what runs", async (t) => {
   await start("off");
   await ok("destroy", "off");
   assert.match(await fault("attach-interface", "off", "bridge", "islt-br", "--live"), /domain is not running/);
+});
+
+test("devices that come and go at the same time do not get in each other's way", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links } = await devicePlace(t);
+  await start("web");
+  const macs = ["01", "02", "03", "04"].map((last) => `52:54:00:aa:bb:${last}`);
+  await Promise.all(
+    macs.map((each) => ok("attach-interface", "web", "bridge", "islt-br", "--mac", each, "--persistent")),
+  );
+  for (const xml of [await ok("dumpxml", "web"), await ok("dumpxml", "web", "--inactive")])
+    assert.deepEqual([...xml.matchAll(/mac address='([^']*)'/g)].map(([, each]) => each).sort(), macs);
+  assert.equal((await inside("web", "ip", "-o", "link")).match(/ eth[0-3]@/g)?.length, 4);
+  await ok("suspend", "web");
+  await Promise.all(macs.map((each) => ok("detach-interface", "web", "bridge", "--mac", each, "--persistent")));
+  assert.doesNotMatch(`${await ok("dumpxml", "web")}${await ok("dumpxml", "web", "--inactive")}`, /interface/);
+  assert.equal((await links()).size, 2);
+});
+
+test("a domain that reboots has the devices that it was started with", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links } = await devicePlace(t);
+  await start("web", { init: "trap 'reboot -f' HUP; while :; do sleep 1000 & wait $!; done" });
+  await ok("attach-interface", "web", "bridge", "islt-br", "--live");
+  const before = await inside("web", "readlink", "/proc/1/ns/net");
+  await ok("reboot", "web");
+  await waitFor(
+    "its next start",
+    async () => (await inside("web", "readlink", "/proc/1/ns/net").catch(() => before)) !== before,
+  );
+  assert.equal((await links()).size, 2);
+  assert.doesNotMatch(await ok("dumpxml", "web"), /interface/);
+});
+
+test("a domain with the host's network, or another's, gets no interface", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { start, links, fault } = await devicePlace(t);
+  await start("web", { top: "" });
+  assert.match(
+    await fault("attach-interface", "web", "bridge", "islt-br", "--live"),
+    /unsupported configuration: web has no network of its own/,
+  );
+  await start("other");
+  await start("sharer", {
+    top: "<lxc:namespace xmlns:lxc='http://libvirt.org/schemas/domain/lxc/1.0'><lxc:sharenet type='name' value='other'/></lxc:namespace>",
+  });
+  assert.match(
+    await fault("attach-interface", "sharer", "bridge", "islt-br", "--live"),
+    /Config asks for inherit net namespace as well as private network interfaces/,
+  );
+  assert.equal((await links()).size, 2);
 });
