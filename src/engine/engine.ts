@@ -10,6 +10,7 @@ import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ImageFacts, ImageServer, ImageSource, ImageStatus, RemoteImage, RootEditor } from "../spec/image.js";
+import type { NicSpec } from "../spec/nic.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -429,6 +430,18 @@ export interface Engine {
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<DeviceTask | null>;
   /**
+   * The same of a node without a client. ISLET_NOT_RUNNING; to add it, ISLET_EXISTS: something is at that path, ISLET_NOT_FOUND: there is no such
+   * device. What the guest has removed itself need not be there.
+   */
+  changeNode(id: ContainerId, change: NodeChange): Promise<void>;
+  /**
+   * Makes a nic for a running container; it ends with the container. Gives the name of the host's end; null: it has none. ISLET_NOT_RUNNING;
+   * ISLET_UNSUPPORTED: it has no network of its own; ISLET_EXISTS: a name is taken; ISLET_OPERATION_FAILED, ISLET_TIMEOUT.
+   */
+  addNic(id: ContainerId, nic: Extract<NicSpec, { readonly type: "veth" | "macvlan" }>): Promise<string | null>;
+  /** By the name of the host's end. ISLET_NOT_RUNNING; ISLET_NOT_FOUND: it is not the container's. ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+  removeNic(id: ContainerId, hostName: string): Promise<void>;
+  /**
    * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
    * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
    */
@@ -518,6 +531,20 @@ export interface DeviceTask extends Pick<HostOutput, "task" | "handedOver"> {
   /** To be called when the task has succeeded. */
   readonly done: () => void;
 }
+
+/** A device node of the host's, put by the daemon itself into a running container, or out of it. Paths are absolute. */
+export type NodeChange = { readonly source: string; readonly destination: string } & (
+  | {
+      readonly action: "add";
+      /** Permissions of the node, which belongs to the container's root. */
+      readonly mode: number;
+      readonly write: boolean;
+      /** The container may use the device as it is. */
+      readonly hasAccess: boolean;
+    }
+  /** `keepAccess`: it has the device at another path, too. */
+  | { readonly action: "del"; readonly keepAccess: boolean }
+);
 
 export interface DeviceChange {
   readonly caller: Caller;

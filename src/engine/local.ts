@@ -63,6 +63,7 @@ import { nicAccountsFile } from "./nic-accounts.js";
 import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
+import type { LiveDevices, Running } from "./live-devices.js";
 import { destroyEphemeral, forgetEphemeral, notedEphemerals, noteEphemeral } from "./ephemeral.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
@@ -265,6 +266,21 @@ export function createEngine(options: LocalOptions): LocalEngine {
     if (result.kind === "died")
       throw new IsletError("ISLET_START_FAILED", `the monitor of ${spec.name} ended before the container ran`);
     throw startError(program, result.record, result.log, spec.name);
+  };
+
+  /** In the container's queue, once its main process is known. */
+  const withLive = async <T>(
+    id: ContainerId,
+    change: (live: LiveDevices, target: Running) => Promise<T>,
+  ): Promise<T> => {
+    await whenKnown(started(registry, id));
+    const { createLiveDevices } = await import("./live-devices.js");
+    const live = createLiveDevices(host, options.binary);
+    return await queue.run(key(id), async () => {
+      const { meta, pid, pidfd } = started(registry, id);
+      if (pid === null || pidfd === null) throw notRunning(id.name);
+      return await change(live, { meta, pid, pidfd });
+    });
   };
 
   /** Makes a bridge if the host wants it. What keeps guests from using it. */
@@ -766,6 +782,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.device(id, changes[action], node.name, node.config);
       return null;
     },
+    changeNode: (id, change) => withLive(id, (live, target) => live.changeNode(target, change)),
+    async addNic(id, nic) {
+      if (nic.link !== null && ownLink(host.arch, nic.link) === null) await provideBridge(nic.link);
+      return await withLive(id, (live, target) => live.addNic(target, nic));
+    },
+    removeNic: (id, hostName) => withLive(id, (live, target) => live.removeNic(target, hostName)),
     async nested(id, levels) {
       const monitor = started(registry, id);
       await whenKnown(monitor);

@@ -12,6 +12,7 @@ import type { HostFiles } from "./host/files.js";
 import { hostMemory } from "./host/memory.js";
 import { readTopology } from "./host/topology.js";
 import { consoleHandlers } from "./procedures/console.js";
+import { deviceHandlers } from "./procedures/devices.js";
 import { documentHandlers } from "./procedures/documents.js";
 import { eventHandlers } from "./procedures/events.js";
 import { hostHandlers, type HostIdentity } from "./procedures/host.js";
@@ -92,6 +93,7 @@ export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handler
     ...lookupHandlers(driver),
     ...lifecycleHandlers(driver, validateDomain),
     ...documentHandlers(driver),
+    ...deviceHandlers(driver, readContext(arch)),
     ...eventHandlers(driver),
     ...consoleHandlers(driver),
     ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),

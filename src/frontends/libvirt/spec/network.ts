@@ -15,8 +15,6 @@ export function hasNetwork(doc: DomainDoc): boolean {
 }
 
 export function networkSpec(doc: DomainDoc, context: SpecContext): NetworkSpec {
-  for (const { script } of doc.interfaces)
-    if (script !== null) throw unsupported("scripts are not supported on LXC network interfaces");
   const hostdevs = doc.hostdevs.filter((hostdev) => hostdev.kind === "net");
   if (sharesNetwork(doc)) {
     // <privnet/> alone is left out, as libvirt's page says.
@@ -63,8 +61,10 @@ function commonPart(item: Interface, index: number): NicCommon {
   };
 }
 
-function nicSpec(item: Interface, index: number, context: SpecContext): NicSpec {
-  const { source } = item;
+/** Throws LibvirtError. */
+export function nicSpec(item: Interface, index: number, context: Pick<SpecContext, "networks">): NicSpec {
+  const { source, script } = item;
+  if (script !== null) throw unsupported("scripts are not supported on LXC network interfaces");
   refuseOthers(item);
   const common = commonPart(item, index);
   switch (source.kind) {
@@ -111,7 +111,7 @@ function refuseOthers(item: Interface): void {
   }
 }
 
-function bridgeOf(network: string, context: SpecContext): string {
+function bridgeOf(network: string, context: Pick<SpecContext, "networks">): string {
   const found = context.networks(network);
   if (found === null)
     throw refusal(errorCodes.noNetwork, errorDomains.network, `no network with matching name '${network}'`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
 import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { deviceText } from "../../../../src/plan/cgroup.js";
@@ -209,5 +210,40 @@ describe("a domain's interfaces", () => {
       { interfaces: [nic({ kind: "other", type: "user", xml: "" })] },
       "internal error: Unsupported network type user",
     );
+  });
+});
+
+describe("a device that comes to a running guest", () => {
+  const sdb = { kind: "hostdev", device: { kind: "storage", block: "/dev/sdb" } } as const;
+  it("is the node that a start would make", () => {
+    const node = guestNode(sdb, host);
+    assert.deepEqual([node?.source, node?.destination, node?.mode.toString(8)], ["/dev/sdb", "/dev/sdb", "700"]);
+    assert.equal(node === null ? "" : deviceText(node.rule), "b 8:16 rwm");
+    assert.equal(
+      guestNode({ kind: "hostdev", device: { kind: "net", interface: "eth1", ips: [], routes: [] } }, host),
+      null,
+    );
+    assert.throws(() => guestNode({ kind: "hostdev", device: { kind: "misc", char: "/dev/none" } }, host), {
+      code: 38,
+      message: "Unable to access /dev/none: No such file or directory",
+    });
+    assert.throws(() => guestNode({ kind: "hostdev", device: { kind: "misc", char: "/etc/../dev/sdb" } }, host), {
+      message: /is not below \/dev/,
+    });
+  });
+  it("may be one that it has already, by another path or because every guest has it", () => {
+    const { rule } = guestNode(sdb, host) ?? assert.fail();
+    const has = (hostdevs: DomainDoc["hostdevs"]): boolean => mayUse(domain({ hostdevs }), rule, host);
+    assert.equal(has([]), false);
+    assert.equal(
+      has([
+        { kind: "misc", char: "/dev/net/tun" },
+        { kind: "misc", char: "/dev/gone" },
+      ]),
+      false,
+    );
+    assert.equal(has([sdb.device]), true);
+    assert.equal(mayUse(domain(), { ...rule, type: "c", major: 10, minor: 229 }, host), true);
+    assert.equal(mayUse(domain(), { ...rule, type: "c", major: 136, minor: 7 }, host), true);
   });
 });
