@@ -19,6 +19,7 @@ import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
+import { sendAudit } from "../host/audit.js";
 import { createNotifier, type GivenListeners, type ListenerPaths, takeListeners } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
@@ -161,6 +162,11 @@ async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string 
     arch: host.arch === "arm64" ? "aarch64" : host.arch,
     lxcSpec: (id) => lxc.spec(id, caller, engine),
     lxcConfig: fromSpec,
+    services: {
+      audit: (records) => {
+        sendAudit(host.arch, records);
+      },
+    },
   });
 }
 

@@ -4,6 +4,7 @@ import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
+import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
 import { createDriver } from "./driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "./errors.js";
@@ -36,6 +37,7 @@ export interface LibvirtOptions {
   readonly arch: HostArch;
   readonly lxcSpec: (id: ContainerId) => Promise<ContainerSpec>;
   readonly lxcConfig: (spec: ContainerSpec) => string;
+  readonly services: Services;
 }
 
 /** What documents name when they name none: where Debian has it. Nothing runs it. */
@@ -82,7 +84,7 @@ export interface Libvirt {
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
-  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig } = options;
+  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services } = options;
   const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
   const context: DriverContext = {
     engine,
@@ -91,6 +93,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     runtimeDir,
     lxcSpec,
     lxcConfig,
+    services,
     hostMemory: hostMemory(hostFiles).total,
     deviceNumber,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },

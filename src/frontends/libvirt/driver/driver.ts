@@ -1,7 +1,9 @@
+import { statSync } from "node:fs";
 import type { Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -61,12 +63,18 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
   );
 
 export async function createDriver(context: DriverContext): Promise<Driver> {
-  const { engine, storePath } = context;
+  const { engine, storePath, services } = context;
   const definitions = createDefinitions(context);
   const live = createLiveDocs(context);
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
     restart: (doc) => launch(context, domains, live, doc, []),
+    began: (doc, pid) => {
+      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
+    },
+    ended: (doc, reason) => {
+      services.audit(stopRecords(doc, reason));
+    },
   });
   return {
     ...domains,
@@ -209,10 +217,17 @@ function changes(
         if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
         await write({ ...docs.config, live: null });
       }
-      if (docs.live !== null) live.change(domain.status, { ...docs.live, live: null });
+      if (docs.live === null) return;
+      const before = live.of(domain.status);
+      live.change(domain.status, { ...docs.live, live: null });
+      if (before !== null) context.services.audit(changeRecords(before, docs.live));
     },
   };
 }
+
+/** Inode; null: the process has ended. */
+const pidNamespace = (pid: number): number | null =>
+  statSync(`/proc/${pid}/ns/pid`, { throwIfNoEntry: false })?.ino ?? null;
 
 /** One of that name or uuid; both must be the same domain's. */
 async function clash(domains: Domains, doc: DomainDoc): Promise<Domain | null> {
@@ -286,8 +301,13 @@ async function launch(
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const spec = await launchSpec(context, domains, live, doc, fds.length);
-  await context.engine.start(spec, startOptions(context, fds));
+  try {
+    const spec = await launchSpec(context, domains, live, doc, fds.length);
+    await context.engine.start(spec, startOptions(context, fds));
+  } catch (error) {
+    context.services.audit(startRecords(doc, null));
+    throw error;
+  }
 }
 
 /** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */
