@@ -22,6 +22,7 @@ import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { sendAudit } from "../host/audit.js";
 import { createNotifier, type GivenListeners, type ListenerPaths, takeListeners } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
+import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
@@ -31,7 +32,7 @@ import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
 import { createLibvirtDoor, type LibvirtConnect } from "./libvirt-door.js";
-import { libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
+import { type LibvirtSettings, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
 import { createSessions } from "./session.js";
 import { createUserDoor, identity } from "./user-door.js";
 import { createUserSessions } from "./user-session.js";
@@ -72,9 +73,9 @@ async function main(): Promise<void> {
   const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
-  const { sockets, store } = libvirtSettings(runtimeDir, process.env);
+  const settings = libvirtSettings(runtimeDir, process.env);
   let libvirtMade: Promise<Libvirt> | null = null;
-  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, store));
+  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, settings));
   const engine: LocalEngine = createEngine({
     host,
     binary,
@@ -128,6 +129,7 @@ async function main(): Promise<void> {
     return (socket, peer, readOnly) => server.connect(socket, peer, readOnly);
   };
   const libvirtDoor = createLibvirtDoor(host, connectLibvirt, rest);
+  const { sockets } = settings;
   const closeLibvirt = listenForLibvirt(host.arch, libvirtDoor, [runtimeDir, ...(sockets === null ? [] : [sockets])]);
   const userSessions = createUserSessions(host, engine, "lxc-user-nic", loadUserNic);
   const isGranted = (): boolean => readNicGrants(runtimeDir).grants.length > 0;
@@ -149,7 +151,7 @@ async function main(): Promise<void> {
 }
 
 /** The libvirt front end, with what LXC's front end knows of containers. Loaded when somebody needs it. */
-async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string | null): Promise<Libvirt> {
+async function startLibvirt(engine: LocalEngine, host: HostFacts, { store, hooks }: LibvirtSettings): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
@@ -162,10 +164,12 @@ async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string 
     arch: host.arch === "arm64" ? "aarch64" : host.arch,
     lxcSpec: (id) => lxc.spec(id, caller, engine),
     lxcConfig: fromSpec,
+    hooksDirectory: hooks,
     services: {
       audit: (records) => {
         sendAudit(host.arch, records);
       },
+      runProgram: (file, words, input, time) => runProgram(host.arch, file, words, time, input),
     },
   });
 }

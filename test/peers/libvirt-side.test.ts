@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { lacks } from "../support/skip.js";
@@ -7,7 +7,7 @@ import { strace, type TracedCall } from "../support/strace.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
 import { waitFor } from "../support/wait.js";
 
-/** What libvirt does beside the guest: audit. */
+/** What libvirt does beside the guest: audit records and hooks. */
 
 const uuid = "11111111-2222-3333-4444-555555555555";
 
@@ -62,3 +62,72 @@ function auditText({ name, args }: TracedCall): string | null {
   const [, bytes = ""] = /nlmsg_type=0x9c[45] .*"((?:\\x[0-9a-f]{2})+)\\x00"/.exec(args[1] ?? "") ?? [];
   return name === "sendto" && bytes !== "" ? Buffer.from(bytes.replaceAll("\\x", ""), "hex").toString() : null;
 }
+
+test("the administrator's hook is asked before and told after, and may refuse a start", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t);
+  const { own, ok, virsh, hooks } = place;
+  await define(place, "t2");
+  mkdirSync(hooks);
+  const [log, veto] = [join(hooks, "log"), join(hooks, "veto")];
+  const script = `#!/bin/sh
+[ -e ${veto}.slow ] && sleep 0.5
+echo "$@" $(grep -o '<domain type=.lxc.' ) >> ${log}
+[ "$2" = "$(cat ${veto} 2>/dev/null)" ] || exit 0
+echo no $2 here >&2
+exit 3
+`;
+  // Not executable: it is nobody's business.
+  writeFileSync(join(hooks, "lxc"), script, { mode: 0o644 });
+  await ok("start", "t2");
+  await ok("destroy", "t2");
+  assert.equal(existsSync(log), false);
+  rmSync(join(hooks, "lxc"));
+  writeFileSync(join(hooks, "lxc"), script, { mode: 0o755 });
+  const lines = (): readonly string[] => {
+    const all = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : [];
+    return all.map((line) => line.replace("t2 ", "").replace(" - <domain type='lxc'", ""));
+  };
+  const heard = async (...wanted: readonly string[]): Promise<void> => {
+    await waitFor("the hooks", () => lines().length >= wanted.length);
+    assert.deepEqual(lines(), wanted);
+    rmSync(log);
+  };
+  const [before, after] = [
+    ["prepare begin", "start begin", "started begin"],
+    ["stopped end", "release end"],
+  ];
+  await ok("start", "t2");
+  await heard(...before);
+  await own.restart();
+  await ok("list");
+  await heard("reconnect begin");
+  // What comes after an end comes before the next start.
+  writeFileSync(`${veto}.slow`, "");
+  await ok("destroy", "t2");
+  await ok("start", "t2");
+  await heard(...after, ...before);
+  rmSync(`${veto}.slow`);
+  await own.ok(["lxc-stop", ...own.store.at("t2"), "-k"]);
+  await heard(...after);
+
+  const refused = async (operation: string, ...wanted: readonly string[]): Promise<void> => {
+    writeFileSync(veto, operation);
+    const { status, stderr } = await virsh(["start", "t2"]);
+    assert.equal(status, 1);
+    assert.equal(
+      stderr.trim(),
+      `error: Failed to start domain 't2'\nerror: Hook script execution failed: ${hooks}/lxc t2 ${operation} begin -: no ${operation} here`,
+    );
+    assert.equal(await ok("domstate", "t2"), "shut off\n\n");
+    await heard(...wanted);
+  };
+  await refused("prepare", "prepare begin");
+  await refused("start", "prepare begin", "start begin", "release end");
+  await refused("started", ...before, ...after);
+  // An end cannot be refused.
+  writeFileSync(veto, "stopped");
+  await ok("start", "t2");
+  await ok("destroy", "t2");
+  await heard(...before, ...after);
+});

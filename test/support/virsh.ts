@@ -11,6 +11,8 @@ export interface VirshPlace {
   /** The daemon's own socket, and the directory in which it stands in for libvirtd's. */
   readonly socket: string;
   readonly sockets: string;
+  /** Where it looks for libvirt's hooks; the directory is not there yet. */
+  readonly hooks: string;
   /** virsh -c lxc:///system WORDS. */
   readonly virsh: (words: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
   /** Its standard output; fails when its status is not 0. */
@@ -35,7 +37,11 @@ export async function virshPlace(t: Cleaner): Promise<VirshPlace> {
     prepare: (above) => {
       const sockets = join(above, "libvirt");
       mkdirSync(sockets);
-      options.env = { ISLET_LIBVIRT_SOCKETS: sockets, ISLET_LIBVIRT_STORE: join(above, "store") };
+      options.env = {
+        ISLET_LIBVIRT_SOCKETS: sockets,
+        ISLET_LIBVIRT_STORE: join(above, "store"),
+        ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
+      };
     },
   });
   const above = join(own.store.path, "..");
@@ -46,6 +52,7 @@ export async function virshPlace(t: Cleaner): Promise<VirshPlace> {
   return {
     own,
     sockets,
+    hooks: join(above, "hooks"),
     socket: join(own.runtimeDir, "libvirt-sock"),
     within,
     command,

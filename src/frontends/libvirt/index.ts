@@ -4,6 +4,7 @@ import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
+import { createHooks } from "./beside/hooks.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
 import { createDriver } from "./driver/driver.js";
@@ -38,6 +39,8 @@ export interface LibvirtOptions {
   readonly lxcSpec: (id: ContainerId) => Promise<ContainerSpec>;
   readonly lxcConfig: (spec: ContainerSpec) => string;
   readonly services: Services;
+  /** Where libvirt's hooks are; null: nowhere. */
+  readonly hooksDirectory: string | null;
 }
 
 /** What documents name when they name none: where Debian has it. Nothing runs it. */
@@ -84,7 +87,7 @@ export interface Libvirt {
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
-  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services } = options;
+  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory } = options;
   const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
   const context: DriverContext = {
     engine,
@@ -94,6 +97,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcSpec,
     lxcConfig,
     services,
+    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
     deviceNumber,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },

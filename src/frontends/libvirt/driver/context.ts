@@ -1,6 +1,7 @@
 import type { AbsPath } from "../../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
+import type { Hooks } from "../beside/hooks.js";
 import type { Services } from "../beside/services.js";
 import type { DomainDoc } from "../xml/domain.js";
 
@@ -22,6 +23,7 @@ export interface DriverContext {
   /** MAJOR:MINOR of a device node of the host. Throws LibvirtError. */
   readonly deviceNumber: (path: string) => string;
   readonly services: Services;
+  readonly hooks: Hooks;
   readonly xml: {
     /** A whole document; what it leaves out is filled in. Throws LibvirtError. */
     readonly read: (text: string) => DomainDoc;

@@ -74,8 +74,13 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     },
     ended: (doc, reason) => {
       services.audit(stopRecords(doc, reason));
+      if (reason !== "reboot") context.hooks.ended(doc);
     },
   });
+  for (const { status } of await domains.list()) {
+    const doc = live.of(status);
+    if (doc !== null) context.hooks.found(doc);
+  }
   return {
     ...domains,
     context,
@@ -301,9 +306,16 @@ async function launch(
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  try {
+  const { engine, storePath, hooks } = context;
+  const make = async (): Promise<void> => {
     const spec = await launchSpec(context, domains, live, doc, fds.length);
-    await context.engine.start(spec, startOptions(context, fds));
+    await engine.start(spec, startOptions(context, fds));
+  };
+  const undo = async (): Promise<void> => {
+    await engine.stop({ storePath, name: doc.name }, { kind: "kill", timeout: null, noKill: false });
+  };
+  try {
+    await hooks.around(doc, make, undo);
   } catch (error) {
     context.services.audit(startRecords(doc, null));
     throw error;
