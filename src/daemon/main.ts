@@ -14,7 +14,7 @@ import { setPriority } from "node:os";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
-import type { Command } from "../engine/engine.js";
+import type { Caller, Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
@@ -31,6 +31,7 @@ import type { Libvirt } from "../frontends/libvirt/index.js";
 import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
+import { isAutostartDue, namesIn } from "./libvirt-autostart.js";
 import { createLibvirtDoor, type LibvirtConnect } from "./libvirt-door.js";
 import { type LibvirtSettings, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
 import { createSessions } from "./session.js";
@@ -111,8 +112,8 @@ async function main(): Promise<void> {
     timer = setTimeout(() => {
       // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down. So does one that users who are
       // not root may ask: they could not start it.
-      // So do libvirt's clients, once they have come.
-      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirtDoor.wasUsed;
+      // So do libvirt's clients, once they have come, and domains: hooks and on_poweroff are heeded by the daemon.
+      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirtDoor.wasUsed || libvirtMade !== null;
       if (given === null && sessions.count === 0 && !isNeeded) leave();
       else rest();
     }, idleSeconds * 1000);
@@ -148,14 +149,21 @@ async function main(): Promise<void> {
   engine.prepare();
   rest();
   rehearse(engine);
+  if (!isAutostartDue(runtimeDir, process.env)) return;
+  const domainStore = settings.store ?? (await documents()).defaultStore(ownCaller());
+  if (namesIn(domainStore).some((name) => hasDomain({ storePath: domainStore, name })))
+    await (await libvirt()).startAutomatic();
 }
+
+/** Containers that nobody else asks for are started on behalf of the daemon. */
+const ownCaller = (): Caller => ({ uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" });
 
 /** The libvirt front end, with what LXC's front end knows of containers. Loaded when somebody needs it. */
 async function startLibvirt(engine: LocalEngine, host: HostFacts, { store, hooks }: LibvirtSettings): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
-  const caller = { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" };
+  const caller = ownCaller();
   return await createLibvirt({
     engine,
     caller,

@@ -5,18 +5,19 @@ import { test } from "node:test";
 import { lacks } from "../support/skip.js";
 import { strace, type TracedCall } from "../support/strace.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
+import { busybox } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
-/** What libvirt does beside the guest: audit records and hooks. */
+/** What libvirt does beside the guest: audit records, hooks, starts with the host. */
 
 const uuid = "11111111-2222-3333-4444-555555555555";
 
-async function define(place: VirshPlace, name: string): Promise<string> {
+async function define(place: VirshPlace, name: string, id: string): Promise<string> {
   const root = place.rootfs(name);
   const file = join(root, "..", `${name}.xml`);
   writeFileSync(
     file,
-    `<domain type='lxc'><name>${name}</name><uuid>${uuid}</uuid><memory>262144</memory>
+    `<domain type='lxc'><name>${name}</name><uuid>${id}</uuid><memory>262144</memory>
 <os><type>exe</type><init>/bin/sleep</init><initarg>1000</initarg></os><features><privnet/></features>
 <devices><filesystem type='mount'><source dir='${root}'/><target dir='/'/></filesystem><console type='pty'/></devices></domain>`,
   );
@@ -28,7 +29,7 @@ test("the kernel's audit hears of every start and end of a domain, whoever cause
   if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "strace")) return;
   const place = await virshPlace(t);
   const { own, ok } = place;
-  const root = await define(place, "t2");
+  const root = await define(place, "t2", uuid);
   const trace = await strace(t, own.pid());
   await ok("start", "t2");
   await ok("destroy", "t2");
@@ -67,7 +68,7 @@ test("the administrator's hook is asked before and told after, and may refuse a 
   if (lacks(t, "root") || lacks(t, "virsh")) return;
   const place = await virshPlace(t);
   const { own, ok, virsh, hooks } = place;
-  await define(place, "t2");
+  await define(place, "t2", uuid);
   mkdirSync(hooks);
   const [log, veto] = [join(hooks, "log"), join(hooks, "veto")];
   const script = `#!/bin/sh
@@ -130,4 +131,33 @@ exit 3
   await ok("start", "t2");
   await ok("destroy", "t2");
   await heard(...before, ...after);
+});
+
+test("the first daemon of a boot starts the domains that are to be started, and no other", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t, { ISLET_LIBVIRT_AUTOSTART: "1" });
+  const { own, ok } = place;
+  const names = ["broken", "first", "plain", "second"];
+  for (const [index, name] of names.entries()) await define(place, name, uuid.replace(/.$/, String(index)));
+  for (const name of ["broken", "first", "second"]) await ok("autostart", name);
+  rmSync(join(own.store.path, "../root-broken"), { recursive: true });
+  busybox(own.store, "container", "lxc.start.auto = 1\n");
+  const marker = join(own.runtimeDir, "libvirt-autostarted");
+  const running = async (): Promise<string> => (await ok("list", "--name")).trim().split("\n").sort().join(" ");
+  // Its own boot was without any of them.
+  await own.restart();
+  assert.equal(await running(), "");
+  await ok("start", "second");
+  const before = await ok("domid", "second");
+  // As after a boot.
+  await own.restart(() => {
+    rmSync(marker);
+    return Promise.resolve();
+  });
+  await waitFor("the domains", async () => (await running()) === "first second");
+  assert.equal(await ok("domid", "second"), before);
+  assert.ok(existsSync(marker));
+  await ok("destroy", "first");
+  await own.restart();
+  assert.equal(await running(), "second");
 });

@@ -28,7 +28,8 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-export async function virshPlace(t: Cleaner): Promise<VirshPlace> {
+/** `more`: of the daemon's environment. */
+export async function virshPlace(t: Cleaner, more: Readonly<Record<string, string>> = {}): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {
     get env() {
@@ -41,6 +42,7 @@ export async function virshPlace(t: Cleaner): Promise<VirshPlace> {
         ISLET_LIBVIRT_SOCKETS: sockets,
         ISLET_LIBVIRT_STORE: join(above, "store"),
         ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
+        ...more,
       };
     },
   });

@@ -84,6 +84,8 @@ export interface Libvirt {
   readonly server: RpcServer;
   /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
   readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+  /** Starts what is to be started with the host. */
+  readonly startAutomatic: () => Promise<void>;
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
@@ -125,6 +127,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   });
   return {
     server,
+    startAutomatic: () => driver.startAutomatic(),
     startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
   };
 }

@@ -86,10 +86,10 @@ export function createHooks(
       }
     },
     ended(doc) {
-      void tell(doc, "stopped", "release");
+      tell(doc, "stopped", "release").catch(() => undefined);
     },
     found(doc) {
-      void tell(doc, "reconnect");
+      tell(doc, "reconnect").catch(() => undefined);
     },
   };
 }

@@ -35,6 +35,8 @@ export interface Driver extends Omit<Domains, "find"> {
   resume(domain: Domain): Promise<void>;
   autostart(domain: Domain): Promise<boolean>;
   setAutostart(domain: Domain, on: boolean): Promise<void>;
+  /** Starts those that are to be started with the host and do not run; one that fails keeps no other from it. */
+  startAutomatic(): Promise<void>;
   /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
   startSpec(name: string): Promise<ContainerSpec | null>;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
@@ -114,6 +116,17 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     async startSpec(name) {
       const doc = definitions.read(name);
       return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+    },
+    async startAutomatic() {
+      for (const domain of await domains.list()) {
+        const doc = definitions.read(domain.name);
+        if (doc === null || isActive(domain) || !(await definitions.autostart(domain.name))) continue;
+        await launch(context, domains, live, doc, []).catch((error: unknown) => {
+          console.error(
+            `Failed to autostart VM '${doc.name}': ${error instanceof Error ? error.message : String(error)}`,
+          );
+        });
+      }
     },
     shutdown: (domain, how) => ask(context, domain, how, "0", SIGTERM),
     reboot: (domain, how) => ask(context, domain, how, "6", SIGHUP),
