@@ -17,10 +17,13 @@ export interface LibvirtSettings {
   readonly store: string | null;
   /** The directory of libvirt's hooks; null: there are none. */
   readonly hooks: string | null;
+  /** libvirt's own settings for containers; null: there are none. */
+  readonly lxcConf: string | null;
 }
 
 const settingsFile = "/etc/islet/libvirt.conf";
 const keys = ["sockets", "store", "hooks"] as const;
+const lxcConfFile = "/etc/libvirt/lxc.conf";
 const hooksDirectory = "/etc/libvirt/hooks";
 
 /**
@@ -36,6 +39,7 @@ export function libvirtSettings(
     sockets: environment["ISLET_LIBVIRT_SOCKETS"] ?? written.sockets ?? null,
     store: environment["ISLET_LIBVIRT_STORE"] ?? written.store ?? null,
     hooks: environment["ISLET_LIBVIRT_HOOKS"] ?? written.hooks ?? (isHosts ? hooksDirectory : null),
+    lxcConf: environment["ISLET_LIBVIRT_LXC_CONF"] ?? (isHosts ? lxcConfFile : null),
   };
 }
 

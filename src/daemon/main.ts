@@ -159,7 +159,11 @@ async function main(): Promise<void> {
 const ownCaller = (): Caller => ({ uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" });
 
 /** The libvirt front end, with what LXC's front end knows of containers. Loaded when somebody needs it. */
-async function startLibvirt(engine: LocalEngine, host: HostFacts, { store, hooks }: LibvirtSettings): Promise<Libvirt> {
+async function startLibvirt(
+  engine: LocalEngine,
+  host: HostFacts,
+  { store, hooks, lxcConf }: LibvirtSettings,
+): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
@@ -173,6 +177,7 @@ async function startLibvirt(engine: LocalEngine, host: HostFacts, { store, hooks
     lxcSpec: (id) => lxc.spec(id, caller, engine),
     lxcConfig: fromSpec,
     hooksDirectory: hooks,
+    lxcConf,
     services: {
       audit: (records) => {
         sendAudit(host.arch, records);

@@ -8,7 +8,7 @@ import { type VirshPlace, virshPlace } from "../support/virsh.js";
 import { busybox } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
-/** What libvirt does beside the guest: audit records, hooks, starts with the host. */
+/** What libvirt does beside the guest: audit records, hooks, starts with the host, lxc.conf. */
 
 const uuid = "11111111-2222-3333-4444-555555555555";
 
@@ -160,4 +160,31 @@ test("the first daemon of a boot starts the domains that are to be started, and 
   await ok("destroy", "first");
   await own.restart();
   assert.equal(await running(), "second");
+});
+
+test("lxc.conf keeps unconfined domains from starting, and a bad line is one error", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t);
+  const { ok, virsh, lxcConf } = place;
+  await define(place, "t2", uuid);
+  const refused = async (text: string): Promise<string> => {
+    writeFileSync(lxcConf, text);
+    const { status, stderr } = await virsh(["start", "t2"]);
+    assert.equal(status, 1);
+    assert.equal(await ok("domstate", "t2"), "shut off\n\n");
+    return stderr.trim().split("\n").slice(1).join("\n");
+  };
+  assert.equal(
+    await refused("# of the host\n\nsecurity_require_confined = 1\n"),
+    "error: unsupported configuration: Unconfined guests are not allowed on this host",
+  );
+  const syntax = `error: configuration file syntax error: ${lxcConf}`;
+  assert.equal(
+    await refused("log_with_libvirtd = 1\nsecurity_require_confined = yes\n"),
+    `${syntax}:2: security_require_confined is 0 or 1, not yes`,
+  );
+  assert.equal(await refused("security_model = 1\n"), `${syntax}:1: there is no setting security_model`);
+  assert.equal(await refused("hello\n"), `${syntax}:1: expecting a name, = and a value`);
+  writeFileSync(lxcConf, `security_driver = "none" # no other\nsecurity_default_confined = 0\n`);
+  await ok("start", "t2");
 });

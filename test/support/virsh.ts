@@ -13,6 +13,8 @@ export interface VirshPlace {
   readonly sockets: string;
   /** Where it looks for libvirt's hooks; the directory is not there yet. */
   readonly hooks: string;
+  /** Where it looks for libvirt's lxc.conf; it is not there yet. */
+  readonly lxcConf: string;
   /** virsh -c lxc:///system WORDS. */
   readonly virsh: (words: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
   /** Its standard output; fails when its status is not 0. */
@@ -42,6 +44,7 @@ export async function virshPlace(t: Cleaner, more: Readonly<Record<string, strin
         ISLET_LIBVIRT_SOCKETS: sockets,
         ISLET_LIBVIRT_STORE: join(above, "store"),
         ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
+        ISLET_LIBVIRT_LXC_CONF: join(above, "lxc.conf"),
         ...more,
       };
     },
@@ -55,6 +58,7 @@ export async function virshPlace(t: Cleaner, more: Readonly<Record<string, strin
     own,
     sockets,
     hooks: join(above, "hooks"),
+    lxcConf: join(above, "lxc.conf"),
     socket: join(own.runtimeDir, "libvirt-sock"),
     within,
     command,

@@ -41,6 +41,8 @@ export interface LibvirtOptions {
   readonly services: Services;
   /** Where libvirt's hooks are; null: nowhere. */
   readonly hooksDirectory: string | null;
+  /** libvirt's lxc.conf; null: none. */
+  readonly lxcConf: string | null;
 }
 
 /** What documents name when they name none: where Debian has it. Nothing runs it. */
@@ -89,7 +91,8 @@ export interface Libvirt {
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
-  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory } = options;
+  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory, lxcConf } =
+    options;
   const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
   const context: DriverContext = {
     engine,
@@ -99,6 +102,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcSpec,
     lxcConfig,
     services,
+    lxcConf,
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
     deviceNumber,

@@ -24,6 +24,8 @@ export interface DriverContext {
   readonly deviceNumber: (path: string) => string;
   readonly services: Services;
   readonly hooks: Hooks;
+  /** libvirt's lxc.conf; null: there is none. */
+  readonly lxcConf: string | null;
   readonly xml: {
     /** A whole document; what it leaves out is filled in. Throws LibvirtError. */
     readonly read: (text: string) => DomainDoc;

@@ -4,6 +4,7 @@ import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
+import { checkConfined } from "../beside/lxc-conf.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -307,6 +308,7 @@ async function launchSpec(
   doc: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
+  checkConfined(context.lxcConf, doc);
   await checkStart(doc);
   const spec = await specOf(context, domains, doc, passedFds);
   return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
