@@ -15,20 +15,31 @@ export interface LibvirtSettings {
   readonly sockets: string | null;
   /** The store whose containers are the domains; null: LXC's own. */
   readonly store: string | null;
+  /** The directory of libvirt's hooks; null: there are none. */
+  readonly hooks: string | null;
+  /** libvirt's own settings for containers; null: there are none. */
+  readonly lxcConf: string | null;
 }
 
 const settingsFile = "/etc/islet/libvirt.conf";
-const keys = ["sockets", "store"] as const;
+const keys = ["sockets", "store", "hooks"] as const;
+const lxcConfFile = "/etc/libvirt/lxc.conf";
+const hooksDirectory = "/etc/libvirt/hooks";
 
-/** In the daemon's environment ISLET_LIBVIRT_SOCKETS and ISLET_LIBVIRT_STORE come first. A daemon with a runtime directory of its own reads no file. @throws IsletError */
+/**
+ * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE and ISLET_LIBVIRT_HOOKS come first. A daemon with a runtime directory of its own
+ * reads no file and runs no hooks of the host's. @throws IsletError */
 export function libvirtSettings(
   runtimeDir: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): LibvirtSettings {
-  const written = runtimeDir === "/run/islet" ? readSettings() : {};
+  const isHosts = runtimeDir === "/run/islet";
+  const written = isHosts ? readSettings() : {};
   return {
     sockets: environment["ISLET_LIBVIRT_SOCKETS"] ?? written.sockets ?? null,
     store: environment["ISLET_LIBVIRT_STORE"] ?? written.store ?? null,
+    hooks: environment["ISLET_LIBVIRT_HOOKS"] ?? written.hooks ?? (isHosts ? hooksDirectory : null),
+    lxcConf: environment["ISLET_LIBVIRT_LXC_CONF"] ?? (isHosts ? lxcConfFile : null),
   };
 }
 
@@ -51,7 +62,8 @@ export function parseLibvirtSettings(text: string, file: string): Partial<Record
     const [, name = "", value = ""] = /^\s*([a-z_]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
     const key = keys.find((known) => known === name);
     const refuse = (what: string): IsletError => new IsletError("ISLET_BAD_CONFIG", `${file}:${index + 1}: ${what}`);
-    if (key === undefined) throw refuse(`"${line.trim()}" is no setting: there are ${keys.join(" and ")}`);
+    if (key === undefined)
+      throw refuse(`"${line.trim()}" is no setting: there are ${keys.slice(0, -1).join(", ")} and ${keys.at(-1)}`);
     if (!value.startsWith("/")) throw refuse(`${key} = ${value} is no absolute path`);
     out[key] = value;
   }

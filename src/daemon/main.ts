@@ -14,13 +14,15 @@ import { setPriority } from "node:os";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
-import type { Command } from "../engine/engine.js";
+import type { Caller, Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
+import { sendAudit } from "../host/audit.js";
 import { createNotifier, type ListenerPaths, takeListeners } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
+import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
@@ -28,8 +30,9 @@ import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
 import type { Libvirt } from "../frontends/libvirt/index.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
+import { isAutostartDue, namesIn } from "./libvirt-autostart.js";
 import { createLibvirtDoor, type LibvirtConnect } from "./libvirt-door.js";
-import { libvirtPaths, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
+import { libvirtPaths, type LibvirtSettings, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
 import { createSessions } from "./session.js";
 import { createUserDoor, identity } from "./user-door.js";
 import { createUserSessions } from "./user-session.js";
@@ -58,8 +61,8 @@ async function main(): Promise<void> {
   const pidFile = `${runtimeDir}/daemon.pid`;
   const notify = createNotifier(host.arch, process.env);
   const userPath = `${runtimeDir}/user`;
-  const { sockets, store } = orLeave(() => libvirtSettings(runtimeDir, process.env));
-  const libvirtPlaces = [...new Set([runtimeDir, sockets ?? runtimeDir])];
+  const settings = orLeave(() => libvirtSettings(runtimeDir, process.env));
+  const libvirtPlaces = [...new Set([runtimeDir, settings.sockets ?? runtimeDir])];
   const paths: ListenerPaths = { root: path, users: userPath, libvirt: libvirtPaths(libvirtPlaces) };
   const listeners = orLeave(() => takeListeners(host.arch, process.env, paths));
   const given = listeners?.root ?? null;
@@ -74,7 +77,7 @@ async function main(): Promise<void> {
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   let libvirtMade: Promise<Libvirt> | null = null;
-  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, store));
+  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, settings));
   const engine: LocalEngine = createEngine({
     host,
     binary,
@@ -110,8 +113,8 @@ async function main(): Promise<void> {
     timer = setTimeout(() => {
       // A service manager's daemon stays: at a halt nobody could start it again to shut the containers down. So does one that users who are
       // not root may ask: they could not start it.
-      // So do libvirt's clients, once they have come.
-      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirtDoor.wasUsed;
+      // So do libvirt's clients, once they have come, and domains: hooks and on_poweroff are heeded by the daemon.
+      const isNeeded = engine.hasDuties() || userDoor.isOpen || libvirtDoor.wasUsed || libvirtMade !== null;
       if (given === null && sessions.count === 0 && !isNeeded) leave();
       else rest();
     }, idleSeconds * 1000);
@@ -146,14 +149,25 @@ async function main(): Promise<void> {
   engine.prepare();
   rest();
   rehearse(engine);
+  if (!isAutostartDue(runtimeDir, process.env)) return;
+  const domainStore = settings.store ?? (await documents()).defaultStore(ownCaller());
+  if (namesIn(domainStore).some((name) => hasDomain({ storePath: domainStore, name })))
+    await (await libvirt()).startAutomatic();
 }
 
+/** Containers that nobody else asks for are started on behalf of the daemon. */
+const ownCaller = (): Caller => ({ uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" });
+
 /** The libvirt front end, with what LXC's front end knows of containers. Loaded when somebody needs it. */
-async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string | null): Promise<Libvirt> {
+async function startLibvirt(
+  engine: LocalEngine,
+  host: HostFacts,
+  { store, hooks, lxcConf }: LibvirtSettings,
+): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
-  const caller = { uid: 0, gid: 0, pid: process.pid, environment: {}, cwd: "/" };
+  const caller = ownCaller();
   return await createLibvirt({
     engine,
     caller,
@@ -162,6 +176,14 @@ async function startLibvirt(engine: LocalEngine, host: HostFacts, store: string 
     arch: host.arch === "arm64" ? "aarch64" : host.arch,
     lxcSpec: (id) => lxc.spec(id, caller, engine),
     lxcConfig: fromSpec,
+    hooksDirectory: hooks,
+    lxcConf,
+    services: {
+      audit: (records) => {
+        sendAudit(host.arch, records);
+      },
+      runProgram: (file, words, input, time) => runProgram(host.arch, file, words, time, input),
+    },
   });
 }
 

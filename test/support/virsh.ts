@@ -11,6 +11,10 @@ export interface VirshPlace {
   /** The daemon's own socket, and the directory in which it stands in for libvirtd's. */
   readonly socket: string;
   readonly sockets: string;
+  /** Where it looks for libvirt's hooks; the directory is not there yet. */
+  readonly hooks: string;
+  /** Where it looks for libvirt's lxc.conf; it is not there yet. */
+  readonly lxcConf: string;
   /** virsh -c lxc:///system WORDS. */
   readonly virsh: (words: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
   /** Its standard output; fails when its status is not 0. */
@@ -26,8 +30,11 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-/** `netnsPid`: a process in whose network namespace all of it is. */
-export async function virshPlace(t: Cleaner, place: Pick<InstanceOptions, "netnsPid"> = {}): Promise<VirshPlace> {
+/** `netnsPid`: a process in whose network namespace all of it is. `env`: more of the daemon's environment. */
+export async function virshPlace(
+  t: Cleaner,
+  { env: more = {}, ...place }: Pick<InstanceOptions, "netnsPid" | "env"> = {},
+): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {
     ...place,
@@ -37,7 +44,13 @@ export async function virshPlace(t: Cleaner, place: Pick<InstanceOptions, "netns
     prepare: (above) => {
       const sockets = join(above, "libvirt");
       mkdirSync(sockets);
-      options.env = { ISLET_LIBVIRT_SOCKETS: sockets, ISLET_LIBVIRT_STORE: join(above, "store") };
+      options.env = {
+        ISLET_LIBVIRT_SOCKETS: sockets,
+        ISLET_LIBVIRT_STORE: join(above, "store"),
+        ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
+        ISLET_LIBVIRT_LXC_CONF: join(above, "lxc.conf"),
+        ...more,
+      };
     },
   });
   const above = join(own.store.path, "..");
@@ -48,6 +61,8 @@ export async function virshPlace(t: Cleaner, place: Pick<InstanceOptions, "netns
   return {
     own,
     sockets,
+    hooks: join(above, "hooks"),
+    lxcConf: join(above, "lxc.conf"),
     socket: join(own.runtimeDir, "libvirt-sock"),
     within,
     command,

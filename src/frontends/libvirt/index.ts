@@ -4,6 +4,8 @@ import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
+import { createHooks } from "./beside/hooks.js";
+import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
 import { createDriver, type Driver } from "./driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "./errors.js";
@@ -38,6 +40,11 @@ export interface LibvirtOptions {
   readonly arch: HostArch;
   readonly lxcSpec: (id: ContainerId) => Promise<ContainerSpec>;
   readonly lxcConfig: (spec: ContainerSpec) => string;
+  readonly services: Services;
+  /** Where libvirt's hooks are; null: nowhere. */
+  readonly hooksDirectory: string | null;
+  /** libvirt's lxc.conf; null: none. */
+  readonly lxcConf: string | null;
 }
 
 /** What documents name when they name none: where Debian has it. Nothing runs it. */
@@ -81,6 +88,8 @@ export interface Libvirt {
   readonly server: RpcServer;
   /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
   readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+  /** Starts what is to be started with the host. */
+  readonly startAutomatic: () => Promise<void>;
 }
 
 const readContext = (arch: HostArch): ReadContext => ({ newUuid: randomUUID, newMac, defaultEmulator: emulator, arch });
@@ -104,7 +113,8 @@ export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handler
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
-  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig } = options;
+  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory, lxcConf } =
+    options;
   const reading = readContext(arch);
   const context: DriverContext = {
     engine,
@@ -113,6 +123,9 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     runtimeDir,
     lxcSpec,
     lxcConfig,
+    services,
+    lxcConf,
+    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
     deviceNumber,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },
@@ -129,6 +142,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const server = createRpcServer(libvirtHandlers(driver, identity));
   return {
     server,
+    startAutomatic: () => driver.startAutomatic(),
     startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
   };
 }

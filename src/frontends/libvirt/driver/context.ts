@@ -1,6 +1,8 @@
 import type { AbsPath } from "../../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
+import type { Hooks } from "../beside/hooks.js";
+import type { Services } from "../beside/services.js";
 import type { DomainDoc } from "../xml/domain.js";
 
 /** What the driver is made with: the engine, and what the daemon alone can know or wire. */
@@ -20,6 +22,10 @@ export interface DriverContext {
   readonly hostMemory: bigint;
   /** MAJOR:MINOR of a device node of the host. Throws LibvirtError. */
   readonly deviceNumber: (path: string) => string;
+  readonly services: Services;
+  readonly hooks: Hooks;
+  /** libvirt's lxc.conf; null: there is none. */
+  readonly lxcConf: string | null;
   readonly xml: {
     /** A whole document; what it leaves out is filled in. Throws LibvirtError. */
     readonly read: (text: string) => DomainDoc;

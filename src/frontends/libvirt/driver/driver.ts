@@ -1,7 +1,10 @@
+import { statSync } from "node:fs";
 import type { Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
+import { checkConfined } from "../beside/lxc-conf.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -33,6 +36,8 @@ export interface Driver extends Omit<Domains, "find"> {
   resume(domain: Domain): Promise<void>;
   autostart(domain: Domain): Promise<boolean>;
   setAutostart(domain: Domain, on: boolean): Promise<void>;
+  /** Starts those that are to be started with the host and do not run; one that fails keeps no other from it. */
+  startAutomatic(): Promise<void>;
   /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
   startSpec(name: string): Promise<ContainerSpec | null>;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
@@ -61,13 +66,24 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
   );
 
 export async function createDriver(context: DriverContext): Promise<Driver> {
-  const { engine, storePath } = context;
+  const { engine, storePath, services } = context;
   const definitions = createDefinitions(context);
   const live = createLiveDocs(context);
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
     restart: (doc) => launch(context, domains, live, doc, []),
+    began: (doc, pid) => {
+      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
+    },
+    ended: (doc, reason) => {
+      services.audit(stopRecords(doc, reason));
+      if (reason !== "reboot") context.hooks.ended(doc);
+    },
   });
+  for (const { status } of await domains.list()) {
+    const doc = live.of(status);
+    if (doc !== null) context.hooks.found(doc);
+  }
   return {
     ...domains,
     context,
@@ -101,6 +117,17 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     async startSpec(name) {
       const doc = definitions.read(name);
       return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+    },
+    async startAutomatic() {
+      for (const domain of await domains.list()) {
+        const doc = definitions.read(domain.name);
+        if (doc === null || isActive(domain) || !(await definitions.autostart(domain.name))) continue;
+        await launch(context, domains, live, doc, []).catch((error: unknown) => {
+          console.error(
+            `Failed to autostart VM '${doc.name}': ${error instanceof Error ? error.message : String(error)}`,
+          );
+        });
+      }
     },
     shutdown: (domain, how) => ask(context, domain, how, "0", SIGTERM),
     reboot: (domain, how) => ask(context, domain, how, "6", SIGHUP),
@@ -231,10 +258,17 @@ function changes(
         if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
         await write({ ...docs.config, live: null });
       }
-      if (docs.live !== null) live.change(domain.status, { ...docs.live, live: null });
+      if (docs.live === null) return;
+      const before = live.of(domain.status);
+      live.change(domain.status, { ...docs.live, live: null });
+      if (before !== null) context.services.audit(changeRecords(before, docs.live));
     },
   };
 }
+
+/** Inode; null: the process has ended. */
+const pidNamespace = (pid: number): number | null =>
+  statSync(`/proc/${pid}/ns/pid`, { throwIfNoEntry: false })?.ino ?? null;
 
 /** One of that name or uuid; both must be the same domain's. */
 async function clash(domains: Domains, doc: DomainDoc): Promise<Domain | null> {
@@ -296,6 +330,7 @@ async function launchSpec(
   doc: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
+  checkConfined(context.lxcConf, doc);
   await checkStart(doc);
   const spec = await specOf(context, domains, doc, passedFds);
   return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
@@ -308,8 +343,20 @@ async function launch(
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const spec = await launchSpec(context, domains, live, doc, fds.length);
-  await context.engine.start(spec, startOptions(context, fds));
+  const { engine, storePath, hooks } = context;
+  const make = async (): Promise<void> => {
+    const spec = await launchSpec(context, domains, live, doc, fds.length);
+    await engine.start(spec, startOptions(context, fds));
+  };
+  const undo = async (): Promise<void> => {
+    await engine.stop({ storePath, name: doc.name }, { kind: "kill", timeout: null, noKill: false });
+  };
+  try {
+    await hooks.around(doc, make, undo);
+  } catch (error) {
+    context.services.audit(startRecords(doc, null));
+    throw error;
+  }
 }
 
 /** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */

@@ -1,4 +1,5 @@
 import type { ContainerEvent } from "../../../engine/engine.js";
+import type { StopReason } from "../beside/audit.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import type { Domain, Domains } from "./domains.js";
@@ -61,13 +62,16 @@ const SIGHUP = 1;
 export interface Consequences {
   /** A guest that powered itself off is started again, as it was (on_poweroff). */
   readonly restart: (doc: DomainDoc) => Promise<void>;
+  /** It runs, as a domain; whoever started it. */
+  readonly began: (doc: DomainDoc, pid: number) => void;
+  readonly ended: (doc: DomainDoc, reason: StopReason) => void;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart }: Consequences,
+  { restart, began, ended }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -104,13 +108,19 @@ export async function createEvents(
     if (ref === null) return;
     const before = refs.get(name);
     refs.set(name, ref);
+    const doc = docs.get(name);
     if (rebooting.delete(name)) {
+      if (doc !== undefined) {
+        ended(doc, "reboot");
+        began(doc, ref.id);
+      }
       note(name, { running: reasons.running.booted });
       emit({ kind: "reboot", domain: ref });
     } else if (frozen.delete(name)) {
       note(name, { running: reasons.running.unpaused });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.resumed });
     } else if (before === undefined || before.id === -1) {
+      if (doc !== undefined) began(doc, ref.id);
       note(name, { running: reasons.running.booted });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.started });
     }
@@ -131,6 +141,7 @@ export async function createEvents(
     note(name, { shutoff: isDestroyed ? reasons.shutoff.destroyed : reasons.shutoff.shutdown });
     // One that never ran has not stopped.
     if (ref === undefined) return;
+    if (doc !== undefined) ended(doc, isDestroyed ? "destroyed" : "shutdown");
     const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
     emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
     if (!isDestroyed && !isOver && doc?.onPoweroff === "restart") await restart(doc);

@@ -1,0 +1,82 @@
+import { existsSync, readFileSync } from "node:fs";
+import { isErrno } from "../../../base/io-error.js";
+import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import type { DomainDoc } from "../xml/domain.js";
+
+/** /etc/libvirt/lxc.conf: what the host's administrator wants of all domains. */
+export interface LxcConf {
+  /** null: whichever there is. */
+  readonly securityDriver: string | null;
+  /** Domains that say nothing are confined. */
+  readonly defaultConfined: boolean;
+  /** Others are not started. */
+  readonly requireConfined: boolean;
+}
+
+/** @throws LibvirtError 33 with the line */
+export function parseLxcConf(text: string, file: string): LxcConf {
+  const strings = new Map<string, string>();
+  const flags = new Map<string, boolean>();
+  for (const [index, line] of text.split("\n").entries()) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    const fault = (what: string): LibvirtError =>
+      new LibvirtError(errorCodes.configSyntax, errorDomains.config, `${file}:${index + 1}: ${what}`);
+    const [, key, value = ""] = /^\s*([a-z_]+)\s*=\s*(.*?)\s*(?:#[^"']*)?$/.exec(line) ?? [];
+    if (key === undefined) throw fault("expecting a name, = and a value");
+    if (key === "security_driver") {
+      const [, , word] = /^(["'])([a-z]+)\1$/.exec(value) ?? [];
+      if (word === undefined) throw fault(`${key} is a word in quotes, not ${value}`);
+      strings.set(key, word);
+    } else if (flagNames.some((name) => name === key)) {
+      if (value !== "0" && value !== "1") throw fault(`${key} is 0 or 1, not ${value}`);
+      flags.set(key, value === "1");
+    } else throw fault(`there is no setting ${key}`);
+  }
+  return {
+    securityDriver: strings.get("security_driver") ?? null,
+    defaultConfined: flags.get("security_default_confined") ?? false,
+    requireConfined: flags.get("security_require_confined") ?? false,
+  };
+}
+
+/** Where logs go is of no meaning here: there is no process of its own whose log it could be. */
+const flagNames = ["log_with_libvirtd", "security_default_confined", "security_require_confined"] as const;
+
+/** Signs of a security driver in the kernel. */
+const drivers: Readonly<Record<string, string>> = {
+  selinux: "/sys/fs/selinux/enforce",
+  apparmor: "/sys/kernel/security/apparmor",
+};
+
+/**
+ * Whether the administrator lets a domain start. Read anew for each: a line that is changed holds from then on. `file`: null: there is none.
+ * @throws LibvirtError
+ */
+export function checkConfined(file: string | null, doc: DomainDoc): void {
+  const conf = file === null ? null : readLxcConf(file);
+  if (conf === null) return;
+  const { securityDriver: driver, requireConfined, defaultConfined } = conf;
+  if (driver !== null && driver !== "none" && !existsSync(drivers[driver] ?? ""))
+    throw new LibvirtError(errorCodes.internal, errorDomains.security, `Security driver ${driver} not enabled`);
+  const isConfined = doc.seclabels.length === 0 ? defaultConfined : doc.seclabels.every(({ type }) => type !== "none");
+  if (requireConfined && !isConfined) {
+    throw new LibvirtError(
+      errorCodes.configUnsupported,
+      errorDomains.security,
+      "Unconfined guests are not allowed on this host",
+    );
+  }
+}
+
+function readLxcConf(file: string): LxcConf | null {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
+    throw new LibvirtError(errorCodes.configSyntax, errorDomains.config, `${file}: it cannot be read`, {
+      cause: error,
+    });
+  }
+  return parseLxcConf(text, file);
+}

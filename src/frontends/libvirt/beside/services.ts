@@ -1,0 +1,19 @@
+/** What the front end does outside the guest and outside the engine, by the daemon's hands. */
+export interface Services {
+  /** Gives records to the kernel's audit; what cannot be given is lost without a word. */
+  readonly audit: (records: readonly AuditRecord[]) => void;
+  /** Runs a program of the host's for at most `time` milliseconds. Never fails. */
+  readonly runProgram: (
+    file: string,
+    words: readonly string[],
+    input: string,
+    time: number,
+  ) => Promise<{ readonly kind: "done" | "late" } | { readonly kind: "refused"; readonly why: string }>;
+}
+
+/** `type`: a message type of linux/audit.h; `text`: without what libaudit adds to it. */
+export interface AuditRecord {
+  readonly type: number;
+  readonly text: string;
+  readonly isSuccess: boolean;
+}
