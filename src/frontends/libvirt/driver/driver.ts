@@ -63,6 +63,7 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
 export async function createDriver(context: DriverContext): Promise<Driver> {
   const { engine, storePath } = context;
   const definitions = createDefinitions(context);
+  definitions.settle();
   const live = createLiveDocs(context);
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
