@@ -39,7 +39,9 @@ function strays(place: VirshPlace, isDefined: boolean): readonly string[] {
   if (!existsSync(directory)) return isDefined ? ["it is not there"] : [];
   const files = readdirSync(directory).sort();
   if (isDefined)
-    return files.filter((file) => !["config", "domain.xml", "rootfs"].includes(file) && !/^config\.islet-/.test(file));
+    return files.filter(
+      (file) => !["config", "domain.xml", "rootfs"].includes(file) && !file.startsWith("config.islet-"),
+    );
   // Killed before it was noted that something is made: no domain for anybody, and removed as soon as the name is wanted again.
   return files.join() === "partial" ? [] : [`the directory with ${files.join(", ")}`];
 }
