@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Cleaner } from "./cleanup.js";
 import type { CommandOptions, CommandResult } from "./command.js";
-import { instance, type Instance } from "./instance.js";
+import { instance, type Instance, type InstanceOptions } from "./instance.js";
 import { busyboxRootfs } from "./store.js";
 
 /** A daemon of the test's own as libvirt's clients find it: by the URI that they use every day, `lxc:///system`. */
@@ -26,9 +26,11 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-export async function virshPlace(t: Cleaner): Promise<VirshPlace> {
+/** `netnsPid`: a process in whose network namespace all of it is. */
+export async function virshPlace(t: Cleaner, place: Pick<InstanceOptions, "netnsPid"> = {}): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {
+    ...place,
     get env() {
       return options.env;
     },
