@@ -20,7 +20,7 @@ describe("libvirt.conf", () => {
     const code = "ISLET_BAD_CONFIG";
     assert.throws(() => parse("\nsocket = /run"), {
       code,
-      message: 'libvirt.conf:2: "socket = /run" is no setting: there are sockets and store',
+      message: 'libvirt.conf:2: "socket = /run" is no setting: there are sockets, store and hooks',
     });
     assert.throws(() => parse("sockets"), { code, message: /^libvirt\.conf:1: "sockets" is no setting/ });
     assert.throws(() => parse("store = srv"), { code, message: "libvirt.conf:1: store = srv is no absolute path" });
@@ -28,14 +28,17 @@ describe("libvirt.conf", () => {
   });
 
   it("is not for a daemon with a place of its own, which has variables", () => {
-    assert.deepEqual(libvirtSettings("/tmp/run", {}), { sockets: null, store: null });
-    assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_STORE: "/srv" }), { sockets: null, store: "/srv" });
+    const none = { sockets: null, store: null, hooks: null, lxcConf: null };
+    assert.deepEqual(libvirtSettings("/tmp/run", {}), none);
+    assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_STORE: "/srv" }), { ...none, store: "/srv" });
   });
 
   it("has a page that names each key", () => {
     const page = readFileSync(join(root, "share/man/man5/islet-libvirt.conf.5"), "utf8");
     const keys = [...page.matchAll(/^\.TP\n\\fB(\w+)\\fR$/gm)].map(([, key = ""]) => key);
     for (const key of keys) assert.deepEqual(parse(`${key} = /x`), { [key]: "/x" });
-    assert.throws(() => parse("none = /x"), { message: new RegExp(`there are ${keys.join(" and ")}$`) });
+    assert.throws(() => parse("none = /x"), {
+      message: new RegExp(`there are ${keys.join(", ").replace(/, (\w+)$/, " and $1")}$`),
+    });
   });
 });
