@@ -38,7 +38,10 @@ const generatedFolders = [
   "share/man/man1",
   "share/man/man5",
 ];
-const handWritten = ["share/bash-completion/completions/_islet"];
+const handWritten = ["share/bash-completion/completions/_islet", "share/man/man5/islet-libvirt.conf.5"];
+
+/** Written by hand but for one table. */
+const libvirtCompat = "docs/compat/libvirt.md";
 
 /** Path and text of every generated page. */
 async function pages() {
@@ -47,8 +50,10 @@ async function pages() {
   const { configPage } = await compiled("frontends/lxc/config/page.js");
   const { configManPage } = await compiled("frontends/lxc/config/man.js");
   const { compatPage } = await compiled("peers/compat-page.js", "test");
+  const { libvirtPage } = await compiled("peers/libvirt-page.js", "test");
   return [
     { path: "docs/compat/lxc.md", text: compatPage() },
+    { path: libvirtCompat, text: libvirtPage(readFileSync(join(root, libvirtCompat), "utf8")) },
     { path: "docs/reference/errors.md", text: await errorsPage() },
     { path: "docs/reference/lxc-config.md", text: configPage() },
     ...commandPages(),

@@ -21,6 +21,7 @@ export const peerPackages = [
   "libvirt-clients",
   "libxml2-utils",
   "python3-libvirt",
+  "virtinst",
   "uidmap",
   "strace",
   "iproute2",

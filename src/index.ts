@@ -1,16 +1,15 @@
-/** islet as a library: docs/how-to/library.md. */
+/** islet as a library: docs/library/README.md. */
 export {
   connect,
   type ConnectOptions,
   type ContainerConfig,
   type CreateOptions,
+  type ImportOptions,
   type Islet,
 } from "./client/connect.js";
 export type {
   ChangingContainer,
-  ConsoleOptions,
   Container,
-  ContainerConsole,
   ContainerInfo,
   ContainerSettings,
   FrozenContainer,
@@ -19,6 +18,18 @@ export type {
   StoppedContainer,
   WaitOptions,
 } from "./client/container.js";
+export type { ConsoleOptions, ContainerConsole } from "./client/console.js";
+export type {
+  Copyable,
+  CopyOptions,
+  EphemeralOptions,
+  ExportOptions,
+  IdRange,
+  Snapshot,
+  Snapshots,
+  StoppedSnapshots,
+  TakeOptions,
+} from "./client/copies.js";
 export type { EventOptions, IsletEvent } from "./client/events.js";
 export type { ContainerFiles, FileEntry, FileKind, FileStatus, WriteOptions } from "./client/files.js";
 export type {
@@ -31,5 +42,7 @@ export type {
   TerminalProcess,
   TerminalSize,
 } from "./client/process.js";
+export type { Bytes, CopyStorage, Storage } from "./client/storage.js";
+export type { WorkOptions } from "./client/work.js";
 export { type ErrorCode, errorCodes, errorLines, IsletError } from "./base/errors.js";
-export type { Addresses, ResourceUsage, State } from "./engine/engine.js";
+export type { Addresses, Compression, ResourceUsage, State } from "./engine/engine.js";

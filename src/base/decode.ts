@@ -29,6 +29,21 @@ export function integer(least: number, most: number): Decoder<number> {
   };
 }
 
+/** A bigint within bounds, both inclusive. */
+export function bigInteger(least: bigint, most: bigint): Decoder<bigint> {
+  return (value, place) => {
+    if (typeof value !== "bigint" || value < least || value > most)
+      throw wrong(place, `a whole number (bigint) from ${least} to ${most}`);
+    return value;
+  };
+}
+
+export const absolutePath: Decoder<string> = (value, place) => {
+  const path = text(value, place);
+  if (!path.startsWith("/") || path.includes("\0")) throw wrong(place, "an absolute path");
+  return path;
+};
+
 export function oneOf<T extends string>(...known: readonly T[]): Decoder<T> {
   return (value, place) => {
     const found = known.find((each) => each === value);
@@ -62,6 +77,18 @@ export function record<T extends object>(fields: { readonly [K in keyof T]-?: De
     const unknown = Object.keys(given).find((name) => !Object.hasOwn(fields, name));
     if (unknown !== undefined) throw wrong(at(unknown), "known");
     return Object.fromEntries(decoders.map(([name, decoder]) => [name, decoder(given[name], at(name))])) as T;
+  };
+}
+
+/** One of several objects; its `kind` says which. */
+export function variant<T extends { readonly kind: string }>(kinds: {
+  readonly [K in T["kind"]]: Decoder<Extract<T, { readonly kind: K }>>;
+}): Decoder<T> {
+  const known = Object.keys(kinds) as T["kind"][];
+  return (value, place) => {
+    const kind = oneOf(...known)(fieldsOf(value, place)["kind"], place === "" ? "kind" : `${place}.kind`);
+    const decoder: Decoder<T> = kinds[kind];
+    return decoder(value, place);
   };
 }
 

@@ -1,11 +1,9 @@
-import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { unreachable } from "../base/never.js";
 import { IsletError } from "../base/errors.js";
 import type { Addresses, ContainerId, ContainerStatus, ResourceUsage, State } from "../engine/engine.js";
 import type { LibraryCalls } from "../engine/library.js";
-import { closeFd, watch } from "../host/addon.js";
-import { duplicate } from "../host/channel.js";
+import { type ConsoleOptions, type ContainerConsole, joinConsole, joinTty } from "./console.js";
+import { type Copyable, copyable, type Snapshots, snapshotsOf, type StoppedSnapshots } from "./copies.js";
 import { type EventOptions, type IsletEvent, openEvents } from "./events.js";
 import { type ContainerFiles, containerFiles } from "./files.js";
 import {
@@ -19,12 +17,8 @@ import {
   type SpawnOptions,
   type TerminalOptions,
   type TerminalProcess,
-  type TerminalSize,
 } from "./process.js";
-import { hostArch } from "../host/probe.js";
-import { ptyStream } from "../host/pty-stream.js";
 import { runTask } from "./runner.js";
-import { openSlave, setTerminalSize } from "./terminal.js";
 
 /**
  * A container as a program holds it: what can be asked of it depends on its state, which is in its type. A method that changes the state
@@ -83,8 +77,9 @@ export interface ContainerSettings {
   unset(...keys: readonly string[]): Promise<void>;
 }
 
-export interface StoppedContainer extends Common {
+export interface StoppedContainer extends Common, Copyable {
   readonly state: "STOPPED";
+  readonly snapshots: StoppedSnapshots;
   /** Resolves when its init runs. ISLET_START_FAILED says which step failed; nothing is left then. */
   start(): Promise<RunningContainer & AsyncDisposable>;
   /** Removes it with its files. */
@@ -93,7 +88,8 @@ export interface StoppedContainer extends Common {
   readonly files: ContainerFiles;
 }
 
-interface Living extends Common {
+interface Living extends Common, Copyable {
+  readonly snapshots: Snapshots;
   /** Has the guest said that it is ready? null: it has no API to say so through. */
   isReady(): Promise<boolean | null>;
   /** Resolves when it has; ISLET_TIMEOUT, ISLET_UNSUPPORTED when it has no API. */
@@ -143,20 +139,6 @@ export interface ChangingContainer extends Common {
   settled(options?: WaitOptions): Promise<StoppedContainer | RunningContainer | FrozenContainer>;
 }
 
-export interface ConsoleOptions {
-  /** What the console showed before is shown first, as far as its ring buffer (lxc.console.buffer.size) has it. */
-  readonly replay?: boolean;
-  readonly tty?: number | "free";
-}
-
-export interface ContainerConsole {
-  /** 0: the console itself. */
-  readonly number: number;
-  /** What is typed, and what is shown. Ends with the container; `destroy` leaves. */
-  readonly stream: Duplex;
-  resize(size: TerminalSize): Promise<void>;
-}
-
 const defaultTimeout = 60_000;
 /** `await using` of a container that was started: then it is killed. */
 const disposeTimeout = 5000;
@@ -179,7 +161,8 @@ export function describe(status: ContainerStatus, now: number): ContainerInfo {
 /** Everything that makes containers of states. */
 export interface Handles {
   of(status: ContainerStatus): Container;
-  stopped(id: ContainerId): StoppedContainer;
+  /** `await using` kills and destroys it. */
+  made(id: ContainerId): StoppedContainer & AsyncDisposable;
   info(status: ContainerStatus): ContainerInfo;
 }
 
@@ -203,8 +186,18 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     events: (options = {}) => lazily(() => openEvents(calls, id.storePath, { ...options, name: id.name })),
   });
 
+  const made = (id: ContainerId): StoppedContainer & AsyncDisposable => ({
+    ...stopped(id),
+    [Symbol.asyncDispose]: async () => {
+      await quietly(calls.stop(id, { kind: "kill", timeout: null, noKill: false }));
+      await quietly(calls.destroy(id));
+    },
+  });
+
   const stopped = (id: ContainerId): StoppedContainer => ({
     ...common(id),
+    ...copyable(calls, id, { made }),
+    snapshots: snapshotsOf(calls, id, { made }),
     state: "STOPPED",
     files: containerFiles(calls, id),
     start: async () => {
@@ -227,6 +220,8 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
 
   const living = (id: ContainerId): Living => ({
     ...common(id),
+    ...copyable(calls, id, { made }),
+    snapshots: snapshotsOf(calls, id, { made }),
     files: containerFiles(calls, id),
     isReady: () => calls.isReady(id),
     waitReady: async ({ timeout, signal } = {}) => {
@@ -305,7 +300,7 @@ export function createHandles(calls: LibraryCalls, bootTime: () => number): Hand
     }
   };
 
-  return { of, stopped, info };
+  return { of, made, info };
 }
 
 function settingsOf(calls: LibraryCalls, id: ContainerId): ContainerSettings {
@@ -365,47 +360,4 @@ export function lazily(open: () => Promise<AsyncIterableIterator<IsletEvent>>): 
     [Symbol.asyncIterator]: () => iterator,
   };
   return iterator;
-}
-
-async function joinConsole(calls: LibraryCalls, id: ContainerId, replay: boolean): Promise<ContainerConsole> {
-  const stream = new Socket({ fd: await calls.console(id, replay), readable: true, writable: true });
-  // The container's end is the stream's; there is no more to say about it.
-  stream.on("error", () => stream.destroy());
-  return { number: 0, stream, resize: ({ rows, columns }) => calls.resizeConsole(id, rows, columns) };
-}
-
-async function joinTty(calls: LibraryCalls, id: ContainerId, number: number | null): Promise<ContainerConsole> {
-  const taken = await calls.terminal(id, number);
-  if (taken.number === 0) {
-    const stream = new Socket({ fd: taken.descriptor, readable: true, writable: true });
-    stream.on("error", () => stream.destroy());
-    return { number: 0, stream, resize: ({ rows, columns }) => calls.resizeConsole(id, rows, columns) };
-  }
-  // As long as somebody holds the other side, a getty that starts anew is no hang-up; the lease tells the real end.
-  let slave = openSlave(taken.descriptor);
-  const letGo = (): void => {
-    if (slave >= 0) closeFd(slave);
-    slave = -1;
-  };
-  const lease =
-    taken.lease === null
-      ? null
-      : watch(taken.lease, "in", () => {
-          lease?.close();
-          letGo();
-        });
-  const stream = ptyStream(hostArch(), duplicate(taken.descriptor));
-  stream.on("close", () => {
-    lease?.close();
-    letGo();
-    taken.release();
-  });
-  return {
-    number: taken.number,
-    stream,
-    resize: (size) => {
-      if (!stream.destroyed) setTerminalSize(taken.descriptor, size);
-      return Promise.resolve();
-    },
-  };
 }

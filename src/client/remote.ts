@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { IsletError } from "../base/errors.js";
 import type { ContainerEvent, ContainerId } from "../engine/engine.js";
-import type { FoundFile, LibraryCalls, Task } from "../engine/library.js";
+import type { FoundFile, LibraryCalls, Task, Work } from "../engine/library.js";
 import { closeFd } from "../host/addon.js";
 import type { Arch } from "../sys/arch.js";
 import { type Channel, type Frame, openChannel } from "../host/channel.js";
@@ -27,8 +27,8 @@ interface Answered {
 interface Waiting {
   readonly resolve: (answer: Answered) => void;
   readonly reject: (error: Error) => void;
-  /** For `create`: what runs a template's task when the daemon asks for it. */
-  readonly run: ((task: Task) => Promise<number>) | null;
+  /** Of what takes time: runs a task when the daemon asks for it, and hears how far it is. */
+  readonly work: Work | null;
 }
 
 interface Connection {
@@ -128,19 +128,23 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
     on: Connection,
     method: string,
     parameters: readonly unknown[],
-    more: { readonly run?: (task: Task) => Promise<number>; readonly aborted?: AbortSignal | undefined } = {},
+    more: { readonly work?: Work; readonly aborted?: AbortSignal | undefined } = {},
   ): Promise<Answered> =>
     new Promise((resolve, reject) => {
       nextId = (nextId + 1) >>> 0;
       const id = nextId;
-      const { aborted } = more;
+      const { aborted, work = null } = more;
+      const cancel = (): void => {
+        on.channel.send(clientFrames.call, encodeCall({ id, method: "cancel", parameters: [] }));
+      };
       const abandon = (): void => {
         if (!on.waiting.delete(id)) return;
-        on.channel.send(clientFrames.call, encodeCall({ id, method: "cancel", parameters: [] }));
+        cancel();
         reject(aborted?.reason instanceof Error ? aborted.reason : new Error("aborted"));
       };
       const settle = (): void => {
         aborted?.removeEventListener("abort", abandon);
+        work?.signal.removeEventListener("abort", cancel);
       };
       on.waiting.set(id, {
         resolve: (answer) => {
@@ -151,10 +155,12 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
           settle();
           reject(error);
         },
-        run: more.run ?? null,
+        work,
       });
       on.channel.send(clientFrames.call, encodeCall({ id, method, parameters }));
       aborted?.addEventListener("abort", abandon);
+      // Its answer is waited for: it comes when all is undone.
+      work?.signal.addEventListener("abort", cancel);
     });
 
   const take = (frame: Frame, waiting: Map<number, Waiting>, channel: Channel): void => {
@@ -176,8 +182,13 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
         return;
       }
       case clientFrames.call: {
-        const { id, attachment, parameters } = decodeCall(frame.payload);
-        const run = waiting.get(Number(parameters))?.run ?? null;
+        const { id, method, attachment, parameters } = decodeCall(frame.payload);
+        if (method === "tell") {
+          for (const fd of frame.fds) closeFd(fd);
+          hear(parameters, waiting);
+          return;
+        }
+        const run = waiting.get(Number(parameters))?.work?.run ?? null;
         runHere(channel, id, { image: attachment, fds: frame.fds }, run).catch(() => {
           channel.close();
         });
@@ -215,15 +226,34 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
   /** The daemon's answers are what its own types say. */
   const typed = async <T>(method: string, ...parameters: readonly unknown[]): Promise<T> =>
     (await call(method, ...parameters)) as T;
+  const working = async <T>(method: string, work: Work, ...parameters: readonly unknown[]): Promise<T> => {
+    const on = await current();
+    work.signal.throwIfAborted();
+    return (await ask(on, method, parameters, { work })).value as T;
+  };
   const plain = ({ storePath, name }: ContainerId): ContainerId => ({ storePath, name });
 
   return {
     defaultStore: () => typed("defaultStore"),
     list: (storePath) => typed("list", storePath),
     status: (id) => typed("status", plain(id)),
-    async create(id, request, run) {
-      await ask(await current(), "create", [plain(id), request], { run });
+    async create(id, request, work) {
+      await working("create", work, plain(id), request);
     },
+    copy: (source, target, request, work) => working("copy", work, plain(source), target, request),
+    snapshots: (id) => typed("snapshots", plain(id)),
+    snapshot: (id, request, work) => working("snapshot", work, plain(id), request),
+    async restore(id, name, work) {
+      await working("restore", work, plain(id), name);
+    },
+    async copySnapshot(id, name, target, work) {
+      await working("copySnapshot", work, plain(id), name, target);
+    },
+    destroySnapshot: (id, name) => none("destroySnapshot", plain(id), name),
+    async export(id, request, work) {
+      await working("export", work, plain(id), request);
+    },
+    import: (storePath, request, work) => working("import", work, storePath, request),
     start: (id) => typed("start", plain(id)),
     stop: (id, options) => typed("stop", plain(id), options),
     destroy: (id) => none("destroy", plain(id)),
@@ -297,6 +327,14 @@ export function connectRemote(runtimeDirectory: string): LibraryCalls {
       last?.channel.close();
     },
   };
+}
+
+/** What the daemon says of a call that is under way. */
+function hear(parameters: unknown, waiting: ReadonlyMap<number, Waiting>): void {
+  const [id, kind, said] = parameters as readonly unknown[];
+  const work = waiting.get(Number(id))?.work;
+  if (kind === "progress") work?.progress(String(said));
+  else if (kind === "notice") work?.notice(String(said));
 }
 
 function onlyOne(fds: readonly number[]): number {

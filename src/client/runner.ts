@@ -31,6 +31,8 @@ export interface Run {
   readonly result: Promise<number>;
   /** To the task's process, which is still there or has just ended. */
   signal(number: number): void;
+  /** Kills it at once; with a group of its own, all that it has started, too. `result` rejects. */
+  endAll(): void;
 }
 
 interface Deferred<T> {
@@ -51,7 +53,12 @@ function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-export function runTask(task: Task, stdio: readonly [Stdio, Stdio, Stdio]): Run {
+/** `ownGroup`: in a session and process group of its own. */
+export function runTask(
+  task: Task,
+  stdio: readonly [Stdio, Stdio, Stdio],
+  { ownGroup = false }: { readonly ownGroup?: boolean } = {},
+): Run {
   const started = deferred<void>();
   const descriptor = deferred<number>();
   const result = deferred<number>();
@@ -62,7 +69,7 @@ export function runTask(task: Task, stdio: readonly [Stdio, Stdio, Stdio]): Run 
   let child: ChildProcess;
   try {
     // Nothing of the environment: what the task needs is in it.
-    child = spawn(binary, ["runner"], { argv0: "islet", env: {}, stdio: [...stdio, theirs] });
+    child = spawn(binary, ["runner"], { argv0: "islet", env: {}, stdio: [...stdio, theirs], detached: ownGroup });
   } catch (error) {
     closeFd(ours);
     task.release();
@@ -119,6 +126,11 @@ export function runTask(task: Task, stdio: readonly [Stdio, Stdio, Stdio]): Run 
     result: result.promise,
     signal: (number) => {
       channel.send(clientFrames.signal, writer().u32(number).finish());
+    },
+    endAll: () => {
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      // Node has not waited for it yet: the number is still its own.
+      process.kill(ownGroup ? -child.pid : child.pid, "SIGKILL");
     },
   };
 }

@@ -1,18 +1,36 @@
-import { type Decoder, dictionary, flag, integer, list, oneOf, orNull, record, text } from "../base/decode.js";
-import { IsletError } from "../base/errors.js";
-import { type Caller, type ContainerId, type Engine, states, type StopOptions } from "../engine/engine.js";
 import {
-  type CreateRequest,
+  absolutePath,
+  type Decoder,
+  dictionary,
+  flag,
+  integer,
+  list,
+  oneOf,
+  orNull,
+  record,
+  text,
+} from "../base/decode.js";
+import { IsletError } from "../base/errors.js";
+import { type Caller, type Engine, states } from "../engine/engine.js";
+import {
+  copyRequest,
+  createRequest,
   type Documents,
+  exportRequest,
+  importRequest,
   type LibraryCalls,
-  type ProgramAttach,
+  nobodyWaits,
   serveLibrary,
+  snapshotRequest,
   type Task,
+  type Work,
 } from "../engine/library.js";
 import type { Channel, Frame } from "../host/channel.js";
 import { closeFd } from "../host/addon.js";
 import { clientFrames } from "../host/protocol.js";
 import { decodeAnswer, decodeCall, encodeAnswer, encodeCall, encodeEvent } from "../host/wire.js";
+import { attach, id, milliseconds, number, stop, target } from "./call-parameters.js";
+import { latest } from "./latest.js";
 
 /** The library's side of the daemon's socket: one connection of a program. */
 
@@ -20,41 +38,8 @@ import { decodeAnswer, decodeCall, encodeAnswer, encodeCall, encodeEvent } from 
 const maxPending = 4096;
 /** Failures of tasks that can still be explained. */
 const maxTasks = 4096;
-/** Milliseconds; setTimeout's own limit. */
-const longest = 0x7fff_ffff;
-
-const id: Decoder<ContainerId> = record<ContainerId>({ storePath: absolute, name: text });
-const milliseconds: Decoder<number | null> = orNull(integer(0, longest));
-const stop: Decoder<StopOptions> = record<StopOptions>({
-  kind: oneOf("clean", "kill", "reboot"),
-  timeout: milliseconds,
-  noKill: flag,
-});
-const create: Decoder<CreateRequest> = record<CreateRequest>({
-  template: orNull(text),
-  templateArguments: list(text),
-  rootfs: orNull(text),
-  config: orNull(text),
-});
-const number = integer(0, 0xffff_ffff);
-const attach: Decoder<ProgramAttach> = record<ProgramAttach>({
-  command: orNull(list(text)),
-  environment: oneOf("keep", "clear"),
-  set: list(text),
-  uid: orNull(number),
-  gid: orNull(number),
-  cwd: text,
-  terminals: (value, place) => {
-    const [first, second, third] = list(flag)(value, place);
-    return [first ?? false, second ?? false, third ?? false];
-  },
-});
-
-function absolute(value: unknown, place: string): string {
-  const path = text(value, place);
-  if (!path.startsWith("/")) throw new IsletError("ISLET_BAD_REQUEST", `${place} is no absolute path`);
-  return path;
-}
+/** Milliseconds between two texts of what is being done now. */
+const progressInterval = 100;
 
 /** What an answer carries beside its value. */
 interface Answer {
@@ -90,7 +75,7 @@ export function serveCalls(
 
   const open = record<Pick<Caller, "cwd" | "environment"> & { readonly version: number }>({
     version: integer(1, 1),
-    cwd: absolute,
+    cwd: absolutePath,
     environment: dictionary(text),
   });
 
@@ -121,24 +106,39 @@ export function serveCalls(
   };
 
   /** Parameters are taken in order; one too many or too few is an error of its decoder. */
-  const perform = async (
-    method: string,
-    given: readonly unknown[],
-    to: LibraryCalls,
-    aborted: AbortSignal,
-    callId: number,
-  ): Promise<Answer> => {
+  const perform = async (method: string, given: readonly unknown[], to: LibraryCalls, work: Work): Promise<Answer> => {
+    const aborted = work.signal;
     const at = <T>(index: number, decoder: Decoder<T>): T => decoder(given[index], `parameter ${index + 1}`);
     switch (method) {
       case "defaultStore":
         return { value: await to.defaultStore() };
       case "list":
-        return { value: await to.list(at(0, absolute)) };
+        return { value: await to.list(at(0, absolutePath)) };
       case "status":
         return { value: await to.status(at(0, id)) };
       case "create":
-        await to.create(at(0, id), at(1, create), (task) => runThere(task, callId));
+        await to.create(at(0, id), at(1, createRequest), work);
         return { value: null };
+      case "copy":
+        return { value: await to.copy(at(0, id), at(1, target), at(2, copyRequest), work) };
+      case "snapshots":
+        return { value: await to.snapshots(at(0, id)) };
+      case "snapshot":
+        return { value: await to.snapshot(at(0, id), at(1, snapshotRequest), work) };
+      case "restore":
+        await to.restore(at(0, id), at(1, text), work);
+        return { value: null };
+      case "copySnapshot":
+        await to.copySnapshot(at(0, id), at(1, text), at(2, id), work);
+        return { value: null };
+      case "destroySnapshot":
+        await to.destroySnapshot(at(0, id), at(1, text));
+        return { value: null };
+      case "export":
+        await to.export(at(0, id), at(1, exportRequest), work);
+        return { value: null };
+      case "import":
+        return { value: await to.import(at(0, absolutePath), at(1, importRequest), work) };
       case "start":
         return { value: await to.start(at(0, id)) };
       case "stop":
@@ -230,6 +230,16 @@ export function serveCalls(
   const answer = async (callId: number, method: string, parameters: unknown): Promise<void> => {
     const abort = new AbortController();
     aborts.set(callId, abort);
+    const tell = (kind: string) => (said: string) => {
+      channel.send(clientFrames.call, encodeCall({ id: 0, method: "tell", parameters: [callId, kind, said] }));
+    };
+    const progress = latest(progressInterval, tell("progress"));
+    const work: Work = {
+      run: (task) => runThere(task, callId),
+      progress: progress.put,
+      notice: tell("notice"),
+      signal: abort.signal,
+    };
     try {
       const given = list((value) => value)(parameters, "the parameters");
       if (method === "open") {
@@ -239,7 +249,7 @@ export function serveCalls(
         return;
       }
       if (calls === null) throw new IsletError("ISLET_PROTOCOL", "the first call must be open");
-      const { value, task, fds, sent } = await perform(method, given, calls, abort.signal, callId);
+      const { value, task, fds, sent } = await perform(method, given, calls, work);
       channel.send(
         clientFrames.answer,
         encodeAnswer({
@@ -256,7 +266,8 @@ export function serveCalls(
       const outcome = { ok: false, error: error instanceof Error ? error : new Error(String(error)) } as const;
       channel.send(clientFrames.answer, encodeAnswer({ id: callId, outcome }));
     } finally {
-      aborts.delete(callId);
+      progress.close();
+      if (aborts.get(callId) === abort) aborts.delete(callId);
     }
   };
 
@@ -267,7 +278,7 @@ export function serveCalls(
         case clientFrames.call: {
           const call = decodeCall(frame.payload);
           if (call.method === "cancel") {
-            aborts.get(call.id)?.abort();
+            aborts.get(call.id)?.abort(nobodyWaits());
             aborts.delete(call.id);
             return;
           }
@@ -291,8 +302,8 @@ export function serveCalls(
       }
     },
     closed(): void {
-      for (const abort of aborts.values()) abort.abort();
       const gone = new IsletError("ISLET_PROTOCOL", "the program has gone");
+      for (const abort of aborts.values()) abort.abort(gone);
       for (const waiting of asked.values()) waiting.reject(gone);
       asked.clear();
       tasks.clear();

@@ -27,8 +27,9 @@ const lxcConfFile = "/etc/libvirt/lxc.conf";
 const hooksDirectory = "/etc/libvirt/hooks";
 
 /**
- * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE and ISLET_LIBVIRT_HOOKS come first. A daemon with a runtime directory of its own
- * reads no file and runs no hooks of the host's. @throws IsletError */
+ * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE, ISLET_LIBVIRT_HOOKS and ISLET_LIBVIRT_LXC_CONF come first. A daemon with a
+ * runtime directory of its own reads no file of the host's and runs none of its hooks. @throws IsletError
+ */
 export function libvirtSettings(
   runtimeDir: string,
   environment: Readonly<Record<string, string | undefined>>,
@@ -77,16 +78,30 @@ const names = [
   ["libvirt-sock-ro", true],
 ] as const;
 
-/** Gives back what ends it. A socket that somebody else serves, libvirtd perhaps, is left alone, with a word. */
+/** All paths at which libvirt's clients may find the daemon. */
+export function libvirtPaths(directories: readonly string[]): readonly string[] {
+  return directories.flatMap((directory) => names.map(([name]) => join(directory, name)));
+}
+
+/**
+ * Gives back what ends it. `given`: the sockets of a service manager, by their paths, which stay open. A socket that somebody else serves, libvirtd
+ * perhaps, is left alone, with a word.
+ */
 export function listenForLibvirt(
   arch: HostFacts["arch"],
   door: LibvirtDoor,
   directories: readonly string[],
+  given: ReadonlyMap<string, number>,
 ): () => void {
   const closers: (() => void)[] = [];
   for (const directory of directories) {
     for (const [name, readOnly] of names) {
       const path = join(directory, name);
+      const listener = given.get(path);
+      if (listener !== undefined) {
+        closers.push(door.listen(listener, readOnly));
+        continue;
+      }
       try {
         mkdirSync(directory, { recursive: true, mode: 0o755 });
         const stop = door.listen(listenUnix(arch, path, backlog, 0o600), readOnly);

@@ -20,7 +20,7 @@ import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { sendAudit } from "../host/audit.js";
-import { createNotifier, type GivenListeners, type ListenerPaths, takeListeners } from "../host/activation.js";
+import { createNotifier, type ListenerPaths, takeListeners } from "../host/activation.js";
 import { probeHost } from "../host/probe.js";
 import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
@@ -28,12 +28,11 @@ import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
 import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
 import type { Libvirt } from "../frontends/libvirt/index.js";
-import type { Arch } from "../sys/arch.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
 import { isAutostartDue, namesIn } from "./libvirt-autostart.js";
 import { createLibvirtDoor, type LibvirtConnect } from "./libvirt-door.js";
-import { type LibvirtSettings, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
+import { libvirtPaths, type LibvirtSettings, libvirtSettings, listenForLibvirt } from "./libvirt-sockets.js";
 import { createSessions } from "./session.js";
 import { createUserDoor, identity } from "./user-door.js";
 import { createUserSessions } from "./user-session.js";
@@ -62,7 +61,10 @@ async function main(): Promise<void> {
   const pidFile = `${runtimeDir}/daemon.pid`;
   const notify = createNotifier(host.arch, process.env);
   const userPath = `${runtimeDir}/user`;
-  const listeners = givenListeners(host.arch, { root: path, users: userPath });
+  const settings = orLeave(() => libvirtSettings(runtimeDir, process.env));
+  const libvirtPlaces = [...new Set([runtimeDir, settings.sockets ?? runtimeDir])];
+  const paths: ListenerPaths = { root: path, users: userPath, libvirt: libvirtPaths(libvirtPlaces) };
+  const listeners = orLeave(() => takeListeners(host.arch, process.env, paths));
   const given = listeners?.root ?? null;
   // Whoever connects to a socket that was given to us finds ourselves.
   const other = given === null ? connectUnix(host.arch, path) : null;
@@ -74,7 +76,6 @@ async function main(): Promise<void> {
   const cgroup = createOwnCgroup(host.cgroups, given !== null && host.busctl !== null);
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
-  const settings = libvirtSettings(runtimeDir, process.env);
   let libvirtMade: Promise<Libvirt> | null = null;
   const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, settings));
   const engine: LocalEngine = createEngine({
@@ -130,8 +131,7 @@ async function main(): Promise<void> {
     return (socket, peer, readOnly) => server.connect(socket, peer, readOnly);
   };
   const libvirtDoor = createLibvirtDoor(host, connectLibvirt, rest);
-  const { sockets } = settings;
-  const closeLibvirt = listenForLibvirt(host.arch, libvirtDoor, [runtimeDir, ...(sockets === null ? [] : [sockets])]);
+  const closeLibvirt = listenForLibvirt(host.arch, libvirtDoor, libvirtPlaces, listeners?.libvirt ?? new Map());
   const userSessions = createUserSessions(host, engine, "lxc-user-nic", loadUserNic);
   const isGranted = (): boolean => readNicGrants(runtimeDir).grants.length > 0;
   const userDoor = createUserDoor(host, binary, userPath, listeners?.users ?? null, isGranted, userSessions.accept);
@@ -198,10 +198,10 @@ function watchFile(file: string | null, changed: () => void): void {
   }).on("error", () => undefined);
 }
 
-/** The sockets that a service manager listens on for us; wrong ones are the end, in words. */
-function givenListeners(arch: Arch, paths: ListenerPaths): GivenListeners | null {
+/** What the daemon cannot begin without; a wrong setting or socket is the end, in words. */
+function orLeave<T>(find: () => T): T {
   try {
-    return takeListeners(arch, process.env, paths);
+    return find();
   } catch (error) {
     for (const line of errorLines(error)) console.error(line);
     return process.exit(1);

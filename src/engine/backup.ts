@@ -14,7 +14,7 @@ import { copyTree, removeTree } from "../storage/tree.js";
 import { storageContext } from "./copy.js";
 import type { CopyBasics } from "./copy-requests.js";
 import { copiesOf } from "./dependents.js";
-import { type Journal, removeJournal, writeJournal } from "./journal.js";
+import { type Journal, type OpenJournal, removeJournal, writeJournal } from "./journal.js";
 import { checkNothingMounted } from "./mounted.js";
 import { hasCopies } from "./rename.js";
 import { exchangeWhole } from "./restore.js";
@@ -33,7 +33,7 @@ async function beside(
   spec: ContainerSpec,
   from: string,
   watching: Watching,
-  use: (place: string, journal: Journal) => Promise<void>,
+  use: (place: string, journal: Journal, open: OpenJournal) => Promise<void>,
 ): Promise<void> {
   const fresh = `${spec.name}.${randomBytes(4).toString("hex")}`;
   const place = `${directoryOf(spec)}/${fresh}`;
@@ -57,7 +57,7 @@ async function beside(
       { from, to: `${place}/rootfs`, sync: true },
       { ...(progress === undefined ? {} : { progress }), ...(signal === undefined ? {} : { signal }) },
     );
-    await use(place, journal);
+    await use(place, journal, open);
   } catch (error) {
     await removeTree(host, place);
     removeJournal(spec);
@@ -124,7 +124,7 @@ export async function bringBackUpBack(host: StorageHost, spec: ContainerSpec, wa
   const copies = (await copiesOf(host, spec)).filter(({ storePath }) => storePath !== `${directoryOf(spec)}/snaps`);
   if (copies.length > 0) throw hasCopies(spec, copies, "restored");
   checkNothingMounted(directoryOf(spec));
-  await beside(host, spec, from, watching, (_, journal) =>
-    exchangeWhole(host, spec, { ...journal, kind: "exchange", entries: ["+rootfs"] }),
+  await beside(host, spec, from, watching, (_, journal, open) =>
+    exchangeWhole(host, spec, { ...journal, kind: "exchange", entries: ["+rootfs"] }, open),
   );
 }

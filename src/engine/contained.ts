@@ -67,7 +67,11 @@ export async function runContained(
     take(rest);
     return { status: await finished, lastLines };
   } catch (error) {
-    signal?.throwIfAborted();
+    if (signal?.aborted === true) {
+      // Its end: what it wrote to is taken away next.
+      await finished.catch(() => undefined);
+      throw signal.reason;
+    }
     if (error instanceof IsletError && error.syscall?.startsWith("exec") === true && error.errno === "ENOENT")
       throw new IsletError("ISLET_UNSUPPORTED", `the program ${name} is missing on this host`, { cause: error });
     throw error;

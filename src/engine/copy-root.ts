@@ -12,6 +12,7 @@ import type { StorageKind, StorageRequest } from "../spec/storage.js";
 import { O_PATH } from "../sys/flags.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { driverOf, kindOf, makeRoot, planRoot } from "../storage/drivers.js";
+import { flushRoot } from "../storage/flush.js";
 import { copyTree, type TreeWatcher } from "../storage/tree.js";
 import type { CopyOptions } from "./copy-requests.js";
 
@@ -26,6 +27,8 @@ export interface RootWanted extends Pick<CopyOptions, "how" | "storage" | "size"
   readonly directory: string;
   /** Of the original, if it runs. */
   readonly pid: number | null;
+  /** What would need the original's root file system becomes a whole copy. */
+  readonly isAlone: boolean;
 }
 
 export interface RootMade {
@@ -118,8 +121,9 @@ async function planSnapshot(wanted: RootWanted, place: StoragePlace, context: St
     source,
     make: async () => {
       const made = (await driver.snapshot?.(from, source, place, context)) ?? false;
-      if (made !== false) return { source, ...made };
-      if (wanted.how === "copy") return await (await planFull(wanted, kind, place, context)).make();
+      if (made !== false && !(made.depends && wanted.isAlone)) return { source, ...made };
+      if (made !== false) await driver.remove(source, place, context);
+      if (wanted.how === "copy" || wanted.isAlone) return await (await planFull(wanted, kind, place, context)).make();
       throw cannot();
     },
   };
@@ -245,6 +249,7 @@ async function planFull(
         { from: origin.fd, to: target.fd, ...shift, leaveOut: leftOut(kind, from) },
         watcherOf(context),
       );
+      await flushRoot(context, source, `/proc/${process.pid}/fd/${target.fd}`);
       return { source, depends: false };
     },
   };

@@ -34,6 +34,8 @@ export interface CopyWork {
   readonly pid: number | null;
   /** What clone hooks are told that it is called; null: none are run. Absent: as the target is. */
   readonly hookName?: string | null;
+  /** Its root file system must not need that of the original, even if it was to be made in an instant. */
+  readonly isAlone?: boolean;
   /** Writes what else belongs to it, when all the rest is there. */
   readonly finish?: (directory: string) => void;
 }
@@ -79,7 +81,14 @@ export async function copyContainer(host: StorageHost, work: CopyWork): Promise<
       finishConfig(source, construction, options.config(null));
     } else {
       const plan = await planCopy(
-        { ...options, from, fromMap: source.idmap, directory: directoryOf(source), pid: work.pid },
+        {
+          ...options,
+          from,
+          fromMap: source.idmap,
+          directory: directoryOf(source),
+          pid: work.pid,
+          isAlone: work.isAlone === true,
+        },
         place,
         context,
       );

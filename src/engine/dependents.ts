@@ -101,6 +101,15 @@ export function forgetCopy(copy: ContainerId, originals: readonly ContainerId[])
   }
 }
 
+/** It has become what the original is, and needs nobody but itself. */
+export function dropOriginal(copy: ContainerId, original: ContainerId): void {
+  forgetCopy(copy, [original]);
+  write(
+    originalsFile(copy),
+    originalsOf(copy).filter((id) => !isSameContainer(id, original)),
+  );
+}
+
 /** The copy has another name now. */
 export function renameCopy(from: ContainerId, to: ContainerId, originals: readonly ContainerId[]): void {
   for (const original of originals) {

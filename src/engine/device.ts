@@ -99,14 +99,35 @@ export function isInterface(pid: number, name: string): boolean {
   return lines.some((line) => line.slice(0, line.lastIndexOf(":")).trim() === name && name !== "");
 }
 
-/** Lets the payload use the device, or no longer. */
-function setAccess(host: HostFacts, meta: MonitorMeta, stats: Stats, allow: boolean): void {
+/** What a node is to be; left out: as the host's. */
+export interface NodeLook {
+  /** Permissions. */
+  readonly mode: number;
+  /** May the payload write to it? */
+  readonly write: boolean;
+}
+
+const modeOf = (stats: Stats, look: NodeLook | null): number =>
+  look === null ? stats.mode : (stats.mode & ~0o7777) | look.mode;
+
+/** Lets the payload use a device of the host's, or no longer; nothing where it is none. */
+export function setAccess(host: HostFacts, meta: MonitorMeta, source: string, allow: boolean): void {
+  const stats = hostDevice(source);
+  if (stats !== null) changeAccess(host, meta, stats, allow);
+}
+
+/** Is anything at a path of the container's? */
+export function hasNode({ arch }: HostFacts, pid: number, path: string): boolean {
+  return statInside(arch, pid, path) !== null;
+}
+
+function changeAccess(host: HostFacts, meta: MonitorMeta, stats: Stats, allow: boolean, write = true): void {
   const device = {
     type: stats.isBlockDevice() ? "b" : "c",
     major: majorOf(stats.rdev),
     minor: minorOf(stats.rdev),
   } as const;
-  const rule = { allow, ...device, read: true, write: true, mknod: true, at: null };
+  const rule = { allow, ...device, read: true, write, mknod: true, at: null };
   const outer = meta.cgroups.find((item) => item.controllers.includes("devices"))?.path;
   if (outer === undefined) {
     if (hasProgram(meta)) changeDevices(host, meta, rule);
@@ -164,6 +185,7 @@ export function bindNode(
   pid: number,
   source: string,
   destination: string,
+  look: NodeLook | null = null,
 ): LaunchProgram {
   const at = splitPlace(destination);
   const stats = foundDevice(source);
@@ -172,23 +194,24 @@ export function bindNode(
     throw new IsletError("ISLET_BAD_REQUEST", `${destination} is a directory in the container`);
   const map = readIdMap(pid);
   const owner = { uid: toHostId(map, "uid", 0) ?? 0, gid: toHostId(map, "gid", 0) ?? 0 };
-  const program = planNodeIn({ source, mode: stats.mode, device: stats.rdev, owner }, at, host);
-  setAccess(host, meta, stats, true);
+  const program = planNodeIn({ source, mode: modeOf(stats, look), device: stats.rdev, owner }, at, host);
+  changeAccess(host, meta, stats, true, look?.write);
   return program;
 }
 
-/** The same the other way. */
+/** The same the other way. `keepAccess`: the container has it at another path, too. */
 export function unbindNode(
   host: HostFacts,
   meta: MonitorMeta,
   pid: number,
   source: string,
   destination: string,
+  keepAccess = false,
 ): LaunchProgram {
   const at = splitPlace(destination);
   const inside = statInside(host.arch, pid, destination);
   if (inside === null || !isDevice(inside)) throw noDevice(destination);
-  setAccess(host, meta, hostDevice(source) ?? inside, false);
+  if (!keepAccess) changeAccess(host, meta, hostDevice(source) ?? inside, false);
   return planNodeOut(at, host);
 }
 
@@ -202,12 +225,20 @@ function noDevice(destination: string): IsletError {
   return new IsletError("ISLET_NOT_FOUND", `there is no device ${destination} in the container`);
 }
 
-export function addNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+export function addNode(
+  host: HostFacts,
+  meta: MonitorMeta,
+  pid: number,
+  source: string,
+  destination: string,
+  look: NodeLook | null = null,
+): void {
   const { arch } = host;
   const stats = foundDevice(source);
+  const mode = modeOf(stats, look);
   const place = placeOf(arch, pid, destination, true);
   try {
-    setAccess(host, meta, stats, true);
+    changeAccess(host, meta, stats, true, look?.write);
     const old = lookAt(arch, place);
     if (old !== null) {
       old[Symbol.dispose]();
@@ -218,21 +249,28 @@ export function addNode(host: HostFacts, meta: MonitorMeta, pid: number, source:
       );
     }
     must(
-      syscall(requireSyscall(arch, "mknodat"), [place.directory.number, cString(place.name), stats.mode, stats.rdev]),
+      syscall(requireSyscall(arch, "mknodat"), [place.directory.number, cString(place.name), mode, stats.rdev]),
       `make ${destination} in the container`,
       "mknodat",
     );
     // Not the daemon's umask but the host's node says who may use it; the guest may have put another thing there meanwhile.
     const made = lookAt(arch, place);
     if (made === null) return;
-    if (fstatSync(made.number).rdev === stats.rdev) chmodSync(`/proc/self/fd/${made.number}`, stats.mode & 0o7777);
+    if (fstatSync(made.number).rdev === stats.rdev) chmodSync(`/proc/self/fd/${made.number}`, mode & 0o7777);
     made[Symbol.dispose]();
   } finally {
     place.directory[Symbol.dispose]();
   }
 }
 
-export function removeNode(host: HostFacts, meta: MonitorMeta, pid: number, source: string, destination: string): void {
+export function removeNode(
+  host: HostFacts,
+  meta: MonitorMeta,
+  pid: number,
+  source: string,
+  destination: string,
+  keepAccess = false,
+): void {
   const { arch } = host;
   const place = placeOf(arch, pid, destination, false);
   try {
@@ -245,7 +283,7 @@ export function removeNode(host: HostFacts, meta: MonitorMeta, pid: number, sour
       `remove ${destination} in the container`,
       "unlinkat",
     );
-    setAccess(host, meta, hostDevice(source) ?? inside, false);
+    if (!keepAccess) changeAccess(host, meta, hostDevice(source) ?? inside, false);
   } finally {
     place.directory[Symbol.dispose]();
   }

@@ -10,6 +10,7 @@ import type { UnshareRequest } from "../plan/unshare.js";
 import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ImageFacts, ImageServer, ImageSource, ImageStatus, RemoteImage, RootEditor } from "../spec/image.js";
+import type { NicSpec } from "../spec/nic.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -209,6 +210,8 @@ export interface CreateOptions {
    * Fills the container's directory (config and rootfs exist by then, the rootfs empty or as the driver made it). A throw undoes the creation.
    */
   readonly populate: (place: NewContainer) => Promise<void>;
+  /** It may be running, without a configuration that says what it is: this one is to stay when it ends. Otherwise: ISLET_RUNNING. */
+  readonly allowRunning?: boolean;
   readonly progress?: (text: string) => void;
   readonly notice?: (text: string) => void;
   readonly signal?: AbortSignal;
@@ -379,8 +382,12 @@ export interface Engine {
   rename(source: ContainerSpec, target: ContainerId, options: RenameOptions): Promise<void>;
   /** In the order of their numbers. Each is itself a container: what else can be done with it goes by its store and name. */
   snapshots(id: ContainerId): Promise<readonly SnapshotStatus[]>;
-  /** Resolves with its name. ISLET_RUNNING. `optionsFor`: called once, with what it will be. */
-  snapshot(source: ContainerSpec, optionsFor: (snapshot: ContainerId) => SnapshotOptions): Promise<string>;
+  /** Resolves with its name; without `name` it is snapN, N the lowest free number. ISLET_RUNNING, ISLET_EXISTS. `optionsFor`: called once, with what it will be. */
+  snapshot(
+    source: ContainerSpec,
+    optionsFor: (snapshot: ContainerId) => SnapshotOptions,
+    name?: string | null,
+  ): Promise<string>;
   /** The container becomes what the snapshot is, whole or not at all. ISLET_RUNNING, ISLET_HAS_CLONES. */
   restore(current: ContainerSpec, snapshot: ContainerSpec, options: CopyBasics): Promise<void>;
   /**
@@ -422,6 +429,18 @@ export interface Engine {
   unshare(options: UnshareOptions): Promise<ClientTask>;
   /** A device node or an interface into a running container, or out of it. null: it is done; otherwise what the client runs does it. */
   changeDevice(id: ContainerId, change: DeviceChange): Promise<DeviceTask | null>;
+  /**
+   * The same of a node without a client. ISLET_NOT_RUNNING; to add it, ISLET_EXISTS: something is at that path, ISLET_NOT_FOUND: there is no such
+   * device. What the guest has removed itself need not be there.
+   */
+  changeNode(id: ContainerId, change: NodeChange): Promise<void>;
+  /**
+   * Makes a nic for a running container; it ends with the container. Gives the name of the host's end; null: it has none. ISLET_NOT_RUNNING;
+   * ISLET_UNSUPPORTED: it has no network of its own; ISLET_EXISTS: a name is taken; ISLET_OPERATION_FAILED, ISLET_TIMEOUT.
+   */
+  addNic(id: ContainerId, nic: Extract<NicSpec, { readonly type: "veth" | "macvlan" }>): Promise<string | null>;
+  /** By the name of the host's end. ISLET_NOT_RUNNING; ISLET_NOT_FOUND: it is not the container's. ISLET_OPERATION_FAILED, ISLET_TIMEOUT. */
+  removeNic(id: ContainerId, hostName: string): Promise<void>;
   /**
    * Looks a path of the container up, as the container sees it, without opening what is there: the task hands over a descriptor (O_PATH).
    * `spec`: for a container that does not run; null: ISLET_NOT_RUNNING then.
@@ -512,6 +531,20 @@ export interface DeviceTask extends Pick<HostOutput, "task" | "handedOver"> {
   /** To be called when the task has succeeded. */
   readonly done: () => void;
 }
+
+/** A device node of the host's, put by the daemon itself into a running container, or out of it. Paths are absolute. */
+export type NodeChange = { readonly source: string; readonly destination: string } & (
+  | {
+      readonly action: "add";
+      /** Permissions of the node, which belongs to the container's root. */
+      readonly mode: number;
+      readonly write: boolean;
+      /** The container may use the device as it is. */
+      readonly hasAccess: boolean;
+    }
+  /** `keepAccess`: it has the device at another path, too. */
+  | { readonly action: "del"; readonly keepAccess: boolean }
+);
 
 export interface DeviceChange {
   readonly caller: Caller;

@@ -1,4 +1,5 @@
 import { record, text } from "../base/decode.js";
+import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageHost } from "../storage/driver.js";
 import { copiesOf } from "./dependents.js";
@@ -36,7 +37,14 @@ export const notedEphemerals = (host: StorageHost): readonly ContainerId[] => no
 export async function destroyEphemeral(host: StorageHost, id: ContainerId): Promise<void> {
   const root = readPartial(notes.read(host, id)?.root ?? "");
   const copies = await copiesOf(host, id);
-  if (copies.length === 0) await removeContainer(host, id, root);
-  else console.error(`the ephemeral container ${id.name} stays: ${copies[0]?.name ?? ""} needs its root file system`);
+  if (copies.length === 0) {
+    try {
+      await removeContainer(host, id, root);
+    } catch (error) {
+      // A program with an engine of its own saw it end, too, and is at it.
+      if (error instanceof IsletError && error.code === "ISLET_BUSY") return;
+      throw error;
+    }
+  } else console.error(`the ephemeral container ${id.name} stays: ${copies[0]?.name ?? ""} needs its root file system`);
   notes.forget(host, id);
 }

@@ -43,16 +43,34 @@ export const journalFile = (id: ContainerId): string => `${directoryOf(id)}/isle
 
 /** Written, on the disk, and locked until it is closed. */
 export interface OpenJournal {
+  /** What is done next. At every moment one of the two is there, and locked. */
+  rewrite(journal: Journal): void;
   close(): void;
 }
 
 export function writeJournal(host: StorageHost, id: ContainerId, journal: Journal): OpenJournal {
   const path = journalFile(id);
-  writeWhole(path, JSON.stringify(journal), 0o600);
-  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
-  tryLock(host.arch, fd, "exclusive");
+  // First, so that the next daemon looks for what of the journal itself was half-written.
   const forget = [id, { ...id, name: journal.to }].map((each) => noteMaking(host, each));
+  const write = (now: Journal): number => {
+    writeWhole(path, JSON.stringify(now), 0o600);
+    const opened = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    tryLock(host.arch, opened, "exclusive");
+    return opened;
+  };
+  let fd: number;
+  try {
+    fd = write(journal);
+  } catch (error) {
+    for (const each of forget) each();
+    throw error;
+  }
   return {
+    rewrite: (next) => {
+      const before = fd;
+      fd = write(next);
+      closeSync(before);
+    },
     close: () => {
       closeSync(fd);
       for (const each of forget) each();

@@ -9,9 +9,38 @@ import type {
   ContainerId,
   ContainerStatus,
   Engine,
+  FillOptions,
   StopOptions,
   TakenTerminal,
 } from "./engine.js";
+import type {
+  CopyRequest,
+  CreateRequest,
+  ExportRequest,
+  ImportRequest,
+  KeptSnapshot,
+  SnapshotRequest,
+  Task,
+  Work,
+} from "./library-requests.js";
+
+export {
+  copyRequest,
+  type CopyRequest,
+  createRequest,
+  type CreateRequest,
+  exportRequest,
+  type ExportRequest,
+  importRequest,
+  type ImportRequest,
+  type KeptSnapshot,
+  nobodyWaits,
+  type RequestedMapEntry,
+  snapshotRequest,
+  type SnapshotRequest,
+  type Task,
+  type Work,
+} from "./library-requests.js";
 
 /**
  * What a program may ask through the library, in process or over the daemon's socket (docs/protocol/control.md, CALL): containers are named
@@ -38,12 +67,28 @@ export interface LibraryCalls extends Pick<
   list(storePath: string): Promise<readonly ContainerStatus[]>;
   /** ISLET_NOT_FOUND when it is neither defined nor running. */
   status(id: ContainerId): Promise<ContainerStatus>;
-  /** `run`: runs a task of the template in the program's own process tree; resolves with its result. */
-  create(id: ContainerId, request: CreateRequest, run: (task: Task) => Promise<number>): Promise<void>;
+  create(id: ContainerId, request: CreateRequest, work: Work): Promise<void>;
   /** As its configuration says. */
   start(id: ContainerId): Promise<ContainerStatus>;
   stop(id: ContainerId, options: StopOptions): Promise<boolean>;
   destroy(id: ContainerId): Promise<void>;
+  /** `target.name` null: a name that nobody has. Resolves with what the copy is. */
+  copy(
+    source: ContainerId,
+    target: { readonly storePath: string; readonly name: string | null },
+    request: CopyRequest,
+    work: Work,
+  ): Promise<ContainerId>;
+  snapshots(id: ContainerId): Promise<readonly KeptSnapshot[]>;
+  /** Resolves with its name. */
+  snapshot(id: ContainerId, request: SnapshotRequest, work: Work): Promise<string>;
+  restore(id: ContainerId, name: string, work: Work): Promise<void>;
+  /** A container made of a snapshot. */
+  copySnapshot(id: ContainerId, name: string, target: ContainerId, work: Work): Promise<void>;
+  destroySnapshot(id: ContainerId, name: string): Promise<void>;
+  export(id: ContainerId, request: ExportRequest, work: Work): Promise<void>;
+  /** Resolves with what it has become. */
+  import(storePath: string, request: ImportRequest, work: Work): Promise<ContainerId>;
   readConfig(id: ContainerId): Promise<string>;
   /** Refuses, with ISLET_BAD_CONFIG and all faults, what could not be read again. */
   writeConfig(id: ContainerId, text: string): Promise<void>;
@@ -60,15 +105,6 @@ export interface LibraryCalls extends Pick<
   close(): Promise<void>;
 }
 
-/** A ClientTask (RUN) whose failure may have to be explained elsewhere. */
-export interface Task {
-  readonly image: Uint8Array;
-  readonly fds: readonly number[];
-  explain(record: Uint8Array): Promise<Error>;
-  /** To be called, once, when it has run or never will: closes the descriptors. */
-  release(): void;
-}
-
 export interface FoundFile {
   readonly task: Task;
   readonly idmap: readonly IdMapEntry[];
@@ -81,31 +117,36 @@ export interface ProgramAttach extends Pick<
   readonly cwd: string;
 }
 
-export interface CreateRequest {
-  /** A template of LXC's (busybox is built in), a path of a script, or null: the root file system is there already, or none is wanted. */
-  readonly template: string | null;
-  readonly templateArguments: readonly string[];
-  /** Root file system elsewhere; null: STORE/NAME/rootfs. */
-  readonly rootfs: string | null;
-  /** Lines `KEY = VALUE` instead of the system's default configuration; null: that. */
-  readonly config: string | null;
-}
-
 /** How the documents that describe containers are read and written: a front end's side of the library. */
 export interface Documents {
   defaultStore(caller: Caller): string;
   /** To start from; ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
   spec(id: ContainerId, caller: Caller, engine: Engine): Promise<ContainerSpec>;
-  create(
-    id: ContainerId,
-    request: CreateRequest,
-    caller: Caller,
-    engine: Engine,
-    run: (task: ClientTask) => Promise<number>,
-  ): Promise<void>;
+  create(id: ContainerId, request: CreateRequest, engine: Engine, waiting: FillOptions): Promise<void>;
   destroy(id: ContainerId, caller: Caller, engine: Engine): Promise<void>;
+  copy(
+    source: ContainerId,
+    target: { readonly storePath: string; readonly name: string | null },
+    request: CopyRequest,
+    engine: Engine,
+    waiting: FillOptions,
+  ): Promise<ContainerId>;
+  snapshot(id: ContainerId, request: SnapshotRequest, engine: Engine, waiting: FillOptions): Promise<string>;
+  restore(id: ContainerId, name: string, engine: Engine, waiting: FillOptions): Promise<void>;
+  copySnapshot(id: ContainerId, name: string, target: ContainerId, engine: Engine, waiting: FillOptions): Promise<void>;
+  destroySnapshot(id: ContainerId, name: string, caller: Caller, engine: Engine): Promise<void>;
+  export(id: ContainerId, request: ExportRequest, engine: Engine, waiting: FillOptions): Promise<void>;
+  import(storePath: string, request: ImportRequest, engine: Engine, waiting: FillOptions): Promise<ContainerId>;
   /** Throws ISLET_BAD_CONFIG with all faults. */
   check(file: string, text: string, caller: Caller): void;
+}
+
+/** LXC's `ts` in milliseconds since 1970; null: nobody knows. */
+function localTime(made: string | null): number | null {
+  const match = /^(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)$/.exec(made ?? "");
+  if (match === null) return null;
+  const [year = 0, month = 1, day, hours, minutes, seconds] = match.slice(1).map(Number);
+  return new Date(year, month - 1, day, hours, minutes, seconds).getTime();
 }
 
 /** The calls, served by an engine in this process. The caller's descriptors and tasks stay its own. */
@@ -115,6 +156,13 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
     fds: made.fds,
     explain: (record) => Promise.resolve(made.explainFailure(record)),
     release,
+  });
+  const waiting = ({ run, progress, notice, signal }: Work): FillOptions => ({
+    caller,
+    run: (made) => run(task(made, () => undefined)),
+    progress,
+    notice,
+    signal,
   });
   const stops = new Set<() => void>();
   const calls: LibraryCalls = {
@@ -131,8 +179,16 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
       if (status.state === "STOPPED" && (await engine.readConfig(id)) === null) throw noSuchContainer(id);
       return status;
     },
-    create: (id, request, run) =>
-      documents.create(id, request, caller, engine, (made) => run(task(made, () => undefined))),
+    create: (id, request, work) => documents.create(id, request, engine, waiting(work)),
+    copy: (source, target, request, work) => documents.copy(source, target, request, engine, waiting(work)),
+    snapshots: async (id) =>
+      (await engine.snapshots(id)).map(({ name, made, comment }) => ({ name, made: localTime(made), comment })),
+    snapshot: (id, request, work) => documents.snapshot(id, request, engine, waiting(work)),
+    restore: (id, name, work) => documents.restore(id, name, engine, waiting(work)),
+    copySnapshot: (id, name, target, work) => documents.copySnapshot(id, name, target, engine, waiting(work)),
+    destroySnapshot: (id, name) => documents.destroySnapshot(id, name, caller, engine),
+    export: (id, request, work) => documents.export(id, request, engine, waiting(work)),
+    import: (storePath, request, work) => documents.import(storePath, request, engine, waiting(work)),
     async start(id) {
       const spec = await documents.spec(id, caller, engine);
       return await engine.start(spec, { caller, pidFile: null, console: "monitor" });

@@ -6,6 +6,7 @@ import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageRequest } from "../spec/storage.js";
 import type { StorageContext, StorageHost, StoragePlace } from "../storage/driver.js";
 import { makeRoot, planRoot, removeRoot } from "../storage/drivers.js";
+import { flushRoot } from "../storage/flush.js";
 import { runHook } from "./commands.js";
 import { copiesOf, countedCopies } from "./dependents.js";
 import { noSuchContainer } from "./engine.js";
@@ -68,6 +69,7 @@ async function fill(
     try {
       giveToOwner(source, reached.paths.root, options.idmap ?? []);
       await options.populate({ directory, config, ...reached.paths });
+      await flushRoot(context, source, reached.paths.root);
     } finally {
       reached.close();
     }
@@ -85,7 +87,8 @@ export async function createContainer(
   id: ContainerId,
   options: CreateOptions,
 ): Promise<void> {
-  if (registry.get(id) !== undefined) throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
+  if (options.allowRunning !== true && registry.get(id) !== undefined)
+    throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
   const construction = beginConstruction(host, id);
   const { notice, signal } = options;
   const place: StoragePlace = { name: id.name, directory: construction.directory, defaults: options.storageDefaults };

@@ -63,6 +63,7 @@ import { nicAccountsFile } from "./nic-accounts.js";
 import type { UserNics } from "./user-nics.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "./device.js";
 import { changeDevices, forgetDevices, sweepDevices } from "./device-rules.js";
+import type { LiveDevices, Running } from "./live-devices.js";
 import { destroyEphemeral, forgetEphemeral, notedEphemerals, noteEphemeral } from "./ephemeral.js";
 import { freezeContainer } from "./freeze.js";
 import { destroyContainer, createContainer } from "./lifecycle.js";
@@ -84,6 +85,7 @@ import {
   configFileOf,
   definedNames,
   directoryOf,
+  dropUnwritten,
   forgetContainer,
   readConfigText,
   settle,
@@ -266,6 +268,21 @@ export function createEngine(options: LocalOptions): LocalEngine {
     throw startError(program, result.record, result.log, spec.name);
   };
 
+  /** In the container's queue, once its main process is known. */
+  const withLive = async <T>(
+    id: ContainerId,
+    change: (live: LiveDevices, target: Running) => Promise<T>,
+  ): Promise<T> => {
+    await whenKnown(started(registry, id));
+    const { createLiveDevices } = await import("./live-devices.js");
+    const live = createLiveDevices(host, options.binary);
+    return await queue.run(key(id), async () => {
+      const { meta, pid, pidfd } = started(registry, id);
+      if (pid === null || pidfd === null) throw notRunning(id.name);
+      return await change(live, { meta, pid, pidfd });
+    });
+  };
+
   /** Makes a bridge if the host wants it. What keeps guests from using it. */
   const provideBridge = async (name: string): Promise<readonly string[]> => {
     const network = (await options.wantedBridge?.(name)) ?? null;
@@ -402,6 +419,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
       : { ...settings, [readyKey]: String(registry.get(id) !== undefined && apis.isReady(id) === true) };
   };
 
+  /** Containers whose remains of a dead daemon are being removed: who asks for one hears of it when that is over. */
+  const settling = new Map<string, Promise<void>>();
+
   const engine: LocalEngine = {
     registry,
     async rediscover() {
@@ -413,7 +433,22 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.resume();
       await register.resume();
       sweepDevices(host.runtimeDir);
-      settleMaking(storage, (id) => queue.run(key(id), () => settle(storage, id))).catch((error: unknown) => {
+      const settleOne = async (id: ContainerId): Promise<void> => {
+        const settled = queue.run(key(id), async () => {
+          await settle(storage, id);
+          dropUnwritten(id);
+        });
+        settling.set(
+          key(id),
+          settled.catch(() => undefined),
+        );
+        try {
+          await settled;
+        } finally {
+          settling.delete(key(id));
+        }
+      };
+      settleMaking(storage, settleOne).catch((error: unknown) => {
         console.error(error);
       });
       for (const id of notedEphemerals(storage))
@@ -449,7 +484,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       return pool.close();
     },
     defined: (storePath) => Promise.resolve(definedNames(storePath)),
-    readConfig: (id) => readConfigText(storage, id),
+    readConfig: async (id) => {
+      await settling.get(key(id));
+      return await readConfigText(storage, id);
+    },
     writeConfig: (id, text) => {
       checkName(id.name);
       writeWhole(configFileOf(id), text, 0o640);
@@ -611,11 +649,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(id.name);
       return await (await import("./snapshots.js")).snapshotsOf(storage, id);
     },
-    snapshot: async (source, optionsFor) => {
+    snapshot: async (source, optionsFor, name = null) => {
       const { takeSnapshot } = await import("./snapshots.js");
       return await queue.run(key(source), async () => {
         mustStand(source);
-        return await takeSnapshot(storage, source, optionsFor);
+        return await takeSnapshot(storage, source, optionsFor, name);
       });
     },
     restore: async (current, snapshot, wanted) => {
@@ -744,6 +782,12 @@ export function createEngine(options: LocalOptions): LocalEngine {
       apis.device(id, changes[action], node.name, node.config);
       return null;
     },
+    changeNode: (id, change) => withLive(id, (live, target) => live.changeNode(target, change)),
+    async addNic(id, nic) {
+      if (nic.link !== null && ownLink(host.arch, nic.link) === null) await provideBridge(nic.link);
+      return await withLive(id, (live, target) => live.addNic(target, nic));
+    },
+    removeNic: (id, hostName) => withLive(id, (live, target) => live.removeNic(target, hostName)),
     async nested(id, levels) {
       const monitor = started(registry, id);
       await whenKnown(monitor);

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { ioError } from "../base/io-error.js";
+import type { RootfsSource } from "../spec/rootfs.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import { isThere } from "../storage/dir.js";
 import type { StorageHost } from "../storage/driver.js";
@@ -9,9 +10,9 @@ import { removeRoot } from "../storage/drivers.js";
 import { removeTree } from "../storage/tree.js";
 import type { CopyBasics } from "./copy-requests.js";
 import { asTheOriginal, copyContainer } from "./copy.js";
-import { copiesOf, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
+import { copiesOf, dropOriginal, forgetCopy, originalsOf, renameCopy } from "./dependents.js";
 import type { ContainerId } from "./engine.js";
-import { type Journal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
+import { type Journal, type OpenJournal, removeJournal, syncDirectory, writeJournal } from "./journal.js";
 import { checkNothingMounted } from "./mounted.js";
 import { partialText, readPartial } from "./partial.js";
 import { hasCopies, movedRoot } from "./rename.js";
@@ -35,11 +36,17 @@ export async function restoreContainer(
 ): Promise<void> {
   const id: ContainerId = { storePath: current.storePath, name: current.name };
   const directory = directoryOf(id);
-  const copies = (await copiesOf(host, id)).filter((copy) => copy.storePath !== `${directory}/snaps`);
+  const all = await copiesOf(host, id);
+  const copies = all.filter((copy) => copy.storePath !== `${directory}/snaps`);
   if (copies.length > 0) throw hasCopies(id, copies, "restored");
+  // Layers stay where they are; a volume or a data set would take them along. LXC makes such snapshots.
+  const [lost] = all;
+  if (lost !== undefined && current.rootfs.source.kind !== "overlay")
+    throw new IsletError("ISLET_UNSUPPORTED", `${lost.name} needs the root file system of ${id.name}, which would go`, {
+      hint: `lxc-snapshot -n ${id.name} -r ${snapshot.name} -N OTHER makes another container of the snapshot`,
+    });
   checkNothingMounted(directory);
   const made: ContainerId = { storePath: directory, name: `${id.name}.${randomBytes(4).toString("hex")}` };
-  const place = directoryOf(made);
   const base: Journal = {
     version: 1,
     kind: "prepare",
@@ -50,7 +57,35 @@ export async function restoreContainer(
     undo: "",
     done: "",
   };
-  const preparing = writeJournal(host, id, base);
+  const open = writeJournal(host, id, base);
+  try {
+    await prepareAndExchange(host, current, snapshot, options, base, open);
+  } finally {
+    open.close();
+  }
+}
+
+/** Names in a container's directory that an overlay has layers in which are only read. */
+const ownLayers = (source: RootfsSource, directory: string): readonly string[] =>
+  source.kind === "overlay"
+    ? source.lowers.flatMap((lower) =>
+        lower.startsWith(`${directory}/`) ? [lower.slice(directory.length + 1).split("/")[0] ?? ""] : [],
+      )
+    : [];
+
+async function prepareAndExchange(
+  host: StorageHost,
+  current: ContainerSpec,
+  snapshot: ContainerSpec,
+  options: CopyBasics,
+  base: Journal,
+  open: OpenJournal,
+): Promise<void> {
+  const id: ContainerId = { storePath: current.storePath, name: current.name };
+  const directory = directoryOf(id);
+  const made: ContainerId = { storePath: directory, name: base.from };
+  const place = directoryOf(made);
+  let prepared = base;
   try {
     await copyContainer(host, {
       source: snapshot,
@@ -64,25 +99,32 @@ export async function restoreContainer(
         config: (root) => options.config(root === null ? null : movedRoot(root, place, directory)),
         how: snapshot.rootfs.source.kind === "overlay" ? "snapshot" : "copy",
       },
+      // From now on the journal says where the new root file system is.
+      finish: () => {
+        prepared = { ...base, undo: readFileSync(`${place}/partial`, "utf8") };
+        open.rewrite(prepared);
+      },
     });
   } catch (error) {
     removeJournal(id);
-    preparing.close();
     throw error;
   }
-  const names = readdirSync(place).filter((name) => name !== "config" && name !== "ts" && name !== "comment");
+  // The layer below may be the container's own (lxc-create -B overlay), and stays where it is.
+  dropOriginal(made, id);
+  const stays = new Set(["config", "ts", "comment", ...ownLayers(snapshot.rootfs.source, directory)]);
+  const names = readdirSync(place).filter((name) => !stays.has(name));
   const { source, managed } = current.rootfs;
-  const leaving = managed && snapshot.rootfs.managed ? rootEntries.filter((name) => !names.includes(name)) : [];
+  const leaving =
+    managed && snapshot.rootfs.managed ? rootEntries.filter((name) => !names.includes(name) && !stays.has(name)) : [];
   const journal: Journal = {
-    ...base,
+    ...prepared,
     kind: "exchange",
     // The configuration is the last: with it the new one is there.
     entries: [...leaving.map((name) => `-${name}`), ...names.map((name) => `+${name}`), "+config"],
     done: managed && snapshot.rootfs.managed ? partialText(movedRoot(source, directory, `${place}/${oldPlace}`)) : "",
   };
-  preparing.close();
   const before = originalsOf(id);
-  await exchangeWhole(host, id, journal);
+  await exchangeWhole(host, id, journal, open);
   const now = originalsOf(id);
   forgetCopy(
     id,
@@ -91,24 +133,34 @@ export async function restoreContainer(
 }
 
 /** What has been put together in the journal's directory takes its place; after an error everything is as it was. */
-export async function exchangeWhole(host: StorageHost, id: ContainerId, journal: Journal): Promise<void> {
-  const made: ContainerId = { storePath: directoryOf(id), name: journal.from };
-  const exchanging = writeJournal(host, id, journal);
+export async function exchangeWhole(
+  host: StorageHost,
+  id: ContainerId,
+  journal: Journal,
+  open: OpenJournal,
+): Promise<void> {
+  open.rewrite(journal);
   try {
     exchange(id, journal);
   } catch (error) {
     takeBack(id, journal);
-    forgetCopy(made, originalsOf(made));
-    await removeTree(host, directoryOf(made));
-    removeJournal(id);
-    exchanging.close();
+    await dropMade(host, id, journal);
     throw ioError(`change the root file system of ${id.name}`, error);
   }
-  try {
-    await finish(host, id, journal);
-  } finally {
-    exchanging.close();
+  await finish(host, id, journal);
+}
+
+/** What has been put together goes, with its root file system, wherever that is. */
+async function dropMade(host: StorageHost, id: ContainerId, journal: Journal): Promise<void> {
+  const made: ContainerId = { storePath: directoryOf(id), name: journal.from };
+  const directory = directoryOf(made);
+  const root = readPartial(journal.undo);
+  if (root !== null) await removeRoot(root, { name: made.name, directory, defaults: {} }, { host });
+  if (existsSync(directory)) {
+    forgetCopy(made, originalsOf(made));
+    await removeTree(host, directory);
   }
+  removeJournal(id);
 }
 
 /** Idempotent: what was done before is left. */
@@ -163,9 +215,5 @@ export async function settleRestore(host: StorageHost, id: ContainerId, journal:
     return;
   }
   await settlePartial(host, made);
-  if (existsSync(directoryOf(made))) {
-    forgetCopy(made, originalsOf(made));
-    await removeTree(host, directoryOf(made));
-  }
-  removeJournal(id);
+  await dropMade(host, id, journal);
 }

@@ -2,6 +2,7 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, rm
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { StorageHost } from "../storage/driver.js";
+import { kindOf } from "../storage/drivers.js";
 import type { SnapshotOptions, SnapshotStatus } from "./copy-requests.js";
 import { asTheOriginal, copyContainer } from "./copy.js";
 import { type ContainerId, noSuchContainer } from "./engine.js";
@@ -71,15 +72,19 @@ export function freeName(taken: ReadonlySet<string>): string {
   throw new IsletError("ISLET_UNSUPPORTED", `there are ${mostSnapshots} snapshots already`);
 }
 
-/** Resolves with the snapshot's name. The container must not run (the caller has looked). */
+/** Resolves with the snapshot's name: `given`, or the next one of LXC's. The container must not run (the caller has looked). */
 export async function takeSnapshot(
   host: StorageHost,
   source: ContainerSpec,
   optionsFor: (snapshot: ContainerId) => SnapshotOptions,
+  given: string | null,
 ): Promise<string> {
   await snapshotsOf(host, source);
   const storePath = snapshotStore(source);
-  const name = freeName(new Set(entriesOf(storePath)));
+  const taken = new Set(entriesOf(storePath));
+  if (given !== null && taken.has(given))
+    throw new IsletError("ISLET_EXISTS", `${source.name} has a snapshot ${given} already`);
+  const name = given ?? freeName(taken);
   const target: ContainerId = { storePath, name };
   const options = optionsFor(target);
   // What lies in plain directories is copied whole, as LXC does it: such a snapshot needs nothing that is still changed.
@@ -92,6 +97,8 @@ export async function takeSnapshot(
       pid: null,
       // It is to be what the container is, not another one: LXC's hooks write the snapshot's name into it.
       hookName: null,
+      // A snapshot of an ordinary logical volume would go with it, when another one is brought back.
+      isAlone: kindOf(source.rootfs.source) === "lvm",
       options: {
         ...options,
         ...asTheOriginal,

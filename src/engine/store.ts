@@ -60,7 +60,8 @@ export function definedNames(storePath: string): readonly string[] {
     .filter(
       (name) =>
         !name.startsWith(".") &&
-        existsSync(`${storePath}/${name}/config`) &&
+        // Without it for a moment while it is changing places with what it was: whoever asks for it finds it whole.
+        (existsSync(`${storePath}/${name}/config`) || existsSync(`${storePath}/${name}/islet-journal`)) &&
         !existsSync(`${storePath}/${name}/partial`),
     )
     .sort();
@@ -169,12 +170,24 @@ export async function removeContainer(host: StorageHost, id: ContainerId, root: 
   }
 }
 
+const temporaryMark = ".islet-";
+
+/** Files of a container that a dead daemon has not come to the end of writing (writeWhole): whatever it was about, it has not happened. */
+export function dropUnwritten(id: ContainerId): void {
+  const directory = directoryOf(id);
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const pid = /\.islet-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`) && lstatSync(`${directory}/${name}`).isFile())
+      unlinkSync(`${directory}/${name}`);
+  }
+}
+
 /**
  * Writes a file whole: a temporary one beside it, fsync, rename. Not `lasting`: without the fsync, for what is about something that runs and
  * would not outlive a power failure itself.
  */
 export function writeWhole(path: string, text: string, mode: number, lasting: boolean = true): void {
-  const temporary = `${path}.islet-${process.pid}`;
+  const temporary = `${path}${temporaryMark}${process.pid}`;
   try {
     const fd = openSync(
       temporary,

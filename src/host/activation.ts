@@ -1,5 +1,5 @@
 import { lstatSync, realpathSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { IsletError } from "../base/errors.js";
 import type { Arch } from "../sys/arch.js";
 import { errnoName } from "../sys/errno.js";
@@ -47,23 +47,31 @@ function boundPath(arch: Arch, fd: number): string | null {
   return new TextDecoder().decode(address.subarray(2, size)).replace(/\0.*$/s, "");
 }
 
-/** Directories may be links: /var/run is /run. */
-const realPath = (path: string): string => `${realpathSync(dirname(path))}/${basename(path)}`;
+/** Directories may be links: /var/run is /run. One that is not there is none. */
+function realPath(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path;
+  }
+}
 
-/** Where clients look for the sockets: root's, and that of the other users. */
+/** Where clients look for the sockets: root's, that of the other users, and those of libvirt's clients, which are root's, too. */
 export interface ListenerPaths {
   readonly root: string;
   readonly users: string;
+  readonly libvirt: readonly string[];
 }
 
-/** `users` null: none was given. */
+/** `users` null: none was given. `libvirt`: by their paths above. */
 export interface GivenListeners {
   readonly root: number;
   readonly users: number | null;
+  readonly libvirt: ReadonlyMap<string, number>;
 }
 
 /**
- * The listening sockets that a service manager gave to this process, made fit for it: close-on-exec and non-blocking. null: none was
+ * The listening sockets that a service manager gave to this process, in any order, made fit for it: close-on-exec and non-blocking. null: none was
  * given. What says so is taken out of `environment` either way: it is for nobody whom we start.
  * @throws IsletError ISLET_BAD_REQUEST when they are no such sockets, ISLET_PERMISSION when others than root may connect to root's.
  */
@@ -76,23 +84,26 @@ export function takeListeners(arch: Arch, environment: Environment, paths: Liste
       hint: `give one listening stream socket, ListenStream=${paths.root}`,
     });
   };
-  if (count !== "1" && count !== "2") refuse(`${count} descriptors instead of one socket, or two`);
-  let root: number | null = null;
-  let users: number | null = null;
+  const places = [paths.root, paths.users, ...paths.libvirt];
+  if (!/^[1-9]\d?$/.test(count) || Number(count) > places.length)
+    refuse(`${count} descriptors, but there are ${places.length} sockets at most`);
+  const given = new Map<string, number>();
   for (let fd = firstDescriptor; fd < firstDescriptor + Number(count); fd += 1) {
     if (socketOption(arch, fd, SO_TYPE) !== SOCK_STREAM || socketOption(arch, fd, SO_ACCEPTCONN) !== 1)
       refuse(`descriptor ${fd} is no listening stream socket`);
     const bound = boundPath(arch, fd);
-    if (bound !== null && realPath(bound) === realPath(paths.root)) root = fd;
-    else if (count === "2" && bound !== null && realPath(bound) === realPath(paths.users)) users = fd;
-    else refuse(`the socket is ${bound ?? "no unix socket with a path"}, but clients look for ${paths.root}`);
+    const place = places.find((path) => bound !== null && realPath(path) === realPath(bound));
+    if (place === undefined || (count === "1" && place !== paths.root))
+      return refuse(`the socket is ${bound ?? "no unix socket with a path"}, but clients look for ${paths.root}`);
+    if (given.has(place)) refuse(`two sockets are ${place}`);
+    given.set(place, fd);
     syscall(requireSyscall(arch, "fcntl"), [fd, F_SETFD, FD_CLOEXEC]);
     setNonBlocking(arch, fd);
   }
-  if (root === null) return refuse(`no socket is ${paths.root}`);
-  checkPermissions(paths.root, 0o077);
-  if (users !== null) checkPermissions(paths.users, 0);
-  return { root, users };
+  const root = given.get(paths.root) ?? refuse(`no socket is ${paths.root}`);
+  for (const path of given.keys()) checkPermissions(path, path === paths.users ? 0 : 0o077);
+  const libvirt = new Map([...given].filter(([path]) => paths.libvirt.includes(path)));
+  return { root, users: given.get(paths.users) ?? null, libvirt };
 }
 
 /** As a socket of our own making would be. Who connects is asked all the same. */

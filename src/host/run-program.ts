@@ -26,11 +26,14 @@ export function findProgram(name: string): string | null {
   return files.find((file) => existsSync(file)) ?? null;
 }
 
+/** SIGTERM: for a program that must not be killed in the middle, and holds that signal off there. */
+export type DeathSignal = "SIGKILL" | "SIGTERM";
+
 export interface ProgramBond {
   /** Aborted, the program is killed; the result is then `late`. */
   readonly signal?: AbortSignal;
-  /** It is killed when this process ends, however it ends: for work that is of no use to anybody else. */
-  readonly dies?: boolean;
+  /** What it gets when this process ends, however it ends: for work that is of no use to anybody else. */
+  readonly dies?: DeathSignal;
 }
 
 /** Runs a program for at most `time` milliseconds; `input` is its standard input. Never fails. */
@@ -84,10 +87,10 @@ export async function programReport(
 
 /** setpriv(1) of util-linux, which every Debian has. */
 function mortal(program: string, argv: readonly string[], bond: ProgramBond): readonly [string, readonly string[]] {
-  const setpriv = bond.dies === true ? findProgram("setpriv") : null;
-  return setpriv === null
+  const setpriv = bond.dies === undefined ? null : findProgram("setpriv");
+  return setpriv === null || bond.dies === undefined
     ? [program, argv]
-    : [setpriv, ["setpriv", "--pdeathsig", "KILL", "--", program, ...argv.slice(1)]];
+    : [setpriv, ["setpriv", "--pdeathsig", bond.dies.slice(3), "--", program, ...argv.slice(1)]];
 }
 
 async function runInto(

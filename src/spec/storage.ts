@@ -1,3 +1,5 @@
+import { absolutePath, bigInteger, type Decoder, list, oneOf, orNull, record, text, variant } from "../base/decode.js";
+
 /** How a root file system is to be kept (lxc-create -B). Sizes are bytes. */
 export type StorageRequest =
   /** A directory: STORE/NAME/rootfs, or `path`. `size`: a limit by a project quota, where the file system has them; null: none. */
@@ -25,3 +27,29 @@ export type StorageRequest =
 export type StorageKind = StorageRequest["kind"];
 
 export const storageKinds = ["dir", "btrfs", "overlay", "loop", "lvm", "zfs", "block"] as const;
+
+type Of<K extends StorageKind> = Extract<StorageRequest, { readonly kind: K }>;
+
+/** Bytes; no file is larger. */
+const size = orNull(bigInteger(1n, (1n << 63n) - 1n));
+const name = orNull(text);
+
+/** Of a program that asks; what the names mean on this host its driver says. */
+export const storageRequest: Decoder<StorageRequest> = variant<StorageRequest>({
+  dir: record<Of<"dir">>({ kind: oneOf("dir"), path: orNull(absolutePath), size }),
+  btrfs: record<Of<"btrfs">>({ kind: oneOf("btrfs"), size }),
+  overlay: record<Of<"overlay">>({ kind: oneOf("overlay"), lowers: orNull(list(absolutePath)) }),
+  loop: record<Of<"loop">>({ kind: oneOf("loop"), fstype: name, size }),
+  lvm: record<Of<"lvm">>({ kind: oneOf("lvm"), volume: name, group: name, thinPool: name, fstype: name, size }),
+  zfs: record<Of<"zfs">>({ kind: oneOf("zfs"), root: name, size }),
+  block: record<Of<"block">>({ kind: oneOf("block"), device: absolutePath, fstype: name }),
+});
+
+/** LXC's order, for who does not care how: what has snapshots before a directory. A size is one of a volume: the others are as large as what they are on. */
+export function bestStorage(
+  lvm: Of<"lvm">,
+  zfs: Of<"zfs">,
+  path: string | null,
+): readonly [StorageRequest, ...(readonly StorageRequest[])] {
+  return [{ kind: "btrfs", size: null }, { ...zfs, size: null }, lvm, { kind: "dir", path, size: null }];
+}

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IsletError } from "../base/errors.js";
-import type { ProgramResult } from "../host/run-program.js";
+import type { DeathSignal, ProgramResult } from "../host/run-program.js";
 import type { RootfsSource } from "../spec/rootfs.js";
 import { contentOf } from "./content.js";
 import type { StorageContext, StorageDriver } from "./driver.js";
@@ -22,6 +22,11 @@ const run = (context: StorageContext, name: string, words: readonly string[]): P
 
 /** Milliseconds for udev to make a device's name, and for the last user of a volume to let it go. */
 const patience = 10_000;
+/**
+ * What still waits for the group's lock goes with this process: the next one may have looked for its volume by then. In the middle of a change LVM
+ * holds every signal off, and whoever looks waits for its lock.
+ */
+const ends: DeathSignal = "SIGTERM";
 const defaultGroup = "lxc";
 const defaultPool = "lxc";
 
@@ -165,6 +170,7 @@ export const lvmDriver: StorageDriver<"lvm"> = {
         tool("lvcreate"),
         [...settings(), "-Wy", "--yes", ...kind, "-n", volume, group],
         `make the logical volume ${path}`,
+        ends,
       );
       await whenThere(context, path);
       await makeFileSystem(context, request.fstype ?? defaultFsType, path);
@@ -193,7 +199,7 @@ export const lvmDriver: StorageDriver<"lvm"> = {
       original,
     ];
     try {
-      await runTool(context, tool("lvcreate"), words, `make a snapshot of ${original}`);
+      await runTool(context, tool("lvcreate"), words, `make a snapshot of ${original}`, ends);
       await whenThere(context, copy);
       if (await renewIdentity(context, copy)) return { depends: !isThin };
       context.notice?.(`${original} is copied: the file system in a snapshot of it cannot get another UUID`);

@@ -43,5 +43,5 @@ export function checkFsType(fstype: string): void {
 /** Makes a file system; it is empty (lost+found aside), and its top directory is root's, mode 0755. */
 export async function makeFileSystem(context: StorageContext, fstype: string, path: string): Promise<void> {
   const words = Object.hasOwn(makers, fstype) ? (makers[fstype]?.words ?? []) : [];
-  await runTool(context, fsMaker(fstype), [...words, path], `make a file system ${fstype} in ${path}`, true);
+  await runTool(context, fsMaker(fstype), [...words, path], `make a file system ${fstype} in ${path}`, "SIGKILL");
 }

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
-import { findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
+import { type DeathSignal, findProgram, programOutput, type ProgramResult, runProgram } from "../host/run-program.js";
 import type { StorageContext } from "./driver.js";
 
 /** Programs of the host's that drivers work with: mkfs, LVM's, ZFS's. */
@@ -24,7 +24,7 @@ export function requireTool({ name, from }: Tool): string {
 }
 
 /**
- * Runs it to its end. `dies`: with this process, since what it makes is then removed by the next one.
+ * Runs it to its end. `dies`: by that signal with this process, since what it makes is then removed by the next one.
  * @throws IsletError ISLET_UNSUPPORTED: it is missing; ISLET_IO: `what` with the line that the program ended with; the signal's reason.
  */
 export async function runTool(
@@ -32,7 +32,7 @@ export async function runTool(
   tool: Tool,
   words: readonly string[],
   what: string,
-  dies: boolean = false,
+  dies?: DeathSignal,
 ): Promise<void> {
   const result = await tryTool(context, tool, words, dies);
   context.signal?.throwIfAborted();
@@ -55,9 +55,9 @@ export async function tryTool(
   { host, signal }: StorageContext,
   tool: Tool,
   words: readonly string[],
-  dies: boolean = false,
+  dies?: DeathSignal,
 ): Promise<ProgramResult> {
-  const bond = { dies, ...(signal === undefined ? {} : { signal }) };
+  const bond = { ...(dies === undefined ? {} : { dies }), ...(signal === undefined ? {} : { signal }) };
   return await runProgram(host.arch, requireTool(tool), words, patience, "", bond);
 }
 

@@ -13,7 +13,7 @@ const route = { family: "ipv4", prefix: null, netmask: null, metric: null } as c
 
 describe("the interfaces of a domain", () => {
   test("are of a bridge, with the document's names, addresses, routes and limits; one without an address is down", async (t) => {
-    if (lacks(t, "bridge") || lacks(t, "tc-tbf")) return;
+    if (lacks(t, "bridge") || lacks(t, "tc-tbf") || lacks(t, "tc-bpf")) return;
     const host = domains(t);
     const outside = await netns(t);
     await outside.ok(["ip", "link", "add", "islt-br", "type", "bridge"]);
@@ -28,6 +28,7 @@ describe("the interfaces of a domain", () => {
         { ...route, address: "10.8.0.0", prefix: 16, gateway: "10.9.0.7", metric: 50 },
       ],
       isolated: true,
+      others: [{ name: "filterref", xml: "<filterref filter='clean-traffic'/>" }],
       inbound: { average: 1000, peak: null, burst: null, floor: null },
     });
     const second = nic(
@@ -61,6 +62,10 @@ describe("the interfaces of a domain", () => {
     assert.match(near, /isolated on/);
     assert.match(await outside.ok(["tc", "qdisc", "show", "dev", "islt-lv0"]), /tbf .* rate 8Mbit/);
     await waitFor("the bridge", async () => (await guest.try("ping -c1 -W1 10.9.0.1")).status === 0);
+    // What is not its own does not come out.
+    await guest.sh("ip addr add 10.9.0.99/24 dev eth0");
+    assert.notEqual((await guest.try("ping -c1 -W1 -I 10.9.0.99 10.9.0.1")).status, 0);
+    assert.equal((await guest.try("ping -c1 -W1 10.9.0.1")).status, 0);
     await guest.kill();
     await waitFor(
       "the host's end to go",

@@ -155,3 +155,22 @@ test("what is put aside is what the container was: LXC's clone hooks name copies
   await ok("lxc-copy", "-n", "one", "-N", "two");
   assert.equal(hosts(rootfs("two")), "127.0.1.1 two\n");
 });
+
+test("a snapshot that needs what it would replace, as LXC makes them of volumes, is not brought back, and nothing has changed", async (t) => {
+  if (lacks(t, "root")) return;
+  const { own, make, path, picture, ok, run, names } = copiesOf(await instance(t));
+  make("a");
+  await ok("lxc-snapshot", "-n", "a");
+  writeFileSync(path("a", "lxc_snapshots"), `${path("a", "snaps")}\nsnap0\n`);
+  writeFileSync(path("a", "snaps/snap0/lxc_rdepends"), `${own.store.path}\na\n`);
+  const before = picture("a");
+  const refused = await run("lxc-snapshot", "-n", "a", "-r", "snap0");
+  assert.equal(refused.status, 1);
+  assert.equal(
+    refused.stderr,
+    "lxc-snapshot: a: snap0 needs the root file system of a, which would go; lxc-snapshot -n a -r snap0 -N OTHER makes another container of the snapshot\n",
+  );
+  assert.equal(picture("a"), before);
+  await ok("lxc-snapshot", "-n", "a", "-r", "snap0", "-N", "b");
+  assert.deepEqual(names(), ["a", "b"]);
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { closeFd, receiveMessage, syscall } from "../../src/host/addon.js";
@@ -15,6 +16,7 @@ import { end, stopDaemons } from "../support/host.js";
 import { processesOf } from "../support/instance.js";
 import { bin, testDir } from "../support/paths.js";
 import { asUser, plainUsers, userClient } from "../support/plain-user.js";
+import { lacks } from "../support/skip.js";
 import { busybox, type Store } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
@@ -188,6 +190,60 @@ test("a daemon takes the socket for users as well, in either order, and leaves i
   const alone = own.start({ fd: users });
   assert.equal(await alone.closed, 1);
   assert.match(alone.stderr(), /the socket is .*\/user, but clients look for .*\/socket/);
+});
+
+test("a daemon takes the sockets for libvirt's clients as well, in any order, and leaves them behind", async (t) => {
+  if (lacks(t, "virsh")) return;
+  const own = manager(t);
+  const [writing = "", reading = "", elsewhere = ""] = ["run/libvirt-sock", "run/libvirt-sock-ro", "libvirt-sock"].map(
+    (name) => join(own.runtimeDir, "..", name),
+  );
+  const listen = (path: string): number => {
+    const fd = listenUnix(arch, path, 16, 0o600);
+    t.after(() => void closeFd(fd));
+    return fd;
+  };
+  const [write, read] = [listen(writing), listen(reading)];
+  const before = [writing, reading].map((path) => statSync(path).ino);
+  const variables = "LISTEN_PID=$$ LISTEN_FDS";
+  const virsh = (path: string, ...words: readonly string[]): Promise<CommandResult> =>
+    own.command(["virsh", "-c", `lxc+unix:///system?socket=${path}`, ...words]);
+  const orders = [
+    { fd: write, more: [own.listening, read] },
+    { fd: read, more: [write, own.listening] },
+  ];
+  for (const given of orders) {
+    // The connection comes first, as it does where it is what starts the daemon.
+    const early = virsh(writing, "hostname");
+    const daemon = own.start({ variables: `${variables}=3`, ...given });
+    assert.equal((await early).stdout, `${hostname()}\n\n`);
+    assert.equal((await virsh(reading, "-r", "hostname")).stdout, `${hostname()}\n\n`);
+    assert.match((await virsh(reading, "define", "/dev/null")).stderr, /read only access prevents/);
+    assert.doesNotMatch((await virsh(writing, "define", "/dev/null")).stderr, /read only access prevents/);
+    await own.ok(["lxc-ls", "-P", own.store.path]);
+    daemon.child.kill("SIGTERM");
+    assert.equal(await daemon.ended, 0);
+    assert.equal(daemon.stderr(), "");
+    assert.deepEqual(
+      [writing, reading].map((path) => statSync(path).ino),
+      before,
+      "the sockets are the service manager's",
+    );
+  }
+  const refused = async (more: readonly number[], words: RegExp): Promise<void> => {
+    const daemon = own.start({ variables: `${variables}=${1 + more.length}`, more });
+    assert.equal(await daemon.closed, 1);
+    assert.match(daemon.stderr(), words);
+    assert.equal(daemon.stderr().split("\n").length, 2, daemon.stderr());
+  };
+  await refused([listen(elsewhere)], /the socket is .*\/libvirt-sock, but clients look for .*\/socket/);
+  await refused([write, write], /two sockets are .*\/libvirt-sock;/);
+  await refused(
+    Array.from({ length: 4 }, () => write),
+    /5 descriptors, but there are 4 sockets at most/,
+  );
+  chmodSync(reading, 0o666);
+  await refused([read], /libvirt-sock-ro has mode 0666: others than its owner may connect/);
 });
 
 test("a socket that others could connect to, or that is none of ours, is refused in one line", async (t) => {

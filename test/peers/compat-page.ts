@@ -45,16 +45,12 @@ Debian's LXC has no more \`lxc-clone\`, \`lxc-kill\`, \`lxc-list\`, \`lxc-netsta
 | where | LXC | islet |
 |---|---|---|
 | lxc-autostart \`-s\`, \`-k\` | stops one container after the other | stops containers of the same \`lxc.start.order\` at the same time |
-| lxc-copy, lxc-snapshot | fail without a word | say why in one line, and leave nothing |
-| lxc-copy of an overlay without \`-s\` | refused | a whole copy, in a directory |
 | lxc-copy of a container whose own directory has the files of an \`lxc.include\`, or a seccomp policy | the copy uses the original's | they are copied, as hooks and the fstab are |
 | lxc-copy -R | copies everything, then destroys the original; refuses while there are snapshots | renames the directory; refuses for snapshots and for copies that need it, which are named |
 | lxc-copy -s of an overlay | the copy protects the one that it was copied from, whose files it does not need | protects those whose files it needs |
 | lxc-copy -e -t | mounts the tmpfs by a hook script | \`islet.rootfs.upper = tmpfs\`, with \`lxc.rootfs.managed = 0\` so that no tool removes the original |
-| lxc-copy -e \`-m\` with an unknown kind | starts it without | refused |
-| lxc-copy -R with -s, \`-m\`, \`-t\` or \`-D\` without -e, \`-t\` with \`-D\` | takes one, or fails after the copy | refused before anything is made |
 | lxc-snapshot, clone hooks | run them: LXC's own clonehostname writes the name snap0 into the snapshot's etc/hosts, and back at a restore | are not run for a snapshot, which is what the container was; at a restore they are told that snap0 becomes the container |
-| lxc-snapshot -r | destroys the container, then copies the snapshot | puts the new one together first, then they change places |
+| lxc-snapshot -r | destroys the container, then copies the snapshot | puts the new one together first, then they change places; refuses where a snapshot needs the volume or data set that would go, which LXC destroys |
 | lxc-destroy -s | fails if there are clones | removes them, in the right order; a running one needs \`-f\` |
 | lxc-destroy of a stopped container with \`lxc.ephemeral = 1\` | says nothing and leaves it | removes it |
 | lxc-device | follows links in the container's /dev as it finds them | follows none: a guest cannot lead it elsewhere. A container with an id map is refused, for device nodes have no effect in it |

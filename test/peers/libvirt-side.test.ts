@@ -135,7 +135,7 @@ exit 3
 
 test("the first daemon of a boot starts the domains that are to be started, and no other", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;
-  const place = await virshPlace(t, { ISLET_LIBVIRT_AUTOSTART: "1" });
+  const place = await virshPlace(t, { env: { ISLET_LIBVIRT_AUTOSTART: "1" } });
   const { own, ok } = place;
   const names = ["broken", "first", "plain", "second"];
   for (const [index, name] of names.entries()) await define(place, name, uuid.replace(/.$/, String(index)));

@@ -53,8 +53,14 @@ while :; do sleep 3600 & wait; done
 const baseConfig = (side: Side, name: string): string => busyboxConfig(join(side.work, "image"), name);
 
 function furnish(side: Side, name: string, config: string): void {
-  mkdirSync(join(side.store, name), { recursive: true });
-  writeFileSync(join(side.store, name, "config"), own(side, config).replace("@base\n", baseConfig(side, name)));
+  const directory = join(side.store, name);
+  mkdirSync(directory, { recursive: true });
+  const rootfs = join(directory, "rootfs");
+  if (config.includes("@own\n")) makeImage(rootfs);
+  const whole = own(side, config)
+    .replace("@base\n", baseConfig(side, name))
+    .replace("@own\n", busyboxConfig(rootfs, name));
+  writeFileSync(join(directory, "config"), whole);
 }
 
 const mainConfig = (side: Side): string => busyboxConfig(join(side.store, side.main, "rootfs"), side.main);

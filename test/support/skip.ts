@@ -26,8 +26,11 @@ const inNetns = (script: string): boolean => succeeds("unshare", "-n", "sh", "-c
 const linkType = (type: string): boolean => inNetns(`ip link add islt-probe type ${type}`);
 
 const diskFeature = (type: string): { readonly has: () => boolean; readonly lacking: string } => ({
-  has: () =>
-    new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) && succeeds(`mkfs.${type}`, "-V"),
+  has: () => {
+    const isKnown = (): boolean => new RegExp(`\\b${type}$`, "m").test(readFileSync("/proc/filesystems", "utf8"));
+    // A module is there from the first mount on only.
+    return succeeds(`mkfs.${type}`, "-V") && (isKnown() || (succeeds("modprobe", "-q", type) && isKnown()));
+  },
   lacking: `the kernel has no ${type}, or mkfs.${type} is missing`,
 });
 
@@ -67,6 +70,7 @@ export type Feature =
   | "lxcfs"
   | "virsh"
   | "python3-libvirt"
+  | "virt-install"
   | "newuidmap"
   | "tmux"
   | "linux32"
@@ -74,6 +78,8 @@ export type Feature =
   | "cpuset"
   | "fuse and tun"
   | "debian"
+  | "systemd-socket-activate"
+  | "ssh"
   | "dnf"
   | "systemd";
 
@@ -181,6 +187,7 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
     has: () => succeeds("/usr/bin/python3", "-c", "import libvirt"),
     lacking: "Debian's python3-libvirt is not installed",
   },
+  "virt-install": { has: () => existsSync("/usr/bin/virt-install"), lacking: "Debian's virtinst is not installed" },
   lxcfs: {
     has: () => succeeds("lxcfs", "--version") && existsSync("/dev/fuse"),
     lacking: "lxcfs is not installed, or there is no /dev/fuse",
@@ -201,6 +208,11 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   },
   tmux: { has: () => succeeds("tmux", "-V"), lacking: "tmux is not installed" },
   systemd: { has: () => existsSync("/run/systemd/system"), lacking: "PID 1 is not systemd" },
+  "systemd-socket-activate": {
+    has: () => succeeds("systemd-socket-activate", "--version"),
+    lacking: "systemd is not installed",
+  },
+  ssh: { has: () => succeeds("ssh", "-V"), lacking: "openssh-client is not installed" },
   dnf: {
     has: () => ["dnf", "rpmbuild", "rpmsign", "createrepo_c"].every((name) => succeeds(name, "--version")),
     lacking: "dnf, rpm or createrepo-c is not installed",

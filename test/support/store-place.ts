@@ -28,6 +28,8 @@ export interface StoreOptions {
   readonly on: { readonly fstype: string; readonly size: string; readonly options?: string } | null;
   /** A volume group for the test, with a thin pool `lxc` or without. */
   readonly volumes?: "thin" | "thick" | undefined;
+  /** What it is called and how large it is, when not `volumeGroup` of 400M. */
+  readonly group?: { readonly name: string; readonly size: string };
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -38,6 +40,12 @@ export const volumeGroup = "islt-vg";
 export async function loopDevices(name: string): Promise<readonly string[]> {
   const text = await ok(["losetup", "-l", "-n", "-O", "NAME,BACK-FILE"]);
   return text.split("\n").filter((line) => line.includes(name));
+}
+
+/** A mount of another run of tests on this machine: it goes from here when its directory does. */
+function isOfOthers(line: string): boolean {
+  const point = line.split(" ")[4] ?? "";
+  return /^\/(tmp\/islt-run-|var\/cache\/islet-test\/)/.test(point) && !point.startsWith(`${testDir}/`);
 }
 
 const monitorFile = "/run/dmeventd.pid";
@@ -59,7 +67,10 @@ async function warmUp(own: Instance): Promise<void> {
   await own.ok(["lxc-stop", "-k", ...at]);
 }
 
-export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions): Promise<StorePlace> {
+export async function storePlace(
+  t: Cleaner,
+  { on, volumes, env, group = { name: volumeGroup, size: "400M" } }: StoreOptions,
+): Promise<StorePlace> {
   let holder: ReturnType<typeof spawn> | null = null;
   const imageName = `islt-disk-${process.pid}-${Math.random().toString(36).slice(2)}`;
   const image = join(testDir, imageName);
@@ -70,7 +81,7 @@ export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions)
     if (volumes !== undefined) {
       const [device = ""] = (await loopDevices(imageName)).map((line) => line.split(" ")[0] ?? "");
       const script = 'vgremove -q -ff -y "$1" || true; [ -z "$2" ] || losetup -d "$2"';
-      await command(["sh", "-c", script, "sh", volumeGroup, device]);
+      await command(["sh", "-c", script, "sh", group.name, device]);
       if (!isMonitored) endMonitor();
     }
     await waitFor("the loop devices to go", async () => (await loopDevices(imageName)).length === 0);
@@ -102,13 +113,14 @@ export async function storePlace(t: Cleaner, { on, volumes, env }: StoreOptions)
       await own.ok([
         "sh",
         "-ec",
-        `truncate -s 400M "$1"; vgcreate -q -y "$2" "$(losetup --show -f "$1")"
+        `truncate -s "$4" "$1"; vgcreate -q -y "$2" "$(losetup --show -f "$1")"
 udev="activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_udev=0 }"; [ ! -e /run/udev/control ] || udev=
 [ "$3" = thick ] || lvcreate -q -y --config "$udev" -L 200M -T "$2/lxc"`,
         "sh",
         image,
-        volumeGroup,
+        group.name,
         volumes,
+        group.size,
       ]);
     }
     return {
@@ -128,7 +140,7 @@ udev="activation { udev_sync=0 udev_rules=0 } devices { obtain_device_list_from_
         const picture = async (): Promise<readonly string[]> => [
           ...(await loopDevices(join(basename(dirname(own.store.path)), basename(own.store.path)))),
           ...(await own.ok(["ls", own.store.path])).split("\n"),
-          ...(await own.ok(["cat", "/proc/self/mountinfo"])).split("\n"),
+          ...(await own.ok(["cat", "/proc/self/mountinfo"])).split("\n").filter((line) => !isOfOthers(line)),
         ];
         const before = (await picture()).join("\n");
         return async (after) => {

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Cleaner } from "./cleanup.js";
 import type { CommandOptions, CommandResult } from "./command.js";
-import { instance, type Instance } from "./instance.js";
+import { instance, type Instance, type InstanceOptions } from "./instance.js";
 import { busyboxRootfs } from "./store.js";
 
 /** A daemon of the test's own as libvirt's clients find it: by the URI that they use every day, `lxc:///system`. */
@@ -30,10 +30,14 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-/** `more`: of the daemon's environment. */
-export async function virshPlace(t: Cleaner, more: Readonly<Record<string, string>> = {}): Promise<VirshPlace> {
+/** `netnsPid`: a process in whose network namespace all of it is; `env`: what the daemon's environment has beside what it needs. */
+export async function virshPlace(
+  t: Cleaner,
+  place: Pick<InstanceOptions, "netnsPid" | "env"> = {},
+): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {
+    ...place,
     get env() {
       return options.env;
     },
@@ -45,7 +49,7 @@ export async function virshPlace(t: Cleaner, more: Readonly<Record<string, strin
         ISLET_LIBVIRT_STORE: join(above, "store"),
         ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
         ISLET_LIBVIRT_LXC_CONF: join(above, "lxc.conf"),
-        ...more,
+        ...place.env,
       };
     },
   });

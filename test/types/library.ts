@@ -25,6 +25,20 @@ export async function typed(
   (await running.spawn(["sh"], { terminal: { rows: 1, columns: 1 } })).stdout.resume();
   // @ts-expect-error keys of the configuration begin with lxc.
   await islet.create("x", { config: { utsname: "x" } });
+  // @ts-expect-error a running container is not put aside
+  await running.snapshots.take();
+  // @ts-expect-error nor brought back
+  await frozen.snapshots.restore("snap0");
+  // @ts-expect-error a directory has no file system of its own
+  await islet.create("x", { storage: { kind: "dir", fstype: "ext4" } });
+  // @ts-expect-error which device?
+  await islet.create("x", { storage: { kind: "block" } });
+  // @ts-expect-error a copy is not put onto a device
+  await stopped.copy("x", { storage: { kind: "block", device: "/dev/sdx" } });
+  // @ts-expect-error a directory is as large as what it is on
+  await stopped.copy("x", { storage: { kind: "dir", size: 1 } });
+  // @ts-expect-error what is on its way is not copied
+  if (any.state === "STARTING") await any.copy("x");
   // @ts-expect-error there is no such state
   await running.wait("GONE");
 
@@ -34,6 +48,10 @@ export async function typed(
   else if (any.state === "FROZEN") await any.unfreeze();
   else if (any.state === "STOPPED") await any.destroy();
   else await any.settled();
+  const copy: StoppedContainer & AsyncDisposable = await started.copy("x", { allowRunning: true });
+  const ephemeral: RunningContainer & AsyncDisposable = await copy.runCopy({ memory: 1n << 30n });
+  const names: readonly string[] = (await ephemeral.snapshots.list()).map(({ name }) => name);
+  await islet.import(names.join(), { storage: { kind: "zfs", size: 1e10 } });
   const bytes: Buffer = await started.files.read("/x");
   const text: string = await started.files.read("/x", "utf8");
   await started.files.write(text, bytes);

@@ -30,6 +30,7 @@ export const errorCodes = {
   operationUnsupported: 84,
   accessDenied: 88,
   xmlInvalidSchema: 92,
+  deviceMissing: 99,
   noHostname: 108,
 } as const;
 export type ErrorCode = (typeof errorCodes)[keyof typeof errorCodes];
@@ -72,6 +73,7 @@ const prefixes: Readonly<Partial<Record<ErrorCode, string>>> = {
   [errorCodes.overflow]: "numerical overflow: ",
   [errorCodes.operationUnsupported]: "Operation not supported: ",
   [errorCodes.xmlInvalidSchema]: "XML document failed to validate against schema: ",
+  [errorCodes.deviceMissing]: "device not found: ",
   [errorCodes.noHostname]: "no hostname found: ",
 };
 

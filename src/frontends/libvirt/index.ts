@@ -7,13 +7,14 @@ import type { ContainerSpec } from "../../spec/spec.js";
 import { createHooks } from "./beside/hooks.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
-import { createDriver } from "./driver/driver.js";
+import { createDriver, type Driver } from "./driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "./errors.js";
 import { hostCpuCount, type HostArch } from "./host/cpu.js";
 import type { HostFiles } from "./host/files.js";
 import { hostMemory } from "./host/memory.js";
 import { readTopology } from "./host/topology.js";
 import { consoleHandlers } from "./procedures/console.js";
+import { deviceHandlers } from "./procedures/devices.js";
 import { documentHandlers } from "./procedures/documents.js";
 import { eventHandlers } from "./procedures/events.js";
 import { hostHandlers, type HostIdentity } from "./procedures/host.js";
@@ -24,6 +25,7 @@ import { secondaryHandlers } from "./procedures/secondary.js";
 import { statsHandlers } from "./procedures/stats.js";
 import { tuningHandlers } from "./procedures/tuning.js";
 import { validateDomain } from "./procedures/validate.js";
+import type { Handlers } from "./rpc/handlers.js";
 import { createRpcServer, type RpcServer } from "./rpc/server.js";
 import { readDomain, type ReadContext } from "./xml/read-domain.js";
 import { writeDomain } from "./xml/write-domain.js";
@@ -90,10 +92,30 @@ export interface Libvirt {
   readonly startAutomatic: () => Promise<void>;
 }
 
+const readContext = (arch: HostArch): ReadContext => ({ newUuid: randomUUID, newMac, defaultEmulator: emulator, arch });
+
+/** All procedures that are answered here. */
+export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handlers {
+  const { arch } = identity;
+  return {
+    ...hostHandlers(hostFiles, identity),
+    ...lookupHandlers(driver),
+    ...lifecycleHandlers(driver, validateDomain),
+    ...documentHandlers(driver),
+    ...deviceHandlers(driver, readContext(arch)),
+    ...eventHandlers(driver),
+    ...consoleHandlers(driver),
+    ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),
+    ...tuningHandlers(driver),
+    ...nativeHandlers(driver, { newUuid: randomUUID, newMac, emulator, arch }),
+    ...secondaryHandlers(),
+  };
+}
+
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory, lxcConf } =
     options;
-  const reading: ReadContext = { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch };
+  const reading = readContext(arch);
   const context: DriverContext = {
     engine,
     caller,
@@ -117,18 +139,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     pageSize: 4096,
   };
   const driver = await createDriver(context);
-  const server = createRpcServer({
-    ...hostHandlers(hostFiles, identity),
-    ...lookupHandlers(driver),
-    ...lifecycleHandlers(driver, validateDomain),
-    ...documentHandlers(driver),
-    ...eventHandlers(driver),
-    ...consoleHandlers(driver),
-    ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),
-    ...tuningHandlers(driver),
-    ...nativeHandlers(driver, { newUuid: randomUUID, newMac, emulator, arch }),
-    ...secondaryHandlers(),
-  });
+  const server = createRpcServer(libvirtHandlers(driver, identity));
   return {
     server,
     startAutomatic: () => driver.startAutomatic(),

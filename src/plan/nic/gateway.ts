@@ -4,13 +4,13 @@ import type { Slot } from "../../program/ops.js";
 import type { Family } from "../../sys/ip.js";
 import { newRoute } from "../../sys/netlink.js";
 import type { NicGateway, NicSpec } from "../../spec/nic.js";
-import type { StartContext } from "../context.js";
+import type { NicPlan } from "./nic.js";
 import { type NetSockets, request } from "./netlink.js";
 import { addressBytes } from "./routes.js";
 
 /** The gateway's address; null where the route has none but goes through the device. */
 export function gatewayText(
-  context: StartContext,
+  context: NicPlan,
   nic: NicSpec,
   name: string,
   family: Family,
@@ -31,7 +31,7 @@ export function gatewayText(
 
 /** Inside: the default route of a family. */
 export function planGateway(
-  context: StartContext,
+  context: NicPlan,
   child: Block,
   sockets: NetSockets,
   nic: NicSpec,

@@ -3,6 +3,7 @@ import { close } from "../../program/calls.js";
 import type { Slot } from "../../program/ops.js";
 import { setLink } from "../../sys/netlink.js";
 import type { NicSpec } from "../../spec/nic.js";
+import type { StartFacts } from "../../spec/host.js";
 import type { StartContext } from "../context.js";
 import { hookArgv, hookEnvironment, runCommand } from "../hooks.js";
 import { defer } from "../../program/assembler.js";
@@ -15,9 +16,14 @@ import { checkProxy, planProxy } from "./proxy.js";
 import { addAddress, addRouteBy } from "./address.js";
 import { planVeth } from "./veth.js";
 
+/** Of a start, or of a nic that is put into a running container. */
+export interface NicPlan extends Pick<StartContext, "build" | "monitor"> {
+  readonly start: Pick<StartFacts, "random" | "digits" | "linkAddresses">;
+}
+
 /** What a nic's planner gets. */
 export interface NicContext {
-  readonly context: StartContext;
+  readonly context: NicPlan;
   readonly nic: NicSpec;
   /** Its name inside the container. */
   readonly name: string;
@@ -78,7 +84,7 @@ export function planHostNics(context: StartContext): void {
     const before = monitor.at;
     monitor.at = nic.at;
     if (name === null) runScripts(context, nic, ["empty"]);
-    else planNic({ context, nic, name, sockets, netns, lost });
+    else planNic(context, { context, nic, name, sockets, netns, lost });
     monitor.at = before;
   });
   close(monitor, sockets.rtnl, "close the netlink socket");
@@ -86,36 +92,36 @@ export function planHostNics(context: StartContext): void {
   if (!staysOpen) close(monitor, netns, "close the network namespace");
 }
 
-function planNic(made: NicContext): void {
+function planNic(context: StartContext, made: NicContext): void {
   const { nic } = made;
   switch (nic.type) {
     case "veth": {
       const proxy = checkProxy(made, nic);
       const near = planVeth(made, nic);
-      runScripts(made.context, nic, ["veth", nic.link ?? "", near], () => {
+      runScripts(context, nic, ["veth", nic.link ?? "", near], () => {
         planProxy(made, nic, proxy);
       });
       return;
     }
     case "macvlan":
       planMacvlan(made, nic);
-      runScripts(made.context, nic, ["macvlan", nic.link, made.name]);
+      runScripts(context, nic, ["macvlan", nic.link, made.name]);
       return;
     case "ipvlan": {
       const proxy = checkProxy(made, nic);
       planIpvlan(made, nic);
-      runScripts(made.context, nic, ["ipvlan", nic.link, made.name], () => {
+      runScripts(context, nic, ["ipvlan", nic.link, made.name], () => {
         planProxy(made, nic, proxy);
       });
       return;
     }
     case "vlan":
       planVlan(made, nic);
-      runScripts(made.context, nic, ["vlan", nic.link, made.name]);
+      runScripts(context, nic, ["vlan", nic.link, made.name]);
       return;
     case "phys":
       planPhys(made, nic);
-      runScripts(made.context, nic, ["phys", nic.link]);
+      runScripts(context, nic, ["phys", nic.link]);
       return;
     case "empty":
       return;
@@ -181,19 +187,24 @@ export function planInsideNics(context: StartContext, child: Block): void {
     const name = names[position] ?? null;
     if (name === null) return;
     child.at = nic.at;
-    const index = interfaceIndex(child, sockets, name, { note: `find ${name} in the container` });
-    for (const address of nic.addresses) {
-      addAddress(child, sockets, address, name, index);
-    }
-    if (nic.up)
-      request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, {
-        note: `bring ${name} up`,
-      });
-    planGateway(context, child, sockets, nic, name, index, "ipv4", nic.gateway4);
-    planGateway(context, child, sockets, nic, name, index, "ipv6", nic.gateway6);
-    for (const route of nic.routes ?? []) addRouteBy(child, sockets, route, name, index, nic.at);
+    configureNic(context, child, sockets, nic, name);
   });
   child.at = null;
   close(child, sockets.rtnl, "close the netlink socket");
   close(child, sockets.ioctl, "close the ioctl socket");
+}
+
+/** In the container's network namespace: what the nic of that name is to have. */
+export function configureNic(context: NicPlan, child: Block, sockets: NetSockets, nic: NicSpec, name: string): void {
+  const index = interfaceIndex(child, sockets, name, { note: `find ${name} in the container` });
+  for (const address of nic.addresses) {
+    addAddress(child, sockets, address, name, index);
+  }
+  if (nic.up)
+    request(child, sockets, setLink({ index: "late", up: true }), { index }, `{RTM_SETLINK, ${name}, up}`, {
+      note: `bring ${name} up`,
+    });
+  planGateway(context, child, sockets, nic, name, index, "ipv4", nic.gateway4);
+  planGateway(context, child, sockets, nic, name, index, "ipv6", nic.gateway6);
+  for (const route of nic.routes ?? []) addRouteBy(child, sockets, route, name, index, nic.at);
 }

@@ -10,7 +10,7 @@ export interface Case {
   readonly run: string;
   /** Default: stopped. */
   readonly given?: Situation;
-  /** Further containers, made before and removed after: name to configuration. A line `@base` stands for one that can be started. */
+  /** Further containers, made before and removed after: name to configuration. A line `@base` stands for one that can be started, `@own` for one with a root file system of its own in the store. */
   readonly containers?: Readonly<Record<string, string>>;
   /** Written into the working directory before. */
   readonly files?: Readonly<Record<string, string>>;

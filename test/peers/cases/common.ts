@@ -5,12 +5,14 @@ const named: Readonly<Record<string, string>> = {
   "lxc-attach": " -- true",
   "lxc-cgroup": " cpu.shares",
   "lxc-console": "",
+  "lxc-copy": " -N islt-copy",
   "lxc-create": " -t none",
   "lxc-destroy": "",
   "lxc-device": " -- add /dev/null",
   "lxc-execute": " -- true",
   "lxc-freeze": "",
   "lxc-info": "",
+  "lxc-snapshot": " -L",
   "lxc-start": "",
   "lxc-stop": " -k",
   "lxc-unfreeze": "",
@@ -31,7 +33,7 @@ const files = {
 };
 const broken = { "islt-bad": "@base\nlxc.bogus = 1\n" };
 
-/** A command line for a tool, and which known differences show in it: for these tools (a word), or for all others (*). */
+/** A command line for a tool, and which known differences (with blanks between) show in it: for these tools, or for all others (*). */
 interface Variant {
   readonly words: string;
   readonly differs?: Readonly<Record<string, string>>;
@@ -44,9 +46,11 @@ const everywhere: readonly Variant[] = [
   {
     words: "--usage",
     differs: {
+      copy: "own-options",
       create: "own-options",
       info: "own-options",
       ls: "own-options",
+      snapshot: "own-options",
       autostart: "own-options",
       top: "own-options",
     },
@@ -63,11 +67,20 @@ const withName: readonly Variant[] = [
   { words: "-n", differs: { "*": "help" } },
   ...["-n islt-none%", "islt-none%"].map((words) => ({
     words,
-    differs: { attach: "says-why", freeze: "says-why", unfreeze: "says-why" },
+    differs: {
+      attach: "says-why",
+      copy: "says-why",
+      freeze: "says-why",
+      snapshot: "says-why",
+      unfreeze: "says-why",
+    },
   })),
   { words: "-n islt-none -q%" },
   { words: "-n islt-none -o /proc/nowhere/log%" },
-  { words: "-n islt-none -l LOUD%", differs: { "*": "log-file" } },
+  {
+    words: "-n islt-none -l LOUD%",
+    differs: { "*": "log-file", copy: "log-file own-words", snapshot: "log-file own-words" },
+  },
   {
     words: "-n islt-bad%",
     differs: { "*": "broken-config", execute: "says-why", start: "says-why", info: "says-why" },
@@ -78,7 +91,11 @@ const withName: readonly Variant[] = [
     differs: { "*": "broken-config", execute: "", start: "", info: "" },
     rest: { containers: broken },
   },
-  { words: "-n islt-web --rcfile=missing.conf%", differs: { info: "says-why" }, rest: { files } },
+  {
+    words: "-n islt-web --rcfile=missing.conf%",
+    differs: { copy: "says-why", info: "says-why", snapshot: "says-why" },
+    rest: { files },
+  },
   { words: "-n islt-web --rcfile bad.conf%", differs: { "*": "says-why", create: "" }, rest: { files } },
   { words: "-n islt-web --rcfile=.%", differs: { "*": "rcfile-directory", create: "" }, rest: { files } },
   {
@@ -89,6 +106,8 @@ const withName: readonly Variant[] = [
       freeze: "own-words",
       execute: "own-words",
       destroy: "destroy-nothing",
+      copy: "says-why",
+      snapshot: "snapshot-nothing",
     },
     rest: { files },
   },
@@ -102,7 +121,7 @@ function variants(tools: Readonly<Record<string, string>>, list: readonly Varian
       const tail = words === "%" ? rest.replace("true", "") : rest;
       return cases([`${tool} ${words.replace("%", tail)}`.trim()], {
         ...details,
-        ...(id === "" ? {} : { differs: [id] }),
+        ...(id === "" ? {} : { differs: id.split(" ") }),
       });
     }),
   );

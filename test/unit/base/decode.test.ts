@@ -1,6 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dictionary, flag, integer, list, oneOf, orNull, record, text } from "../../../src/base/decode.js";
+import {
+  absolutePath,
+  bigInteger,
+  type Decoder,
+  dictionary,
+  flag,
+  integer,
+  list,
+  oneOf,
+  orNull,
+  record,
+  text,
+  variant,
+} from "../../../src/base/decode.js";
 import { IsletError } from "../../../src/base/errors.js";
 
 const says =
@@ -39,4 +52,27 @@ test("what is not is refused with its place", () => {
   assert.throws(() => decoder(JSON.parse('{"__proto__": 1}'), ""), says("__proto__ is not known"));
   assert.throws(() => oneOf("a", "b")("c", "p"), says("p is not one of a, b"));
   assert.throws(() => dictionary(text)({ A: 1 }, "p"), says("p.A is not a string"));
+});
+
+type Shape = { readonly kind: "circle"; readonly radius: bigint } | { readonly kind: "file"; readonly path: string };
+const shape: Decoder<Shape> = variant<Shape>({
+  circle: record<Extract<Shape, { readonly kind: "circle" }>>({ kind: oneOf("circle"), radius: bigInteger(1n, 9n) }),
+  file: record<Extract<Shape, { readonly kind: "file" }>>({ kind: oneOf("file"), path: absolutePath }),
+});
+
+test("one of several objects is taken by its kind, with the fields of that kind alone", () => {
+  assert.deepEqual(shape({ kind: "circle", radius: 9n }, "p"), { kind: "circle", radius: 9n });
+  assert.deepEqual(shape({ kind: "file", path: "/x" }, ""), { kind: "file", path: "/x" });
+  assert.throws(() => shape({ kind: "square" }, "p"), says("p.kind is not one of circle, file"));
+  assert.throws(() => shape({}, ""), says("kind is not one of circle, file"));
+  assert.throws(() => shape({ kind: "constructor" }, ""), says("kind is not one of circle, file"));
+  assert.throws(() => shape("circle", "p"), says("p is not an object"));
+  assert.throws(() => shape({ kind: "file", path: "/x", radius: 1n }, "p"), says("p.radius is not known"));
+  for (const radius of [10n, 0n, 5, "5", null])
+    assert.throws(
+      () => shape({ kind: "circle", radius }, "p"),
+      says("p.radius is not a whole number (bigint) from 1 to 9"),
+    );
+  for (const path of ["x", "", "/a\0b"])
+    assert.throws(() => shape({ kind: "file", path }, "p"), says("p.path is not an absolute path"));
 });

@@ -76,6 +76,8 @@ export function createDefinitions(context: DriverContext): Definitions {
           storage: null,
           storageDefaults: {},
           config: () => configOf(doc, spec, false),
+          // A transient domain becomes a persistent one.
+          allowRunning: true,
           populate: ({ directory }) => {
             writeFileSync(join(directory, fileName), text, { mode: 0o600, flag: "wx" });
             return Promise.resolve();

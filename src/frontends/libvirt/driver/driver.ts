@@ -9,7 +9,7 @@ import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
 import { toSpec } from "../spec/to-spec.js";
-import type { DomainDoc } from "../xml/domain.js";
+import type { DomainDoc, Interface } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { createDefinitions, type Definitions } from "./definitions.js";
 import { createDomains, type Domain, type Domains, isActive } from "./domains.js";
@@ -167,16 +167,38 @@ const startOptions = ({ caller }: DriverContext, fds: readonly number[]): StartO
 
 type Documents = Pick<Driver, "liveDoc" | "inactiveDoc">;
 
+/** `links`: of the veths that it was started with, in their order. */
+function withTargetsOf(
+  interfaces: readonly Interface[],
+  started: readonly Interface[],
+  links: readonly { readonly hostName: string }[],
+): readonly Interface[] {
+  const macs = started.flatMap(({ mac, source: { kind } }) =>
+    kind === "bridge" || kind === "network" || kind === "ethernet" ? [mac] : [],
+  );
+  return interfaces.map((item) => {
+    const at = item.target === null ? macs.indexOf(item.mac) : -1;
+    return at === -1 ? item : { ...item, target: links[at]?.hostName ?? null };
+  });
+}
+
 function documents(context: DriverContext, definitions: Definitions, live: LiveDocs): Documents {
-  const { storePath, hostMemory } = context;
+  const { storePath, hostMemory, engine } = context;
   const foreign = async (domain: Domain): Promise<DomainDoc> =>
     fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory);
   const running = (domain: Domain, doc: DomainDoc): DomainDoc =>
     domain.pid === null ? doc : { ...doc, live: { id: domain.pid, consoles: [] } };
+  /** The names of the host's ends, which the start has chosen where the document names none. */
+  const withTargets = async (domain: Domain, doc: DomainDoc): Promise<DomainDoc> => {
+    if (doc.interfaces.every(({ target }) => target !== null)) return doc;
+    const links = await engine.links({ storePath, name: domain.name });
+    return { ...doc, interfaces: withTargetsOf(doc.interfaces, live.started(domain.status)?.interfaces ?? [], links) };
+  };
   return {
     async liveDoc(domain) {
       if (!isActive(domain)) return null;
-      return running(domain, live.of(domain.status) ?? (await foreign(domain)));
+      const own = live.of(domain.status);
+      return running(domain, own === null ? await foreign(domain) : await withTargets(domain, own));
     },
     async inactiveDoc(domain) {
       return definitions.read(domain.name) ?? live.of(domain.status) ?? (await foreign(domain));

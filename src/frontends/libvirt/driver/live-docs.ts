@@ -11,6 +11,8 @@ import type { DriverContext } from "./context.js";
 export interface LiveDocs {
   /** null: it does not run, or was not started as a domain. */
   of(status: ContainerStatus): DomainDoc | null;
+  /** As it was started, without what was changed since; null as above. */
+  started(status: ContainerStatus): DomainDoc | null;
   /** What a start gives its container. */
   annotations(doc: DomainDoc): Readonly<Record<string, string>>;
   /** It has changed while it runs. */
@@ -51,6 +53,10 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       const doc = changed(status.name, status.startedAt) ?? xml.read(text);
       known.set(status.name, { startedAt: status.startedAt, doc });
       return doc;
+    },
+    started(status) {
+      const text = status.annotations[annotation];
+      return text === undefined ? null : xml.read(text);
     },
     annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }) }),
     change(status, doc) {

@@ -16,7 +16,9 @@ export function consoleHandlers(driver: Driver): Handlers {
       const domain = await domainOf(driver, dom);
       if (!isActive(domain)) throw notRunning();
       const doc = await driver.liveDoc(domain);
-      const port = portOf(dev_name, doc?.consoles.length ?? 1);
+      const named = doc?.consoles.length ?? 1;
+      // A domain has one, whether its document names it or not.
+      const port = portOf(dev_name, domain.isForeign ? named : Math.max(named, 1));
       if (port === null) {
         throw new LibvirtError(
           errorCodes.internal,

@@ -52,8 +52,11 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
       device,
     );
 
-  const interfacesOf = async (domain: Domain): Promise<readonly string[]> =>
-    (await engine.links(idOf(domain))).map(({ hostName }) => hostName);
+  const interfacesOf = async (domain: Domain): Promise<readonly string[]> => {
+    if (domain.isForeign) return (await engine.links(idOf(domain))).map(({ hostName }) => hostName);
+    const doc = await driver.liveDoc(domain);
+    return doc?.interfaces.flatMap(({ target }) => target ?? []) ?? [];
+  };
   const interfaceOf = (name: string): InterfaceFigures | null => interfaceFigures(files.read("/proc/net/dev"), name);
 
   const figuresOf = async (domain: Domain, groups: number): Promise<DomainFigures> => {

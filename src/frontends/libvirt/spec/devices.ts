@@ -59,11 +59,7 @@ export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: Spec
     },
     rules: [
       { ...rule("c", null, null, "rwm"), allow: false, type: "a" },
-      ...[3, 5, 7, 8, 9].map((minor) => rule("c", 1, minor, "rwm")),
-      rule("c", 5, 0, "rwm"),
-      rule("c", 5, 2, "rwm"),
-      rule("c", 10, 229, "rwm"),
-      rule("c", 136, null, "rwm"),
+      ...usualRules,
       ...(mayMakeNodes(kept) ? [rule("c", null, null, "m"), rule("b", null, null, "m")] : []),
       ...extra.map((device) => device.rule),
       ...roots,
@@ -81,10 +77,61 @@ function rule(type: "c" | "b", major: number | null, minor: number | null, acces
   return { allow: true, type, major, minor, read, write, mknod, at: null };
 }
 
+/** What every guest may use. */
+const usualRules: readonly DeviceRule[] = [
+  ...[3, 5, 7, 8, 9].map((minor) => rule("c", 1, minor, "rwm")),
+  rule("c", 5, 0, "rwm"),
+  rule("c", 5, 2, "rwm"),
+  rule("c", 10, 229, "rwm"),
+  rule("c", 136, null, "rwm"),
+];
+
+type Host = Pick<SpecContext, "stat">;
+type NodeDevice =
+  { readonly kind: "disk"; readonly device: Disk } | { readonly kind: "hostdev"; readonly device: Hostdev };
+
+/** A disk or a device of the host's as the guest gets it; null: it has no node (an interface). Throws LibvirtError. */
+export interface GuestNode {
+  /** On the host, and inside. */
+  readonly source: string;
+  readonly destination: string;
+  readonly mode: number;
+  readonly rule: DeviceRule;
+}
+
+export function guestNode({ kind, device }: NodeDevice, context: Host): GuestNode | null {
+  const [made] = kind === "disk" ? [diskDevice(device, context)] : hostDevice(device, context);
+  if (made === undefined || made.node === null) return null;
+  const { name, host, mode } = made.node;
+  return { source: host ?? `/dev/${name}`, destination: `/dev/${name}`, mode, rule: made.rule };
+}
+
+/** May a guest of this document use the device, for whatever reason? */
+export function mayUse(doc: Pick<DomainDoc, "disks" | "hostdevs">, wanted: DeviceRule, context: Host): boolean {
+  const isSame = ({ type, major, minor }: DeviceRule): boolean =>
+    type === wanted.type && major === wanted.major && (minor === null || minor === wanted.minor);
+  const devices: readonly NodeDevice[] = [
+    ...doc.disks.map((device) => ({ kind: "disk" as const, device })),
+    ...doc.hostdevs.map((device) => ({ kind: "hostdev" as const, device })),
+  ];
+  return (
+    usualRules.some(isSame) ||
+    devices.some((device) => {
+      try {
+        const node = guestNode(device, context);
+        return node !== null && isSame(node.rule);
+      } catch {
+        // It is gone from the host.
+        return false;
+      }
+    })
+  );
+}
+
 function deviceAt(
   path: string,
   type: "c" | "b",
-  context: SpecContext,
+  context: Host,
 ): { readonly type: "c" | "b"; readonly major: number; readonly minor: number } {
   const found = context.stat(path);
   if (found === null)
@@ -110,7 +157,7 @@ function nodeName(path: string): string {
   return rest.join("/");
 }
 
-function named(name: string, path: string, type: "c" | "b", access: string, context: SpecContext): NamedDevice {
+function named(name: string, path: string, type: "c" | "b", access: string, context: Host): NamedDevice {
   const found = deviceAt(path, type, context);
   return {
     node: { name, ...found, mode: nodeMode, ...(path === `/dev/${name}` ? {} : { host: path }) },
@@ -132,13 +179,13 @@ function timerDevices({ clock }: DomainDoc, context: SpecContext): readonly Name
   });
 }
 
-function diskDevice(disk: Disk, context: SpecContext): NamedDevice {
+function diskDevice(disk: Disk, context: Host): NamedDevice {
   const { type, source, target, readonly } = disk;
   if (type === "file") throw unsupported(`disk type 'file' of ${target} is not supported: use a block device`);
   return named(nodeName(`/dev/${target}`), source, "b", readonly ? "rm" : "rwm", context);
 }
 
-function hostDevice(hostdev: Hostdev, context: SpecContext): readonly NamedDevice[] {
+function hostDevice(hostdev: Hostdev, context: Host): readonly NamedDevice[] {
   switch (hostdev.kind) {
     case "storage":
       return [named(nodeName(hostdev.block), hostdev.block, "b", "rwm", context)];

@@ -1,7 +1,8 @@
 /** <interface> and the network interfaces among the <hostdev>s. */
+import { mostFiltered } from "../../../spec/nic.js";
 import { broadcastAddress, defaultPrefix, prefixOfMask } from "../../../spec/address.js";
 import { leastRate, mostRate } from "../../../spec/rate.js";
-import type { NicAddress, NicCommon, NicLimit, NicRoute, NicSpec } from "../../../spec/nic.js";
+import type { NicAddress, NicCommon, NicFilter, NicLimit, NicRoute, NicSpec } from "../../../spec/nic.js";
 import type { NetworkSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains } from "../errors.js";
 import type { Bandwidth, DomainDoc, Hostdev, Interface, InterfaceAddress, InterfaceRoute } from "../xml/domain.js";
@@ -14,8 +15,6 @@ export function hasNetwork(doc: DomainDoc): boolean {
 }
 
 export function networkSpec(doc: DomainDoc, context: SpecContext): NetworkSpec {
-  for (const { script } of doc.interfaces)
-    if (script !== null) throw unsupported("scripts are not supported on LXC network interfaces");
   const hostdevs = doc.hostdevs.filter((hostdev) => hostdev.kind === "net");
   if (sharesNetwork(doc)) {
     // <privnet/> alone is left out, as libvirt's page says.
@@ -62,8 +61,10 @@ function commonPart(item: Interface, index: number): NicCommon {
   };
 }
 
-function nicSpec(item: Interface, index: number, context: SpecContext): NicSpec {
-  const { source } = item;
+/** Throws LibvirtError. */
+export function nicSpec(item: Interface, index: number, context: Pick<SpecContext, "networks">): NicSpec {
+  const { source, script } = item;
+  if (script !== null) throw unsupported("scripts are not supported on LXC network interfaces");
   refuseOthers(item);
   const common = commonPart(item, index);
   switch (source.kind) {
@@ -98,7 +99,8 @@ function nicSpec(item: Interface, index: number, context: SpecContext): NicSpec 
 /** What would be worse left out than refused: rules of who may send what to whom. */
 function refuseOthers(item: Interface): void {
   for (const { name } of item.others) {
-    if (name === "filterref") throw unsupported("network filters (<filterref>) are not supported");
+    if (name === "filterref" && item.source.kind === "direct")
+      throw unsupported(`filterref is not supported for network interfaces of type direct`);
     if (name === "vlan")
       throw unsupported(
         `an interface of type '${item.source.kind}' is requesting a vlan tag, but that is not supported for this type of connection`,
@@ -109,7 +111,7 @@ function refuseOthers(item: Interface): void {
   }
 }
 
-function bridgeOf(network: string, context: SpecContext): string {
+function bridgeOf(network: string, context: Pick<SpecContext, "networks">): string {
   const found = context.networks(network);
   if (found === null)
     throw refusal(errorCodes.noNetwork, errorDomains.network, `no network with matching name '${network}'`);
@@ -133,9 +135,32 @@ function veth(item: Interface, common: NicCommon, link: string | null): Extract<
     reservation: null,
     limitIn: limit(item.inbound),
     limitOut: limit(item.outbound),
-    filter: null,
+    filter: filterOf(item),
     ...(item.isolated ? { isolated: true } : {}),
   };
+}
+
+/** libvirt's own filters that say whose the frames must be (formatnwfilter, "Pre-existing network filters"). */
+const filterWords: Readonly<Record<string, readonly NicFilter[]>> = {
+  "no-mac-spoofing": ["mac"],
+  "no-ip-spoofing": ["mac", "ipv4"],
+  "no-arp-ip-spoofing": ["mac", "ipv4"],
+  // With both families known, nothing else comes out.
+  "clean-traffic": ["mac", "ipv4", "ipv6"],
+};
+
+/** What is not one of them would not be done: no guest starts without a filter that it is to have. */
+function filterOf({ others, ips }: Interface): { readonly words: readonly NicFilter[]; readonly at: null } | null {
+  const reference = others.find(({ name }) => name === "filterref");
+  if (reference === undefined) return null;
+  const name = /\sfilter=(["'])(.*?)\1/.exec(reference.xml)?.[2] ?? "";
+  const words = Object.hasOwn(filterWords, name) ? filterWords[name] : undefined;
+  if (words === undefined) throw unsupported(`the network filter '${name}' is not supported`);
+  if (words.includes("ipv4") && !ips.some(({ family }) => family === "ipv4"))
+    throw unsupported(`the network filter '${name}' needs the interface's IPv4 address: give it as <ip>`);
+  if (ips.length > mostFiltered)
+    throw unsupported(`the network filter '${name}' is for ${mostFiltered} addresses, not ${ips.length}`);
+  return { words, at: null };
 }
 
 /** Kilobytes a second are thousands of bytes (tc(8)). The bucket's burst is islet's own; a peak would be a second limit above this one. */

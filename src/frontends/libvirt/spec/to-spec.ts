@@ -21,7 +21,7 @@ const ptys = 1024;
 export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
   const name = asContainerName(doc.name);
   if (name === null) throw unsupported(nameProblem(doc.name) ?? `the name ${doc.name} cannot be a container's`);
-  checkConsoles(doc);
+  checkDevices(doc);
   const network = networkSpec(doc, context);
   const capabilities = capabilityRule(doc.features.capabilities);
   const devices = guestDevices(doc, capabilities, context);
@@ -80,8 +80,13 @@ export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
   };
 }
 
-/** A guest without one gets one: libvirt refuses it, and nobody could see why it does not start. */
-function checkConsoles({ consoles }: DomainDoc): void {
+/** More than the interpreter's programs have room for. */
+const mostDevices = 1000;
+
+/** A guest without a console gets one: libvirt refuses it, and nobody could see why it does not start. */
+function checkDevices({ consoles, filesystems, interfaces, disks, hostdevs }: DomainDoc): void {
+  const count = [consoles, filesystems, interfaces, disks, hostdevs].reduce((sum, list) => sum + list.length, 0);
+  if (count > mostDevices) throw unsupported(`${count} devices are more than the ${mostDevices} that a guest can have`);
   if (consoles.some(({ type }) => type !== "pty")) throw unsupported("Only PTY console types are supported");
 }
 

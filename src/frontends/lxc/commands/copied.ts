@@ -13,7 +13,8 @@ import { cloneConfig, type CloneInput, moved } from "../config/clone.js";
 import { host } from "../config/config.js";
 import { showUpper } from "../config/keys-islet.js";
 import { rootfsValue } from "../config/rootfs-value.js";
-import { type ConfigSource, loadConfig, moderniseSource, systemConfig } from "./load.js";
+import type { Call } from "./frame.js";
+import { type ConfigSource, loadConfig, moderniseSource, readNamedFile, systemConfig } from "./load.js";
 
 /** What the commands that copy, rename and bring back containers do with configurations. */
 
@@ -32,6 +33,17 @@ const refused = (file: string, faults: IsletError["faults"]): IsletError =>
 export async function readOriginal(engine: Engine, caller: Caller, id: ContainerId): Promise<Original> {
   const source = await engine.readConfig(id);
   if (source === null) throw noSuchContainer(id);
+  return originalOf(source, caller, id);
+}
+
+/** As readOriginal, with the text of --rcfile instead of the container's own, as LXC takes it. The file is looked at by rcfileIsGood before. */
+export async function chosenOriginal(call: Call): Promise<Original> {
+  const { engine, caller, id } = call;
+  const rcfile = call.options.value("rcfile");
+  if (rcfile === null) return await readOriginal(engine, caller, id);
+  if ((await engine.readConfig(id)) === null) throw noSuchContainer(id);
+  const source = readNamedFile(rcfile, caller);
+  if (source === null) throw new IsletError("ISLET_BAD_REQUEST", `${rcfile} cannot be read any more`);
   return originalOf(source, caller, id);
 }
 

@@ -17,7 +17,7 @@ export function parseMounts(text: string): readonly CopyMount[] {
   for (const item of items) {
     const match = /^(bind|overlay)=([^:]+)(?::([^:]*))?(?::([^:]*))?$/.exec(item);
     const [, kind, source = "", target = "", options = ""] = match ?? [];
-    if (kind === undefined || !source.startsWith("/") || (target !== "" && !target.startsWith("/")))
+    if (kind === undefined || !source.startsWith("/"))
       throw new UsageError(`-m takes bind=/SRC[:/DST[:OPTIONS]] and overlay=/SRC[:/DST], not "${item}"`);
     mounts.push({
       kind: kind === "bind" ? "bind" : "overlay",
@@ -50,7 +50,7 @@ export function mountEntries(
     const inside = field(target.replace(/^\/+/, ""));
     if (kind === "bind") {
       const create = isFile(source) ? "create=file" : "create=dir";
-      entries.push(`${field(source)} ${inside} none bind,optional,${options},${create}`);
+      entries.push(`${field(source)} ${inside} none bind,optional,${options},${create} 0 0`);
       continue;
     }
     const [delta, work] = [`delta#${random()}`, `work#${random()}`];

@@ -1,11 +1,13 @@
 import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import { storageKinds, type StorageKind } from "../../../spec/storage.js";
-import type { Command, ContainerId, CopyOptions } from "../../../engine/engine.js";
-import { configFor, type Original, randomName, readOriginal, storageDefaults } from "./copied.js";
+import type { Command, ContainerId } from "../../../engine/engine.js";
+import { chosenOriginal, configFor, type Original, randomName } from "./copied.js";
 import { mountEntries, parseMounts } from "./copy-mounts.js";
-import { signalOf } from "./gone.js";
+import { copyAs, ephemeralKey, type MakeCopy, quickest } from "./copy-work.js";
+import { heardBy } from "./hearing.js";
 import { sizeOf } from "./create-storage.js";
+import { rcfileIsGood } from "./freeze.js";
 import { isPlainFile, plainAttach, runInCopy, startCopy } from "./ephemeral.js";
 import { type Call, lxcCommand, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
@@ -92,10 +94,7 @@ function target({ options, id, resolve }: Call): ContainerId {
 }
 
 /** --idmap: lxc.idmap values; null: as the original's. */
-function idmapOption(options: ParsedOptions): {
-  readonly lines: readonly string[];
-  readonly map: NonNullable<CopyOptions["idmap"]>;
-} | null {
+function idmapOption(options: ParsedOptions): MakeCopy["idmap"] {
   const given = options.values("idmap");
   if (given.length === 0) return null;
   const lines = given.filter((value) => value !== "none");
@@ -140,64 +139,10 @@ async function rename(call: Call, original: Original): Promise<number> {
 
 const sixLetters = (): string => randomName("").slice(1);
 
-export interface MakeCopy {
-  readonly target: ContainerId;
-  readonly how: CopyOptions["how"];
-  readonly storage: StorageKind | null;
-  readonly added: readonly (readonly [string, string])[];
-  readonly directories: readonly string[];
-  readonly size: bigint | null;
-  readonly fstype: string | null;
-  readonly volumeGroup: string | null;
-  readonly hookArguments: readonly string[];
-  readonly idmap: ReturnType<typeof idmapOption>;
-  readonly allowRunning: boolean;
-  readonly keepName: boolean;
-  readonly keepMac: boolean;
-}
-
 /** Copies, with a line that says how far it has come. */
 export async function makeCopy(call: Call, original: Original, wanted: MakeCopy): Promise<void> {
-  const { engine, caller, report, session } = call;
-  const { target: to } = wanted;
-  const hostname = wanted.keepName ? null : to.name;
-  let what = `copying ${original.id.name}`;
-  const signal = signalOf(session.gone);
-  const copying = engine.copy(original.spec, to, {
-    caller,
-    storageDefaults: storageDefaults(caller),
-    how: wanted.how,
-    storage: wanted.storage,
-    size: wanted.size,
-    fstype: wanted.fstype,
-    volumeGroup: wanted.volumeGroup,
-    allowRunning: wanted.allowRunning,
-    hostname,
-    idmap: wanted.idmap?.map ?? null,
-    hookArguments: wanted.hookArguments,
-    config: configFor(original, to, {
-      purpose: "copy",
-      hostname,
-      keepMac: wanted.keepMac,
-      idmap: wanted.idmap?.lines ?? null,
-      added: wanted.added,
-      directories: wanted.directories,
-      notice: report.notice,
-    }),
-    progress: (text) => {
-      what = text;
-    },
-    notice: report.notice,
-    signal,
-  });
-  await call.progress.during(() => ({ what }), copying);
-}
-
-/** What has no snapshots is copied whole: who wants an ephemeral container does not ask how. */
-export function quickest({ spec }: Original): CopyOptions["how"] {
-  const { source } = spec.rootfs;
-  const isWhole = source.kind === "loop" || (source.kind === "block" && source.driver === "block");
-  return isWhole ? "copy" : "snapshot";
+  const { about, waiting } = heardBy(call, `copying ${original.id.name}`);
+  await call.progress.during(about, copyAs(call.engine, original, wanted, waiting));
 }
 
 async function body(call: Call): Promise<number> {
@@ -214,14 +159,15 @@ async function body(call: Call): Promise<number> {
   const idmap = idmapOption(options);
   const mounts = options.values("mount").flatMap((text) => parseMounts(text));
   const size = sizeOf(options);
+  if (!(await rcfileIsGood(call))) return 1;
   try {
-    const original = await readOriginal(call.engine, call.caller, id);
+    const original = await chosenOriginal(call);
     if (options.has("rename")) return await rename(call, original);
     const to = target(call);
     const directory = `${to.storePath}/${to.name}`;
     const extra = mountEntries(mounts, directory, isPlainFile, sixLetters);
     const added: (readonly [string, string])[] = [
-      ...(isEphemeral && !options.has("keepdata") ? ([["lxc.ephemeral", "1"]] as const) : []),
+      ...(isEphemeral && !options.has("keepdata") ? [ephemeralKey] : []),
       ...extra.entries.map((entry) => ["lxc.mount.entry", entry] as const),
     ];
     await makeCopy(call, original, {

@@ -1,6 +1,10 @@
 import { IsletError } from "../../../base/errors.js";
-import type { StorageRequest } from "../../../spec/storage.js";
+import { bestStorage, type StorageRequest } from "../../../spec/storage.js";
+import type { RootfsSource } from "../../../spec/rootfs.js";
+import { showBytes } from "../config/keys-islet.js";
+import { rootfsValue } from "../config/rootfs-value.js";
 import type { ParsedOptions } from "./getopt.js";
+import type { InitialConfig } from "./load.js";
 
 /** What `-B` and its companions ask for. */
 
@@ -15,6 +19,26 @@ const drivers = ["", "dir", "none", "best", "btrfs", "loop", "lvm", "overlay", "
 const limited = ["", "dir", "none", "btrfs", "zfs"];
 
 const onlyForDevices = "Filesystem type and size are only valid with block devices";
+
+/** Of a configuration that names its root file system, which is no directory. */
+export function storageNamed(
+  kind: Exclude<InitialConfig["rootfsKind"], "directory">,
+  path: string,
+  fstype: string | null,
+): StorageRequest {
+  if (kind === "device") return { kind: "block", device: path, fstype };
+  throw new IsletError("ISLET_UNSUPPORTED", `the configuration has its root file system on ${kind.driver} already`, {
+    hint: `take lxc.rootfs.path out of it; -B ${kind.driver} makes a new one`,
+  });
+}
+
+/** The text of a new container's configuration. `root`: to be added; null: it says by itself where that is, or there is none. */
+export function newConfigText(text: string, root: RootfsSource | null, storage: StorageRequest | null): string {
+  if (root === null) return text;
+  const size = root.kind === "dir" && storage?.kind === "dir" ? storage.size : null;
+  const limit = size === null ? "" : `islet.rootfs.size = ${showBytes(Number(size))}\n`;
+  return `${text}lxc.rootfs.path = ${rootfsValue(root)}\n${limit}`;
+}
 
 /** LXC's own checks, in its order and words. A template `none` makes nothing that could have a size. */
 export function checkStorage(options: ParsedOptions): void {
@@ -71,19 +95,18 @@ export function storageRequests(
   const size = sizeOf(options);
   const fstype = options.value("fstype");
   if (fstype !== null && limited.includes(options.value("bdev") ?? "")) refuse(onlyForDevices);
-  const lvm: StorageRequest = {
+  const lvm = {
     kind: "lvm",
     volume: options.value("lvname"),
     group: options.value("vgname"),
     thinPool: options.value("thinpool"),
     fstype,
     size,
-  };
-  const zfs: StorageRequest = { kind: "zfs", root: options.value("zfsroot"), size };
+  } as const;
+  const zfs = { kind: "zfs", root: options.value("zfsroot"), size } as const;
   switch (options.value("bdev")) {
     case "best":
-      // LXC's order. A size is one of a volume: the others are as large as what they are on.
-      return [{ kind: "btrfs", size: null }, { ...zfs, size: null }, lvm, { kind: "dir", path, size: null }];
+      return bestStorage(lvm, zfs, path);
     case "btrfs":
       return [{ kind: "btrfs", size }];
     case "loop":

@@ -4,10 +4,8 @@ import { unreachable } from "../../../base/never.js";
 import type { Command, CommandSession, CreateOptions, Engine, NewContainer } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
 import type { StorageRequest } from "../../../spec/storage.js";
-import { showBytes } from "../config/keys-islet.js";
-import { rootfsValue } from "../config/rootfs-value.js";
 import { readUserFile, reportFaults } from "./container-config.js";
-import { checkStorage, storageRequests } from "./create-storage.js";
+import { checkStorage, newConfigText, storageNamed, storageRequests } from "./create-storage.js";
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
@@ -64,20 +62,8 @@ function wantedStorage(
   const { rootfsPath: path, rootfsKind: kind } = config;
   const dir = options.value("dir");
   if (dir !== null || path === null) return storageRequests(options, dir);
-  switch (kind) {
-    case "directory":
-      return storageRequests(options, path);
-    case "device":
-      return [{ kind: "block", device: path, fstype: options.value("fstype") }];
-    default:
-      throw new IsletError(
-        "ISLET_UNSUPPORTED",
-        `the configuration has its root file system on ${kind.driver} already`,
-        {
-          hint: `take lxc.rootfs.path out of it; -B ${kind.driver} makes a new one`,
-        },
-      );
-  }
+  if (kind === "directory") return storageRequests(options, path);
+  return [storageNamed(kind, path, options.value("fstype"))];
 }
 
 /** -f, or the system's default configuration; null: it cannot be used, and the user knows why. */
@@ -220,10 +206,8 @@ async function body(call: Call): Promise<number> {
       report.notice(text);
     },
     config: (root) => {
-      if (root === null || (config.rootfsPath !== null && !options.has("dir"))) return config.text;
-      const size = root.kind === "dir" && storage.kind === "dir" ? storage.size : null;
-      const limit = size === null ? "" : `islet.rootfs.size = ${showBytes(Number(size))}\n`;
-      return `${config.text}lxc.rootfs.path = ${rootfsValue(root)}\n${limit}`;
+      const saysItself = config.rootfsPath !== null && !options.has("dir");
+      return newConfigText(config.text, saysItself ? null : root, storage);
     },
     signal,
     populate: async (paths) => {

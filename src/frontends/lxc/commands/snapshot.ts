@@ -1,15 +1,14 @@
 import { readFileSync, statSync } from "node:fs";
 import { errorLines, IsletError } from "../../../base/errors.js";
-import { nameProblem } from "../../../spec/name.js";
-import { type Command, type ContainerId, noSuchContainer, type SnapshotStatus } from "../../../engine/engine.js";
+import { type Command, noSuchContainer } from "../../../engine/engine.js";
 import { fileProblem } from "./container-config.js";
-import { configFor, type NewConfig, readOriginal, storageDefaults } from "./copied.js";
-import { makeCopy } from "./copy.js";
-import { signalOf } from "./gone.js";
-import { destroySpec } from "./destroy.js";
+import { chosenOriginal } from "./copied.js";
+import { rcfileIsGood } from "./freeze.js";
 import { type Call, jsonText, lxcCommand, outputFormat, UsageError } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
+import { heardBy } from "./hearing.js";
 import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
+import { bringBack, copySnapshot, removeSnapshots, takeSnapshot } from "./snapshot-work.js";
 
 export const snapshotTable: CommandTable = {
   tool: "lxc-snapshot",
@@ -32,23 +31,14 @@ export const snapshotTable: CommandTable = {
   operands: "any",
   named: true,
   notes: [
-    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, LVM volumes and ZFS data sets get snapshots of their own.",
-    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one.",
+    "A snapshot is called snapN, N the lowest free number, and lies in STORE/NAME/snaps. Directories are copied whole (in an instant where the file system shares data); subvolumes, overlays, volumes of a thin pool and ZFS data sets get snapshots of their own. An ordinary LVM volume is copied whole, since its snapshots would go with it.",
+    "-r looks at everything before it changes anything: the new root file system is put together beside the old one, then they change places. Killed in the middle, the container is either the old one or the new one. It is refused while a snapshot needs the volume or data set that would go; -N works.",
     "Exit status: 0; 1 with a line on standard error.",
   ],
 };
 
 /** Files of -c are no longer than this, bytes. */
 const mostComment = 1024 * 1024;
-
-const keepsAll = (call: Call): NewConfig => ({
-  purpose: "keep",
-  hostname: null,
-  keepMac: true,
-  idmap: null,
-  added: [],
-  notice: call.report.notice,
-});
 
 function commentOf(call: Call): Uint8Array | null {
   const given = call.options.value("comment");
@@ -66,22 +56,11 @@ function commentOf(call: Call): Uint8Array | null {
 }
 
 async function take(call: Call): Promise<void> {
-  const { engine, caller, id, session, report } = call;
+  const { engine, id, report } = call;
   const comment = commentOf(call);
-  const original = await readOriginal(engine, caller, id);
-  let what = `putting ${id.name} aside`;
-  const taking = engine.snapshot(original.spec, (snapshot) => ({
-    caller,
-    storageDefaults: storageDefaults(caller),
-    comment,
-    config: configFor(original, snapshot, keepsAll(call)),
-    progress: (text) => {
-      what = text;
-    },
-    notice: report.notice,
-    signal: signalOf(session.gone),
-  }));
-  const name = await call.progress.during(() => ({ what }), taking);
+  const original = await chosenOriginal(call);
+  const { about, waiting } = heardBy(call, `putting ${id.name} aside`);
+  const name = await call.progress.during(about, takeSnapshot(engine, original, { name: null, comment }, waiting));
   report.info(`made ${name}`);
 }
 
@@ -100,68 +79,27 @@ async function list(call: Call): Promise<void> {
   }
 }
 
-/** ISLET_NOT_FOUND with those that there are. */
-async function find(call: Call, name: string): Promise<SnapshotStatus> {
-  const all = await call.engine.snapshots(call.id);
-  const found = all.find((one) => one.name === name);
-  if (found !== undefined) return found;
-  const names = all.map((one) => one.name).join(", ");
-  throw new IsletError("ISLET_BAD_REQUEST", `${call.id.name} has no snapshot ${name}`, {
-    hint: names === "" ? "it has none at all" : `there are ${names}`,
-  });
-}
-
 async function restore(call: Call, name: string): Promise<void> {
-  const { engine, caller, id, options, session, report } = call;
-  const snapshot = await find(call, name);
-  const original = await readOriginal(engine, caller, snapshot);
+  const { engine, id, options } = call;
   const newName = options.value("newname");
-  if (newName !== null && newName !== id.name) {
-    const problem = nameProblem(newName);
-    if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
-    const target: ContainerId = { storePath: id.storePath, name: newName };
-    await makeCopy(call, original, {
-      target,
-      how: original.spec.rootfs.source.kind === "overlay" ? "snapshot" : "copy",
-      storage: null,
-      added: [],
-      directories: [],
-      size: null,
-      fstype: null,
-      volumeGroup: null,
-      hookArguments: [],
-      idmap: null,
-      allowRunning: false,
-      keepName: false,
-      keepMac: false,
-    });
-    return;
-  }
-  const current = await readOriginal(engine, caller, id);
-  let what = `bringing ${name} of ${id.name} back`;
-  const restoring = engine.restore(current.spec, original.spec, {
-    caller,
-    storageDefaults: storageDefaults(caller),
-    config: configFor(original, id, keepsAll(call)),
-    progress: (text) => {
-      what = text;
-    },
-    notice: report.notice,
-    signal: signalOf(session.gone),
-  });
-  await call.progress.during(() => ({ what }), restoring);
+  const { about, waiting } = heardBy(call, `bringing ${name} of ${id.name} back`);
+  const work =
+    newName !== null && newName !== id.name
+      ? copySnapshot(engine, id, name, { storePath: id.storePath, name: newName }, waiting)
+      : bringBack(engine, id, name, waiting);
+  await call.progress.during(about, work);
 }
 
 async function remove(call: Call, name: string): Promise<void> {
-  const { engine, caller, report } = call;
-  const wanted = name === "ALL" ? await engine.snapshots(call.id) : [await find(call, name)];
-  for (const snapshot of wanted) {
-    const spec = await destroySpec(snapshot, caller, engine, report.notice);
-    await call.progress.during(
-      { what: `removing ${snapshot.name} of ${call.id.name}` },
-      engine.destroy(snapshot, spec, caller),
-    );
-  }
+  const { engine, caller, id, report } = call;
+  if (name === "ALL" && (await engine.snapshots(id)).length === 0)
+    throw new IsletError("ISLET_BAD_REQUEST", `${id.name} has no snapshots`);
+  let what = `removing ${name} of ${id.name}`;
+  const removing = (each: string): void => {
+    what = `removing ${each} of ${id.name}`;
+  };
+  const work = removeSnapshots(engine, id, name === "ALL" ? null : name, caller, { removing, notice: report.notice });
+  await call.progress.during(() => ({ what }), work);
 }
 
 async function body(call: Call): Promise<number> {
@@ -169,6 +107,7 @@ async function body(call: Call): Promise<number> {
   const actions = ["list", "restore", "destroy"].filter((long) => options.has(long));
   if (actions.length > 1) throw new UsageError(`only one of ${actions.map((long) => `--${long}`).join(" and ")}`);
   if (options.has("newname") && !options.has("restore")) throw new UsageError("-N names what -r makes: add -r");
+  if (!(await rcfileIsGood(call))) return 1;
   try {
     if ((await engine.readConfig(id)) === null) throw noSuchContainer(id);
     const [restored, destroyed] = [options.value("restore"), options.value("destroy")];

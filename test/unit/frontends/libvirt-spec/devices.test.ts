@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
 import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { deviceText } from "../../../../src/plan/cgroup.js";
@@ -170,12 +171,32 @@ describe("a domain's interfaces", () => {
     assert.deepEqual([made.link, made.name, made.up, rest.length], ["eth7", "eth7", false, 0]);
   });
 
+  it("have those of libvirt's filters that say whose the frames are, and are refused with any other", () => {
+    const bridge = { kind: "bridge", bridge: "br0" } as const;
+    const filtered = (filter: string, changes: Partial<Interface> = {}): Interface =>
+      nic(bridge, { others: [{ name: "filterref", xml: `<filterref filter='${filter}'/>` }], ...changes });
+    const ips = [{ address: "10.0.0.2", family: "ipv4", prefix: 24, peer: null }] as const;
+    const words = (item: Interface): unknown => {
+      const made = only(item);
+      return made.type === "veth" ? made.filter?.words : null;
+    };
+    assert.deepEqual(words(filtered("no-mac-spoofing")), ["mac"]);
+    assert.deepEqual(words(filtered("clean-traffic", { ips })), ["mac", "ipv4", "ipv6"]);
+    fails(
+      { interfaces: [filtered("clean-traffic")] },
+      "unsupported configuration: the network filter 'clean-traffic' needs the interface's IPv4 address: give it as <ip>",
+    );
+    fails(
+      { interfaces: [filtered("toString")] },
+      "unsupported configuration: the network filter 'toString' is not supported",
+    );
+  });
+
   it("are refused where something would be left out that protects others", () => {
     const bridge = { kind: "bridge", bridge: "br0" } as const;
     const other = (name: string): Partial<DomainDoc> => ({
       interfaces: [nic(bridge, { others: [{ name, xml: "" }] })],
     });
-    fails(other("filterref"), "unsupported configuration: network filters (<filterref>) are not supported");
     fails(
       other("vlan"),
       "unsupported configuration: an interface of type 'bridge' is requesting a vlan tag, but that is not supported for this type of connection",
@@ -189,5 +210,40 @@ describe("a domain's interfaces", () => {
       { interfaces: [nic({ kind: "other", type: "user", xml: "" })] },
       "internal error: Unsupported network type user",
     );
+  });
+});
+
+describe("a device that comes to a running guest", () => {
+  const sdb = { kind: "hostdev", device: { kind: "storage", block: "/dev/sdb" } } as const;
+  it("is the node that a start would make", () => {
+    const node = guestNode(sdb, host);
+    assert.deepEqual([node?.source, node?.destination, node?.mode.toString(8)], ["/dev/sdb", "/dev/sdb", "700"]);
+    assert.equal(node === null ? "" : deviceText(node.rule), "b 8:16 rwm");
+    assert.equal(
+      guestNode({ kind: "hostdev", device: { kind: "net", interface: "eth1", ips: [], routes: [] } }, host),
+      null,
+    );
+    assert.throws(() => guestNode({ kind: "hostdev", device: { kind: "misc", char: "/dev/none" } }, host), {
+      code: 38,
+      message: "Unable to access /dev/none: No such file or directory",
+    });
+    assert.throws(() => guestNode({ kind: "hostdev", device: { kind: "misc", char: "/etc/../dev/sdb" } }, host), {
+      message: /is not below \/dev/,
+    });
+  });
+  it("may be one that it has already, by another path or because every guest has it", () => {
+    const { rule } = guestNode(sdb, host) ?? assert.fail();
+    const has = (hostdevs: DomainDoc["hostdevs"]): boolean => mayUse(domain({ hostdevs }), rule, host);
+    assert.equal(has([]), false);
+    assert.equal(
+      has([
+        { kind: "misc", char: "/dev/net/tun" },
+        { kind: "misc", char: "/dev/gone" },
+      ]),
+      false,
+    );
+    assert.equal(has([sdb.device]), true);
+    assert.equal(mayUse(domain(), { ...rule, type: "c", major: 10, minor: 229 }, host), true);
+    assert.equal(mayUse(domain(), { ...rule, type: "c", major: 136, minor: 7 }, host), true);
   });
 });

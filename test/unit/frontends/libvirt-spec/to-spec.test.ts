@@ -185,6 +185,14 @@ describe("a domain's consoles", () => {
     assert.equal(spec(domain({ consoles: [] })).console.ttys, 0);
   });
 
+  it("are not more than there can be", () => {
+    refused(
+      domain({ consoles: consoles(20_000) }),
+      errorCodes.configUnsupported,
+      "unsupported configuration: 20000 devices are more than the 1000 that a guest can have",
+    );
+  });
+
   it("are ptys and nothing else", () => {
     const other = [{ type: "file", targetType: "lxc", port: 0 }];
     refused(

@@ -4,14 +4,16 @@ import { mountEntries, parseMounts } from "../../../../src/frontends/lxc/command
 import { randomName } from "../../../../src/frontends/lxc/commands/copied.js";
 
 test("mounts of lxc-copy -m: kind, source and target", () => {
-  assert.deepEqual(parseMounts("bind=/srv:/mnt:ro,overlay=/opt"), [
+  assert.deepEqual(parseMounts("bind=/srv:/mnt:ro,overlay=/opt,bind=/a:b"), [
     { kind: "bind", source: "/srv", target: "/mnt", options: "ro" },
     { kind: "overlay", source: "/opt", target: "/opt", options: "rw" },
+    // LXC takes it, too.
+    { kind: "bind", source: "/a", target: "b", options: "rw" },
   ]);
 });
 
 test("what is no mount is refused", () => {
-  for (const wrong of ["", "foo=/x", "bind=x", "bind=/x:y", "bind=/a:/b:ro:more", "/x"])
+  for (const wrong of ["", "foo=/x", "bind=x", "bind=/a:/b:ro:more", "/x"])
     assert.throws(() => parseMounts(wrong), Error, wrong);
 });
 
@@ -23,7 +25,7 @@ test("the lines are those that lxc-copy writes, blanks escaped", () => {
     () => "XXXXXX",
   );
   assert.deepEqual(made.entries, [
-    "/a\\040b mnt none bind,optional,rw,create=dir",
+    "/a\\040b mnt none bind,optional,rw,create=dir 0 0",
     "/opt opt overlay lowerdir=/opt,upperdir=/s/c/delta#XXXXXX,workdir=/s/c/work#XXXXXX,create=dir",
   ]);
   assert.deepEqual(made.directories, ["delta#XXXXXX", "work#XXXXXX"]);

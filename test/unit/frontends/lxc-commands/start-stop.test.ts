@@ -34,7 +34,12 @@ describe("lxc-start", () => {
   it("reads the configuration once, starts silently, and keeps what it was started with", async () => {
     const kept: Started[] = [];
     const outcome = await tool(["lxc-start", "web"], { configs, engine: starting(kept) });
-    assert.deepEqual(outcome, { status: 0, stdout: "", stderr: "", calls: ["readConfig", "start"] });
+    assert.deepEqual(outcome, {
+      status: 0,
+      stdout: "",
+      stderr: "",
+      calls: ["readConfig", "definedElsewhere", "start"],
+    });
     assert.equal(kept[0]?.spec.hostname?.value, "web");
     assert.match(kept[0].spec.annotations["lxc.config"] ?? "", /^lxc.uts.name = web$/m);
   });
@@ -120,7 +125,7 @@ describe("lxc-start", () => {
     const { status, calls } = await tool(["lxc-start", "-F", "web"], { configs, engine });
     assert.equal(status, 0);
     assert.throws(() => fstatSync(descriptor), { code: "EBADF" });
-    assert.deepEqual(calls, ["readConfig", "start", "console", "status"]);
+    assert.deepEqual(calls, ["readConfig", "definedElsewhere", "start", "console", "status"]);
   });
 });
 

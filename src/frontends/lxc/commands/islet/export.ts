@@ -1,8 +1,7 @@
 import { IsletError } from "../../../../base/errors.js";
-import { type Command, compressions, type Compression, type ExportOptions } from "../../../../engine/engine.js";
-import { portableConfig } from "../../config/portable.js";
-import { readOriginal } from "../copied.js";
-import { signalOf } from "../gone.js";
+import { type Command, compressions, type Compression } from "../../../../engine/engine.js";
+import { exportTo } from "../archive-work.js";
+import { heardBy } from "../hearing.js";
 import { type Call, lxcCommand, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { option } from "../options.js";
@@ -40,32 +39,21 @@ function compression(call: Call): Compression | null {
 }
 
 async function body(call: Call): Promise<number> {
-  const { session, engine, caller, id, options, report } = call;
+  const { session, engine, id, options, report } = call;
   const [file = null, ...more] = call.operands;
   if (more.length > 0) throw new UsageError("one container into one file");
   if (file === "-" && session.terminals[1])
     throw new UsageError("an archive is nothing for a terminal: name a file, or let a program read it");
   const compress = compression(call);
-  const original = await readOriginal(engine, caller, id);
-  const portable = portableConfig(original.text, `${id.storePath}/${id.name}`);
-  for (const notice of portable.notices) report.notice(notice);
   const path = (extension: string): string => call.resolve(file ?? `${id.name}.${extension}`);
-  let what = `exporting ${id.name}`;
-  const wanted: ExportOptions = {
-    caller,
-    run: (task) => call.runUnseen(task),
-    progress: (text) => {
-      what = text;
-    },
-    notice: report.notice,
-    signal: signalOf(session.gone),
+  const wanted = {
     to: file === "-" ? { descriptor: session.stdio[1] } : { path },
     compress,
     allowRunning: options.has("running"),
-    config: { text: portable.text, files: portable.files },
   };
+  const { about, waiting } = heardBy(call, `exporting ${id.name}`);
   try {
-    const { path: made } = await call.progress.during(() => ({ what }), engine.export(original.spec, wanted));
+    const { path: made } = await call.progress.during(about, exportTo(engine, id, wanted, waiting));
     if (file === null && made !== null) session.write(1, `${made}\n`);
     return 0;
   } catch (error) {

@@ -1,20 +1,13 @@
 import { IsletError } from "../../../../base/errors.js";
-import type { Command, ContainerArchive, ContainerId, FillOptions } from "../../../../engine/engine.js";
-import type { IdMapEntry } from "../../../../spec/idmap.js";
+import type { Command } from "../../../../engine/engine.js";
 import { nameProblem } from "../../../../spec/name.js";
-import { plainDirectory } from "../../../../spec/rootfs.js";
-import { host } from "../../config/config.js";
-import { showBytes } from "../../config/keys-islet.js";
-import { importedConfig } from "../../config/portable.js";
-import { rootfsValue } from "../../config/rootfs-value.js";
-import { storageDefaults } from "../copied.js";
+import { importFrom } from "../archive-work.js";
 import { createTable } from "../create.js";
-import { signalOf } from "../gone.js";
 import { checkStorage, storageRequests } from "../create-storage.js";
 import { type Call, lxcCommand, UsageError } from "../frame.js";
-import type { CommandTable } from "../getopt.js";
-import { loadConfig } from "../load.js";
+import { heardBy } from "../hearing.js";
 import { option } from "../options.js";
+import type { CommandTable } from "../getopt.js";
 import { ownOptions } from "./options.js";
 
 const storageOptions = ["bdev", "lvname", "vgname", "thinpool", "fstype", "fssize", "zfsroot"];
@@ -40,51 +33,8 @@ export const importTable: CommandTable = {
   ],
 };
 
-/** The configuration it gets, and its check. */
-function configOf(call: Call, archive: ContainerArchive, id: ContainerId, size: bigint | null): Configured {
-  const { options, caller, report } = call;
-  const keep = options.has("keep");
-  const directory = `${id.storePath}/${id.name}`;
-  const file = `${directory}/config`;
-  let text = "";
-  return {
-    config: (root) => {
-      if (root === null) throw new IsletError("ISLET_INTERNAL", "an import has a root file system");
-      const limit =
-        size !== null && root.kind === "dir" ? [["islet.rootfs.size", showBytes(Number(size))] as const] : [];
-      const made = importedConfig({
-        text: archive.config,
-        directory,
-        root: rootfsValue(root),
-        isPlain: plainDirectory(root) === `${directory}/rootfs`,
-        hostname: keep ? null : id.name,
-        nibble: keep ? null : host.nibble,
-        keep,
-        added: limit,
-      });
-      for (const notice of made.notices) report.notice(notice);
-      ({ text } = made);
-      return text;
-    },
-    check: () => {
-      const loaded = loadConfig({ file, text }, caller);
-      if (loaded.kind === "faulty")
-        throw new IsletError("ISLET_BAD_CONFIG", "the configuration in the archive cannot be used", {
-          faults: loaded.faults,
-        });
-      const spec = loaded.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined);
-      return spec.rootfs.idmap === "as-is" ? spec.idmap : [];
-    },
-  };
-}
-
-interface Configured {
-  readonly config: Parameters<ContainerArchive["create"]>[1]["config"];
-  readonly check: () => readonly IdMapEntry[];
-}
-
 async function body(call: Call): Promise<number> {
-  const { session, engine, caller, options, report } = call;
+  const { session, engine, options } = call;
   const [file, given, ...more] = call.operands;
   if (file === undefined) throw new UsageError("which file? islet export NAME makes one");
   if (more.length > 0) throw new UsageError("one file becomes one container");
@@ -94,40 +44,16 @@ async function body(call: Call): Promise<number> {
     if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
   }
   checkStorage(options);
-  const [storage, ...alternatives] = storageRequests(options, null);
-  let what = `importing ${file}`;
-  const waiting: FillOptions = {
-    caller,
-    run: (task) => call.runUnseen(task),
-    progress: (text) => {
-      what = text;
-    },
-    notice: report.notice,
-    signal: signalOf(session.gone),
+  const wanted = {
+    from: file === "-" ? { descriptor: session.stdio[0] } : { path: call.resolve(file) },
+    large: options.has("large"),
+    name: given ?? null,
+    keep: options.has("keep"),
+    storage: storageRequests(options, null),
   };
-  const work = async (): Promise<void> => {
-    const archive = await engine.readArchive({
-      ...waiting,
-      from: file === "-" ? { descriptor: session.stdio[0] } : { path: call.resolve(file) },
-      large: options.has("large"),
-    });
-    try {
-      const id = { storePath: call.id.storePath, name: given ?? archive.name };
-      const size = storage.kind === "dir" ? storage.size : null;
-      await archive.create(id, {
-        storage,
-        alternatives,
-        storageDefaults: storageDefaults(caller),
-        ...configOf(call, archive, id, size),
-        hostname: options.has("keep") ? null : id.name,
-        keepInstance: options.has("keep"),
-      });
-      if (given === undefined) session.write(1, `${id.name}\n`);
-    } finally {
-      await archive.close();
-    }
-  };
-  await call.progress.during(() => ({ what }), work());
+  const { about, waiting } = heardBy(call, `importing ${file}`);
+  const { name } = await call.progress.during(about, importFrom(engine, call.id.storePath, wanted, waiting));
+  if (given === undefined) session.write(1, `${name}\n`);
   return 0;
 }
 

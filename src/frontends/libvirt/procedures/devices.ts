@@ -1,0 +1,190 @@
+import { IsletError } from "../../../base/errors.js";
+import type { NodeChange } from "../../../engine/engine.js";
+import type { Driver } from "../driver/driver.js";
+import type { Domain } from "../driver/domains.js";
+import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import type { Handlers } from "../rpc/handlers.js";
+import { type GuestNode, guestNode, mayUse } from "../spec/devices.js";
+import { hostFile } from "../spec/host-file.js";
+import { sharesNetwork } from "../spec/namespace.js";
+import { nicSpec } from "../spec/network.js";
+import { type Removed, withDevice, withoutDevice, withReplaced } from "../xml/change-devices.js";
+import { type Device, readDevice } from "../xml/device.js";
+import type { DomainDoc, Interface } from "../xml/domain.js";
+import type { ReadContext } from "../xml/read-context.js";
+import { affect, affected, checkFlags, domainOf, type DomainArgument } from "./common.js";
+
+/** VIR_DOMAIN_DEVICE_MODIFY_FORCE. */
+const force = 4;
+const either = affect.live | affect.config;
+const host = { stat: hostFile };
+
+const unsupported = (message: string): LibvirtError =>
+  new LibvirtError(errorCodes.configUnsupported, errorDomains.lxc, message);
+
+/** What has been done to a guest: its document now, and how to take it back. */
+interface Done {
+  readonly doc: DomainDoc;
+  readonly undo: () => Promise<void>;
+}
+
+/** Devices of domains, of those that run and of their definitions. */
+export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
+  const { engine, storePath } = driver.context;
+  const tails = new Map<string, Promise<void>>();
+
+  /** One change of a domain's devices at a time: each begins with the documents as the one before has left them. */
+  const inTurn = async (
+    dom: DomainArgument,
+    flags: number,
+    change: (
+      domain: Domain,
+      docs: { readonly config: DomainDoc | null; readonly live: DomainDoc | null },
+    ) => Promise<void>,
+  ): Promise<void> => {
+    const before = tails.get(dom.uuid) ?? Promise.resolve();
+    const mine = before.then(async () => {
+      const domain = await domainOf(driver, dom);
+      const is = affected(domain, flags);
+      if (domain.isForeign)
+        throw new LibvirtError(
+          errorCodes.operationInvalid,
+          errorDomains.lxc,
+          `${domain.name} was made by lxc-create: lxc-device changes what it has while it runs, ${storePath}/${domain.name}/config says the rest`,
+        );
+      await change(domain, {
+        config: is.config ? await driver.inactiveDoc(domain) : null,
+        live: is.live ? await driver.liveDoc(domain) : null,
+      });
+    });
+    const settled = mine.catch(() => undefined);
+    tails.set(dom.uuid, settled);
+    try {
+      await mine;
+    } finally {
+      if (tails.get(dom.uuid) === settled) tails.delete(dom.uuid);
+    }
+  };
+
+  const nodeChange = async ({ name }: Domain, change: NodeChange): Promise<void> => {
+    await engine.changeNode({ storePath, name }, change);
+  };
+  const nodeOf = (device: Extract<Device, { readonly kind: "disk" | "hostdev" }>): GuestNode => {
+    if (device.kind === "disk" && device.device.type !== "block")
+      throw unsupported("Can't setup disk for non-block device");
+    const node = guestNode(device, host);
+    if (node !== null) return node;
+    throw unsupported("Unsupported host device type net");
+  };
+
+  const addInterface = async ({ name }: Domain, doc: DomainDoc, wanted: Interface): Promise<Done> => {
+    if (sharesNetwork(doc))
+      throw unsupported("Config asks for inherit net namespace as well as private network interfaces");
+    const bridges = await driver.networks();
+    const nic = nicSpec(wanted, 0, {
+      networks: (network) => {
+        const bridge = bridges(network);
+        return bridge === null ? null : { bridge };
+      },
+    });
+    if (nic.type !== "veth" && nic.type !== "macvlan") throw unsupported("Network device type is not supported");
+    const id = { storePath, name };
+    const target = await engine.addNic(id, nic);
+    return {
+      doc: withDevice(doc, { kind: "interface", device: { ...wanted, target } }, "live"),
+      undo: async () => {
+        if (target !== null) await engine.removeNic(id, target);
+      },
+    };
+  };
+
+  const attachLive = async (domain: Domain, doc: DomainDoc, device: Device): Promise<Done> => {
+    const after = withDevice(doc, device, "live");
+    if (device.kind === "interface") return await addInterface(domain, doc, device.device);
+    // withDevice has refused all others.
+    if (device.kind !== "disk" && device.kind !== "hostdev") return { doc: after, undo: () => Promise.resolve() };
+    const { source, destination, mode, rule } = nodeOf(device);
+    const hasAccess = mayUse(doc, rule, host);
+    await nodeChange(domain, { action: "add", source, destination, mode, write: rule.write, hasAccess });
+    return {
+      doc: after,
+      undo: () => nodeChange(domain, { action: "del", source, destination, keepAccess: hasAccess }),
+    };
+  };
+
+  const removeInterface = async ({ name }: Domain, { source, target }: Interface): Promise<void> => {
+    if (source.kind !== "bridge" && source.kind !== "network" && source.kind !== "ethernet")
+      throw unsupported("Only bridged veth devices can be detached");
+    try {
+      if (target !== null) await engine.removeNic({ storePath, name }, target);
+    } catch (error) {
+      // The guest has removed its end, and so both.
+      if (!(error instanceof IsletError && error.code === "ISLET_NOT_FOUND")) throw error;
+    }
+  };
+
+  const detachLive = async (domain: Domain, { doc, device }: Removed): Promise<DomainDoc> => {
+    if (device.kind === "interface") await removeInterface(domain, device.device);
+    else {
+      const { source, destination, rule } = nodeOf(device);
+      await nodeChange(domain, { action: "del", source, destination, keepAccess: mayUse(doc, rule, host) });
+    }
+    return doc;
+  };
+
+  const attach = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
+    inTurn(dom, flags, async (domain, docs) => {
+      const device = readDevice(xml, reading);
+      const config = docs.config === null ? null : withDevice(docs.config, device, "config");
+      const done = docs.live === null ? null : await attachLive(domain, docs.live, device);
+      try {
+        await driver.change(domain, { live: done?.doc ?? null, config });
+      } catch (error) {
+        await done?.undo().catch((also: unknown) => {
+          console.error(`a device of ${domain.name} stays although it could not be noted`, also);
+        });
+        throw error;
+      }
+    });
+
+  /** Of what a client only names: an address that it leaves out must not become a new one. */
+  const named = (xml: string): Device => readDevice(xml, { ...reading, newMac: () => "" });
+
+  const detach = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
+    inTurn(dom, flags, async (domain, docs) => {
+      const device = named(xml);
+      const config = docs.config === null ? null : withoutDevice(docs.config, device, "config").doc;
+      const live = docs.live === null ? null : await detachLive(domain, withoutDevice(docs.live, device, "live"));
+      await driver.change(domain, { live, config });
+    });
+
+  const update = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
+    inTurn(dom, flags, async (domain, docs) => {
+      const device = named(xml);
+      const config = docs.config === null ? null : withReplaced(docs.config, device);
+      if (docs.live !== null)
+        throw new LibvirtError(errorCodes.operationUnsupported, errorDomains.lxc, "Unable to modify live devices");
+      await driver.change(domain, { live: null, config });
+    });
+
+  return {
+    DOMAIN_ATTACH_DEVICE: async ({ dom, xml }) => {
+      await attach(dom, xml, affect.live);
+    },
+    DOMAIN_ATTACH_DEVICE_FLAGS: async ({ dom, xml, flags }) => {
+      checkFlags(flags, either, "lxcDomainAttachDeviceFlags");
+      await attach(dom, xml, flags);
+    },
+    DOMAIN_DETACH_DEVICE: async ({ dom, xml }) => {
+      await detach(dom, xml, affect.live);
+    },
+    DOMAIN_DETACH_DEVICE_FLAGS: async ({ dom, xml, flags }) => {
+      checkFlags(flags, either, "lxcDomainDetachDeviceFlags");
+      await detach(dom, xml, flags);
+    },
+    DOMAIN_UPDATE_DEVICE_FLAGS: async ({ dom, xml, flags }) => {
+      checkFlags(flags, either | force, "lxcDomainUpdateDeviceFlags");
+      await update(dom, xml, flags);
+    },
+  };
+}

@@ -1,0 +1,327 @@
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Cleaner } from "../support/cleanup.js";
+import { watchTraces } from "../support/instance.js";
+import { netns, type Netns } from "../support/netns.js";
+import { linkTable } from "../support/place.js";
+import { lacks } from "../support/skip.js";
+import { type VirshPlace, virshPlace } from "../support/virsh.js";
+import { waitFor } from "../support/wait.js";
+
+/** Devices of running and of defined domains, changed with Debian's virsh. */
+
+interface DevicePlace extends VirshPlace {
+  readonly net: Netns;
+  /** What a command in the domain prints. */
+  readonly inside: (name: string, ...command: readonly string[]) => Promise<string>;
+  /** Links of the host's side. */
+  readonly links: () => Promise<ReadonlyMap<string, string>>;
+  /** A file of that device, for attach-device and its like. */
+  readonly file: (xml: string) => string;
+  readonly start: (
+    name: string,
+    more?: { readonly devices?: string; readonly top?: string; readonly init?: string },
+  ) => Promise<void>;
+  /** What virsh complains of. */
+  readonly fault: (...words: readonly string[]) => Promise<string>;
+}
+
+async function devicePlace(t: Cleaner): Promise<DevicePlace> {
+  const net = await netns(t);
+  await net.ok(["ip", "link", "add", "islt-br", "type", "bridge"]);
+  await net.ok(["ip", "addr", "add", "10.9.0.1/24", "dev", "islt-br"]);
+  await net.ok(["ip", "link", "set", "islt-br", "up"]);
+  const place = await virshPlace(t, { netnsPid: net.pid });
+  const { own, ok, virsh, rootfs } = place;
+  const file = (name: string, xml: string): string => {
+    const path = join(own.store.path, "..", name);
+    writeFileSync(path, xml);
+    return path;
+  };
+  return {
+    ...place,
+    net,
+    inside: (name, ...command) => own.ok(["lxc-attach", ...own.store.at(name), "--", ...command]),
+    links: async () => linkTable(await net.ok(["ip", "-o", "link"])),
+    file: (xml) => file("device.xml", xml),
+    start: async (name, { devices = "", top = "<features><privnet/></features>", init = "exec sleep 1000" } = {}) => {
+      const root = rootfs(name);
+      await ok(
+        "define",
+        file(
+          `${name}.xml`,
+          `<domain type='lxc'><name>${name}</name><memory>262144</memory>
+<os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>${init.replaceAll("&", "&amp;")}</initarg></os>${top}
+<devices><filesystem><source dir='${root}'/><target dir='/'/></filesystem><console type='pty'/>${devices}</devices></domain>`,
+        ),
+      );
+      await ok("start", name);
+    },
+    fault: async (...words) => {
+      const { status, stderr } = await virsh(words);
+      assert.equal(status, 1, `virsh ${words.join(" ")}`);
+      return stderr;
+    },
+  };
+}
+
+const mac = "52:54:00:aa:bb:01";
+
+test("an interface comes and goes while the domain runs", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links, own, net, fault } = await devicePlace(t);
+  await start("web");
+  const before = await ok("dumpxml", "web");
+  const traces = await watchTraces(own, ["web"], net.pid);
+  assert.match(
+    await ok("attach-interface", "web", "bridge", "islt-br", "--mac", mac),
+    /Interface attached successfully/,
+  );
+  const target = /(\S+) +bridge +islt-br +- +52:54:00:aa:bb:01/.exec(await ok("domiflist", "web"))?.[1] ?? "";
+  assert.match((await links()).get(target) ?? "", /master islt-br .*\bUP\b|UP.*master islt-br/);
+  assert.match(await inside("web", "ip", "link", "show", "eth0"), new RegExp(`link/ether ${mac}`));
+  assert.match(await ok("domifstat", "web", target), new RegExp(`${target} rx_bytes \\d+`));
+  assert.match(await ok("domstats", "web", "--interface"), new RegExp(`net\\.0\\.name=${target}`));
+  assert.doesNotMatch(await ok("dumpxml", "web", "--inactive"), /interface/);
+  // Another daemon knows of it.
+  await own.restart();
+  assert.match(await ok("domiflist", "web"), new RegExp(`${target} `));
+  assert.match(await fault("detach-interface", "web", "bridge", "--mac", "52:54:00:00:00:99"), /No interface with MAC/);
+  await ok("detach-interface", "web", "bridge", "--mac", mac);
+  assert.equal((await links()).has(target), false);
+  assert.doesNotMatch(await inside("web", "ip", "link"), /eth0/);
+  assert.equal(await ok("dumpxml", "web"), before);
+  await traces.assertGone("an interface that is detached").catch((error: unknown) => {
+    // The document of the running domain was changed and is kept, whatever it says.
+    assert.match(String(error), /^Error: left behind an interface that is detached:\n {2}file libvirt$/);
+  });
+});
+
+test("addresses, routes and the host's end of an attached interface are as they are said", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links, file, net } = await devicePlace(t);
+  await start("web");
+  await ok(
+    "attach-device",
+    "web",
+    file(`<interface type='bridge'><mac address='${mac}'/><source bridge='islt-br'/><target dev='web-lan'/><guest dev='lan0'/>
+<ip address='10.9.0.7' family='ipv4' prefix='24'/><route family='ipv4' address='10.77.0.0' prefix='16' gateway='10.9.0.1'/>
+<bandwidth><inbound average='1000'/><outbound average='1000'/></bandwidth></interface>`),
+    "--live",
+  );
+  assert.equal((await links()).has("web-lan"), true);
+  if (existsSync("/sbin/tc")) {
+    const shaped = await net.ok(["tc", "qdisc", "show", "dev", "web-lan"]);
+    for (const each of [/qdisc tbf .* rate 8Mbit/, /qdisc clsact/]) assert.match(shaped, each);
+  }
+  assert.match(await inside("web", "ip", "addr", "show", "lan0"), /inet 10\.9\.0\.7\/24/);
+  assert.match(await inside("web", "ip", "route"), /10\.77\.0\.0\/16 via 10\.9\.0\.1 dev lan0/);
+  await inside("web", "ping", "-c", "1", "-W", "2", "10.9.0.1");
+  await net.ok(["ip", "link", "add", "islt-uplink", "type", "veth", "peer", "name", "islt-switch"]);
+  await ok("attach-interface", "web", "direct", "islt-uplink", "--live");
+  assert.match(await inside("web", "ip", "link"), /eth0/);
+  await ok("destroy", "web");
+  assert.deepEqual([...(await links()).keys()].sort(), ["islt-br", "islt-switch", "islt-uplink", "lo"]);
+  await ok("start", "web");
+  assert.doesNotMatch(await ok("dumpxml", "web"), /interface/);
+});
+
+test("an interface that the domain was started with can be detached, too", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links, fault, file } = await devicePlace(t);
+  const nic = `<interface type='bridge'><mac address='${mac}'/><source bridge='islt-br'/></interface>`;
+  await start("web", {
+    devices: `<interface type='direct'><mac address='52:54:00:aa:bb:02'/><source dev='islt-br' mode='bridge'/></interface>${nic}`,
+  });
+  assert.match(
+    await fault("detach-interface", "web", "direct", "--live"),
+    /unsupported configuration: Only bridged veth devices can be detached/,
+  );
+  const target = /(\S+) +bridge +islt-br/.exec(await ok("domiflist", "web"))?.[1] ?? "";
+  assert.equal((await links()).has(target), true);
+  await ok("detach-device", "web", file(nic), "--live");
+  assert.equal((await links()).has(target), false);
+  assert.doesNotMatch(await inside("web", "ip", "link"), /eth1/);
+  assert.match(await ok("dumpxml", "web", "--inactive"), new RegExp(mac));
+});
+
+test("an attachment that fails leaves nothing", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, links, fault, file, own, net, inside } = await devicePlace(t);
+  await start("web");
+  const before = [await ok("dumpxml", "web"), await inside("web", "ip", "link")];
+  const traces = await watchTraces(own, ["web"], net.pid);
+  assert.match(await fault("attach-interface", "web", "bridge", "islt-none"), /islt-none/);
+  // The pair is there when the route turns out to lead nowhere.
+  const nowhere = `<interface type='bridge'><source bridge='islt-br'/><ip address='10.9.0.8' family='ipv4' prefix='24'/>
+<route family='ipv4' address='10.77.0.0' prefix='16' gateway='10.66.0.1'/></interface>`;
+  assert.match(await fault("attach-device", "web", file(nowhere), "--persistent"), /gateway/);
+  const onLink = `<interface type='direct'><source dev='islt-br' mode='bridge'/><ip address='10.9.0.8' family='ipv4' prefix='24'/>
+<route family='ipv4' address='10.77.0.0' prefix='16' gateway='10.66.0.1'/></interface>`;
+  assert.match(await fault("attach-device", "web", file(onLink), "--live"), /gateway/);
+  const usual = file(`<hostdev mode='capabilities' type='misc'><source><char>/dev/null</char></source></hostdev>`);
+  assert.match(
+    await fault("attach-device", "web", usual, "--live"),
+    /there is a file \/dev\/null in the container already/,
+  );
+  await inside("web", "sh", "-c", "echo > /dev/null");
+  assert.match(
+    await fault(
+      "attach-device",
+      "web",
+      file(`<disk type='block'><source dev='/dev/islt-none'/><target dev='vdb'/></disk>`),
+    ),
+    /Unable to access \/dev\/islt-none: No such file or directory/,
+  );
+  const filesystem = file(`<filesystem><source dir='/tmp'/><target dir='/mnt'/></filesystem>`);
+  assert.match(
+    await fault("attach-device", "web", filesystem, "--live"),
+    /device type 'filesystem' cannot be attached/,
+  );
+  assert.match(
+    await fault("attach-device", "web", filesystem, "--config"),
+    /persistent attach of device is not supported/,
+  );
+  assert.deepEqual([await ok("dumpxml", "web"), await inside("web", "ip", "link")], before);
+  assert.deepEqual([...(await links()).keys()].sort(), ["islt-br", "lo"]);
+  await traces.assertGone("attachments that fail");
+});
+
+/** May the domain use the device? */
+async function rules(place: DevicePlace, name: string): Promise<string> {
+  return await place.own.ok(["lxc-cgroup", ...place.own.store.at(name), "devices.list"]);
+}
+
+for (const { title, top } of [
+  { title: "a domain", top: "<features><privnet/></features>" },
+  {
+    title: "a domain with ids of its own",
+    top: "<idmap><uid start='0' target='100000' count='65536'/><gid start='0' target='100000' count='65536'/></idmap><features><privnet/></features>",
+  },
+])
+  test(`disks and devices of the host's come to ${title} and go`, async (t) => {
+    if (lacks(t, "root") || lacks(t, "virsh")) return;
+    if (!existsSync("/dev/loop0") || !existsSync("/dev/loop-control")) {
+      t.skip("there is no /dev/loop0");
+      return;
+    }
+    const place = await devicePlace(t);
+    const { ok, start, inside, file, fault, own } = place;
+    await start("web", { top });
+    const before = [await rules(place, "web"), await inside("web", "ls", "-l", "/dev")];
+    await ok("attach-disk", "web", "/dev/loop0", "vdb", "--live", "--mode", "readonly");
+    assert.match(await inside("web", "ls", "-ln", "/dev/vdb"), /^brwx------ +1 0 +0 +7, +0 /);
+    assert.match(await rules(place, "web"), /^b 7:0 rm$/m);
+    await inside("web", "dd", "if=/dev/vdb", "of=/dev/null", "count=1");
+    assert.match(await ok("domblklist", "web"), /vdb +\/dev\/loop0/);
+    assert.match(await fault("attach-disk", "web", "/dev/loop1", "vdb", "--live"), /target vdb already exists/);
+    const control = file(
+      `<hostdev mode='capabilities' type='misc'><source><char>/dev/loop-control</char></source></hostdev>`,
+    );
+    await ok("attach-device", "web", control, "--live");
+    assert.match(await inside("web", "ls", "-ln", "/dev/loop-control"), /^crwx------ +1 0 +0 +10, 237 /);
+    assert.match(await fault("attach-device", "web", control, "--live"), /host device already exists/);
+    await own.restart();
+    await ok("detach-disk", "web", "vdb", "--live");
+    await inside("web", "rm", "/dev/loop-control").catch(() => undefined);
+    await ok("detach-device", "web", control, "--live");
+    assert.deepEqual([await rules(place, "web"), await inside("web", "ls", "-l", "/dev")], before);
+    assert.match(await fault("detach-device", "web", control, "--live"), /hostdev \/dev\/loop-control not found/);
+    const disk = file(`<disk type='block'><source dev='/dev/loop0'/><target dev='vdb'/></disk>`);
+    assert.match(await fault("detach-device", "web", disk, "--live"), /operation failed: disk vdb not found/);
+  });
+
+test("definitions are changed, alone or with what runs", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, fault, file, links } = await devicePlace(t);
+  await start("web");
+  await ok("attach-interface", "web", "bridge", "islt-br", "--mac", mac, "--persistent");
+  assert.match(await ok("dumpxml", "web", "--inactive"), new RegExp(mac));
+  assert.match(await ok("domiflist", "web"), new RegExp(mac));
+  const nic = (ip: string): string =>
+    `<interface type='bridge'><mac address='${mac}'/><source bridge='islt-br'/><ip address='${ip}' family='ipv4' prefix='24'/></interface>`;
+  assert.match(
+    await fault("update-device", "web", file(nic("10.9.0.9")), "--live"),
+    /Operation not supported: Unable to modify live devices/,
+  );
+  await ok("update-device", "web", file(nic("10.9.0.9")), "--config");
+  assert.match(await ok("dumpxml", "web", "--inactive"), /<ip address='10\.9\.0\.9' family='ipv4' prefix='24'\/>/);
+  assert.doesNotMatch(await ok("dumpxml", "web"), /10\.9\.0\.9/);
+  await ok("detach-device", "web", file(nic("10.9.0.9")), "--persistent");
+  assert.doesNotMatch(`${await ok("dumpxml", "web")}${await ok("dumpxml", "web", "--inactive")}`, /interface/);
+  assert.equal((await links()).size, 2);
+  await ok("attach-disk", "web", "/dev/loop0", "vdb", "--config");
+  assert.match(
+    await fault("attach-disk", "web", "/dev/loop1", "vdb", "--config"),
+    /invalid argument: target vdb already exists\./,
+  );
+  await ok("detach-disk", "web", "vdb", "--config");
+  const gone = file(`<disk type='block'><source dev='/dev/loop0'/><target dev='vdb'/></disk>`);
+  assert.match(await fault("detach-device", "web", gone, "--config"), /invalid argument: no target device vdb/);
+  assert.match(
+    await fault("detach-device", "web", file(nic("10.9.0.9")), "--config"),
+    /device not found: no device matching MAC address 52:54:00:aa:bb:01 found/,
+  );
+  await ok("undefine", "web");
+  assert.match(
+    await fault("attach-interface", "web", "bridge", "islt-br", "--config"),
+    /transient domains do not have any persistent config/,
+  );
+  await ok("destroy", "web");
+  await start("off");
+  await ok("destroy", "off");
+  assert.match(await fault("attach-interface", "off", "bridge", "islt-br", "--live"), /domain is not running/);
+});
+
+test("devices that come and go at the same time do not get in each other's way", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links } = await devicePlace(t);
+  await start("web");
+  const macs = ["01", "02", "03", "04"].map((last) => `52:54:00:aa:bb:${last}`);
+  await Promise.all(
+    macs.map((each) => ok("attach-interface", "web", "bridge", "islt-br", "--mac", each, "--persistent")),
+  );
+  for (const xml of [await ok("dumpxml", "web"), await ok("dumpxml", "web", "--inactive")])
+    assert.deepEqual(new Set([...xml.matchAll(/mac address='([^']*)'/g)].map(([, each]) => each)), new Set(macs));
+  assert.equal((await inside("web", "ip", "-o", "link")).match(/ eth[0-3]@/g)?.length, 4);
+  await ok("suspend", "web");
+  await Promise.all(macs.map((each) => ok("detach-interface", "web", "bridge", "--mac", each, "--persistent")));
+  assert.doesNotMatch(`${await ok("dumpxml", "web")}${await ok("dumpxml", "web", "--inactive")}`, /interface/);
+  assert.equal((await links()).size, 2);
+});
+
+test("a domain that reboots has the devices that it was started with", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, start, inside, links } = await devicePlace(t);
+  await start("web", { init: "trap 'reboot -f' HUP; while :; do sleep 1000 & wait $!; done" });
+  await ok("attach-interface", "web", "bridge", "islt-br", "--live");
+  const before = await inside("web", "readlink", "/proc/1/ns/net");
+  await ok("reboot", "web");
+  await waitFor(
+    "its next start",
+    async () => (await inside("web", "readlink", "/proc/1/ns/net").catch(() => before)) !== before,
+  );
+  assert.equal((await links()).size, 2);
+  assert.doesNotMatch(await ok("dumpxml", "web"), /interface/);
+});
+
+test("a domain with the host's network, or another's, gets no interface", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { start, links, fault } = await devicePlace(t);
+  await start("web", { top: "" });
+  assert.match(
+    await fault("attach-interface", "web", "bridge", "islt-br", "--live"),
+    /unsupported configuration: web has no network of its own/,
+  );
+  await start("other");
+  await start("sharer", {
+    top: "<lxc:namespace xmlns:lxc='http://libvirt.org/schemas/domain/lxc/1.0'><lxc:sharenet type='name' value='other'/></lxc:namespace>",
+  });
+  assert.match(
+    await fault("attach-interface", "sharer", "bridge", "islt-br", "--live"),
+    /Config asks for inherit net namespace as well as private network interfaces/,
+  );
+  assert.equal((await links()).size, 2);
+});
