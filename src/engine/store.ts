@@ -283,7 +283,9 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
 /** Removes a container's configuration and named files beside it; its directory, too, if nothing else is in it. */
 export function forgetContainer(id: ContainerId, beside: readonly string[]): void {
   const directory = directoryOf(id);
-  for (const name of ["config", ...beside]) rmSync(`${directory}/${name}`, { force: true });
+  // What was being written when a daemon was killed goes as well.
+  const left = readdirSync(directory).filter((name) => /^config\.islet-\d+$/.test(name));
+  for (const name of ["config", ...beside, ...left]) rmSync(`${directory}/${name}`, { force: true });
   try {
     rmdirSync(directory);
   } catch (error) {

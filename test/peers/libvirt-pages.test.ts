@@ -79,7 +79,7 @@ ip link add lxcbr0 type bridge && mount -t tmpfs none /mnt && exec sleep 86400`;
 
 test("every command of the page on libvirt does what it says", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "python3-libvirt") || lacks(t, "virt-install")) return;
-  if (lacks(t, "veth") || lacks(t, "bridge")) return;
+  if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "fuse and tun")) return;
   assert.ok(commands.length >= 7);
   const pid = await emptyHost(t);
   const own = await instance(t, { mntnsPid: pid, netnsPid: pid, env: { ISLET_LIBVIRT_SOCKETS: "/run/libvirt" } });

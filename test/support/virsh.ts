@@ -30,10 +30,10 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-/** `netnsPid`: a process in whose network namespace all of it is; `env`: what the daemon's environment has beside what it needs. */
+/** `netnsPid`: a process in whose network namespace all of it is. `env`: more of the daemon's environment. */
 export async function virshPlace(
   t: Cleaner,
-  place: Pick<InstanceOptions, "netnsPid" | "env"> = {},
+  { env: more = {}, ...place }: Pick<InstanceOptions, "netnsPid" | "env"> = {},
 ): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {
@@ -49,7 +49,7 @@ export async function virshPlace(
         ISLET_LIBVIRT_STORE: join(above, "store"),
         ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
         ISLET_LIBVIRT_LXC_CONF: join(above, "lxc.conf"),
-        ...place.env,
+        ...more,
       };
     },
   });

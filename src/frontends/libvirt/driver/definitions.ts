@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ioError, isErrno } from "../../../base/io-error.js";
 import type { ContainerId } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -18,9 +18,12 @@ export interface Definitions {
   remove(name: string): Promise<void>;
   autostart(name: string): Promise<boolean>;
   setAutostart(name: string, on: boolean): Promise<void>;
+  /** Removes what a daemon that was killed in the middle of a change has left: the rest of an old definition, the beginning of a new one. */
+  settle(): void;
 }
 
 const fileName = "domain.xml";
+const freshName = `${fileName}.new`;
 
 /** Whether a container is a domain that was defined here; asked before the front end is loaded. */
 export const hasDomain = ({ storePath, name }: ContainerId): boolean => existsSync(join(storePath, name, fileName));
@@ -98,12 +101,32 @@ export function createDefinitions(context: DriverContext): Definitions {
       const after = withAutostart(before, on);
       if (after !== before) await engine.writeConfig(idOf(name), after);
     },
+    settle() {
+      // Nothing has ever been defined.
+      if (!existsSync(storePath)) return;
+      for (const entry of readdirSync(storePath, { withFileTypes: true }))
+        if (entry.isDirectory()) settleDirectory(join(storePath, entry.name));
+    },
   };
+}
+
+/** A definition goes with its `config`, which is removed first: a document without one is of a domain that is no more. */
+function settleDirectory(directory: string): void {
+  const files = readdirSync(directory);
+  if (files.includes(freshName)) rmSync(join(directory, freshName), { force: true });
+  // A directory that is being made is the engine's.
+  if (!files.includes(fileName) || files.includes("config") || files.includes("partial")) return;
+  rmSync(join(directory, fileName), { force: true });
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (!isErrno(error, "ENOTEMPTY", "EEXIST", "ENOENT")) throw ioError(`remove ${directory}`, error);
+  }
 }
 
 /** Whole or not at all, and safe from a crash. */
 function replaceFile(path: string, text: string): void {
-  const fresh = `${path}.new`;
+  const fresh = join(dirname(path), freshName);
   try {
     rmSync(fresh, { force: true });
     writeFileSync(fresh, text, { mode: 0o600, flag: "wx", flush: true });

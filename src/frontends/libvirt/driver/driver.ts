@@ -68,6 +68,7 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
 export async function createDriver(context: DriverContext): Promise<Driver> {
   const { engine, storePath, services } = context;
   const definitions = createDefinitions(context);
+  definitions.settle();
   const live = createLiveDocs(context);
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
