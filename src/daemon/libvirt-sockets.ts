@@ -27,8 +27,9 @@ const lxcConfFile = "/etc/libvirt/lxc.conf";
 const hooksDirectory = "/etc/libvirt/hooks";
 
 /**
- * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE and ISLET_LIBVIRT_HOOKS come first. A daemon with a runtime directory of its own
- * reads no file and runs no hooks of the host's. @throws IsletError */
+ * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE, ISLET_LIBVIRT_HOOKS and ISLET_LIBVIRT_LXC_CONF come first. A daemon with a
+ * runtime directory of its own reads no file of the host's and runs none of its hooks. @throws IsletError
+ */
 export function libvirtSettings(
   runtimeDir: string,
   environment: Readonly<Record<string, string | undefined>>,

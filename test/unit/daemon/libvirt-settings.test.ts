@@ -28,9 +28,13 @@ describe("libvirt.conf", () => {
   });
 
   it("is not for a daemon with a place of its own, which has variables", () => {
-    const none = { sockets: null, store: null, hooks: null, lxcConf: null };
-    assert.deepEqual(libvirtSettings("/tmp/run", {}), none);
-    assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_STORE: "/srv" }), { ...none, store: "/srv" });
+    assert.deepEqual(libvirtSettings("/tmp/run", {}), { sockets: null, store: null, hooks: null, lxcConf: null });
+    assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_STORE: "/srv" }), {
+      sockets: null,
+      store: "/srv",
+      hooks: null,
+      lxcConf: null,
+    });
   });
 
   it("has a page that names each key", () => {
@@ -38,7 +42,7 @@ describe("libvirt.conf", () => {
     const keys = [...page.matchAll(/^\.TP\n\\fB(\w+)\\fR$/gm)].map(([, key = ""]) => key);
     for (const key of keys) assert.deepEqual(parse(`${key} = /x`), { [key]: "/x" });
     assert.throws(() => parse("none = /x"), {
-      message: new RegExp(`there are ${keys.join(", ").replace(/, (\w+)$/, " and $1")}$`),
+      message: new RegExp(`there are ${keys.slice(0, -1).join(", ")} and ${keys.at(-1)}$`),
     });
   });
 });
