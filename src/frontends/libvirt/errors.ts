@@ -44,7 +44,7 @@ export const errorDomains = {
   network: 19,
   domain: 20,
   security: 24,
-  nodedev: 25,
+  nodedev: 22,
   hook: 34,
   storage: 18,
   domainSnapshot: 35,

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerStatus } from "../../../engine/engine.js";
 import type { DomainDoc } from "../xml/domain.js";
@@ -64,11 +64,14 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       known.set(status.name, { startedAt: status.startedAt, doc });
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       const text = `${status.startedAt}\n${xml.write(doc, { inactive: true, secure: true })}`;
-      writeFileSync(fileOf(status.name), text, { mode: 0o600 });
+      // Whole or not at all. No other domain's file ends so.
+      const fresh = `${fileOf(status.name)}.new`;
+      writeFileSync(fresh, text, { mode: 0o600 });
+      renameSync(fresh, fileOf(status.name));
     },
     drop(name) {
       known.delete(name);
-      rmSync(fileOf(name), { force: true });
+      for (const path of [fileOf(name), `${fileOf(name)}.new`]) rmSync(path, { force: true });
     },
   };
 }
