@@ -115,12 +115,22 @@ async function atRest(own: Instance): Promise<void> {
 /** What killed monitors leave; those of a healthy test are gone already. */
 function removeCgroups(names: readonly string[]): void {
   for (const mount of cgroupMounts()) {
-    for (const entry of list(mount)) {
-      if (!names.some((name) => entry === `lxc.payload.${name}`)) continue;
+    const payloads = list(mount).filter((entry) => names.some((name) => entry === `lxc.payload.${name}`));
+    // Of libvirt's domains, each with a group of the guest's own in it.
+    const machine = join(mount, "machine");
+    const domains = list(machine).filter((entry) =>
+      names.some((name) => entry.startsWith("lxc-") && entry.endsWith(`-${name}.libvirt-lxc`)),
+    );
+    const groups = [
+      ...payloads.map((entry) => join(mount, entry)),
+      ...domains.flatMap((entry) => [join(machine, entry, "guest"), join(machine, entry)]),
+      ...(domains.length === 0 ? [] : [machine]),
+    ];
+    for (const group of groups) {
       try {
-        rmdirSync(join(mount, entry));
+        rmdirSync(group);
       } catch {
-        // In use: the runner's look at the host tells.
+        // Not there, or in use: the runner's look at the host tells.
       }
     }
   }
