@@ -9,8 +9,7 @@ import { freeFor } from "../network/dhcp-range.js";
 import { dnsmasqWords } from "../network/dnsmasq.js";
 import { bridgeMark, ownBridgeMark, planBridgeDown, planBridgeUp } from "../plan/bridge.js";
 import type { LaunchProgram } from "../program/ops.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { runHelper } from "../runtime/helper.js";
+import { helperOutcome, runHelper } from "../runtime/helper.js";
 import {
   isBridgeName,
   type BridgeFinding,
@@ -27,7 +26,7 @@ import { type BridgeFiles, bridgeDirectory, bridgeFiles } from "./bridge-files.j
 import { createBridgeFirewall, type FirewallKind } from "./bridge-firewall.js";
 import { currentLeases, type HostedBridge, makeHostDirectories } from "./bridge-hosts.js";
 import { createHostNames, type HostNames } from "./host-names.js";
-import { createChangeQueue } from "./queue.js";
+import { createChangeQueue } from "../base/queue.js";
 import { writeWhole } from "./store.js";
 
 /**
@@ -83,11 +82,7 @@ export function createBridges(host: HostFacts, binary: string): Bridges {
 
   const runPlan = async (program: LaunchProgram, what: string): Promise<void> => {
     const result = await runHelper(host.arch, binary, program, [], patience);
-    if (result.kind === "done") return;
-    const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-    throw record === null
-      ? new IsletError("ISLET_TIMEOUT", `cannot ${what} within ${patience / 1000} s`)
-      : failureError(program, record, "ISLET_OPERATION_FAILED");
+    helperOutcome(program, result, () => new IsletError("ISLET_TIMEOUT", `cannot ${what} within ${patience / 1000} s`));
   };
 
   const readNote = (name: string): Note | null => {

@@ -1,8 +1,7 @@
 import { closeSync } from "node:fs";
 import { IsletError } from "../base/errors.js";
 import { initctlSent, planInitctl } from "../plan/initctl.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { runHelper } from "../runtime/helper.js";
+import { helperOutcome, runHelper } from "../runtime/helper.js";
 import type { HostFacts } from "../spec/host.js";
 import { openRoot } from "./open.js";
 
@@ -20,11 +19,9 @@ export async function sendRunLevel(
   try {
     const program = planInitctl(runLevel, host);
     const result = await runHelper(host.arch, binary, program, [root], patience);
-    if (result.kind === "done") return result.result === initctlSent;
-    const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-    throw record === null
-      ? new IsletError("ISLET_TIMEOUT", "the container's file system does not answer", { hint: "stop it by force" })
-      : failureError(program, record, "ISLET_OPERATION_FAILED");
+    const late = (): IsletError =>
+      new IsletError("ISLET_TIMEOUT", "the container's file system does not answer", { hint: "stop it by force" });
+    return helperOutcome(program, result, late) === initctlSent;
   } finally {
     closeSync(root);
   }

@@ -6,8 +6,7 @@ import { type LiveNic, planLiveNic } from "../plan/nic/live.js";
 import { nearName } from "../plan/nic/veth.js";
 import { planUserNicGone } from "../plan/nic/user.js";
 import type { LaunchProgram } from "../program/ops.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { runHelper } from "../runtime/helper.js";
+import { helperOutcome, runHelper } from "../runtime/helper.js";
 import type { Monitor } from "../runtime/monitors.js";
 import type { HostFacts } from "../spec/host.js";
 import { addNode, bindNode, hasNode, mustBind, removeNode, setAccess, unbindNode } from "./device.js";
@@ -47,11 +46,11 @@ async function run(
   what: string,
 ): Promise<void> {
   const result = await runHelper(host.arch, binary, program, fds, patience);
-  if (result.kind === "done") return;
-  const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-  throw record === null
-    ? new IsletError("ISLET_TIMEOUT", `cannot ${what}: it took longer than ${patience / 1000} s`)
-    : failureError(program, record, "ISLET_OPERATION_FAILED");
+  helperOutcome(
+    program,
+    result,
+    () => new IsletError("ISLET_TIMEOUT", `cannot ${what}: it took longer than ${patience / 1000} s`),
+  );
 }
 
 /** Inodes of nsfs are what tells namespaces apart (namespaces(7)). */

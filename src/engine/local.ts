@@ -78,7 +78,7 @@ import type { Images } from "./images.js";
 import { settleMaking } from "./making.js";
 import { createLxcfsKeeper } from "./lxcfs.js";
 import { createQuickMoves } from "./quick-moves.js";
-import { createChangeQueue } from "./queue.js";
+import { createChangeQueue } from "../base/queue.js";
 import { type Registry, createRegistry } from "./registry.js";
 import {
   checkName,

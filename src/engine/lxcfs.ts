@@ -10,7 +10,7 @@ import { requireSyscall } from "../sys/syscalls.js";
 import { type Wanted, mendGuest } from "./lxcfs-guest.js";
 import { createLxcfsNotes } from "./lxcfs-notes.js";
 import type { ContainerId } from "./engine.js";
-import { createChangeQueue } from "./queue.js";
+import { createChangeQueue } from "../base/queue.js";
 import type { Registry } from "./registry.js";
 
 /**

@@ -4,8 +4,7 @@ import { syscall } from "../host/addon.js";
 import { linksOfDescriptor, ownLink, ownLinks } from "../host/netns.js";
 import { planInterfaceOut } from "../plan/nic/hotplug.js";
 import { otherIndex } from "../plan/nic/phys.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { runHelper } from "../runtime/helper.js";
+import { helperOutcome, runHelper } from "../runtime/helper.js";
 import { networkPin } from "../runtime/monitors.js";
 import type { HostFacts } from "../spec/host.js";
 import type { ContainerSpec } from "../spec/spec.js";
@@ -57,11 +56,7 @@ export function createPhysReturn(host: HostFacts, binary: string): PhysReturn {
   const takeOut = async (fd: number, from: string, to: string): Promise<void> => {
     const program = planInterfaceOut(from, to, host);
     const result = await runHelper(host.arch, binary, program, [fd], patience);
-    if (result.kind === "done") return;
-    const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-    throw record === null
-      ? new Error(`the helper that was to bring ${to} back was killed`)
-      : failureError(program, record, "ISLET_OPERATION_FAILED");
+    helperOutcome(program, result, () => new Error(`the helper that was to bring ${to} back was killed`));
   };
 
   /** From the namespace that the mount holds, which is then let go. */

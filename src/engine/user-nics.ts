@@ -6,8 +6,7 @@ import { linkInNamespace, numberOfNamespace, ownLink, ownLinks } from "../host/n
 import { namespaceOwner } from "../host/peer.js";
 import { planUserNic, planUserNicGone, type UserNicEnds } from "../plan/nic/user.js";
 import type { LaunchProgram } from "../program/ops.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { type HelperResult, runHelper } from "../runtime/helper.js";
+import { helperOutcome, type HelperResult, runHelper } from "../runtime/helper.js";
 import type { HostFacts } from "../spec/host.js";
 import {
   grantsOf,
@@ -21,7 +20,7 @@ import {
 } from "../spec/user-nic.js";
 import { groupsOf, parseGroup, parsePasswd } from "../sys/accounts.js";
 import { type NicAccount, type NicAccounts, openNicAccounts } from "./nic-accounts.js";
-import { createChangeQueue } from "./queue.js";
+import { createChangeQueue } from "../base/queue.js";
 import { ioError } from "../base/io-error.js";
 
 /**
@@ -177,14 +176,8 @@ export function createUserNics(host: HostFacts, options: UserNicOptions): UserNi
 }
 
 function check(program: LaunchProgram, result: HelperResult, what: string): void {
-  if (result.kind === "done") return;
-  const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-  throw record === null
-    ? new IsletError(
-        "ISLET_TIMEOUT",
-        `cannot ${what}: its process was killed, or took longer than ${patience / 1000} s`,
-      )
-    : failureError(program, record, "ISLET_OPERATION_FAILED");
+  const late = `cannot ${what}: its process was killed, or took longer than ${patience / 1000} s`;
+  helperOutcome(program, result, () => new IsletError("ISLET_TIMEOUT", late));
 }
 
 const countOf = (accounts: readonly NicAccount[], owner: string, bridge: string): number =>

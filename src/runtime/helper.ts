@@ -5,6 +5,7 @@ import { reapWhenDone } from "../host/reap.js";
 import { socketPair } from "../host/socket.js";
 import { encodeProgram } from "../program/encode.js";
 import type { LaunchProgram } from "../program/ops.js";
+import { decodeRecord, failureError } from "../program/report.js";
 import type { Arch } from "../sys/arch.js";
 import { requireSyscall } from "../sys/syscalls.js";
 
@@ -18,6 +19,13 @@ export type HelperResult =
   | { readonly kind: "failed"; readonly record: Uint8Array }
   /** It was killed: its time was up, or somebody else did it. */
   | { readonly kind: "killed" };
+
+/** What it came to. Throws ISLET_OPERATION_FAILED with the operation that failed; when it was killed, what `late` makes. */
+export function helperOutcome(program: LaunchProgram, result: HelperResult, late: () => Error): number {
+  if (result.kind === "done") return result.result;
+  const record = result.kind === "failed" ? decodeRecord(result.record) : null;
+  throw record === null ? late() : failureError(program, record, "ISLET_OPERATION_FAILED");
+}
 
 const maxFrame = 4096;
 /** RUN: send the result. */

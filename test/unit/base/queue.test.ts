@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 
-import { createChangeQueue } from "../../../src/engine/queue.js";
+import { createChangeQueue } from "../../../src/base/queue.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
