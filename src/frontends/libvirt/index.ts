@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
@@ -8,7 +8,6 @@ import { createHooks } from "./beside/hooks.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
 import { createDriver, type Driver } from "./driver/driver.js";
-import { errorCodes, errorDomains, LibvirtError } from "./errors.js";
 import { hostCpuCount, type HostArch } from "./host/cpu.js";
 import type { HostFiles } from "./host/files.js";
 import { hostMemory } from "./host/memory.js";
@@ -27,6 +26,7 @@ import { tuningHandlers } from "./procedures/tuning.js";
 import { validateDomain } from "./procedures/validate.js";
 import type { Handlers } from "./rpc/handlers.js";
 import { createRpcServer, type RpcServer } from "./rpc/server.js";
+import { usualEmulator as emulator } from "./xml/read-context.js";
 import { readDomain, type ReadContext } from "./xml/read-domain.js";
 import { writeDomain } from "./xml/write-domain.js";
 
@@ -46,9 +46,6 @@ export interface LibvirtOptions {
   /** libvirt's lxc.conf; null: none. */
   readonly lxcConf: string | null;
 }
-
-/** What documents name when they name none: where Debian has it. Nothing runs it. */
-const emulator = "/usr/lib/libvirt/libvirt_lxc";
 
 /** Of libvirt's own prefix for what has no address. */
 function newMac(): string {
@@ -71,18 +68,6 @@ const hostFiles: HostFiles = {
     }
   },
 };
-
-/** `/dev/sda` is 8:0. */
-function deviceNumber(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isBlockDevice() !== true)
-    throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, `'${path}' is no block device`);
-  // makedev(3) of the kernel's 64-bit encoding.
-  const { rdev } = found;
-  const major = Math.floor(rdev / 256) & 0xfff;
-  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  return `${major}:${minor}`;
-}
 
 export interface Libvirt {
   readonly server: RpcServer;
@@ -127,7 +112,6 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcConf,
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
-    deviceNumber,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },
   };
   const identity: HostIdentity = {

@@ -20,8 +20,6 @@ export interface DriverContext {
   readonly lxcConfig: (spec: ContainerSpec) => string;
   /** KiB. */
   readonly hostMemory: bigint;
-  /** MAJOR:MINOR of a device node of the host. Throws LibvirtError. */
-  readonly deviceNumber: (path: string) => string;
   readonly services: Services;
   readonly hooks: Hooks;
   /** libvirt's lxc.conf; null: there is none. */

@@ -4,6 +4,7 @@ import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { derivedUuid } from "../spec/from-spec.js";
 import type { DriverContext } from "./context.js";
 import type { Definitions } from "./definitions.js";
+import type { DomainRef } from "../rpc/messages.js";
 import type { LiveDocs } from "./live-docs.js";
 
 /** A container of the store, as libvirt names it. */
@@ -17,6 +18,9 @@ export interface Domain {
   readonly isForeign: boolean;
   readonly status: ContainerStatus;
 }
+
+/** As clients are told of it, at this moment. */
+export const refOf = ({ name, uuid, pid }: Domain): DomainRef => ({ name, uuid, id: pid ?? -1 });
 
 export interface Domains {
   /** In the order of their names. */

@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { type ChangeQueue, createChangeQueue } from "../../../base/queue.js";
 import type { Engine, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -12,7 +13,7 @@ import { toSpec } from "../spec/to-spec.js";
 import type { DomainDoc, Interface } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { createDefinitions, type Definitions } from "./definitions.js";
-import { createDomains, type Domain, type Domains, isActive } from "./domains.js";
+import { createDomains, type Domain, type Domains, isActive, refOf } from "./domains.js";
 import { createEvents, lifecycle, type Reasons } from "./events.js";
 import { createLiveDocs, type LiveDocs } from "./live-docs.js";
 
@@ -20,6 +21,8 @@ import { createLiveDocs, type LiveDocs } from "./live-docs.js";
 export interface Driver extends Omit<Domains, "find"> {
   readonly context: DriverContext;
   readonly events: Pick<Reasons, "of" | "subscribe" | "emit">;
+  /** Changes of documents, by uuid: each begins with what the one before has left. */
+  readonly edits: ChangeQueue;
   /** As it runs; null: it does not. */
   liveDoc(domain: Domain): Promise<DomainDoc | null>;
   /** What the next start makes; of a transient domain: what it runs with. */
@@ -73,6 +76,9 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
     restart: (doc) => launch(context, domains, live, doc, []),
+    found: (doc) => {
+      context.hooks.found(doc);
+    },
     began: (doc, pid) => {
       services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
     },
@@ -81,14 +87,11 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       if (reason !== "reboot") context.hooks.ended(doc);
     },
   });
-  for (const { status } of await domains.list()) {
-    const doc = live.of(status);
-    if (doc !== null) context.hooks.found(doc);
-  }
   return {
     ...domains,
     context,
     events,
+    edits: createChangeQueue(),
     ...documents(context, definitions, live),
     ...changes(context, definitions, live, domains, events),
     async start(domain, fds) {
@@ -104,12 +107,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     async create(doc, fds) {
       const other = await clash(domains, doc);
       if (other !== null && isActive(other)) {
-        throw new LibvirtError(
-          errorCodes.operationInvalid,
-          errorDomains.lxc,
-          `domain '${doc.name}' is already active`,
-          { bare: false },
-        );
+        throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, `domain '${doc.name}' is already active`);
       }
       await launch(context, domains, live, doc, fds);
       return await domains.byName(doc.name);
@@ -237,7 +235,7 @@ function changes(
       const domain = await domains.byName(doc.name);
       events.emit({
         kind: "lifecycle",
-        domain: { name: domain.name, uuid: domain.uuid, id: domain.pid ?? -1 },
+        domain: refOf(domain),
         what: before?.isPersistent === true ? lifecycle.definedUpdated : lifecycle.definedAdded,
       });
       return domain;
@@ -250,7 +248,7 @@ function changes(
       await definitions.remove(domain.name);
       events.emit({
         kind: "lifecycle",
-        domain: { name: domain.name, uuid: domain.uuid, id: domain.pid ?? -1 },
+        domain: refOf(domain),
         what: lifecycle.undefined,
       });
     },

@@ -2,7 +2,8 @@ import type { ContainerEvent } from "../../../engine/engine.js";
 import type { StopReason } from "../beside/audit.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
-import type { Domain, Domains } from "./domains.js";
+import type { DomainRef } from "../rpc/messages.js";
+import { type Domain, type Domains, refOf } from "./domains.js";
 import type { LiveDocs } from "./live-docs.js";
 
 /** What libvirt tells of domains, from the engine's events: whoever caused them, virsh, an lxc-* command or the guest itself. */
@@ -20,13 +21,7 @@ export const lifecycle = {
   stoppedFailed: [5, 5],
 } as const;
 
-/** What an event carries: the id is that of the moment, -1 when it does not run. */
-export interface DomainRef {
-  readonly name: string;
-  readonly uuid: string;
-  readonly id: number;
-}
-
+/** `domain`: with the id of the moment, -1 when it does not run. */
 export type DomainEvent =
   | { readonly kind: "lifecycle"; readonly domain: DomainRef; readonly what: readonly [event: number, detail: number] }
   | { readonly kind: "reboot"; readonly domain: DomainRef }
@@ -62,6 +57,8 @@ const SIGHUP = 1;
 export interface Consequences {
   /** A guest that powered itself off is started again, as it was (on_poweroff). */
   readonly restart: (doc: DomainDoc) => Promise<void>;
+  /** It has been running since before this daemon. */
+  readonly found: (doc: DomainDoc) => void;
   /** It runs, as a domain; whoever started it. */
   readonly began: (doc: DomainDoc, pid: number) => void;
   readonly ended: (doc: DomainDoc, reason: StopReason) => void;
@@ -71,7 +68,7 @@ export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, began, ended }: Consequences,
+  { restart, found, began, ended }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -86,9 +83,10 @@ export async function createEvents(
   const docs = new Map<string, DomainDoc>();
   const listeners = new Set<(event: DomainEvent) => void>();
 
-  const remember = (domain: Domain): void => {
+  const remember = (domain: Domain): DomainDoc | null => {
     const doc = live.of(domain.status);
     if (doc !== null) docs.set(domain.name, doc);
+    return doc;
   };
   const emit = (event: DomainEvent): void => {
     for (const listener of listeners) listener(event);
@@ -96,15 +94,15 @@ export async function createEvents(
   const note = (name: string, change: Partial<History>): void => {
     history.set(name, { running: 0, shutoff: 0, ...history.get(name), ...change });
   };
-  const refOf = async (name: string): Promise<DomainRef | null> => {
+  const refNow = async (name: string): Promise<DomainRef | null> => {
     const domain = await domains.find(name);
     if (domain === null) return null;
     remember(domain);
-    return { name, uuid: domain.uuid, id: domain.pid ?? -1 };
+    return refOf(domain);
   };
 
   const ran = async (name: string): Promise<void> => {
-    const ref = await refOf(name);
+    const ref = await refNow(name);
     if (ref === null) return;
     const before = refs.get(name);
     refs.set(name, ref);
@@ -163,7 +161,7 @@ export async function createEvents(
     else if (event.state === "STOPPED") await stopped(name);
     else if (event.state === "FROZEN") {
       frozen.add(name);
-      const ref = await refOf(name);
+      const ref = await refNow(name);
       if (ref !== null) emit({ kind: "lifecycle", domain: ref, what: lifecycle.suspended });
     }
   };
@@ -179,8 +177,9 @@ export async function createEvents(
       });
   });
   for (const domain of await domains.list()) {
-    remember(domain);
-    if (domain.pid !== null) refs.set(domain.name, { name: domain.name, uuid: domain.uuid, id: domain.pid });
+    const doc = remember(domain);
+    if (doc !== null) found(doc);
+    if (domain.pid !== null) refs.set(domain.name, refOf(domain));
     if (domain.status.state === "FROZEN") frozen.add(domain.name);
   }
 

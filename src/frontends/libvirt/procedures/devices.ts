@@ -4,6 +4,7 @@ import type { Driver } from "../driver/driver.js";
 import type { Domain } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
+import type { DomainRef } from "../rpc/messages.js";
 import { type GuestNode, guestNode, mayUse } from "../spec/devices.js";
 import { hostFile } from "../spec/host-file.js";
 import { sharesNetwork } from "../spec/namespace.js";
@@ -12,7 +13,7 @@ import { type Removed, withDevice, withoutDevice, withReplaced } from "../xml/ch
 import { type Device, readDevice } from "../xml/device.js";
 import type { DomainDoc, Interface } from "../xml/domain.js";
 import type { ReadContext } from "../xml/read-context.js";
-import { affect, affected, checkFlags, domainOf, type DomainArgument } from "./common.js";
+import { affect, type AffectedDocs, checkFlags, inTurn } from "./common.js";
 
 /** VIR_DOMAIN_DEVICE_MODIFY_FORCE. */
 const force = 4;
@@ -31,43 +32,23 @@ interface Done {
 /** Devices of domains, of those that run and of their definitions. */
 export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
   const { engine, storePath } = driver.context;
-  const tails = new Map<string, Promise<void>>();
 
-  /** One change of a domain's devices at a time: each begins with the documents as the one before has left them. */
-  const inTurn = async (
-    dom: DomainArgument,
-    flags: number,
-    change: (
-      domain: Domain,
-      docs: { readonly config: DomainDoc | null; readonly live: DomainDoc | null },
-    ) => Promise<void>,
-  ): Promise<void> => {
-    const before = tails.get(dom.uuid) ?? Promise.resolve();
-    const mine = before.then(async () => {
-      const domain = await domainOf(driver, dom);
-      const is = affected(domain, flags);
-      if (domain.isForeign)
-        throw new LibvirtError(
-          errorCodes.operationInvalid,
-          errorDomains.lxc,
-          `${domain.name} was made by lxc-create: lxc-device changes what it has while it runs, ${storePath}/${domain.name}/config says the rest`,
-        );
-      await change(domain, {
-        config: is.config ? await driver.inactiveDoc(domain) : null,
-        live: is.live ? await driver.liveDoc(domain) : null,
-      });
-    });
-    const settled = mine.catch(() => undefined);
-    tails.set(dom.uuid, settled);
-    try {
-      await mine;
-    } finally {
-      if (tails.get(dom.uuid) === settled) tails.delete(dom.uuid);
-    }
+  const notForeign = ({ name, isForeign }: Domain): void => {
+    if (!isForeign) return;
+    throw new LibvirtError(
+      errorCodes.operationInvalid,
+      errorDomains.lxc,
+      `${name} was made by lxc-create: lxc-device changes what it has while it runs, ${storePath}/${name}/config says the rest`,
+    );
   };
+  const change = (
+    dom: DomainRef,
+    flags: number,
+    work: (domain: Domain, docs: AffectedDocs) => Promise<void>,
+  ): Promise<void> => inTurn(driver, dom, flags, work, notForeign);
 
-  const nodeChange = async ({ name }: Domain, change: NodeChange): Promise<void> => {
-    await engine.changeNode({ storePath, name }, change);
+  const nodeChange = async ({ name }: Domain, node: NodeChange): Promise<void> => {
+    await engine.changeNode({ storePath, name }, node);
   };
   const nodeOf = (device: Extract<Device, { readonly kind: "disk" | "hostdev" }>): GuestNode => {
     if (device.kind === "disk" && device.device.type !== "block")
@@ -132,8 +113,8 @@ export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
     return doc;
   };
 
-  const attach = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
-    inTurn(dom, flags, async (domain, docs) => {
+  const attach = (dom: DomainRef, xml: string, flags: number): Promise<void> =>
+    change(dom, flags, async (domain, docs) => {
       const device = readDevice(xml, reading);
       const config = docs.config === null ? null : withDevice(docs.config, device, "config");
       const done = docs.live === null ? null : await attachLive(domain, docs.live, device);
@@ -150,16 +131,16 @@ export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
   /** Of what a client only names: an address that it leaves out must not become a new one. */
   const named = (xml: string): Device => readDevice(xml, { ...reading, newMac: () => "" });
 
-  const detach = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
-    inTurn(dom, flags, async (domain, docs) => {
+  const detach = (dom: DomainRef, xml: string, flags: number): Promise<void> =>
+    change(dom, flags, async (domain, docs) => {
       const device = named(xml);
       const config = docs.config === null ? null : withoutDevice(docs.config, device, "config").doc;
       const live = docs.live === null ? null : await detachLive(domain, withoutDevice(docs.live, device, "live"));
       await driver.change(domain, { live, config });
     });
 
-  const update = (dom: DomainArgument, xml: string, flags: number): Promise<void> =>
-    inTurn(dom, flags, async (domain, docs) => {
+  const update = (dom: DomainRef, xml: string, flags: number): Promise<void> =>
+    change(dom, flags, async (domain, docs) => {
       const device = named(xml);
       const config = docs.config === null ? null : withReplaced(docs.config, device);
       if (docs.live !== null)

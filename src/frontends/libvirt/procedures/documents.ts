@@ -2,8 +2,7 @@ import type { Driver } from "../driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
 import { getMetadata, type MetadataKind, setMetadata } from "../xml/metadata.js";
-import type { DomainDoc } from "../xml/domain.js";
-import { affected, checkFlags, domainOf } from "./common.js";
+import { askedDoc, checkFlags, domainOf, editDocs, inTurn, refOf } from "./common.js";
 
 /** VIR_DOMAIN_XML_*. */
 const xmlFlags = { secure: 1, inactive: 2, updateCpu: 4, migratable: 8 } as const;
@@ -34,27 +33,15 @@ export function documentHandlers(driver: Driver): Handlers {
     },
     DOMAIN_GET_METADATA: async ({ dom, type, uri, flags }) => {
       checkFlags(flags, 3, "lxcDomainGetMetadata");
-      const domain = await domainOf(driver, dom);
-      const is = affected(domain, flags);
-      const doc = is.live ? await driver.liveDoc(domain) : null;
-      return { metadata: getMetadata(doc ?? (await driver.inactiveDoc(domain)), kindOf(type), uri) };
+      const { doc } = await askedDoc(driver, dom, flags);
+      return { metadata: getMetadata(doc, kindOf(type), uri) };
     },
     DOMAIN_SET_METADATA: async ({ dom, type, metadata, key, uri, flags }) => {
       checkFlags(flags, 3, "lxcDomainSetMetadata");
-      const domain = await domainOf(driver, dom);
-      const is = affected(domain, flags);
-      const kind = kindOf(type);
-      const change = (doc: DomainDoc): DomainDoc => setMetadata(doc, kind, { value: metadata, key, uri });
-      const live = is.live ? await driver.liveDoc(domain) : null;
-      await driver.change(domain, {
-        live: live === null ? null : change(live),
-        config: is.config ? change(await driver.inactiveDoc(domain)) : null,
-      });
-      events.emit({
-        kind: "metadata",
-        domain: { name: domain.name, uuid: domain.uuid, id: domain.pid ?? -1 },
-        type,
-        uri,
+      await inTurn(driver, dom, flags, async (domain, docs) => {
+        const kind = kindOf(type);
+        await editDocs(driver, domain, docs, (doc) => setMetadata(doc, kind, { value: metadata, key, uri }));
+        events.emit({ kind: "metadata", domain: refOf(domain), type, uri });
       });
     },
   };

@@ -2,7 +2,7 @@ import type { Driver } from "../driver/driver.js";
 import { isActive } from "../driver/domains.js";
 import type { Handlers } from "../rpc/handlers.js";
 import { listFilter } from "../stats/flags.js";
-import { checkFlags, domainOf, refOf } from "./common.js";
+import { checkFlags, domainOf, filterFacts, refOf } from "./common.js";
 
 /** Lists, look-ups and what is known of a domain without asking it. */
 export function lookupHandlers(driver: Driver): Handlers {
@@ -12,10 +12,7 @@ export function lookupHandlers(driver: Driver): Handlers {
       const isWanted = listFilter(flags);
       const wanted = [];
       for (const domain of await driver.list()) {
-        const { state } = events.of(domain);
-        const isAutostart = (flags & (1024 | 2048)) !== 0 && (await driver.autostart(domain));
-        const facts = { isActive: isActive(domain), isPersistent: domain.isPersistent, state, isAutostart };
-        if (isWanted(facts)) wanted.push(refOf(domain));
+        if (isWanted(await filterFacts(driver, domain, flags))) wanted.push(refOf(domain));
       }
       return { domains: need_results === 0 ? [] : wanted, ret: wanted.length };
     },

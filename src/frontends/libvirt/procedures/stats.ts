@@ -20,7 +20,7 @@ import { domainInfo } from "../stats/info.js";
 import { interfaceFigures, type InterfaceFigures } from "../stats/interface.js";
 import { memoryStats } from "../stats/memory.js";
 import type { DomainDoc } from "../xml/domain.js";
-import { checkFlags, domainOf, refOf, stringOkay } from "./common.js";
+import { checkFlags, domainOf, filterFacts, refOf, stringOkay } from "./common.js";
 
 /** Sources of VIR_DOMAIN_INTERFACE_ADDRESSES. */
 const addressSources = { lease: 0, agent: 1, arp: 2 } as const;
@@ -57,7 +57,11 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
     const doc = await driver.liveDoc(domain);
     return doc?.interfaces.flatMap(({ target }) => target ?? []) ?? [];
   };
-  const interfaceOf = (name: string): InterfaceFigures | null => interfaceFigures(files.read("/proc/net/dev"), name);
+  /** Of several links at one moment. */
+  const interfaces = (): ((name: string) => InterfaceFigures | null) => {
+    const text = files.read("/proc/net/dev");
+    return (name) => interfaceFigures(text, name);
+  };
 
   const figuresOf = async (domain: Domain, groups: number): Promise<DomainFigures> => {
     const doc = await docOf(domain);
@@ -70,13 +74,16 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
     };
   };
 
+  const linkFigures = async (domain: Domain): Promise<RunningFigures["interfaces"]> => {
+    const names = await interfacesOf(domain);
+    const figuresOfLink = interfaces();
+    return names.map((name) => ({ name, figures: figuresOfLink(name) }));
+  };
+
   const runningFigures = async (domain: Domain, usage: DetailedUsage, groups: number): Promise<RunningFigures> => ({
     cpu: cpuTimes(usage),
     memory: usage.memoryBytes === null ? null : usage.memoryBytes / 1024n,
-    interfaces:
-      (groups & statGroups.interface) === 0
-        ? []
-        : (await interfacesOf(domain)).map((name) => ({ name, figures: interfaceOf(name) })),
+    interfaces: (groups & statGroups.interface) === 0 ? [] : await linkFigures(domain),
     blocks: (groups & statGroups.block) === 0 ? [] : [{ name: "", figures: await blocksOf(domain, null) }],
   });
 
@@ -101,7 +108,7 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
     },
     DOMAIN_INTERFACE_STATS: async ({ dom, device }) => {
       const domain = await running(dom);
-      const figures = (await interfacesOf(domain)).includes(device) ? interfaceOf(device) : null;
+      const figures = (await interfacesOf(domain)).includes(device) ? interfaces()(device) : null;
       if (figures !== null) return figures;
       throw new LibvirtError(
         errorCodes.invalidArgument,
@@ -145,13 +152,7 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
       const domains =
         doms.length === 0 ? await driver.list() : await Promise.all(doms.map((dom) => domainOf(driver, dom)));
       for (const domain of domains) {
-        const facts = {
-          isActive: isActive(domain),
-          isPersistent: domain.isPersistent,
-          state: driver.events.of(domain).state,
-          isAutostart: await driver.autostart(domain),
-        };
-        if (isWanted(facts))
+        if (isWanted(await filterFacts(driver, domain, flags)))
           retStats.push({ dom: refOf(domain), params: domainStats(await figuresOf(domain, groups), groups) });
       }
       return { retStats };

@@ -2,10 +2,11 @@ import type { Driver } from "../driver/driver.js";
 import { type Domain, isActive } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
-import type { TypedParameter } from "../rpc/messages.js";
+import type { DomainRef, TypedParameter } from "../rpc/messages.js";
 import { llong, type StatParameter, type StatParameters, string, twoSteps, uint, ullong } from "../stats/parameters.js";
+import { hostFile } from "../spec/host-file.js";
 import type { BlkioDevice, CpuTune, DomainDoc, MemTune } from "../xml/domain.js";
-import { affect, affected, checkFlags, domainOf, type DomainArgument, stringOkay } from "./common.js";
+import { affect, askedDoc, checkFlags, domainOf, editDocs, inTurn, stringOkay } from "./common.js";
 import { parseDeviceValues, showDeviceValues, type BlkioField, blkioFields } from "./tuning-blkio.js";
 
 /** VIR_DOMAIN_MEMORY_PARAM_UNLIMITED, KiB: said for no limit. */
@@ -30,6 +31,13 @@ function unknownField(field: string): LibvirtError {
   return invalid(`parameter '${field}' not supported`);
 }
 
+/** `/dev/sda` is 8:0. */
+function deviceNumber(path: string): string {
+  const found = hostFile(path);
+  if (found?.kind === "b") return `${found.major}:${found.minor}`;
+  throw invalid(`'${path}' is no block device`);
+}
+
 /** Limits and shares of domains, of those that run and of their definitions. */
 export function tuningHandlers(driver: Driver): Handlers {
   const { engine, storePath } = driver.context;
@@ -42,34 +50,16 @@ export function tuningHandlers(driver: Driver): Handlers {
   const set = async ({ name }: Domain, file: string, value: bigint | string): Promise<void> => {
     await engine.setCgroupItem({ storePath, name }, file, String(value));
   };
-  /** Of the running domain, else of the definition: which of them a getter asks for. */
-  const asked = async (
-    dom: DomainArgument,
-    flags: number,
-  ): Promise<{ domain: Domain; live: boolean; doc: DomainDoc }> => {
-    const domain = await domainOf(driver, dom);
-    const is = affected(domain, flags);
-    const doc = is.live ? await driver.liveDoc(domain) : null;
-    return { domain, live: is.live, doc: doc ?? (await driver.inactiveDoc(domain)) };
-  };
-  /** First what may fail on the host, then what is written down. */
-  const change = async (
-    dom: DomainArgument,
+  const change = (
+    dom: DomainRef,
     flags: number,
     apply: (domain: Domain) => Promise<void>,
     edit: (doc: DomainDoc) => DomainDoc,
-  ): Promise<void> => {
-    const domain = await domainOf(driver, dom);
-    const is = affected(domain, flags);
-    const config = is.config ? edit(await driver.inactiveDoc(domain)) : null;
-    const live = is.live ? await driver.liveDoc(domain) : null;
-    if (is.live) await apply(domain);
-    await driver.change(domain, { live: live === null ? null : edit(live), config });
-  };
+  ): Promise<void> => inTurn(driver, dom, flags, (domain, docs) => editDocs(driver, domain, docs, edit, apply));
 
-  const scheduler = async (dom: DomainArgument, nparams: number, flags: number): Promise<StatParameters> => {
+  const scheduler = async (dom: DomainRef, nparams: number, flags: number): Promise<StatParameters> => {
     checkFlags(flags, getFlags, "lxcDomainGetSchedulerParametersFlags");
-    const { domain, live, doc } = await asked(dom, flags);
+    const { domain, live, doc } = await askedDoc(driver, dom, flags);
     const params = [
       ullong("cpu_shares", live ? ((await item(domain, "cpu.shares")) ?? 0n) : (doc.cputune?.shares ?? 0n)),
       ullong("vcpu_period", live ? ((await item(domain, "cpu.cfs_period_us")) ?? 0n) : (doc.cputune?.period ?? 0n)),
@@ -78,7 +68,7 @@ export function tuningHandlers(driver: Driver): Handlers {
     return { params: params.slice(0, nparams), nparams: 0 };
   };
 
-  const setScheduler = async (dom: DomainArgument, params: readonly TypedParameter[], flags: number): Promise<void> => {
+  const setScheduler = async (dom: DomainRef, params: readonly TypedParameter[], flags: number): Promise<void> => {
     checkFlags(flags, affect.live | affect.config, "lxcDomainSetSchedulerParametersFlags");
     const wanted = new Map(params.map((each) => [each.field, numberOf(each)] as const));
     const files = {
@@ -117,9 +107,9 @@ export function tuningHandlers(driver: Driver): Handlers {
   } as const;
   const bounded = (kibibytes: bigint): bigint => (kibibytes > unlimited ? unlimited : kibibytes);
 
-  const memory = async (dom: DomainArgument, flags: number): Promise<readonly StatParameter[]> => {
+  const memory = async (dom: DomainRef, flags: number): Promise<readonly StatParameter[]> => {
     checkFlags(flags, getFlags, "lxcDomainGetMemoryParameters");
-    const { domain, live, doc } = await asked(dom, flags);
+    const { domain, live, doc } = await askedDoc(driver, dom, flags);
     const params: StatParameter[] = [];
     for (const [field, [file, key]] of Object.entries(memoryFiles)) {
       const bytes = live ? await item(domain, file) : null;
@@ -133,39 +123,30 @@ export function tuningHandlers(driver: Driver): Handlers {
     return params;
   };
 
-  const setMemory = async (dom: DomainArgument, size: bigint, flags: number): Promise<void> => {
+  const setMemory = async (dom: DomainRef, size: bigint, flags: number): Promise<void> => {
     checkFlags(flags, affect.live | affect.config | memoryMaximum, "lxcDomainSetMemoryFlags");
     const isMaximum = (flags & memoryMaximum) !== 0;
-    const domain = await domainOf(driver, dom);
-    const is = affected(domain, flags & 3);
-    if (isMaximum && is.live) {
-      throw new LibvirtError(
-        errorCodes.operationInvalid,
-        errorDomains.lxc,
-        "Cannot resize the max memory on an active domain",
-      );
-    }
-    if (!isMaximum) {
-      const docs = [is.live ? await driver.liveDoc(domain) : null, is.config ? await driver.inactiveDoc(domain) : null];
-      if (docs.some((doc) => doc !== null && size > doc.memory))
+    const edit = (doc: DomainDoc): DomainDoc =>
+      isMaximum
+        ? { ...doc, memory: size, currentMemory: doc.currentMemory > size ? size : doc.currentMemory }
+        : { ...doc, currentMemory: size };
+    await inTurn(driver, dom, flags & (affect.live | affect.config), async (domain, docs) => {
+      if (isMaximum && docs.live !== null) {
+        throw new LibvirtError(
+          errorCodes.operationInvalid,
+          errorDomains.lxc,
+          "Cannot resize the max memory on an active domain",
+        );
+      }
+      if (!isMaximum && [docs.live, docs.config].some((doc) => doc !== null && size > doc.memory))
         throw invalid("Cannot set memory higher than max memory");
-    }
-    await change(
-      dom,
-      flags & 3,
-      async () => {
-        await set(domain, "memory.limit_in_bytes", size * 1024n);
-      },
-      (doc) =>
-        isMaximum
-          ? { ...doc, memory: size, currentMemory: doc.currentMemory > size ? size : doc.currentMemory }
-          : { ...doc, currentMemory: size },
-    );
+      await editDocs(driver, domain, docs, edit, () => set(domain, "memory.limit_in_bytes", size * 1024n));
+    });
   };
 
-  const blkio = async (dom: DomainArgument, flags: number): Promise<readonly StatParameter[]> => {
+  const blkio = async (dom: DomainRef, flags: number): Promise<readonly StatParameter[]> => {
     checkFlags(flags, getFlags, "lxcDomainGetBlkioParameters");
-    const { domain, live, doc } = await asked(dom, flags);
+    const { domain, live, doc } = await askedDoc(driver, dom, flags);
     const weight = (live ? await item(domain, "blkio.weight") : null) ?? BigInt(doc.blkio?.weight ?? 0);
     const devices = doc.blkio?.devices ?? [];
     return [
@@ -174,7 +155,7 @@ export function tuningHandlers(driver: Driver): Handlers {
     ];
   };
 
-  const setBlkio = async (dom: DomainArgument, params: readonly TypedParameter[], flags: number): Promise<void> => {
+  const setBlkio = async (dom: DomainRef, params: readonly TypedParameter[], flags: number): Promise<void> => {
     checkFlags(flags, affect.live | affect.config, "lxcDomainSetBlkioParameters");
     let weight: number | null = null;
     const changes: { readonly field: BlkioField; readonly values: ReadonlyMap<string, bigint> }[] = [];
@@ -194,7 +175,7 @@ export function tuningHandlers(driver: Driver): Handlers {
         if (weight !== null) await set(domain, "blkio.weight", BigInt(weight));
         for (const { field, values } of changes) {
           for (const [path, value] of values)
-            await set(domain, blkioFields[field].file, `${driver.context.deviceNumber(path)} ${value}`);
+            await set(domain, blkioFields[field].file, `${deviceNumber(path)} ${value}`);
         }
       },
       (doc) => {

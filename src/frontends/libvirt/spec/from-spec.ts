@@ -5,12 +5,11 @@ import type { RootfsSource } from "../../../spec/rootfs.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import type { NamespaceChoice } from "../../../spec/namespace.js";
 import type { DomainDoc, Filesystem, Hostdev, IdRange, NamespaceSource, OsSpec, SecLabel } from "../xml/domain.js";
+import { usualEmulator } from "../xml/read-context.js";
 import { capabilitiesOf } from "./capability.js";
 import { filesystemOf, isReadOnly } from "./filesystem-from.js";
 import { limitsOf } from "./limits-from.js";
 import { interfacesOf } from "./network-from.js";
-
-const emulator = "/usr/lib/libvirt/libvirt_lxc";
 
 /** `hostMemoryKiB`: what a container without a limit has. `arch`: the host's. What is running, and where its consoles are, the caller adds. */
 export function fromSpec(
@@ -53,7 +52,7 @@ export function fromSpec(
     onPoweroff: "destroy",
     onReboot: spec.lifecycle.onReboot === "restart" ? "restart" : "destroy",
     onCrash: "destroy",
-    emulator,
+    emulator: usualEmulator,
     filesystems: [...rootOf(spec), ...spec.mounts.entries.flatMap(filesystemOf)],
     interfaces,
     consoles: Array.from({ length: spec.console.ttys + (spec.console.kind === "pty" ? 1 : 0) }, (_, port) => ({

@@ -14,6 +14,8 @@ type Test = (domain: FilteredDomain) => boolean;
 const no: Test = () => false;
 const yes: Test = () => true;
 
+const autostart = { yes: 1024, no: 2048 } as const;
+
 /** virConnectListAllDomainsFlags: within a group any will do, of the groups each must. A container has no saved image, snapshot or checkpoint. */
 const groups: readonly (readonly (readonly [flag: number, test: Test])[])[] = [
   [
@@ -35,8 +37,8 @@ const groups: readonly (readonly (readonly [flag: number, test: Test])[])[] = [
     [512, yes],
   ],
   [
-    [1024, ({ isAutostart }) => isAutostart],
-    [2048, ({ isAutostart }) => !isAutostart],
+    [autostart.yes, ({ isAutostart }) => isAutostart],
+    [autostart.no, ({ isAutostart }) => !isAutostart],
   ],
   [
     [4096, no],
@@ -47,6 +49,9 @@ const groups: readonly (readonly (readonly [flag: number, test: Test])[])[] = [
     [32_768, yes],
   ],
 ];
+
+/** Whether a list's flags ask for it. */
+export const listsAutostart = (flags: number): boolean => (flags & (autostart.yes | autostart.no)) !== 0;
 
 /** Every flag of every group. */
 export const listFlags = 0xffff;

@@ -9,3 +9,6 @@ export interface ReadContext {
   /** Takes also what only a running domain has: its id, names of links, consoles. Clients' documents are read without. */
   readonly live?: boolean;
 }
+
+/** What documents name when they name none: where Debian has it. Nothing runs it. */
+export const usualEmulator = "/usr/lib/libvirt/libvirt_lxc";
