@@ -30,7 +30,7 @@ test("the kernel's audit hears of every start and end of a domain, whoever cause
   const place = await virshPlace(t);
   const { own, ok } = place;
   const root = await define(place, "t2", uuid);
-  const trace = await strace(t, own.pid());
+  const trace = await strace(t, own.pid(), "alone");
   await ok("start", "t2");
   await ok("destroy", "t2");
   await own.ok(["lxc-start", ...own.store.at("t2")]);

@@ -71,6 +71,8 @@ for (let turn = 0; turn < count; turn += 1) {
 }
 for (let time = 1; time < 30; time += 4) {
   await runHelper(host.arch, binary, plan(count + time), [], time);
+  // Nobody waits for the end of one that is killed: it may be making an interface still.
+  while (readFileSync(`/proc/self/task/${process.pid}/children`, "utf8") !== "") await sleep(5);
   // Its namespaces take their interfaces with them when the kernel comes to it.
   for (let waited = 0; waited < 5000 && left().some((line) => line.startsWith("/proc/net/dev")); waited += 20)
     await sleep(20);

@@ -23,12 +23,12 @@ export interface Trace {
   readonly ended: Promise<void>;
 }
 
-/** Follows a process and all its children from now on. */
-export async function strace(t: Cleaner, pid: number): Promise<Trace> {
+/** Follows a process from now on, and all its children unless it is to be `alone`: what is not followed is not slowed down. */
+export async function strace(t: Cleaner, pid: number, alone?: "alone"): Promise<Trace> {
   const directory = mkdtempSync(join(testDir, "islt-strace-"));
   const words = [
-    "-f",
-    "-ff",
+    ...(alone === "alone" ? [] : ["-f"]),
+    "--output-separately",
     "-v",
     "-s",
     "65536",
@@ -49,11 +49,12 @@ export async function strace(t: Cleaner, pid: number): Promise<Trace> {
     child.on("error", reject);
     child.on("close", () => resolve());
   });
-  // Whatever happens, nothing stays stopped in its tracks.
-  const timer = setTimeout(() => child.kill("SIGTERM"), 60_000);
+  // Whatever happens, nothing stays stopped in its tracks: what strace itself undoes after SIGTERM may wait for ever for a process that is just
+  // being made, the kernel lets all of them go when it is gone.
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
   cleanup(t)(async () => {
     clearTimeout(timer);
-    child.kill("SIGTERM");
+    child.kill("SIGKILL");
     await ended;
     rmSync(directory, { recursive: true, force: true });
   });
