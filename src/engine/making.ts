@@ -6,9 +6,10 @@ import { runNotes } from "./run-notes.js";
 /** Which containers are being made: what a daemon that was killed has left of them is removed by the next one at once, not only when somebody asks for that name. */
 const notes = runNotes("making", record<ContainerId>({ storePath: text, name: text }));
 
-/** Gives back what takes the note away. */
+/** Gives back what takes the note away; one that was there already is for whoever wrote it. */
 export function noteMaking(host: StorageHost, { storePath, name }: ContainerId): () => void {
   const id = { storePath, name };
+  if (notes.read(host, id) !== null) return () => {};
   notes.write(host, id);
   return () => {
     notes.forget(host, id);

@@ -142,20 +142,23 @@ async function removeMarked(host: StorageHost, id: ContainerId, note: string): P
  */
 export async function removeContainer(host: StorageHost, id: ContainerId, root: RootfsSource | null): Promise<void> {
   const partial = `${directoryOf(id)}/partial`;
+  // First, so that a mark that we are killed right after is found.
+  const forget = noteMaking(host, id);
   let fd: number;
   try {
     fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
+    forget();
     if (isErrno(error, "ENOENT")) return;
     throw ioError(`mark ${directoryOf(id)}`, error);
   }
   if (!tryLock(host.arch, fd, "exclusive")) {
     closeSync(fd);
+    forget();
     throw new IsletError("ISLET_BUSY", `the container ${id.name} is being changed`, {
       hint: "wait until that is done",
     });
   }
-  const forget = noteMaking(host, id);
   try {
     const note = root === null ? "" : partialText(root);
     ftruncateSync(fd, 0);
@@ -229,14 +232,13 @@ export interface Construction {
   abandon(): Promise<void>;
 }
 
-export function beginConstruction(host: StorageHost, id: ContainerId): Construction {
-  checkName(id.name);
+/** Makes its directory. False: an empty one was there already. */
+function makeOrTake(id: ContainerId): boolean {
   const directory = directoryOf(id);
-  const partial = `${directory}/partial`;
-  let isOurs = true;
   try {
     makeDirectories(id.storePath);
     mkdirSync(directory, { mode: 0o770 });
+    return true;
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw ioError(`make ${directory}`, error);
     if (existsSync(configFileOf(id))) throw new IsletError("ISLET_EXISTS", `the container ${id.name} exists already`);
@@ -245,12 +247,21 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
         hint: "empty it or choose another name",
       });
     }
-    isOurs = false;
+    return false;
   }
+}
+
+export function beginConstruction(host: StorageHost, id: ContainerId): Construction {
+  checkName(id.name);
+  const directory = directoryOf(id);
+  const partial = `${directory}/partial`;
+  const isOurs = makeOrTake(id);
+  const forget = noteMaking(host, id);
   let fd: number;
   try {
     fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
+    forget();
     if (isOurs) rmdirSync(directory);
     // Two found the same empty directory.
     else if (isErrno(error, "EEXIST")) {
@@ -259,7 +270,6 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
     throw ioError(`make ${partial}`, error);
   }
   tryLock(host.arch, fd, "exclusive");
-  const forget = noteMaking(host, id);
   return {
     directory,
     note(root): void {
