@@ -255,8 +255,15 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
   checkName(id.name);
   const directory = directoryOf(id);
   const partial = `${directory}/partial`;
-  const isOurs = makeOrTake(id);
+  // First: whatever there is of it when we are killed is found.
   const forget = noteMaking(host, id);
+  let isOurs: boolean;
+  try {
+    isOurs = makeOrTake(id);
+  } catch (error) {
+    forget();
+    throw error;
+  }
   let fd: number;
   try {
     fd = openSync(partial, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);

@@ -27,8 +27,7 @@ export interface Trace {
 export async function strace(t: Cleaner, pid: number, alone?: "alone"): Promise<Trace> {
   const directory = mkdtempSync(join(testDir, "islt-strace-"));
   const words = [
-    ...(alone === "alone" ? [] : ["-f"]),
-    "--output-separately",
+    ...(alone === "alone" ? ["--output-separately"] : ["-f", "-ff"]),
     "-v",
     "-s",
     "65536",
