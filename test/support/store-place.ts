@@ -45,7 +45,7 @@ export async function loopDevices(name: string): Promise<readonly string[]> {
 /** A mount of another run of tests on this machine: it goes from here when its directory does. */
 function isOfOthers(line: string): boolean {
   const point = line.split(" ")[4] ?? "";
-  return /^\/(tmp\/islt-run-|var\/cache\/islet-test\/)/.test(point) && !point.startsWith(`${testDir}/`);
+  return /^\/(tmp\/islt-|var\/cache\/islet-test\/)/.test(point) && !point.startsWith(`${testDir}/`);
 }
 
 const monitorFile = "/run/dmeventd.pid";
