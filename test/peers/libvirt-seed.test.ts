@@ -140,7 +140,7 @@ test("Running commands in a container", async (t) => {
   assert.equal(await place.ok("lxc-enter-namespace", "myguest", "--noseclabel", "--", "/bin/hostname"), "myguest\n\n");
 });
 
-/** What virt-top 1.0.9 and newer asks for and reads (Debian 12 has no package of it): all figures at once, then each domain by its uuid. */
+/** What virt-top asks for and reads: all figures at once, then each domain by its uuid. Debian 12 has no package of it: libvirt-newer has the program itself. */
 const monitor = `
 import libvirt
 conn = libvirt.openReadOnly("lxc:///system")
