@@ -119,7 +119,7 @@ function cold(bench: Bench): Measured {
     unit: "ms",
     budget: { kind: "ratio", to: "floor", limit: 1.1 },
     faults: [],
-    sides: { islet: spreadOf(samples.islet), lxc: null, floor: spreadOf(samples.floor) },
+    sides: { islet: spreadOf(samples.islet), lxc: null, libvirt: null, floor: spreadOf(samples.floor) },
   };
 }
 
