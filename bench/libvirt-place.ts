@@ -100,7 +100,7 @@ export async function makeLibvirtPlace(bench: Bench): Promise<LibvirtPlace> {
   }
   if (!isReady) {
     end();
-    throw new Error(`no place for libvirtd can be made: ${faults.join("; ")}`);
+    throw new Error(`no place for libvirtd can be made: ${faults.join("; ") || "see above"}`);
   }
   const [mnt, net, pid] = ["mnt", "net", "pid_for_children"].map((kind) => `/proc/${holder.pid}/ns/${kind}`);
   const uris = new Map<PlaceSide, string>([["islet", uriOf(`${runtimeDir}/libvirt-sock`)]]);
