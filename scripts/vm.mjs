@@ -3,6 +3,7 @@
 //   npm run test:vm -- [--bare] [--minutes N] [--patience N] [TEST ...]
 //
 //   TEST          as for `npm test` (default: kernel)
+//   --selinux     with SELinux and Debian's policy, permissive: in an image of its own
 //   --bare        no systemd: a shell is PID 1 and the test run is all there is
 //   --minutes N   give up after so long (default 120)
 //   --patience N  how many times longer than on this machine a test may wait (default 12: system calls are slow in there)
@@ -19,6 +20,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +55,10 @@ const guestPackages = [
   "thin-provisioning-tools",
 ];
 
+/** With --selinux: what it confines is told, nothing is refused (files of the image have no labels). */
+const selinuxPackages = ["selinux-policy-default", "policycoreutils", "selinux-utils"];
+const selinuxConfig = "SELINUX=permissive\nSELINUXTYPE=default\n";
+
 /** Services that only cost time there. */
 const masked = [
   "getty@tty1.service",
@@ -85,11 +91,13 @@ const sourcesBelow = (directory) =>
     : [];
 
 /** Makes the image unless it is there; answers its path. A half-made one is never used: it gets its name at the end. */
-function image(say) {
+function image(say, selinux) {
   const files = filesBelow("scripts/vm").map((path) => readFileSync(join(root, path)));
-  const recipe = createHash("sha256").update(JSON.stringify([guestPackages, masked]));
+  const packages = selinux ? [...guestPackages, ...selinuxPackages] : guestPackages;
+  const recipe = createHash("sha256").update(JSON.stringify([packages, masked]));
   for (const file of [...files, readFileSync(process.execPath)]) recipe.update(file);
-  const path = join(cache, `${recipe.digest("hex").slice(0, 16)}.ext4`);
+  const kind = selinux ? "selinux-" : "";
+  const path = join(cache, `${kind}${recipe.digest("hex").slice(0, 16)}.ext4`);
   if (existsSync(path)) return path;
   mkdirSync(cache, { recursive: true, mode: 0o755 });
   const work = mkdtempSync(join(cache, "new-"));
@@ -102,7 +110,7 @@ function image(say) {
         "--quiet",
         "--variant=minbase",
         "--mode=root",
-        `--include=${guestPackages.join(",")}`,
+        `--include=${packages.join(",")}`,
         "bookworm",
         tree,
         ...aptSources(),
@@ -127,12 +135,14 @@ function image(say) {
       'echo vm > "$0/etc/hostname"; : > "$0/etc/machine-id"; echo "/dev/root / auto defaults 0 0" > "$0/etc/fstab"',
       tree,
     ]);
+    if (selinux) writeFileSync(join(tree, "etc/selinux/config"), selinuxConfig);
     const made = join(work, "image");
     must("mke2fs", ["-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-d", tree, made, "8G"]);
     renameSync(made, path);
     // Those of other recipes: 2 GB each.
     for (const name of readdirSync(cache))
-      if (name.endsWith(".ext4") && join(cache, name) !== path) rmSync(join(cache, name));
+      if (/^(selinux-)?/.exec(name)[0] === kind && name.endsWith(".ext4") && join(cache, name) !== path)
+        rmSync(join(cache, name));
     return path;
   } finally {
     must("rm", ["-rf", "--one-file-system", work]);
@@ -156,6 +166,7 @@ await main(async () => {
     ({ values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
+        selinux: { type: "boolean", default: false },
         bare: { type: "boolean", default: false },
         minutes: { type: "string", default: "120" },
         patience: { type: "string", default: "12" },
@@ -169,7 +180,7 @@ await main(async () => {
   setup({ quiet: true });
   const missing = missingPackages(hostPackages);
   if (missing.length > 0) installPackages(missing, { say });
-  const disk = image(say);
+  const disk = image(say, values.selinux);
   const work = mkdtempSync(join(tmpdir(), "islt-vm-"));
   try {
     stage(work);

@@ -120,6 +120,8 @@ const noise = [
 const ours = /islt-|islet|lxc/;
 /** A daemon's own cgroup, empty or not: it goes when the last daemon does, which may be one of somebody else's. */
 const daemonsCgroup = /^\/sys\/fs\/cgroup(\/[^/]+)?\/islet$/;
+/** Of all domains, made with the first one: it stays, as libvirt's does. */
+const partition = /^\/sys\/fs\/cgroup(\/[^/]+)?\/machine$/;
 
 /** Lines of a that b lacks, counted: two equal mounts are two. */
 function minus(a, b) {
@@ -142,7 +144,8 @@ export function differences(before, after, { marks, shared = false }) {
   const mine = (text) => marks.some((mark) => text.includes(mark));
   for (const kind of ["mounts", "links", "cgroups", "run", "loops"]) {
     const counts = (line) => (shared ? mine(line) : ours.test(line) || !noise.some((each) => each.test(line)));
-    for (const line of minus(after[kind], before[kind]).filter(counts)) found.push(`${kind}: left behind: ${line}`);
+    for (const line of minus(after[kind], before[kind]).filter((each) => counts(each) && !partition.test(each)))
+      found.push(`${kind}: left behind: ${line}`);
     for (const line of minus(before[kind], after[kind]).filter(counts)) {
       // What a run before this one has left, killed perhaps, and a test of this one has taken away: that is as it should be.
       if (!daemonsCgroup.test(line) && !/islt-/.test(line)) found.push(`${kind}: missing now: ${line}`);

@@ -37,6 +37,7 @@ export function attachRequest(arch: Arch, meta: MonitorMeta, pid: number, option
     joinCgroup: !options.elevated.cgroup,
     dropCapabilities: !options.elevated.capabilities,
     confine: !options.elevated.lsm,
+    selinuxContext: options.selinuxContext,
     remountSysProc: options.remountSysProc,
     personality: options.architecture === null ? null : (personaOf(options.architecture) ?? null),
     terminals: options.terminals,

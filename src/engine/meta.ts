@@ -31,6 +31,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
       spec.security.seccomp === null ? null : { file: spec.security.seccomp.file, text: spec.security.seccomp.text },
     personality: spec.process.personality,
     apparmor: spec.security.apparmor.profile?.value ?? null,
+    ...(spec.security.selinux.context === null ? {} : { selinux: spec.security.selinux.context.value }),
     legacyCgroups: paths.legacy.map((item) => item.inner ?? item.path),
     unifiedCgroup: paths.unified === null ? null : (paths.unified.inner ?? paths.unified.path),
   };

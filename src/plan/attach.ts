@@ -71,6 +71,8 @@ export interface AttachTarget {
   readonly seccomp: { readonly file: string; readonly text: string } | null;
   readonly personality: "linux" | "linux32" | null;
   readonly apparmor: string | null;
+  /** The label of its processes; absent: none, or none that is known. */
+  readonly selinux?: string;
   /** cgroup directories of the payload. */
   readonly legacyCgroups: readonly string[];
   readonly unifiedCgroup: string | null;
@@ -88,6 +90,8 @@ export interface AttachRequest {
   readonly joinCgroup: boolean;
   readonly dropCapabilities: boolean;
   readonly confine: boolean;
+  /** Instead of the container's own. */
+  readonly selinuxContext: string | null;
   readonly remountSysProc: boolean;
   readonly personality: "linux" | "linux32" | null;
   /** Which of the caller's descriptors are terminals. */
@@ -215,17 +219,31 @@ function takeTerminal(client: Block, sync: Slot, pidfd: Slot): void {
   tell(client, clientTells.relay, "relay", master, "the client relays the terminal");
 }
 
+/** What the program inside is confined by, as its exec(2) takes it. */
+function labelOf(
+  target: AttachTarget,
+  { confine, selinuxContext }: AttachRequest,
+  { lsm }: HostFacts,
+): { readonly file: string; readonly text: string; readonly label: string } | null {
+  if (!confine) return null;
+  if (lsm.apparmor) {
+    const label = target.apparmor;
+    return label === null ? null : { file: "/proc/thread-self/attr/apparmor/exec", text: `exec ${label}`, label };
+  }
+  const label = selinuxContext ?? target.selinux;
+  return !lsm.selinux || label === undefined ? null : { file: "/proc/thread-self/attr/exec", text: label, label };
+}
+
 function planAttached(child: Block, target: AttachTarget, request: AttachRequest, host: HostFacts, ends: Ends): void {
   const { build } = child;
-  const labelFile = request.confine && host.lsm.apparmor && target.apparmor !== null ? slot(build, "label") : null;
+  const execLabel = labelOf(target, request, host);
+  const labelFile = execLabel === null ? null : slot(build, "label");
   // The client blocks what it passes on; first of all, so that it reaches the process on its way, too.
   defaultSignals(child);
   closeNow(child, ends.sync, "close the client's end");
   if (ends.tasks.length > 0) joinTasks(child, target.legacyCgroups, ends.tasks);
-  if (labelFile !== null)
-    openat(child, cwdFd, "/proc/thread-self/attr/apparmor/exec", O_WRONLY, labelFile, {
-      note: "open the process's label",
-    });
+  if (execLabel !== null && labelFile !== null)
+    openat(child, cwdFd, execLabel.file, O_WRONLY, labelFile, { note: "open the process's label" });
   let flags = 0;
   for (const kind of ends.kinds) if (kind !== "pid") flags |= cloneFlag[kind];
   if (flags !== 0) {
@@ -263,14 +281,12 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
     call(child, "personality", [personality === "linux32" ? imm(8, "PER_LINUX32") : imm(0, "PER_LINUX")], {
       note: "set the execution domain",
     });
-  if (labelFile !== null) {
-    const text = `exec ${target.apparmor ?? ""}`;
-    call(
-      child,
-      "write",
-      [labelFile, data(build, new TextEncoder().encode(text), JSON.stringify(text), 1), imm(text.length)],
-      { note: `set the profile ${target.apparmor ?? ""}`, full: true },
-    );
+  if (execLabel !== null && labelFile !== null) {
+    const text = data(build, new TextEncoder().encode(execLabel.text), JSON.stringify(execLabel.text), 1);
+    call(child, "write", [labelFile, text, imm(execLabel.text.length)], {
+      note: `set the label ${execLabel.label}`,
+      full: true,
+    });
   }
   if (request.dropCapabilities) {
     dropCapabilities(child, target.capabilities, Math.min(host.lastCapability, CAP_LAST_CAP));

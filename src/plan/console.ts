@@ -39,6 +39,7 @@ import { type StartContext, hasUserNamespace } from "./context.js";
 import { beneath, bindOnto } from "./dev.js";
 import { publishExport } from "./unix-export.js";
 import { toHostId } from "../spec/idmap.js";
+import { mountLabel } from "./lsm.js";
 
 /** Codes of TELL that the monitor understands (docs/protocol/control.md). */
 export const tells = {
@@ -149,6 +150,7 @@ export function planDevpts(context: StartContext, child: Block, dev: Slot, pts: 
       { name: "mode", value: "0620" },
       { name: "ptmxmode", value: "0666" },
       { name: "max", value: String(Math.max(max, 1)) },
+      ...mountLabel(context),
     ],
     0x2 | 0x8,
     mount,

@@ -17,6 +17,7 @@ import type { DeviceNode } from "../spec/mount.js";
 import { type StartContext, hasUserNamespace } from "./context.js";
 import { insideRootNoLinks, openTarget } from "./mount.js";
 import { ensureDirectory } from "./rootfs.js";
+import { mountLabel } from "./lsm.js";
 
 export const beneath: number = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
 
@@ -37,6 +38,7 @@ export function planDev(context: StartContext, child: Block, root: Slot, dev: Sl
       { name: "source", value: "none" },
       { name: "mode", value: "0755" },
       { name: "size", value: String(spec.tmpfsSize) },
+      ...mountLabel(context),
     ],
     spec.noSetUid ? MOUNT_ATTR_NOSUID : 0,
     mount,

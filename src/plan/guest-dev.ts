@@ -35,6 +35,7 @@ import { type StartContext, hasUserNamespace, rootOwner } from "./context.js";
 import { beneath, hostNode, makeParents, planNode } from "./dev.js";
 import { guarded, insideRoot } from "./mount.js";
 import { type Sockets, passAlways } from "./pass.js";
+import { mountLabel } from "./lsm.js";
 
 /** A node that waits to be bound; negative in the slot where the host has no such device. */
 interface TakenNode {
@@ -64,6 +65,7 @@ export function takeDevices(context: StartContext, child: Block, sockets: Socket
       { name: "source", value: "devices" },
       { name: "mode", value: "0755" },
       { name: "size", value: "4096" },
+      ...mountLabel(context),
     ],
     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
     ours,

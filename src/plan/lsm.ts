@@ -1,5 +1,5 @@
 import { type Block, cwdFd, slot } from "../program/assembler.js";
-import { close, openat, writeText } from "../program/calls.js";
+import { close, type FsTextOption, openat, writeText } from "../program/calls.js";
 import type { Slot } from "../program/ops.js";
 import { O_RDWR } from "../sys/flags.js";
 import type { Sourced } from "../base/source.js";
@@ -35,6 +35,12 @@ function labelOf(context: StartContext): Label | null {
     };
   }
   return null;
+}
+
+/** The option that labels all of a new file system; none where SELinux does not run. */
+export function mountLabel({ spec, host }: StartContext): readonly FsTextOption[] {
+  const { mountContext } = spec.security.selinux;
+  return mountContext === null || !host.lsm.selinux ? [] : [{ name: "context", value: mountContext }];
 }
 
 /** Opened while the host's own /proc is in view: a guest could forge the file later. */

@@ -82,7 +82,9 @@ export function filesystemOptions(source: string, options: MountOptions): readon
   if ((options.flags & MS_MANDLOCK) !== 0) out.push({ name: "mand", value: null });
   for (const word of splitData(options.data)) {
     const equals = word.indexOf("=");
-    out.push(equals < 0 ? { name: word, value: null } : { name: word.slice(0, equals), value: word.slice(equals + 1) });
+    // Quotes are mount(8)'s and mount(2)'s; fsconfig(2) takes a value as it is.
+    const value = word.slice(equals + 1).replace(/^"(.*)"$/, "$1");
+    out.push(equals < 0 ? { name: word, value: null } : { name: word.slice(0, equals), value });
   }
   return out;
 }

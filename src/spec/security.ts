@@ -26,5 +26,7 @@ export interface SecuritySpec {
   readonly selinux: {
     readonly context: Sourced<string> | null;
     readonly keyringContext: string | null;
+    /** Of what is in file systems of the guest's own: /dev, /dev/pts. null: the kernel's policy decides. */
+    readonly mountContext: string | null;
   };
 }

@@ -2,6 +2,7 @@ import { release } from "node:os";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
+import { lxcContextsFile } from "../../src/frontends/libvirt/beside/selinux.js";
 import { mayMakeDebian } from "./debian.js";
 
 const mountinfo = (): string => readFileSync("/proc/self/mountinfo", "utf8");
@@ -56,6 +57,7 @@ export type Feature =
   | "dummy"
   | "seccomp"
   | "apparmor"
+  | "selinux"
   | "overlay"
   | "loop"
   | "ext4"
@@ -154,6 +156,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   seccomp: {
     has: () => existsSync("/proc/sys/kernel/seccomp/actions_avail"),
     lacking: "no seccomp filters in the kernel",
+  },
+  selinux: {
+    has: () => lxcContextsFile() !== null,
+    lacking: "SELinux does not run here, or its policy says nothing of containers (npm run test:vm -- --selinux)",
   },
   apparmor: { has: () => existsSync("/sys/kernel/security/apparmor/profiles"), lacking: "no AppArmor in the kernel" },
   overlay: {

@@ -5,6 +5,7 @@ import type { AbsPath } from "../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
 import { createHooks } from "./beside/hooks.js";
+import { lxcContextsFile } from "./beside/selinux.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
 import { createDriver, type Driver } from "./driver/driver.js";
@@ -77,7 +78,10 @@ export interface Libvirt {
   readonly startAutomatic: () => Promise<void>;
 }
 
-const readContext = (arch: HostArch): ReadContext => ({ newUuid: randomUUID, newMac, defaultEmulator: emulator, arch });
+function readContext(arch: HostArch): ReadContext {
+  const model = lxcContextsFile() === null ? {} : ({ securityModel: "selinux" } as const);
+  return { newUuid: randomUUID, newMac, defaultEmulator: emulator, arch, ...model };
+}
 
 /** All procedures that are answered here. */
 export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handlers {

@@ -66,7 +66,7 @@ test("options of a file system are split at commas, but not within quotes or at 
   assert.deepEqual(split("size=1m,mode=0755,nr_inodes=10"), ["source=src", "size=1m", "mode=0755", "nr_inodes=10"]);
   assert.deepEqual(split("flag,,x=a=b"), ["source=src", "flag", "x=a=b"]);
   assert.deepEqual(split("lowerdir=/a\\,b:/c,upperdir=/u"), ["source=src", "lowerdir=/a\\,b:/c", "upperdir=/u"]);
-  assert.deepEqual(split('context="u:o:r:s0:c1,c2",ro'), ["source=src", 'context="u:o:r:s0:c1,c2"', "ro"]);
+  assert.deepEqual(split('context="u:o:r:s0:c1,c2",ro'), ["source=src", "context=u:o:r:s0:c1,c2", "ro"]);
 });
 
 test("flags that belong to the file system become options of it; without a source it is called none", () => {

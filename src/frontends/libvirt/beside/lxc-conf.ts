@@ -34,7 +34,7 @@ export function parseLxcConf(text: string, file: string): LxcConf {
   }
   return {
     securityDriver: strings.get("security_driver") ?? null,
-    defaultConfined: flags.get("security_default_confined") ?? false,
+    defaultConfined: flags.get("security_default_confined") ?? true,
     requireConfined: flags.get("security_require_confined") ?? false,
   };
 }
@@ -48,17 +48,19 @@ const drivers: Readonly<Record<string, string>> = {
   apparmor: "/sys/kernel/security/apparmor",
 };
 
-/**
- * Whether the administrator lets a domain start. Read anew for each: a line that is changed holds from then on. `file`: null: there is none.
- * @throws LibvirtError
- */
-export function checkConfined(file: string | null, doc: DomainDoc): void {
-  const conf = file === null ? null : readLxcConf(file);
-  if (conf === null) return;
-  const { securityDriver: driver, requireConfined, defaultConfined } = conf;
+/** Read anew for each start: a line that is changed holds from then on. `file`: null: there is none. @throws LibvirtError */
+export function readLxcConf(file: string | null): LxcConf {
+  const text = file === null ? null : readText(file);
+  const conf = parseLxcConf(text ?? "", file ?? "");
+  const { securityDriver: driver } = conf;
   if (driver !== null && driver !== "none" && !existsSync(drivers[driver] ?? ""))
     throw new LibvirtError(errorCodes.internal, errorDomains.security, `Security driver ${driver} not enabled`);
-  const isConfined = doc.seclabels.length === 0 ? defaultConfined : doc.seclabels.every(({ type }) => type !== "none");
+  return conf;
+}
+
+/** Whether the administrator lets it start with the labels that it has. @throws LibvirtError */
+export function checkConfined({ requireConfined }: LxcConf, { seclabels }: DomainDoc): void {
+  const isConfined = seclabels.length > 0 && seclabels.every(({ type }) => type !== "none");
   if (requireConfined && !isConfined) {
     throw new LibvirtError(
       errorCodes.configUnsupported,
@@ -68,15 +70,13 @@ export function checkConfined(file: string | null, doc: DomainDoc): void {
   }
 }
 
-function readLxcConf(file: string): LxcConf | null {
-  let text: string;
+function readText(file: string): string | null {
   try {
-    text = readFileSync(file, "utf8");
+    return readFileSync(file, "utf8");
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
     throw new LibvirtError(errorCodes.configSyntax, errorDomains.config, `${file}: it cannot be read`, {
       cause: error,
     });
   }
-  return parseLxcConf(text, file);
 }

@@ -5,7 +5,6 @@ import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
-import { checkConfined } from "../beside/lxc-conf.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -15,6 +14,7 @@ import type { DriverContext } from "./context.js";
 import { createDefinitions, type Definitions } from "./definitions.js";
 import { createDomains, type Domain, type Domains, isActive, refOf } from "./domains.js";
 import { createEvents, lifecycle, type Reasons } from "./events.js";
+import { withLabels } from "./labels.js";
 import { createLiveDocs, type LiveDocs } from "./live-docs.js";
 
 /** The domains of one store and what can be done with them; procedures translate its answers. Every method throws LibvirtError or IsletError. */
@@ -329,10 +329,12 @@ async function launchSpec(
   doc: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
-  checkConfined(context.lxcConf, doc);
-  await checkStart(doc);
-  const spec = await specOf(context, domains, doc, passedFds);
-  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
+  const running = async (): Promise<readonly DomainDoc[]> =>
+    (await domains.list()).flatMap(({ status }) => live.of(status) ?? []);
+  const labelled = await withLabels(context, running, doc);
+  await checkStart(labelled);
+  const spec = await specOf(context, domains, labelled, passedFds);
+  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(labelled) } };
 }
 
 async function launch(

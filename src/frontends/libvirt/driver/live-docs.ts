@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ContainerStatus } from "../../../engine/engine.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
+import { labelNote, withNotedLabel } from "./labels.js";
 
 /**
  * What running domains are like: each was started with its document as an annotation, which its monitor keeps; what was changed since is in a file of the
@@ -50,7 +51,7 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       if (text === undefined || status.startedAt === null) return null;
       const before = known.get(status.name);
       if (before?.startedAt === status.startedAt) return before.doc;
-      const doc = changed(status.name, status.startedAt) ?? xml.read(text);
+      const doc = withNotedLabel(changed(status.name, status.startedAt) ?? xml.read(text), status.annotations);
       known.set(status.name, { startedAt: status.startedAt, doc });
       return doc;
     },
@@ -58,7 +59,7 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       const text = status.annotations[annotation];
       return text === undefined ? null : xml.read(text);
     },
-    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }) }),
+    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }), ...labelNote(doc) }),
     change(status, doc) {
       if (status.startedAt === null) return;
       known.set(status.name, { startedAt: status.startedAt, doc });

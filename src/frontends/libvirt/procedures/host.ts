@@ -1,4 +1,5 @@
-import { readCapabilities, noSecurityModel } from "../host/capabilities-facts.js";
+import { readSelinux } from "../beside/selinux.js";
+import { noSecurityModel, readCapabilities, type SecurityModel } from "../host/capabilities-facts.js";
 import { writeCapabilities } from "../host/capabilities.js";
 import { cpuMap, type HostArch, nodeCpuStats, nodeInfo } from "../host/cpu.js";
 import type { HostFiles } from "../host/files.js";
@@ -30,6 +31,12 @@ export function versionNumber(release: string): bigint {
   return BigInt(major) * 1_000_000n + BigInt(minor) * 1000n + BigInt(micro);
 }
 
+function securityModel(): SecurityModel {
+  const selinux = readSelinux();
+  if (selinux === null) return noSecurityModel;
+  return { model: "selinux", doi: "0", baseLabels: [{ type: "lxc", label: selinux.process }] };
+}
+
 export function hostHandlers(files: HostFiles, identity: HostIdentity): Handlers {
   const { arch, uuid, emulator, pageSize } = identity;
   return {
@@ -39,7 +46,7 @@ export function hostHandlers(files: HostFiles, identity: HostIdentity): Handlers
     CONNECT_GET_HOSTNAME: () => ({ hostname: identity.hostname }),
     CONNECT_GET_CAPABILITIES: () => ({
       capabilities: writeCapabilities(
-        readCapabilities(files, { arch, uuid, emulator, pageSize: pageSize / 1024, securityModel: noSecurityModel }),
+        readCapabilities(files, { arch, uuid, emulator, pageSize: pageSize / 1024, securityModel: securityModel() }),
       ),
     }),
     CONNECT_GET_SYSINFO: ({ flags }) => {
@@ -49,6 +56,10 @@ export function hostHandlers(files: HostFiles, identity: HostIdentity): Handlers
         errorDomains.lxc,
         "Host SMBIOS information is not available",
       );
+    },
+    NODE_GET_SECURITY_MODEL: () => {
+      const { model, doi } = securityModel();
+      return { model: `${model}\0`, doi: `${doi}\0` };
     },
     NODE_GET_INFO: () => {
       const info = nodeInfo(files, arch);

@@ -1,3 +1,4 @@
+import { processLabel, readSelinux } from "../beside/selinux.js";
 import type { Driver } from "../driver/driver.js";
 import { isActive } from "../driver/domains.js";
 import type { Handlers } from "../rpc/handlers.js";
@@ -51,13 +52,14 @@ export function lookupHandlers(driver: Driver): Handlers {
       return { result: 0 };
     },
     DOMAIN_GET_SECURITY_LABEL: async ({ dom }) => {
-      await domainOf(driver, dom);
-      return { label: "\0", enforcing: 0 };
+      const { pid } = await domainOf(driver, dom);
+      const selinux = pid === null ? null : readSelinux();
+      if (pid === null || selinux === null) return { label: "\0", enforcing: 0 };
+      return { label: `${processLabel(pid)}\0`, enforcing: selinux.isEnforcing ? 1 : 0 };
     },
     DOMAIN_GET_SECURITY_LABEL_LIST: async ({ dom }) => {
       await domainOf(driver, dom);
       return { labels: [], ret: -1 };
     },
-    NODE_GET_SECURITY_MODEL: () => ({ model: "none\0", doi: "0\0" }),
   };
 }

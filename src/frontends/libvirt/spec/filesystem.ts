@@ -21,11 +21,21 @@ export function rootfsSpec(doc: DomainDoc): RootfsSpec {
     documentPath: source.kind === "dir" || source.kind === "block" || source.kind === "loop" ? source.path : "",
     mountPoint: null,
     // What is mounted below it is read-only, too.
-    options: root?.readonly === true ? parseMountOptions(isTree ? ["rbind", "ro"] : ["ro"]) : noMountOptions,
+    options: isTree
+      ? root?.readonly === true
+        ? parseMountOptions(["rbind", "ro"])
+        : noMountOptions
+      : parseMountOptions([...(root?.readonly === true ? ["ro"] : []), ...labelWords(doc)]),
     idmap: "as-is",
     managed: false,
     at: null,
   };
+}
+
+/** All that is in a file system of the guest's own has the guest's label. */
+function labelWords({ seclabels }: DomainDoc): readonly string[] {
+  const imageLabel = seclabels.find(({ model }) => model === "selinux")?.imageLabel ?? null;
+  return imageLabel === null ? [] : [`context="${imageLabel}"`];
 }
 
 function rootfsSource(root: Filesystem | null): RootfsSource {
@@ -58,10 +68,12 @@ function checkImage(source: Extract<Filesystem["source"], { readonly kind: "file
 
 /** Those beside the root, in the order of the document. */
 export function mountEntries(doc: DomainDoc, context: SpecContext): readonly MountEntry[] {
-  return doc.filesystems.filter(({ target }) => !isRoot(target)).map((filesystem) => mountEntry(filesystem, context));
+  return doc.filesystems
+    .filter(({ target }) => !isRoot(target))
+    .map((filesystem) => mountEntry(filesystem, labelWords(doc), context));
 }
 
-function mountEntry(filesystem: Filesystem, context: SpecContext): MountEntry {
+function mountEntry(filesystem: Filesystem, label: readonly string[], context: SpecContext): MountEntry {
   const { source, target, readonly } = filesystem;
   const common = {
     target: target.split("/").filter(Boolean).join("/"),
@@ -97,13 +109,25 @@ function mountEntry(filesystem: Filesystem, context: SpecContext): MountEntry {
         ...common,
         source: "tmpfs",
         fstype: "tmpfs",
-        options: parseMountOptions(["nosuid", "nodev", ...access, `size=${source.usage}k`]),
+        options: parseMountOptions(["nosuid", "nodev", ...access, `size=${source.usage}k`, ...label]),
       };
     case "block":
-      return { ...common, source: source.dev, fstype: "auto", options: parseMountOptions(access), image: "block" };
+      return {
+        ...common,
+        source: source.dev,
+        fstype: "auto",
+        options: parseMountOptions([...access, ...label]),
+        image: "block",
+      };
     case "file":
       checkImage(source);
-      return { ...common, source: source.file, fstype: "auto", options: parseMountOptions(access), image: "loop" };
+      return {
+        ...common,
+        source: source.file,
+        fstype: "auto",
+        options: parseMountOptions([...access, ...label]),
+        image: "loop",
+      };
     case "other":
       throw unsupported(`unsupported filesystem type ${source.type}`);
     default:

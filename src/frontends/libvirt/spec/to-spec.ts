@@ -61,7 +61,7 @@ export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
       noNewPrivileges: false,
       seccomp: null,
       apparmor: { profile: null, allowIncomplete: false, allowNesting: false, raw: [] },
-      selinux: { context: null, keyringContext: null },
+      selinux: noSelinux,
       ...labels(doc.seclabels),
     },
     cgroup: cgroupSpec(doc, devices.rules, context),
@@ -94,15 +94,17 @@ function labels(given: readonly SecLabel[]): Partial<ContainerSpec["security"]> 
   return Object.assign({}, ...given.map(label)) as Partial<ContainerSpec["security"]>;
 }
 
-/** A static label is the document's own; one that is to be made for the guest needs files that are labelled for it. */
-function label({ type, model, label: text }: SecLabel): Partial<ContainerSpec["security"]> {
+const noSelinux: ContainerSpec["security"]["selinux"] = { context: null, keyringContext: null, mountContext: null };
+
+/** A static label is the document's own, a dynamic one of SELinux is made at each start (driver/labels.ts). */
+function label({ type, model, label: text, imageLabel }: SecLabel): Partial<ContainerSpec["security"]> {
   if (type === "none" || model === "none") return {};
-  if (type === "dynamic")
+  if (type === "dynamic" && model !== "selinux")
     throw unsupported(`dynamic labels${model === null ? "" : ` of ${model}`} are not supported: give a static one`);
   const value = { value: text ?? "", at: null };
   switch (model) {
     case "selinux":
-      return { selinux: { context: value, keyringContext: null } };
+      return { selinux: { ...noSelinux, context: text === null ? null : value, mountContext: imageLabel } };
     case "apparmor":
       return { apparmor: { profile: value, allowIncomplete: false, allowNesting: false, raw: [] } };
     default:

@@ -6,6 +6,8 @@ export interface ReadContext {
   readonly defaultEmulator: string;
   /** Of the host. */
   readonly arch: "x86_64" | "aarch64";
+  /** The security module that labels this host's guests: of a `<seclabel>` that names none. Absent: there is none. */
+  readonly securityModel?: "selinux";
   /** Takes also what only a running domain has: its id, names of links, consoles. Clients' documents are read without. */
   readonly live?: boolean;
 }

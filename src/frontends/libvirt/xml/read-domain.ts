@@ -36,7 +36,7 @@ export function readDomain(text: string, context: ReadContext): DomainDoc {
   const title = textAt(root, "title");
   if (title?.includes("\n") === true) throw xmlError("Domain title can't contain newlines");
   const description = textAt(root, "description");
-  const seclabels = readSecLabels(root);
+  const seclabels = readSecLabels(root, context.securityModel ?? null);
   const memory = tuning.readMemory(root, "memory");
   const current = tuning.readMemory(root, "currentMemory");
   const blkio = tuning.readBlkio(root);

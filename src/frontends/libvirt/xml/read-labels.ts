@@ -7,7 +7,8 @@ import { errorCodes, LibvirtError } from "../errors.js";
 
 const types = ["none", "dynamic", "static"] as const;
 
-export function readSecLabels(domain: XmlElement): readonly SecLabel[] {
+/** `hostModel`: of those that name none; null: no module of the host's could label. */
+export function readSecLabels(domain: XmlElement, hostModel: string | null): readonly SecLabel[] {
   const labels: SecLabel[] = [];
   const models = new Set<string | null>();
   const elements = all(domain, "seclabel");
@@ -26,6 +27,7 @@ export function readSecLabels(domain: XmlElement): readonly SecLabel[] {
     throw xmlError("missing security model when using multiple labels");
   const [only] = labels;
   if (labels.length !== 1 || only === undefined || only.model !== null) return labels;
+  if (hostModel !== null) return [{ ...only, model: hostModel }];
   // Without a module of the host that could label, "none" is the model.
   if (only.type === "static" || only.baseLabel !== null || attribute(elements[0] ?? null, "type") === null)
     throw xmlError("missing security model in domain seclabel");

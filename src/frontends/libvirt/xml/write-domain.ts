@@ -273,7 +273,7 @@ function secLabelLines(label: SecLabel, live: boolean): Lines {
   const head = `<seclabel type='${label.type}'${at("model", label.model)}`;
   if (label.type === "none") return [`${head}/>`];
   const inner = [
-    ...text("label", label.label),
+    ...(live || label.type === "static" ? text("label", label.label) : []),
     ...(live && label.relabel === true ? text("imagelabel", label.imageLabel) : []),
     ...(label.type === "dynamic" ? text("baselabel", label.baseLabel) : []),
   ];

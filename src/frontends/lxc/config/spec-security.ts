@@ -82,7 +82,11 @@ export function securitySpec(values: Values, into: Collector): SecuritySpec {
       allowNesting: values.apparmorNesting?.value ?? false,
       raw: values.apparmorRaw.map((item) => item.value),
     },
-    selinux: { context: values.selinuxContext, keyringContext: values.selinuxKeyring?.value ?? null },
+    selinux: {
+      context: values.selinuxContext,
+      keyringContext: values.selinuxKeyring?.value ?? null,
+      mountContext: null,
+    },
   };
 }
 

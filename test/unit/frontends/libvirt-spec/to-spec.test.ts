@@ -273,7 +273,27 @@ describe("a domain's labels", () => {
     assert.equal(spec(domain({ seclabels: [{ ...label, type: "none", model: null }] })).security.selinux.context, null);
   });
 
-  it("are refused where they would have to be made, or of a model that nobody knows", () => {
+  it("are made at a start where the document has none of its own; what is the guest's own has that of files", () => {
+    const dynamic = { ...label, type: "dynamic", model: "selinux" } as const;
+    assert.equal(spec(domain({ seclabels: [{ ...dynamic, label: null }] })).security.selinux.context, null);
+    const ram = filesystem({ kind: "ram", usage: 64n }, "/ram");
+    const made = spec(
+      domain({
+        seclabels: [{ ...dynamic, label: "a:b:c:s0:c1,c2", imageLabel: "a:b:f:s0:c1,c2" }],
+        filesystems: [ram],
+      }),
+    );
+    assert.deepEqual(
+      [made.security.selinux.context?.value, made.security.selinux.mountContext],
+      ["a:b:c:s0:c1,c2", "a:b:f:s0:c1,c2"],
+    );
+    assert.match(
+      made.mounts.entries.find(({ target }) => target === "ram")?.options.data ?? "",
+      /,context="a:b:f:s0:c1,c2"$/,
+    );
+  });
+
+  it("are refused of a model that nobody knows, or that none are made of", () => {
     const message = "unsupported configuration: Security driver model 'smack' is not available";
     refused(
       domain({ seclabels: [{ ...label, type: "static", model: "smack" }] }),
@@ -281,7 +301,7 @@ describe("a domain's labels", () => {
       message,
     );
     assert.throws(
-      () => spec(domain({ seclabels: [{ ...label, type: "dynamic", model: "selinux" }] })),
+      () => spec(domain({ seclabels: [{ ...label, type: "dynamic", model: "apparmor" }] })),
       /dynamic labels/,
     );
   });

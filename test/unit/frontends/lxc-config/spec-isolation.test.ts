@@ -121,7 +121,7 @@ test("security modules' values arrive", () => {
     allowNesting: true,
     raw: ["a", "b"],
   });
-  assert.deepEqual(withoutSources(selinux), { context: { value: "x" }, keyringContext: "y" });
+  assert.deepEqual(withoutSources(selinux), { context: { value: "x" }, keyringContext: "y", mountContext: null });
   assert.equal(noNewPrivileges, true);
 });
 
