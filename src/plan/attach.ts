@@ -224,14 +224,14 @@ function labelOf(
   target: AttachTarget,
   { confine, selinuxContext }: AttachRequest,
   { lsm }: HostFacts,
-): { readonly file: string; readonly text: string; readonly label: string } | null {
+): { readonly file: string; readonly text: string; readonly what: string } | null {
   if (!confine) return null;
   if (lsm.apparmor) {
-    const label = target.apparmor;
-    return label === null ? null : { file: "/proc/thread-self/attr/apparmor/exec", text: `exec ${label}`, label };
+    const what = target.apparmor;
+    return what === null ? null : { file: "/proc/thread-self/attr/apparmor/exec", text: `exec ${what}`, what };
   }
-  const label = selinuxContext ?? target.selinux;
-  return !lsm.selinux || label === undefined ? null : { file: "/proc/thread-self/attr/exec", text: label, label };
+  const what = selinuxContext ?? target.selinux;
+  return !lsm.selinux || what === undefined ? null : { file: "/proc/thread-self/attr/exec", text: what, what };
 }
 
 function planAttached(child: Block, target: AttachTarget, request: AttachRequest, host: HostFacts, ends: Ends): void {
@@ -284,7 +284,7 @@ function planAttached(child: Block, target: AttachTarget, request: AttachRequest
   if (execLabel !== null && labelFile !== null) {
     const text = data(build, new TextEncoder().encode(execLabel.text), JSON.stringify(execLabel.text), 1);
     call(child, "write", [labelFile, text, imm(execLabel.text.length)], {
-      note: `set the label ${execLabel.label}`,
+      note: `set the label ${execLabel.what}`,
       full: true,
     });
   }

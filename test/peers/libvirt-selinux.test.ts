@@ -53,9 +53,9 @@ test("a guest has a label of its own, and so has all that is in its own file sys
       new RegExp(`^Security label: +${label} \\((permissive|enforcing)\\)$`, "m"),
     );
     const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8").split("\n");
-    for (const place of ["/dev", "/dev/pts", "/ram"]) {
-      const line = mounts.find((each) => each.split(" ")[1] === place) ?? "";
-      assert.ok(line.includes(`context=${files}`) || line.includes(`context="${files}"`), `${place}: ${line}`);
+    for (const point of ["/dev", "/dev/pts", "/ram"]) {
+      const line = mounts.find((each) => each.split(" ")[1] === point) ?? "";
+      assert.ok(line.includes(`context=${files}`) || line.includes(`context="${files}"`), `${point}: ${line}`);
     }
     const inside = await own.ok(["lxc-attach", ...own.store.at(name), "--", "/bin/cat", "/proc/self/attr/current"]);
     assert.equal(inside.replace(/[\0\n]+$/, ""), label);
