@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Cleaner } from "../support/cleanup.js";
+import { loopsOf } from "../support/disk.js";
 import { watchTraces } from "../support/instance.js";
 import { netns, type Netns } from "../support/netns.js";
 import { linkTable } from "../support/place.js";
@@ -232,6 +233,50 @@ for (const { title, top } of [
     const disk = file(`<disk type='block'><source dev='/dev/loop0'/><target dev='vdb'/></disk>`);
     assert.match(await fault("detach-device", "web", disk, "--live"), /operation failed: disk vdb not found/);
   });
+
+test("a file of the host's is a domain's disk like any other, but for what comes while it runs", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "loop")) return;
+  const { ok, start, inside, file, fault, own } = await devicePlace(t);
+  const image = join(own.store.path, "..", "data.img");
+  writeFileSync(image, "data".repeat(1 << 18));
+  const words = [image, "vdb", "--sourcetype", "file", "--subdriver", "raw"];
+  const init = "while :; do dd if=/dev/zero of=/dev/vdb bs=4096 count=16 conv=fsync; sleep 1; done";
+  await start("web", { init: "exec sleep 1000" });
+  assert.match(
+    await fault("attach-disk", "web", ...words, "--live"),
+    /unsupported configuration: Can't setup disk for non-block device/,
+  );
+  await ok("attach-disk", "web", ...words, "--config");
+  assert.match(
+    await ok("dumpxml", "web", "--inactive"),
+    /<disk type='file' device='disk'>[^]*<source file='[^']*data\.img'\/>/,
+  );
+  await ok("destroy", "web");
+  await ok("undefine", "web");
+  await start("db", { init, devices: `<disk type='file'><source file='${image}'/><target dev='vdb'/></disk>` });
+  assert.match(await ok("domblklist", "db"), new RegExp(`vdb +${image}`));
+  const [loop = ""] = loopsOf(join(own.store.path, ".."));
+  // Linux 6.10 and later account on v1 only for devices that have a limit.
+  await ok("blkiotune", "db", "--device-write-bytes-sec", `${loop},100000000`, "--live");
+  await waitFor("what it writes", async () => /wr_bytes [1-9]/.test(await ok("domblkstat", "db", "vdb")));
+  assert.match(await ok("domblkstat", "db", image), /wr_bytes [1-9]/);
+  assert.match(await fault("domblkstat", "db", "vdc"), /invalid argument: invalid path: vdc/);
+  const before = await inside("db", "ls", "-l", "/dev/vdb");
+  // The daemon is killed: the domain goes on, and so does its disk.
+  await own.restart();
+  assert.deepEqual(loopsOf(join(own.store.path, "..")), [loop]);
+  assert.equal(await inside("db", "ls", "-l", "/dev/vdb"), before);
+  await ok(
+    "detach-device",
+    "db",
+    file(`<disk type='file'><source file='${image}'/><target dev='vdb'/></disk>`),
+    "--live",
+  );
+  assert.match(await inside("db", "sh", "-c", "ls /dev/vdb 2>&1 || true"), /No such file/);
+  assert.doesNotMatch(await ok("domblklist", "db"), /vdb/);
+  await ok("destroy", "db");
+  await waitFor("the loop device to let go", () => loopsOf(join(own.store.path, "..")).length === 0);
+});
 
 test("definitions are changed, alone or with what runs", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;

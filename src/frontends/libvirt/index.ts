@@ -87,7 +87,7 @@ export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handler
     ...lookupHandlers(driver),
     ...lifecycleHandlers(driver, validateDomain),
     ...documentHandlers(driver),
-    ...deviceHandlers(driver, readContext(arch)),
+    ...deviceHandlers(driver, readContext(arch), hostFiles),
     ...eventHandlers(driver),
     ...consoleHandlers(driver),
     ...statsHandlers(driver, hostFiles, () => hostCpuCount(readTopology(hostFiles).present)),

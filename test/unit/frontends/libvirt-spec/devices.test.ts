@@ -2,13 +2,16 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
-import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
+import type { Disk, DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { deviceText } from "../../../../src/plan/cgroup.js";
+import { withImages } from "../../../../src/plan/disk-image.js";
 import type { NicSpec } from "../../../../src/spec/nic.js";
 import { domain, nic, specContext } from "../../../support/domain.js";
 
 const host = specContext({
   "/dev/sdb": { kind: "b", major: 8, minor: 16 },
+  "/srv/data.img": { kind: "file" },
+  "/srv": { kind: "dir" },
   "/dev/net/tun": { kind: "c", major: 10, minor: 200 },
   "/dev/rtc": { kind: "c", major: 250, minor: 0 },
   "/dev/bus/usb/001/012": { kind: "c", major: 189, minor: 11 },
@@ -24,6 +27,8 @@ function devices(changes: Partial<DomainDoc>): {
     rules: cgroup.devicesV1.slice(10).map(deviceText),
   };
 }
+
+const ids = [{ start: 0, target: 100000, count: 65536 }];
 
 const fails = (changes: Partial<DomainDoc>, message: string): void => {
   assert.throws(() => devices(changes), { name: "LibvirtError", message });
@@ -72,6 +77,44 @@ describe("a domain's devices", () => {
         rules: ["b 8:16 rwm", "c 10:200 rwm", "c 189:11 rwm"],
       },
     );
+  });
+
+  it("may be raw images, which become devices when it starts", () => {
+    const disk: Disk = {
+      type: "file",
+      device: "disk",
+      driver: null,
+      format: null,
+      source: "/srv/data.img",
+      target: "vda",
+      bus: "virtio",
+      readonly: false,
+    };
+    const image = { name: "vda", path: "/srv/data.img", readonly: false, mode: 0o700 };
+    for (const same of [disk, { ...disk, format: "raw" }, { ...disk, driver: "loop", format: "none" }])
+      assert.deepEqual(toSpec(domain({ disks: [same] }), host).mounts.dev.images, [image]);
+    for (const [mapped, spec] of [
+      [false, toSpec(domain({ disks: [{ ...disk, readonly: true }] }), host)],
+      [true, toSpec(domain({ disks: [{ ...disk, readonly: true }], idmap: { uids: ids, gids: ids } }), host)],
+    ] as const) {
+      const [only] = spec.mounts.dev.images ?? [];
+      assert.ok(only);
+      const made = withImages(spec, [{ image: only, major: 7, minor: 3 }]);
+      const node = { name: "vda", type: "b", major: 7, minor: 3, mode: 0o700, host: "/dev/loop3" };
+      assert.deepEqual(made.mounts.dev.images, undefined);
+      assert.deepEqual((mapped ? made.guest.devices : made.mounts.dev.nodes).at(-1), node);
+      assert.deepEqual(made.cgroup.devicesV1.slice(10).map(deviceText), ["b 7:3 rm"]);
+      assert.deepEqual(made.cgroup.devicesV2, []);
+    }
+    for (const [changes, message] of [
+      [{ driver: "nbd", format: "qcow2" }, "unsupported configuration: disk driver nbd is not supported"],
+      [{ format: "qcow2" }, "unsupported configuration: disk format qcow2 is not supported"],
+      [{ driver: "loop", format: "qcow2" }, "unsupported configuration: disk format qcow2 is not supported"],
+      [{ source: "" }, "unsupported configuration: Can't setup disk without media"],
+      [{ source: "/srv" }, "unsupported configuration: Storage source /srv must be a file"],
+      [{ source: "/srv/none" }, "Unable to open /srv/none: No such file or directory"],
+    ] as const)
+      fails({ disks: [{ ...disk, ...changes }] }, message);
   });
 
   it("that are missing, of another kind or elsewhere are refused", () => {
