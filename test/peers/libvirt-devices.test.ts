@@ -7,8 +7,10 @@ import { loopsOf } from "../support/disk.js";
 import { watchTraces } from "../support/instance.js";
 import { netns, type Netns } from "../support/netns.js";
 import { linkTable } from "../support/place.js";
+import { patience } from "../support/patience.js";
 import { lacks } from "../support/skip.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
+import { type Side, transfer } from "../support/transfer.js";
 import { waitFor } from "../support/wait.js";
 
 /** Devices of running and of defined domains, changed with Debian's virsh. */
@@ -127,6 +129,34 @@ test("addresses, routes and the host's end of an attached interface are as they 
   assert.deepEqual([...(await links()).keys()].sort(), ["islt-br", "islt-switch", "islt-uplink", "lo"]);
   await ok("start", "web");
   assert.doesNotMatch(await ok("dumpxml", "web"), /interface/);
+});
+
+test("bursts of an interface pass at their peak, and then its average holds", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "tc-bpf") || lacks(t, "tc-tbf")) return;
+  const { ok, start, inside, fault, net } = await devicePlace(t);
+  await start("web", {
+    devices: `<interface type='bridge'><source bridge='islt-br'/><target dev='web-lan'/><ip address='10.9.0.7' family='ipv4' prefix='24'/>
+<bandwidth><inbound average='1000' peak='3000' burst='2200'/><outbound average='1000' burst='2200'/></bandwidth></interface>`,
+  });
+  assert.match(await net.ok(["tc", "qdisc", "show", "dev", "web-lan"]), /rate 8Mbit burst 2200Kb peakrate 24Mbit/);
+  const pid = /^Id: +(\d+)$/m.exec(await ok("dominfo", "web"))?.[1] ?? "";
+  const guest: Side = {
+    run: (script) => inside("web", "sh", "-c", script),
+    pid: Number(pid),
+    address: "10.9.0.7",
+  };
+  const host: Side = { run: (script) => net.ok(["sh", "-c", script]), pid: net.pid, address: "10.9.0.1" };
+  const between = (seconds: number, least: number, most: number): void => {
+    assert.ok(seconds >= least && seconds < most * patience, `${seconds.toFixed(2)} s`);
+  };
+  between(await transfer(host, guest), 0.6, 1.2);
+  between(await transfer(host, guest), 1.2, 3.5);
+  between(await transfer(guest, host), 0, 0.8);
+  between(await transfer(guest, host), 1.2, 3.5);
+  assert.match(
+    await fault("domiftune", "web", "web-lan", "--inbound", "1000", "--live"),
+    /this function is not supported by the connection driver: virDomainSetInterfaceParameters/,
+  );
 });
 
 test("an interface that the domain was started with can be detached, too", async (t) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
-import type { Disk, DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
+import type { Bandwidth, Disk, DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { deviceText } from "../../../../src/plan/cgroup.js";
 import { withImages } from "../../../../src/plan/disk-image.js";
 import type { NicSpec } from "../../../../src/spec/nic.js";
@@ -206,6 +206,40 @@ describe("a domain's interfaces", () => {
     );
     assert.ok(made.type === "veth");
     assert.deepEqual([made.limitIn?.rate, made.limitOut?.rate], [8_000_000, 16_000]);
+  });
+
+  it("pass bursts as the driver's tc commands do", () => {
+    const limits = (inbound: Partial<Bandwidth>, outbound: Partial<Bandwidth>): unknown => {
+      const rate = { average: 1000, peak: null, burst: null, floor: null };
+      const item = { inbound: { ...rate, ...inbound }, outbound: { ...rate, ...outbound } };
+      const made = only(nic({ kind: "bridge", bridge: "br0" }, item));
+      return made.type === "veth" ? [made.limitIn, made.limitOut] : null;
+    };
+    const rate = { rate: 8_000_000, at: null };
+    // What comes in has bursts at the peak alone; what goes out has those of a second.
+    assert.deepEqual(limits({}, {}), [rate, { ...rate, burst: 1_024_000 }]);
+    assert.deepEqual(limits({ burst: 500 }, { burst: 500, peak: 9000 }), [rate, { ...rate, burst: 512_000 }]);
+    assert.deepEqual(limits({ burst: 500, peak: 2000 }, { burst: 1 }), [
+      { ...rate, burst: 512_000, peak: 16_000_000 },
+      { ...rate, burst: 16_384 },
+    ]);
+    assert.deepEqual(limits({ peak: 2000 }, { average: 1e9, burst: 1e9 }), [
+      { ...rate, peak: 16_000_000 },
+      { ...rate, rate: 100_000_000_000, burst: 0xffff_ffff },
+    ]);
+    assert.deepEqual(limits({ peak: 500, burst: 9 }, {}), [
+      { ...rate, rate: 4_000_000 },
+      { ...rate, burst: 1_024_000 },
+    ]);
+  });
+
+  it("have no part of a network's rate that is theirs, as the network has no limit", () => {
+    const inbound = { average: 1000, peak: null, burst: null, floor: 100 };
+    const source = { kind: "network", network: "default", portgroup: null, portId: null, bridge: null } as const;
+    fails(
+      { interfaces: [nic(source, { inbound })] },
+      "unsupported configuration: Invalid use of 'floor' on interface with MAC address 52:54:00:12:34:56 - network 'default' has no inbound QoS set",
+    );
   });
 
   it("are links of the host's own, which come back", () => {
