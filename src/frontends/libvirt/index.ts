@@ -109,6 +109,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcSpec,
     lxcConfig,
     services,
+    files: hostFiles,
     lxcConf,
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,

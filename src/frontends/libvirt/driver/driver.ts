@@ -6,6 +6,7 @@ import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
 import { checkConfined } from "../beside/lxc-conf.js";
+import { withUsbFound } from "../host/usb.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -326,10 +327,11 @@ async function launchSpec(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  doc: DomainDoc,
+  given: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
-  checkConfined(context.lxcConf, doc);
+  checkConfined(context.lxcConf, given);
+  const doc = withUsbFound(given, context.files);
   await checkStart(doc);
   const spec = await specOf(context, domains, doc, passedFds);
   return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };

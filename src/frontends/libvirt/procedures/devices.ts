@@ -5,6 +5,7 @@ import type { Domain } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { diskNumbers } from "../host/disks.js";
 import type { HostFiles } from "../host/files.js";
+import { hostdevFound } from "../host/usb.js";
 import type { Handlers } from "../rpc/handlers.js";
 import type { DomainRef } from "../rpc/messages.js";
 import { type GuestNode, guestNode, mayUse } from "../spec/devices.js";
@@ -81,7 +82,8 @@ export function deviceHandlers(driver: Driver, reading: ReadContext, files: Host
     };
   };
 
-  const attachLive = async (domain: Domain, doc: DomainDoc, device: Device): Promise<Done> => {
+  const attachLive = async (domain: Domain, doc: DomainDoc, wanted: Device): Promise<Done> => {
+    const device = wanted.kind === "hostdev" ? { ...wanted, device: hostdevFound(wanted.device, files) } : wanted;
     const after = withDevice(doc, device, "live");
     if (device.kind === "interface") return await addInterface(domain, doc, device.device);
     // withDevice has refused all others.

@@ -211,7 +211,7 @@ function hostDevice(hostdev: Hostdev, context: Host): readonly NamedDevice[] {
     case "usb": {
       const { bus, device } = hostdev;
       if (bus === null || device === null)
-        throw unsupported("USB host devices must be named by <address bus= device=>");
+        throw unsupported("USB host devices must be named by <vendor> and <product>, or by <address>");
       const number = (value: number): string => String(value).padStart(3, "0");
       const path = `/dev/bus/usb/${number(bus)}/${number(device)}`;
       return [named(nodeName(path), path, "c", "rwm", context)];

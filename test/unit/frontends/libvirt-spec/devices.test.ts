@@ -6,7 +6,7 @@ import type { Bandwidth, Disk, DomainDoc, Interface } from "../../../../src/fron
 import { deviceText } from "../../../../src/plan/cgroup.js";
 import { withImages } from "../../../../src/plan/disk-image.js";
 import type { NicSpec } from "../../../../src/spec/nic.js";
-import { domain, nic, specContext } from "../../../support/domain.js";
+import { domain, nic, specContext, usb } from "../../../support/domain.js";
 
 const host = specContext({
   "/dev/sdb": { kind: "b", major: 8, minor: 16 },
@@ -69,7 +69,7 @@ describe("a domain's devices", () => {
         hostdevs: [
           { kind: "storage", block: "/dev/sdb" },
           { kind: "misc", char: "/dev/net/tun" },
-          { kind: "usb", bus: 1, device: 12, xml: "" },
+          usb({ bus: 1, device: 12 }),
         ],
       }),
       {
