@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Disk } from "../../src/frontends/libvirt/xml/domain.js";
@@ -93,6 +93,18 @@ describe("a file that is a domain's disk", () => {
     await assert.rejects(host.start("islt-ld-other", { disks }), /data\.img is in use: by another container/);
     assert.equal(loopsOf(host.store.path).length, 1);
     await guest.kill();
+    await waitFor("the loop device to let go", () => loopsOf(host.store.path).length === 0);
+  });
+
+  test("is let go when its monitor is killed", async (t) => {
+    if (lacks(t, "loop")) return;
+    const host = domains(t);
+    const disks = [fileDisk(image(join(host.store.path, "data.img"), "data"), "vda")];
+    const { pid } = await host.start("islt-ld-killed", { disks });
+    assert.equal(loopsOf(host.store.path).length, 1);
+    const monitor = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+    process.kill(monitor, "SIGKILL");
+    await waitFor("the end of the guest", () => !existsSync(`/proc/${pid}`));
     await waitFor("the loop device to let go", () => loopsOf(host.store.path).length === 0);
   });
 

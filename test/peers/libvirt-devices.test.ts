@@ -306,6 +306,12 @@ test("a file of the host's is a domain's disk like any other, but for what comes
   assert.doesNotMatch(await ok("domblklist", "db"), /vdb/);
   await ok("destroy", "db");
   await waitFor("the loop device to let go", () => loopsOf(join(own.store.path, "..")).length === 0);
+  // By LXC's command it starts the same.
+  await own.ok(["lxc-start", ...own.store.at("db")]);
+  assert.match(await inside("db", "ls", "-l", "/dev/vdb"), /^brwx------/);
+  assert.equal(loopsOf(join(own.store.path, "..")).length, 1);
+  await ok("destroy", "db");
+  await waitFor("the loop device to let go", () => loopsOf(join(own.store.path, "..")).length === 0);
 });
 
 test("definitions are changed, alone or with what runs", async (t) => {

@@ -3,9 +3,10 @@ import { describe, it } from "node:test";
 import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
 import type { Bandwidth, Disk, DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
-import { deviceText } from "../../../../src/plan/cgroup.js";
+import { deviceText, unifiedDevicePolicy } from "../../../../src/plan/cgroup.js";
 import { withImages } from "../../../../src/plan/disk-image.js";
 import type { NicSpec } from "../../../../src/spec/nic.js";
+import { hostFacts } from "../../../support/facts.js";
 import { domain, nic, specContext, usb } from "../../../support/domain.js";
 
 const host = specContext({
@@ -105,6 +106,9 @@ describe("a domain's devices", () => {
       assert.deepEqual((mapped ? made.guest.devices : made.mounts.dev.nodes).at(-1), node);
       assert.deepEqual(made.cgroup.devicesV1.slice(10).map(deviceText), ["b 7:3 rm"]);
       assert.deepEqual(made.cgroup.devicesV2, []);
+      // On the unified hierarchy the rule is one of the program's, which later changes are made of.
+      const policy = unifiedDevicePolicy(made, hostFacts("v2"));
+      assert.deepEqual(policy?.exceptions.at(-1), { type: "b", major: 7, minor: 3, access: 3 });
     }
     for (const [changes, message] of [
       [{ driver: "nbd", format: "qcow2" }, "unsupported configuration: disk driver nbd is not supported"],
