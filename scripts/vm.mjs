@@ -57,6 +57,14 @@ const guestPackages = [
 
 /** With --selinux: what it confines is told, nothing is refused (files of the image have no labels). */
 const selinuxPackages = ["selinux-policy-default", "policycoreutils", "selinux-utils"];
+/** The types that Debian's lxc_contexts names, which no module of its policy has. */
+const selinuxModule = `(type container_t)
+(roletype system_r container_t)
+(typeattributeset domain (container_t))
+(type container_file_t)
+(roletype object_r container_file_t)
+(typeattributeset file_type (container_file_t))
+`;
 const selinuxConfig = "SELINUX=permissive\nSELINUXTYPE=default\n";
 
 /** Services that only cost time there. */
@@ -94,7 +102,7 @@ const sourcesBelow = (directory) =>
 function image(say, selinux) {
   const files = filesBelow("scripts/vm").map((path) => readFileSync(join(root, path)));
   const packages = selinux ? [...guestPackages, ...selinuxPackages] : guestPackages;
-  const recipe = createHash("sha256").update(JSON.stringify([packages, masked]));
+  const recipe = createHash("sha256").update(JSON.stringify([packages, masked, selinux ? selinuxModule : ""]));
   for (const file of [...files, readFileSync(process.execPath)]) recipe.update(file);
   const kind = selinux ? "selinux-" : "";
   const path = join(cache, `${kind}${recipe.digest("hex").slice(0, 16)}.ext4`);
@@ -135,7 +143,11 @@ function image(say, selinux) {
       'echo vm > "$0/etc/hostname"; : > "$0/etc/machine-id"; echo "/dev/root / auto defaults 0 0" > "$0/etc/fstab"',
       tree,
     ]);
-    if (selinux) writeFileSync(join(tree, "etc/selinux/config"), selinuxConfig);
+    if (selinux) {
+      writeFileSync(join(tree, "etc/selinux/config"), selinuxConfig);
+      writeFileSync(join(tree, "root/containers.cil"), selinuxModule);
+      must("chroot", [tree, "semodule", "-n", "-s", "default", "-i", "/root/containers.cil"], { timeout: 600 });
+    }
     const made = join(work, "image");
     must("mke2fs", ["-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-d", tree, made, "8G"]);
     renameSync(made, path);

@@ -32,6 +32,7 @@ export function startFacts(
   pidOf: (container: string) => number | null,
   lxcfs: LxcfsFacts | null,
   sources: Sources | null,
+  loops: number,
 ): StartFacts {
   const shared = sharedPids(spec, pidOf);
   checkSharedMap(spec, shared);
@@ -67,6 +68,7 @@ export function startFacts(
     terminal: terminalOf(options),
     rootfs: sources?.facts ?? null,
     images: sources?.images ?? {},
+    loops,
     lxcfs,
     networkPin: namespaces.includes("net") ? null : networkPin(host.runtimeDir, spec.storePath, spec.name),
     guestApi: guestApiDirectory(host.runtimeDir, spec.storePath, spec.name),

@@ -47,6 +47,7 @@ import {
 } from "./engine.js";
 import { clientTask, room } from "./client-task.js";
 import { environmentStrings } from "./commands.js";
+import type { AttachedImages } from "./disk-images.js";
 import {
   isNetworkElsewhere,
   joinedLinks,
@@ -201,9 +202,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
     wanted: StartOptions,
     scope: StartFacts["scope"],
     sources: Sources | null,
+    loops = 0,
   ): StartFacts => {
     try {
-      return startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources);
+      return startFacts(spec, host, wanted, scope, pidOf, lxcfs.current(), sources, loops);
     } finally {
       // The start needs what is opened there for itself.
       sources?.files?.close();
@@ -226,12 +228,13 @@ export function createEngine(options: LocalOptions): LocalEngine {
     program: LaunchProgram,
     meta: MonitorMeta,
     fresh: FreshMonitor | null,
+    loops: readonly number[],
   ): Promise<ContainerStatus> => {
     const fds: number[] = [];
     if (wanted.stdio !== undefined) for (const fd of wanted.stdio) fds.push(fd ?? binaryFd());
     if (spec.init.mode === "supervised") fds.push(binaryFd());
     const elsewhere = openCallerNamespaces(facts);
-    fds.push(...elsewhere, ...(wanted.listen?.fds ?? []));
+    fds.push(...elsewhere, ...(wanted.listen?.fds ?? []), ...loops);
     const [near, far] = wanted.join === undefined ? [null, null] : socketPair(host.arch);
     const result = await pool
       .launch(
@@ -305,7 +308,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return there;
   };
 
-  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+  const start = (given: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+    let spec = given;
     // Not in the queue: what is starting may take its time.
     if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
     return queue.run(key(spec), async () => {
@@ -318,11 +322,16 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await limitRoot(storage, spec);
       const admitted = networkChecks.admit(spec, wanted, links);
       let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+      let disks: AttachedImages | null = null;
       try {
+        if ((spec.mounts.dev.images ?? []).length > 0) {
+          disks = await (await import("./disk-images.js")).attachImages(host.arch, spec);
+          spec = disks.spec;
+        }
         scoped = await takeScope(host, pool, spec, wanted.warn);
         const reading = readSources(host, options.binary, spec);
         const sources = reading === null ? null : await reading;
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources, disks?.fds.length);
         const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
         const meta = describeMonitor(spec, host, facts);
         const unregister = await register.admit(spec, facts, wanted.warn);
@@ -330,7 +339,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         if (facts.networkPin !== null) physReturn.note(spec);
         if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
         try {
-          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
+          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null, disks?.fds ?? []);
         } catch (error) {
           unregister();
           apis.close(meta);
@@ -339,6 +348,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
           throw error;
         }
       } finally {
+        // The monitor has its own.
+        disks?.[Symbol.dispose]();
         admitted();
         await scoped?.monitor.discard();
       }

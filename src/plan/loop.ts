@@ -46,11 +46,34 @@ export interface LoopDevice {
   readonly path: Data;
 }
 
+/** What the file is for, and whether somebody waits here until it is free. */
+export interface LoopUse {
+  /** For messages: the `... file PATH`. */
+  readonly what: string;
+  /** What to do where the file cannot be opened, by errno. */
+  readonly hints: Readonly<Record<string, string>>;
+  readonly wait: boolean;
+}
+
+export const rootImage: LoopUse = {
+  what: "root file system's",
+  hints: {
+    ENOENT: "the file is missing; see lxc.rootfs.path",
+    EROFS: "it lies on a read-only file system: add ro to lxc.rootfs.options",
+    EACCES: "it may not be written: add ro to lxc.rootfs.options",
+    EPERM: "it may not be written (chattr -i PATH), or add ro to lxc.rootfs.options",
+    ETXTBSY: "it is in use as swap space or as a program",
+    EISDIR: "it is a directory: write dir: in front of the path",
+    ELOOP: "it is a symbolic link: name the file itself",
+  },
+  wait: true,
+};
+
 /**
  * A file as a block device that goes with its last user (loop(4), LO_FLAGS_AUTOCLEAR). The file is locked (flock(2)) for as long: two file systems over
  * one file would destroy it. `path`: not a link itself.
  */
-export function attachLoop(block: Block, path: string, readOnly: boolean): LoopDevice {
+export function attachLoop(block: Block, path: string, readOnly: boolean, use: LoopUse = rootImage): LoopDevice {
   const { build } = block;
   const image = slot(build, "image");
   const control = slot(build, "loop.control");
@@ -59,18 +82,10 @@ export function attachLoop(block: Block, path: string, readOnly: boolean): LoopD
   const left = slot(build, "loop.attempts");
   const device = buffer(build, 32, '"/dev/loopN"');
   openat(block, cwdFd, path, (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK | openFlags(build.arch).O_NOFOLLOW, image, {
-    note: `open the root file system's file ${path}`,
-    hints: {
-      ENOENT: "the file is missing; see lxc.rootfs.path",
-      EROFS: "it lies on a read-only file system: add ro to lxc.rootfs.options",
-      EACCES: "it may not be written: add ro to lxc.rootfs.options",
-      EPERM: "it may not be written (chattr -i PATH), or add ro to lxc.rootfs.options",
-      ETXTBSY: "it is in use as swap space or as a program",
-      EISDIR: "it is a directory: write dir: in front of the path",
-      ELOOP: "it is a symbolic link: name the file itself",
-    },
+    note: `open the ${use.what} file ${path}`,
+    hints: use.hints,
   });
-  lock(block, image, path, readOnly);
+  lock(block, image, path, readOnly, use.wait);
   openat(block, cwdFd, "/dev/loop-control", O_RDWR, control, {
     note: "open the control of loop devices",
     hints: {
@@ -118,11 +133,11 @@ export function attachLoop(block: Block, path: string, readOnly: boolean): LoopD
   return { fd, path: device };
 }
 
-/** What has ended lets go of its file a moment later: so long we wait. */
-const waits = 250;
-const waitTime = 20_000_000n;
+/** What has ended lets go of its file a moment later: so often we try, so many nanoseconds apart. */
+export const waits = 250;
+export const waitTime = 20_000_000n;
 
-function lock(block: Block, image: Slot, path: string, readOnly: boolean): void {
+function lock(block: Block, image: Slot, path: string, readOnly: boolean, mayWait: boolean): void {
   const { build } = block;
   const left = slot(build, "image.waits");
   const again = label("lock again");
@@ -143,9 +158,11 @@ function lock(block: Block, image: Slot, path: string, readOnly: boolean): void 
   });
   jump(block, locked, "it is ours");
   place(block, inUse);
-  call(block, "nanosleep", [time, nil], { note: "wait until it is free" });
-  compute(block, left, "sub", left, imm(1), "waited once more");
-  jump(block, again, "perhaps it is free now", "ge", left, imm(1));
+  if (mayWait) {
+    call(block, "nanosleep", [time, nil], { note: "wait until it is free" });
+    compute(block, left, "sub", left, imm(1), "waited once more");
+    jump(block, again, "perhaps it is free now", "ge", left, imm(1));
+  }
   fail(block, EAGAIN, {
     note: `${path} is in use: by another container, or by a copy that is being made`,
     hints: { any: "stop that first" },

@@ -78,6 +78,7 @@ import {
   sharesUserNamespace,
 } from "./context.js";
 import { planDev, populateDev, setUmask } from "./dev.js";
+import { refuseImages } from "./disk-image.js";
 import { type LateVariable, deferHooks, runHostHooks, signalChild } from "./hooks.js";
 import { populateGuestDev, takeDevices } from "./guest-dev.js";
 import { lockRoot } from "./guest-root.js";
@@ -150,6 +151,7 @@ export function planStart(
 ): LaunchProgram {
   refuseUnsafeNamespaces(spec);
   refuseRootfs(spec.rootfs);
+  refuseImages(spec);
   const context = beginStart(spec, host, start, warn, mounts);
   const { monitor, slots, build } = context;
   tellState(monitor, "STARTING");
@@ -223,6 +225,8 @@ function beginStart(
   const listening = Array.from({ length: start.listen?.count ?? 0 }, (_, index) =>
     presetSlot(build, `listening.${index + 1}`),
   );
+  // Open for as long as the monitor lives, a restart included.
+  for (let index = 0; index < start.loops; index += 1) presetSlot(build, `disk.${index + 1}`);
   const hasStopHooks = spec.hooks.list.some((hook) => hook.kind === "stop" || hook.kind === "post-stop");
   const namespaces: Partial<Record<NamespaceKind, Slot>> = {};
   for (const kind of namespaceKinds) {

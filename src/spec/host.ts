@@ -91,6 +91,8 @@ export interface StartFacts {
   readonly rootfs: RootfsFacts | null;
   /** What is behind the mounts whose file systems must be found out, by source. */
   readonly images: Readonly<Record<string, RootfsFacts>>;
+  /** How many loop devices of disk images (preset slots) the monitor keeps for as long as it lives. */
+  readonly loops: number;
   /** What LXCFS offers; null where it does not run. */
   readonly lxcfs: LxcfsFacts | null;
   /** Where the network namespace is held while interfaces of the host's are in it, whatever becomes of the monitor; null: nowhere. */

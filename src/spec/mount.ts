@@ -55,6 +55,8 @@ export interface DevSpec {
   readonly tmpfsSize: number;
   /** Device nodes below /dev. They are made by mknod, or bound from the host where that is not permitted. */
   readonly nodes: readonly DeviceNode[];
+  /** Absent: none. */
+  readonly images?: readonly DiskImage[];
   /** Symbolic links below /dev: name to target. */
   readonly links: readonly { readonly name: string; readonly target: string }[];
 }
@@ -68,6 +70,15 @@ export interface DeviceNode {
   readonly mode: number;
   /** The host's node, where it has another name there; absent: the same one below /dev. */
   readonly host?: string;
+}
+
+/** A file that the guest finds as a block device below /dev: a loop device, which the start takes. */
+export interface DiskImage {
+  readonly name: string;
+  readonly path: string;
+  readonly readonly: boolean;
+  /** Permission bits of the node, which is the guest's root's. */
+  readonly mode: number;
 }
 
 export interface MountSpec {

@@ -43,9 +43,17 @@ export const nicFilters: readonly NicFilter[] = ["mac", "ipv4", "ipv6"];
 /** Addresses and networks of a nic with a filter: a program for more is longer than the kernel takes. */
 export const mostFiltered = 128;
 
+/** Bytes that a limit may let pass at once: packets of the usual links pass the least, and the most is what the kernel can count. */
+export const leastBurst: number = 16 * 1024;
+export const mostBurst = 0xffff_ffff;
+
 /** Bits a second. */
 export interface NicLimit {
   readonly rate: number;
+  /** Bytes that pass at once after a pause, from `leastBurst` to `mostBurst`; absent: as the rate needs it. */
+  readonly burst?: number;
+  /** How fast those pass, above `rate`, of what comes in; absent: as they come. */
+  readonly peak?: number;
   readonly at: Source | null;
 }
 

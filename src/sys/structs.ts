@@ -418,5 +418,5 @@ export function parseUcred(bytes: Uint8Array): { readonly pid: number; readonly 
 }
 
 /** struct statx (statx(2)): stx_ino and stx_mnt_id are u64. */
-export const STATX_AT = { ino: 32, mnt_id: 144 } as const;
+export const STATX_AT = { ino: 32, rdev_major: 128, rdev_minor: 132, mnt_id: 144 } as const;
 export const STATX_SIZE = 256;

@@ -35,6 +35,8 @@ export interface TokenBucket extends Target {
   readonly rate: number;
   readonly burst: number;
   readonly limit: number;
+  /** How fast a burst goes out, a second bucket: its rate must be above the other. Absent: as fast as the link takes it. */
+  readonly peak?: { readonly rate: number; readonly burst: number };
 }
 
 /** A nanosecond clock shown in ticks of 64 ns (PSCHED_SHIFT). */
@@ -42,15 +44,28 @@ const TICK = 64;
 
 /** The discipline of all that leaves by the link. A packet larger than the burst is cut if it is a GSO packet, else dropped. */
 export function newTokenBucket(bucket: TokenBucket): NetlinkMessage {
-  const { rate, burst, limit } = bucket;
+  const { rate, burst, limit, peak } = bucket;
+  const time = (size: number, speed: number): number => Math.min(Math.floor((size * 1e9) / speed / TICK), 0xffff_ffff);
   // struct tc_tbf_qopt: two struct tc_ratespec of 12 bytes (rate and peak rate), limit, buffer, mtu.
-  const parms = pack(36)
+  let parms = pack(36)
     .u8(1, k.TC_LINKLAYER_ETHERNET)
     .u32(8, Math.min(rate, 0xffff_ffff))
     .u32(24, limit)
-    .u32(28, Math.min(Math.floor((burst * 1e9) / rate / TICK), 0xffff_ffff));
+    .u32(28, time(burst, rate));
+  if (peak !== undefined)
+    parms = parms
+      .u8(13, k.TC_LINKLAYER_ETHERNET)
+      .u32(20, Math.min(peak.rate, 0xffff_ffff))
+      .u32(32, time(peak.burst, peak.rate));
   const options = [attribute(k.TCA_TBF_PARMS, raw(parms.bytes)), attributeU32(k.TCA_TBF_BURST, burst)];
-  if (rate > 0xffff_ffff) options.push(attribute(k.TCA_TBF_RATE64, raw(pack(8).u64(0, rate).bytes)));
+  const wide = (kind: number, speed: number): void => {
+    if (speed > 0xffff_ffff) options.push(attribute(kind, raw(pack(8).u64(0, speed).bytes)));
+  };
+  wide(k.TCA_TBF_RATE64, rate);
+  if (peak !== undefined) {
+    options.push(attributeU32(k.TCA_TBF_PBURST, peak.burst));
+    wide(k.TCA_TBF_PRATE64, peak.rate);
+  }
   return netlinkMessage(
     k.RTM_NEWQDISC,
     CREATE,

@@ -14,6 +14,7 @@ import { pidOf, place, type Place } from "../support/place.js";
 import { patience } from "../support/patience.js";
 import { sysctl } from "../support/routes.js";
 import { lacks } from "../support/skip.js";
+import { type Side, transfer as secondsOf } from "../support/transfer.js";
 import { waitFor } from "../support/wait.js";
 
 const child = fileURLToPath(new URL("packet-child.js", import.meta.url));
@@ -199,20 +200,15 @@ test("a filtered container gets its address by DHCP, and is reached by IPv4 and 
   await assert.rejects(inside("islt-fa", "ping", "-c", "1", "-W", "1", "-I", "10.9.0.99", "10.9.0.3"));
 });
 
-/** Seconds that two megabytes take. Who counts them answers with their number. */
+/** Seconds that two megabytes take. */
 async function transfer({ net, inside, own }: Place, direction: "in" | "out"): Promise<number> {
-  const guest = (script: string): Promise<string> => inside("islt-fa", "sh", "-c", script);
-  const host = (script: string): Promise<string> => net.ok(["sh", "-c", script]);
-  const [to, from, address, pid] =
-    direction === "in" ? [guest, host, "10.9.0.2", await pidOf(own, "islt-fa")] : [host, guest, "10.9.0.1", net.pid];
-  await to("busybox nc -l -p 700 -e wc -c </dev/null >/dev/null 2>&1 &");
-  await waitFor("somebody who listens", async () =>
-    /:02BC 0+:0000 0A/.test(await ok(["cat", `/proc/${pid}/net/tcp`, `/proc/${pid}/net/tcp6`])),
-  );
-  const before = performance.now();
-  const count = await from(`head -c 2000000 /dev/zero | busybox nc ${address} 700`);
-  assert.equal(Number(count), 2_000_000);
-  return (performance.now() - before) / 1000;
+  const guest: Side = {
+    run: (script) => inside("islt-fa", "sh", "-c", script),
+    pid: await pidOf(own, "islt-fa"),
+    address: "10.9.0.2",
+  };
+  const host: Side = { run: (script) => net.ok(["sh", "-c", script]), pid: net.pid, address: "10.9.0.1" };
+  return await (direction === "in" ? secondsOf(host, guest) : secondsOf(guest, host));
 }
 
 test("limits hold in both directions, and neither slows the other", async (t) => {
@@ -237,6 +233,27 @@ test("limits hold in both directions, and neither slows the other", async (t) =>
   await here.run("islt-fa", `${addressed}\nislet.net.0.limit.in = 1gbit\nislet.net.0.limit.out = 1gbit`);
   isQuick(await transfer(here, "in"), "in, of 1gbit");
   isQuick(await transfer(here, "out"), "out, of 1gbit");
+});
+
+test("a burst passes after a pause, at its peak where there is one, and then the limit holds", async (t) => {
+  if (lacks(t, "veth") || lacks(t, "bridge") || lacks(t, "tc-bpf") || lacks(t, "tc-tbf")) return;
+  const here = await place(t);
+  const between = async (direction: "in" | "out", least: number, most: number, what: string): Promise<void> => {
+    const took = await transfer(here, direction);
+    t.diagnostic(`${what}: ${took.toFixed(2)} s`);
+    assert.ok(took >= least && took < most * patience, `${what}: ${took.toFixed(2)} s`);
+  };
+  const limited = `${addressed}\nislet.net.0.limit.in = 8mbit\nislet.net.0.limit.in.burst = 2200k`;
+  await here.run("islt-fa", `${limited}\nislet.net.0.limit.out = 8mbit\nislet.net.0.limit.out.burst = 2200k`);
+  await between("in", 0, 0.8, "in, a burst");
+  await between("in", 1.2, 3.5, "in, after it");
+  await between("out", 0, 0.8, "out, a burst");
+  await between("out", 1.2, 3.5, "out, after it");
+  await here.stop("islt-fa");
+  await here.run("islt-fa", `${limited}\nislet.net.0.limit.in.peak = 24mbit`);
+  assert.match(await guards(here), /rate 8Mbit burst 2200Kb peakrate 24Mbit/);
+  await between("in", 0.6, 1.2, "in, a burst at its peak");
+  await between("in", 1.2, 3.5, "in, after it");
 });
 
 /** What hangs on the host's end. */

@@ -3,11 +3,14 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Cleaner } from "../support/cleanup.js";
+import { loopsOf } from "../support/disk.js";
 import { watchTraces } from "../support/instance.js";
 import { netns, type Netns } from "../support/netns.js";
 import { linkTable } from "../support/place.js";
+import { patience } from "../support/patience.js";
 import { lacks } from "../support/skip.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
+import { type Side, transfer } from "../support/transfer.js";
 import { waitFor } from "../support/wait.js";
 
 /** Devices of running and of defined domains, changed with Debian's virsh. */
@@ -128,6 +131,34 @@ test("addresses, routes and the host's end of an attached interface are as they 
   assert.doesNotMatch(await ok("dumpxml", "web"), /interface/);
 });
 
+test("bursts of an interface pass at their peak, and then its average holds", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "tc-bpf") || lacks(t, "tc-tbf")) return;
+  const { ok, start, inside, fault, net } = await devicePlace(t);
+  await start("web", {
+    devices: `<interface type='bridge'><source bridge='islt-br'/><target dev='web-lan'/><ip address='10.9.0.7' family='ipv4' prefix='24'/>
+<bandwidth><inbound average='1000' peak='3000' burst='2200'/><outbound average='1000' burst='2200'/></bandwidth></interface>`,
+  });
+  assert.match(await net.ok(["tc", "qdisc", "show", "dev", "web-lan"]), /rate 8Mbit burst 2200Kb peakrate 24Mbit/);
+  const pid = /^Id: +(\d+)$/m.exec(await ok("dominfo", "web"))?.[1] ?? "";
+  const guest: Side = {
+    run: (script) => inside("web", "sh", "-c", script),
+    pid: Number(pid),
+    address: "10.9.0.7",
+  };
+  const host: Side = { run: (script) => net.ok(["sh", "-c", script]), pid: net.pid, address: "10.9.0.1" };
+  const between = (seconds: number, least: number, most: number): void => {
+    assert.ok(seconds >= least && seconds < most * patience, `${seconds.toFixed(2)} s`);
+  };
+  between(await transfer(host, guest), 0.6, 1.2);
+  between(await transfer(host, guest), 1.2, 3.5);
+  between(await transfer(guest, host), 0, 0.8);
+  between(await transfer(guest, host), 1.2, 3.5);
+  assert.match(
+    await fault("domiftune", "web", "web-lan", "--inbound", "1000", "--live"),
+    /this function is not supported by the connection driver: virDomainSetInterfaceParameters/,
+  );
+});
+
 test("an interface that the domain was started with can be detached, too", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;
   const { ok, start, inside, links, fault, file } = await devicePlace(t);
@@ -232,6 +263,56 @@ for (const { title, top } of [
     const disk = file(`<disk type='block'><source dev='/dev/loop0'/><target dev='vdb'/></disk>`);
     assert.match(await fault("detach-device", "web", disk, "--live"), /operation failed: disk vdb not found/);
   });
+
+test("a file of the host's is a domain's disk like any other, but for what comes while it runs", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "loop")) return;
+  const { ok, start, inside, file, fault, own } = await devicePlace(t);
+  const image = join(own.store.path, "..", "data.img");
+  writeFileSync(image, "data".repeat(1 << 18));
+  const words = [image, "vdb", "--sourcetype", "file", "--subdriver", "raw"];
+  const init = "while :; do dd if=/dev/zero of=/dev/vdb bs=4096 count=16 conv=fsync; sleep 1; done";
+  await start("web", { init: "exec sleep 1000" });
+  assert.match(
+    await fault("attach-disk", "web", ...words, "--live"),
+    /unsupported configuration: Can't setup disk for non-block device/,
+  );
+  await ok("attach-disk", "web", ...words, "--config");
+  assert.match(
+    await ok("dumpxml", "web", "--inactive"),
+    /<disk type='file' device='disk'>[^]*<source file='[^']*data\.img'\/>/,
+  );
+  await ok("destroy", "web");
+  await ok("undefine", "web");
+  await start("db", { init, devices: `<disk type='file'><source file='${image}'/><target dev='vdb'/></disk>` });
+  assert.match(await ok("domblklist", "db"), new RegExp(`vdb +${image}`));
+  const [loop = ""] = loopsOf(join(own.store.path, ".."));
+  // Linux 6.10 and later account on v1 only for devices that have a limit.
+  await ok("blkiotune", "db", "--device-write-bytes-sec", `${loop},100000000`, "--live");
+  await waitFor("what it writes", async () => /wr_bytes [1-9]/.test(await ok("domblkstat", "db", "vdb")));
+  assert.match(await ok("domblkstat", "db", image), /wr_bytes [1-9]/);
+  assert.match(await fault("domblkstat", "db", "vdc"), /invalid argument: invalid path: vdc/);
+  const before = await inside("db", "ls", "-l", "/dev/vdb");
+  // The daemon is killed: the domain goes on, and so does its disk.
+  await own.restart();
+  assert.deepEqual(loopsOf(join(own.store.path, "..")), [loop]);
+  assert.equal(await inside("db", "ls", "-l", "/dev/vdb"), before);
+  await ok(
+    "detach-device",
+    "db",
+    file(`<disk type='file'><source file='${image}'/><target dev='vdb'/></disk>`),
+    "--live",
+  );
+  assert.match(await inside("db", "sh", "-c", "ls /dev/vdb 2>&1 || true"), /No such file/);
+  assert.doesNotMatch(await ok("domblklist", "db"), /vdb/);
+  await ok("destroy", "db");
+  await waitFor("the loop device to let go", () => loopsOf(join(own.store.path, "..")).length === 0);
+  // By LXC's command it starts the same.
+  await own.ok(["lxc-start", ...own.store.at("db")]);
+  assert.match(await inside("db", "ls", "-l", "/dev/vdb"), /^brwx------/);
+  assert.equal(loopsOf(join(own.store.path, "..")).length, 1);
+  await ok("destroy", "db");
+  await waitFor("the loop device to let go", () => loopsOf(join(own.store.path, "..")).length === 0);
+});
 
 test("definitions are changed, alone or with what runs", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh")) return;

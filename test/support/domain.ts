@@ -1,6 +1,6 @@
 import type { AbsPath } from "../../src/base/brand.js";
 import type { HostFile, SpecContext } from "../../src/frontends/libvirt/spec/to-spec.js";
-import type { DomainDoc, Filesystem, Interface } from "../../src/frontends/libvirt/xml/domain.js";
+import type { DomainDoc, Filesystem, Interface, UsbDevice } from "../../src/frontends/libvirt/xml/domain.js";
 
 /** Domains as the reader gives them, for tests of what becomes of them. */
 
@@ -100,6 +100,19 @@ export function specContext(
     shared: (name) => (name === "other" ? 1001 : null),
     passedFds: 0,
     stat: (path) => files[path] ?? null,
+    ...changes,
+  };
+}
+
+export function usb(changes: Partial<UsbDevice>): UsbDevice {
+  return {
+    kind: "usb",
+    managed: "no",
+    startupPolicy: null,
+    vendor: null,
+    product: null,
+    bus: null,
+    device: null,
     ...changes,
   };
 }

@@ -102,6 +102,7 @@ export function startFacts(changes: Partial<StartFacts> = {}): StartFacts {
     rootfs: null,
     images: {},
     lxcfs: null,
+    loops: 0,
     networkPin: "/run/islet/phys/0123456789abcdef01234567",
     guestApi: "/run/islet/devlxd/0123456789abcdef01234567",
     ...changes,

@@ -30,10 +30,10 @@ export interface VirshPlace {
 /** In a mount namespace of its own /run is empty but for the daemon's sockets. */
 const wrapper = `mount -t tmpfs islt-run /run && mkdir /run/libvirt && mount --bind "$0" /run/libvirt && exec "$@"`;
 
-/** `netnsPid`: a process in whose network namespace all of it is. `env`: more of the daemon's environment. */
+/** `netnsPid`, `mntnsPid`: processes in whose network and mount namespaces all of it is. `env`: more of the daemon's environment. */
 export async function virshPlace(
   t: Cleaner,
-  { env: more = {}, ...place }: Pick<InstanceOptions, "netnsPid" | "env"> = {},
+  { env: more = {}, ...place }: Pick<InstanceOptions, "netnsPid" | "mntnsPid" | "env"> = {},
 ): Promise<VirshPlace> {
   const options = { env: {} as Record<string, string> };
   const own = await instance(t, {

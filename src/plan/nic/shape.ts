@@ -4,7 +4,7 @@ import type { Slot } from "../../program/ops.js";
 import { BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_PROG_TYPE_SCHED_CLS } from "../../sys/flags.js";
 import { BPF_MAP_CREATE_SIZE, BPF_PROG_LOAD_SIZE, bpfMapCreate, bpfProgLoad } from "../../sys/structs.js";
 import { newIngressFilter, newTokenBucket } from "../../sys/traffic.js";
-import type { NicLimit } from "../../spec/nic.js";
+import { leastBurst, type NicLimit } from "../../spec/nic.js";
 import { rateText } from "../../spec/rate.js";
 import { compileLimit, LIMIT_MAP_AT } from "./limit-bpf.js";
 import { bpfHints, missing } from "./guard-hints.js";
@@ -12,8 +12,6 @@ import type { NicContext } from "./nic.js";
 import { request } from "./netlink.js";
 import { call, data, imm, slot, store, within } from "./parts.js";
 
-/** More than a packet of any usual link: the bucket drops a larger one that cannot be cut. */
-const LEAST_BURST = 16 * 1024;
 /** Of what is to go into the container, as much may wait as passes in a tenth of a second, and a few packets in any case. */
 const LEAST_QUEUE = 32 * 1024;
 
@@ -21,12 +19,15 @@ const LEAST_QUEUE = 32 * 1024;
 export function planLimitIn(made: NicContext, limit: NicLimit, near: string, index: Slot, mtu: number): void {
   const rate = limit.rate / 8;
   // The kernel gives credit by the timer: a hundredth of a second's worth is enough for any rate. 64 bytes for headers of the link.
-  const burst = Math.ceil(Math.max(LEAST_BURST, mtu + 64, rate / 100));
+  const least = (speed: number): number => Math.ceil(Math.max(leastBurst, mtu + 64, speed / 100));
+  const burst = least(rate);
+  const peak = limit.peak === undefined ? null : limit.peak / 8;
   const bucket = newTokenBucket({
     index: "late",
     rate: Math.floor(rate),
-    burst,
-    limit: burst + Math.ceil(Math.max(LEAST_QUEUE, rate / 10)),
+    burst: Math.max(limit.burst ?? burst, mtu + 64),
+    limit: burst + Math.ceil(Math.max(LEAST_QUEUE, (peak ?? rate) / 10)),
+    ...(peak === null ? {} : { peak: { rate: Math.floor(peak), burst: least(peak) } }),
   });
   request(
     made.context.monitor,
@@ -57,7 +58,7 @@ export function planLimitOut(made: NicContext, limit: NicLimit, near: string, in
     at,
     hints,
   });
-  const instructions = compileLimit({ rate, burst: Math.ceil(Math.max(LEAST_BURST, rate / 8 / 5)) });
+  const instructions = compileLimit({ rate, burst: limit.burst ?? Math.ceil(Math.max(leastBurst, rate / 8 / 5)) });
   const load = blob(
     build,
     bpfProgLoad({ type: BPF_PROG_TYPE_SCHED_CLS, instructions, name }),

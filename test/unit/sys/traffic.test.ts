@@ -58,6 +58,17 @@ test("a rate beyond 32 bits has a field of its own", () => {
   assert.ok(quick.includes("0001000000000000ffffffff"));
 });
 
+// tc qdisc add dev va root tbf rate 8mbit burst 2000kb limit 116384 peakrate 32mbit mtu 40000
+test("a token bucket with a peak has a second one, as tc(8) sends it", () => {
+  const made = { index: 3, rate: 1_000_000, burst: 2_048_000, limit: 116_384 };
+  const message = hex(newTokenBucket({ ...made, peak: { rate: 4_000_000, burst: 40_000 } }));
+  const ofTc =
+    "28000100000100000000000040420f00000100000000000000093d00a0c601000048e8015a6202000800060000401f0008000700409c0000";
+  assert.ok(message.endsWith(ofTc), message);
+  const quick = hex(newTokenBucket({ ...made, peak: { rate: 6_000_000_000, burst: 60_000_000 } }));
+  assert.ok(quick.endsWith("0c00050000bca06501000000"));
+});
+
 test("a loaded program is named by its descriptor, which may come late", () => {
   const message = newIngressFilter({
     index: "late",

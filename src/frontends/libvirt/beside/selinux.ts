@@ -1,5 +1,5 @@
 /** sVirt with SELinux: a label for each guest, which tells it from all others (virSecuritySELinuxGenLabel of libvirt 9.0; lxc_contexts(5)). */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { SecLabel } from "../xml/domain.js";
 
@@ -47,12 +47,25 @@ export function readSelinux(root: string = ""): Selinux | null {
     if (value === null) throw fault(`cannot read '${key}' value from selinux lxc contexts file '${file}'`);
     return value;
   };
+  const [process, objects] = [of("process"), of("file")];
+  // Some policies come with the file and without the types that it names.
+  if (![process, objects].every((context) => isKnown(root, context))) return null;
   return {
-    process: of("process"),
-    file: of("file"),
+    process,
+    file: objects,
     daemon: labelIn(`${root}/proc/self/attr/current`),
     isEnforcing: textOf(`${root}/sys/fs/selinux/enforce`)?.trim() === "1",
   };
+}
+
+/** Whether the policy that is loaded has such a context (security_check_context(3)). */
+function isKnown(root: string, context: string): boolean {
+  try {
+    writeFileSync(`${root}/sys/fs/selinux/context`, context);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const labelIn = (file: string): string => readFileSync(file, "utf8").replace(/\0?\n?$/, "");

@@ -3,6 +3,7 @@ import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import type { Hooks } from "../beside/hooks.js";
 import type { Services } from "../beside/services.js";
+import type { HostFiles } from "../host/files.js";
 import type { DomainDoc } from "../xml/domain.js";
 
 /** What the driver is made with: the engine, and what the daemon alone can know or wire. */
@@ -20,6 +21,7 @@ export interface DriverContext {
   readonly lxcConfig: (spec: ContainerSpec) => string;
   /** KiB. */
   readonly hostMemory: bigint;
+  readonly files: HostFiles;
   readonly services: Services;
   readonly hooks: Hooks;
   /** libvirt's lxc.conf; null: there is none. */

@@ -5,6 +5,7 @@ import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
+import { withUsbFound } from "../host/usb.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
 import { fromSpec } from "../spec/from-spec.js";
@@ -326,15 +327,15 @@ async function launchSpec(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  doc: DomainDoc,
+  given: DomainDoc,
   passedFds: number,
 ): Promise<ContainerSpec> {
   const running = async (): Promise<readonly DomainDoc[]> =>
     (await domains.list()).flatMap(({ status }) => live.of(status) ?? []);
-  const labelled = await withLabels(context, running, doc);
-  await checkStart(labelled);
-  const spec = await specOf(context, domains, labelled, passedFds);
-  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(labelled) } };
+  const doc = await withLabels(context, running, withUsbFound(given, context.files));
+  await checkStart(doc);
+  const spec = await specOf(context, domains, doc, passedFds);
+  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
 }
 
 async function launch(

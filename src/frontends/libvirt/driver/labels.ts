@@ -26,6 +26,8 @@ export async function withLabels(
   const taken = new Set(others.flatMap(({ seclabels }) => seclabels.flatMap(levels)));
   const complete = (label: SecLabel): SecLabel => {
     if (label.model !== "selinux" || label.type === "none") return label;
+    // One of the document's own needs nothing of the policy's.
+    if (selinux === null && mayLabel && label.type === "static") return label;
     if (selinux === null) {
       const message = "Security driver model 'selinux' is not available";
       throw refusal(errorCodes.configUnsupported, errorDomains.security, message);

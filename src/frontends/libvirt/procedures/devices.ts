@@ -3,6 +3,9 @@ import type { NodeChange } from "../../../engine/engine.js";
 import type { Driver } from "../driver/driver.js";
 import type { Domain } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { diskNumbers } from "../host/disks.js";
+import type { HostFiles } from "../host/files.js";
+import { hostdevFound } from "../host/usb.js";
 import type { Handlers } from "../rpc/handlers.js";
 import type { DomainRef } from "../rpc/messages.js";
 import { type GuestNode, guestNode, mayUse } from "../spec/devices.js";
@@ -11,7 +14,7 @@ import { sharesNetwork } from "../spec/namespace.js";
 import { nicSpec } from "../spec/network.js";
 import { type Removed, withDevice, withoutDevice, withReplaced } from "../xml/change-devices.js";
 import { type Device, readDevice } from "../xml/device.js";
-import type { DomainDoc, Interface } from "../xml/domain.js";
+import type { Disk, DomainDoc, Interface } from "../xml/domain.js";
 import type { ReadContext } from "../xml/read-context.js";
 import { affect, type AffectedDocs, checkFlags, inTurn } from "./common.js";
 
@@ -30,7 +33,7 @@ interface Done {
 }
 
 /** Devices of domains, of those that run and of their definitions. */
-export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
+export function deviceHandlers(driver: Driver, reading: ReadContext, files: HostFiles): Handlers {
   const { engine, storePath } = driver.context;
 
   const notForeign = ({ name, isForeign }: Domain): void => {
@@ -79,7 +82,8 @@ export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
     };
   };
 
-  const attachLive = async (domain: Domain, doc: DomainDoc, device: Device): Promise<Done> => {
+  const attachLive = async (domain: Domain, doc: DomainDoc, wanted: Device): Promise<Done> => {
+    const device = wanted.kind === "hostdev" ? { ...wanted, device: hostdevFound(wanted.device, files) } : wanted;
     const after = withDevice(doc, device, "live");
     if (device.kind === "interface") return await addInterface(domain, doc, device.device);
     // withDevice has refused all others.
@@ -104,8 +108,18 @@ export function deviceHandlers(driver: Driver, reading: ReadContext): Handlers {
     }
   };
 
+  /** The image stays attached until the guest ends; the guest can use it no more. */
+  const removeImage = async (domain: Domain, disk: Disk): Promise<void> => {
+    const destination = `/dev/${disk.target}`;
+    for (const numbers of diskNumbers(disk, files)) {
+      const source = `/dev/loop${numbers.split(":")[1] ?? ""}`;
+      await nodeChange(domain, { action: "del", source, destination, keepAccess: false });
+    }
+  };
+
   const detachLive = async (domain: Domain, { doc, device }: Removed): Promise<DomainDoc> => {
     if (device.kind === "interface") await removeInterface(domain, device.device);
+    else if (device.kind === "disk" && device.device.type === "file") await removeImage(domain, device.device);
     else {
       const { source, destination, rule } = nodeOf(device);
       await nodeChange(domain, { action: "del", source, destination, keepAccess: mayUse(doc, rule, host) });

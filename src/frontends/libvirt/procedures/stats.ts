@@ -4,6 +4,7 @@ import { notRunning } from "../driver/driver.js";
 import { type Domain, isActive } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { HostFiles } from "../host/files.js";
+import { diskNumbers } from "../host/disks.js";
 import type { Handlers } from "../rpc/handlers.js";
 import type { StatsRecord } from "../rpc/messages.js";
 import {
@@ -42,14 +43,23 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
   const docOf = async (domain: Domain): Promise<DomainDoc> =>
     (await driver.liveDoc(domain)) ?? (await driver.inactiveDoc(domain));
 
-  const blocksOf = async (domain: Domain, device: string | null): Promise<BlockFigures> =>
+  /** Of a disk by its name inside or its source; "": of all that the domain uses. */
+  const disksOf = async (domain: Domain, path: string): Promise<readonly string[] | null> => {
+    if (path === "") return null;
+    const disk = (await docOf(domain)).disks.find(({ target, source }) => target === path || source === path);
+    if (disk === undefined)
+      throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, `invalid path: ${path}`);
+    return diskNumbers(disk, files);
+  };
+
+  const blocksOf = async (domain: Domain, devices: readonly string[] | null): Promise<BlockFigures> =>
     blockFigures(
       {
         serviceBytes: await item(domain, "blkio.throttle.io_service_bytes"),
         serviced: await item(domain, "blkio.throttle.io_serviced"),
         ioStat: await item(domain, "io.stat"),
       },
-      device,
+      devices,
     );
 
   const interfacesOf = async (domain: Domain): Promise<readonly string[]> => {
@@ -116,11 +126,14 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
         `invalid path, '${device}' is not a known interface`,
       );
     },
-    DOMAIN_BLOCK_STATS: async ({ dom, path }) =>
-      blockStats(await blocksOf(await running(dom), path === "" ? null : path)),
+    DOMAIN_BLOCK_STATS: async ({ dom, path }) => {
+      const domain = await running(dom);
+      return blockStats(await blocksOf(domain, await disksOf(domain, path)));
+    },
     DOMAIN_BLOCK_STATS_FLAGS: async ({ dom, path, nparams, flags }) => {
       checkFlags(flags, stringOkay, "lxcDomainBlockStatsFlags");
-      return blockStatsFlags(await blocksOf(await running(dom), path === "" ? null : path), nparams);
+      const domain = await running(dom);
+      return blockStatsFlags(await blocksOf(domain, await disksOf(domain, path)), nparams);
     },
     DOMAIN_INTERFACE_ADDRESSES: async ({ dom, source, flags }) => {
       checkFlags(flags, 0, "lxcDomainInterfaceAddresses");

@@ -1,8 +1,8 @@
 /** Device nodes of the guest's, and the rules of what it may use. */
 import type { DeviceRule } from "../../../spec/cgroup.js";
-import type { DeviceNode, DevSpec } from "../../../spec/mount.js";
+import type { DeviceNode, DevSpec, DiskImage } from "../../../spec/mount.js";
 import type { CapabilityRule } from "../../../spec/security.js";
-import { errorCodes, errorDomains } from "../errors.js";
+import { errorCodes, errorDomains, type LibvirtError } from "../errors.js";
 import type { Disk, DomainDoc, Hostdev } from "../xml/domain.js";
 import { mayMakeNodes } from "./capability.js";
 import { type SpecContext, refusal, unsupported } from "./context.js";
@@ -33,7 +33,7 @@ const nodeMode = 0o700;
 export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: SpecContext): GuestDevices {
   const extra = [
     ...timerDevices(doc, context),
-    ...doc.disks.map((disk) => diskDevice(disk, context)),
+    ...doc.disks.filter(({ type }) => type === "block").map((disk) => diskDevice(disk, context)),
     ...doc.hostdevs.flatMap((hostdev) => hostDevice(hostdev, context)),
   ];
   const roots = doc.filesystems.flatMap(({ source, readonly }) => {
@@ -41,6 +41,7 @@ export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: Spec
     const { type, major, minor } = deviceAt(source.dev, "b", context);
     return [rule(type, major, minor, readonly ? "r" : "rw")];
   });
+  const images = doc.disks.filter(({ type }) => type === "file").map((disk) => diskImage(disk, context));
   const nodes = extra.flatMap(({ node }) => (node === null ? [] : [node]));
   const isMapped = doc.idmap !== null;
   return {
@@ -50,6 +51,7 @@ export function guestDevices(doc: DomainDoc, kept: CapabilityRule, context: Spec
       noSetUid: true,
       tmpfsSize,
       nodes: [...usualNodes, ...(isMapped ? [] : nodes)],
+      ...(images.length === 0 ? {} : { images }),
       links: [
         { name: "stdin", target: "/proc/self/fd/0" },
         { name: "stdout", target: "/proc/self/fd/1" },
@@ -179,10 +181,25 @@ function timerDevices({ clock }: DomainDoc, context: SpecContext): readonly Name
   });
 }
 
-function diskDevice(disk: Disk, context: Host): NamedDevice {
-  const { type, source, target, readonly } = disk;
-  if (type === "file") throw unsupported(`disk type 'file' of ${target} is not supported: use a block device`);
+function diskDevice({ type, source, target, readonly }: Disk, context: Host): NamedDevice {
+  if (type !== "block") throw unsupported("Can't setup disk for non-block device");
+  if (source === "") throw withoutMedia();
   return named(nodeName(`/dev/${target}`), source, "b", readonly ? "rm" : "rwm", context);
+}
+
+const withoutMedia = (): LibvirtError => unsupported("Can't setup disk without media");
+
+/** Raw images become loop devices; what else a driver would have to be found for is refused. */
+function diskImage({ driver, format, source, target, readonly }: Disk, context: Host): DiskImage {
+  const isRaw = format === null || format === "none" || format === "raw";
+  if (driver !== null && driver !== "loop") throw unsupported(`disk driver ${driver} is not supported`);
+  if (!isRaw) throw unsupported(`disk format ${format} is not supported`);
+  if (source === "") throw withoutMedia();
+  const found = context.stat(source);
+  if (found === null)
+    throw refusal(errorCodes.system, errorDomains.none, `Unable to open ${source}: No such file or directory`);
+  if (found.kind !== "file" && found.kind !== "b") throw unsupported(`Storage source ${source} must be a file`);
+  return { name: nodeName(`/dev/${target}`), path: source, readonly, mode: nodeMode };
 }
 
 function hostDevice(hostdev: Hostdev, context: Host): readonly NamedDevice[] {
@@ -194,7 +211,7 @@ function hostDevice(hostdev: Hostdev, context: Host): readonly NamedDevice[] {
     case "usb": {
       const { bus, device } = hostdev;
       if (bus === null || device === null)
-        throw unsupported("USB host devices must be named by <address bus= device=>");
+        throw unsupported("USB host devices must be named by <vendor> and <product>, or by <address>");
       const number = (value: number): string => String(value).padStart(3, "0");
       const path = `/dev/bus/usb/${number(bus)}/${number(device)}`;
       return [named(nodeName(path), path, "c", "rwm", context)];

@@ -98,7 +98,12 @@ function plainRoute(route: {
 }
 
 function bandwidthOf(limit: NicLimit | null): Bandwidth | null {
-  return limit === null
-    ? null
-    : { average: Math.max(1, Math.round(limit.rate / 8000)), peak: null, burst: null, floor: null };
+  if (limit === null) return null;
+  const kilobytes = (rate: number): number => Math.max(1, Math.round(rate / 8000));
+  return {
+    average: kilobytes(limit.rate),
+    peak: limit.peak === undefined ? null : kilobytes(limit.peak),
+    burst: limit.burst === undefined ? null : Math.round(limit.burst / 1024),
+    floor: null,
+  };
 }

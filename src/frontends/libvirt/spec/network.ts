@@ -1,5 +1,5 @@
 /** <interface> and the network interfaces among the <hostdev>s. */
-import { mostFiltered } from "../../../spec/nic.js";
+import { leastBurst, mostBurst, mostFiltered } from "../../../spec/nic.js";
 import { broadcastAddress, defaultPrefix, prefixOfMask } from "../../../spec/address.js";
 import { leastRate, mostRate } from "../../../spec/rate.js";
 import type { NicAddress, NicCommon, NicFilter, NicLimit, NicRoute, NicSpec } from "../../../spec/nic.js";
@@ -70,8 +70,17 @@ export function nicSpec(item: Interface, index: number, context: Pick<SpecContex
   switch (source.kind) {
     case "bridge":
       return veth(item, common, source.bridge);
-    case "network":
-      return veth(item, common, bridgeOf(source.network, context));
+    case "network": {
+      const bridge = bridgeOf(source.network, context);
+      // A part of what the whole network may have: the one network has no such limit.
+      if ((item.inbound?.floor ?? 0) > 0)
+        throw refusal(
+          errorCodes.configUnsupported,
+          errorDomains.network,
+          `Invalid use of 'floor' on interface with MAC address ${item.mac} - network '${source.network}' has no inbound QoS set`,
+        );
+      return veth(item, common, bridge);
+    }
     case "ethernet":
       return {
         ...veth(item, common, null),
@@ -133,8 +142,8 @@ function veth(item: Interface, common: NicCommon, link: string | null): Extract<
     vlanTagged: [],
     l2proxy: false,
     reservation: null,
-    limitIn: limit(item.inbound),
-    limitOut: limit(item.outbound),
+    limitIn: limitIn(item.inbound),
+    limitOut: limitOut(item.outbound),
     filter: filterOf(item),
     ...(item.isolated ? { isolated: true } : {}),
   };
@@ -163,11 +172,26 @@ function filterOf({ others, ips }: Interface): { readonly words: readonly NicFil
   return { words, at: null };
 }
 
-/** Kilobytes a second are thousands of bytes (tc(8)). The bucket's burst is islet's own; a peak would be a second limit above this one. */
-function limit(bandwidth: Bandwidth | null): NicLimit | null {
+/**
+ * As the driver's tc(8) commands work, for which kilobytes a second are thousands of bytes and those of a burst are 1024. What a class of htb gets in a burst it
+ * gets at the speed of its peak, and without one there is no burst; a peak below the average is the limit.
+ */
+function limitIn(bandwidth: Bandwidth | null): NicLimit | null {
   if (bandwidth === null || bandwidth.average <= 0) return null;
-  return { rate: Math.min(Math.max(bandwidth.average * 8000, leastRate), mostRate), at: null };
+  const average = rateOf(bandwidth.average);
+  const peak = rateOf(bandwidth.peak ?? bandwidth.average);
+  if (peak <= average) return { rate: peak, at: null };
+  return { rate: average, peak, ...(bandwidth.burst === null ? {} : { burst: burstOf(bandwidth.burst) }), at: null };
 }
+
+/** A policer has no peak; where nothing is said of its burst it is as many kilobytes as pass in a second. */
+function limitOut(bandwidth: Bandwidth | null): NicLimit | null {
+  if (bandwidth === null || bandwidth.average <= 0) return null;
+  return { rate: rateOf(bandwidth.average), burst: burstOf(bandwidth.burst ?? bandwidth.average), at: null };
+}
+
+const rateOf = (kilobytes: number): number => Math.min(Math.max(kilobytes * 8000, leastRate), mostRate);
+const burstOf = (kilobytes: number): number => Math.min(Math.max(kilobytes * 1024, leastBurst), mostBurst);
 
 export function nicAddress({ family, address, prefix, peer }: InterfaceAddress): NicAddress {
   const length = prefix ?? defaultPrefix(family, address);

@@ -16,17 +16,20 @@ export interface BlockTexts {
   readonly ioStat: string | null;
 }
 
-/** Of one device (`8:16`), or of all of them (null). What nobody accounts is 0. */
-export function blockFigures({ serviceBytes, serviced, ioStat }: BlockTexts, device: string | null): BlockFigures {
+/** Of some devices (`8:16`), or of all of them (null). What nobody accounts is 0. */
+export function blockFigures(
+  { serviceBytes, serviced, ioStat }: BlockTexts,
+  devices: readonly string[] | null,
+): BlockFigures {
   const v1 = (text: string | null, word: string): bigint =>
     sum(
-      linesOf(text, device)
+      linesOf(text, devices)
         .map((line) => line.split(" "))
         .filter(([, kind]) => kind === word)
         .map(([, , value]) => value),
     );
   const v2 = (word: string): bigint =>
-    sum(linesOf(ioStat, device).map((line) => new RegExp(`(?<= )${word}=(\\d+)`).exec(line)?.[1]));
+    sum(linesOf(ioStat, devices).map((line) => new RegExp(`(?<= )${word}=(\\d+)`).exec(line)?.[1]));
   return {
     readBytes: v1(serviceBytes, "Read") + v2("rbytes"),
     readRequests: v1(serviced, "Read") + v2("rios"),
@@ -35,11 +38,12 @@ export function blockFigures({ serviceBytes, serviced, ioStat }: BlockTexts, dev
   };
 }
 
-/** Lines that begin with a device's numbers, this one's. */
-function linesOf(text: string | null, device: string | null): readonly string[] {
-  return (text ?? "")
-    .split("\n")
-    .filter((line) => (device === null ? /^\d+:\d+ /.test(line) : line.startsWith(`${device} `)));
+/** Lines that begin with a device's numbers, one of these. */
+function linesOf(text: string | null, devices: readonly string[] | null): readonly string[] {
+  return (text ?? "").split("\n").filter((line) => {
+    const device = /^(\d+:\d+) /.exec(line)?.[1];
+    return device !== undefined && (devices === null || devices.includes(device));
+  });
 }
 
 function sum(values: readonly (string | undefined)[]): bigint {

@@ -21,6 +21,7 @@ function unsuited(device: Device, impact: Impact, verb: "attach" | "detach"): Li
   );
 }
 
+/** Is `a` what `b` names? A USB device is named by its place, or without one by its ids. */
 export function isSameHostdev(a: Hostdev, b: Hostdev): boolean {
   switch (a.kind) {
     case "storage":
@@ -31,7 +32,9 @@ export function isSameHostdev(a: Hostdev, b: Hostdev): boolean {
       return b.kind === a.kind && a.interface === b.interface;
     case "usb":
       if (b.kind !== a.kind) return false;
-      return a.bus !== null && a.device !== null ? a.bus === b.bus && a.device === b.device : a.xml === b.xml;
+      return b.bus !== null && b.device !== null
+        ? a.bus === b.bus && a.device === b.device
+        : a.vendor === b.vendor && a.product === b.product;
     case "pci":
       return b.kind === a.kind && a.xml === b.xml;
     default:

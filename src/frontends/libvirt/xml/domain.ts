@@ -254,8 +254,22 @@ export type Hostdev =
       readonly ips: readonly InterfaceAddress[];
       readonly routes: readonly InterfaceRoute[];
     }
-  | { readonly kind: "usb"; readonly bus: number | null; readonly device: number | null; readonly xml: string }
+  | UsbDevice
   | { readonly kind: "pci"; readonly xml: string };
+
+/** By its ids, by where it is, or both; null: not said. What runs has the place where the device was found. */
+export interface UsbDevice {
+  readonly kind: "usb";
+  readonly managed: "yes" | "no";
+  /** What becomes of a start without the device; null: it fails, as for mandatory. */
+  readonly startupPolicy: StartupPolicy | null;
+  readonly vendor: number | null;
+  readonly product: number | null;
+  readonly bus: number | null;
+  readonly device: number | null;
+}
+
+export type StartupPolicy = "mandatory" | "requisite" | "optional";
 
 export interface SecLabel {
   readonly type: "none" | "dynamic" | "static";

@@ -1,5 +1,5 @@
 /** Consoles, disks, host devices, and devices that a container has no use for. */
-import type { Console, Disk, Hostdev, OpaqueElement } from "./domain.js";
+import type { Console, Disk, Hostdev, OpaqueElement, UsbDevice } from "./domain.js";
 import { attributeText, opaqueText } from "./opaque.js";
 import { readAddresses } from "./read-address.js";
 import { imageFormats, missingSource, missingTarget } from "./read-filesystem.js";
@@ -194,38 +194,64 @@ export function readHostdev(element: XmlElement): Hostdev {
 
 function readSubsystem(element: XmlElement, source: XmlElement, type: string): Hostdev {
   const managed = attribute(element, "managed") === "yes" ? "yes" : "no";
-  const written = (inner: readonly string[]): string => {
-    const body =
-      inner.length === 0 ? ["  <source/>"] : ["  <source>", ...inner.map((line) => `    ${line}`), "  </source>"];
-    return [`<hostdev mode='subsystem' type='${type}' managed='${managed}'>`, ...body, "</hostdev>"].join("\n");
-  };
+  if (type === "usb") return readUsb(source, managed);
+  if (type === "pci") {
+    const address = first(source, "address");
+    const at = (name: string, digits: number): string =>
+      attributeText(name, hex(address === null ? 0 : (uintAttribute(address, name, unsignedOfAnyBase) ?? 0), digits));
+    const inner = `<address${at("domain", 4)}${at("bus", 2)}${at("slot", 2)}${at("function", 1)}/>`;
+    return { kind: "pci", xml: subsystemLines("pci", managed, "<source", [inner]).join("\n") };
+  }
+  throw unsupported(`host devices of type '${type}' are not supported for containers`);
+}
+
+function readUsb(source: XmlElement, managed: UsbDevice["managed"]): UsbDevice {
   const number = (from: XmlElement, name: string): number => {
     const value = uintAttribute(from, name, unsignedOfAnyBase);
     if (value === null) throw valueError(`Missing required attribute '${name}' in element '${from.name}'`);
     return value;
   };
-  const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, "0")}`;
-  const address = first(source, "address");
-  if (type === "usb") {
-    const inner: string[] = [];
-    const [vendor, product] = [first(source, "vendor"), first(source, "product")];
-    if (vendor !== null && product === null) throw internalError("missing product");
-    if (product !== null && vendor === null) throw internalError("missing vendor");
-    if (vendor !== null && product !== null)
-      inner.push(`<vendor id='${hex(number(vendor, "id"), 4)}'/>`, `<product id='${hex(number(product, "id"), 4)}'/>`);
-    const [bus, device] = address === null ? [null, null] : [number(address, "bus"), number(address, "device")];
-    if (bus !== null && device !== null && bus + device > 0) inner.push(`<address bus='${bus}' device='${device}'/>`);
-    return { kind: "usb", bus, device, xml: written(inner) };
-  }
-  if (type === "pci") {
-    const at = (name: string, digits: number): string =>
-      attributeText(name, hex(address === null ? 0 : (uintAttribute(address, name, unsignedOfAnyBase) ?? 0), digits));
-    return {
-      kind: "pci",
-      xml: written([`<address${at("domain", 4)}${at("bus", 2)}${at("slot", 2)}${at("function", 1)}/>`]),
-    };
-  }
-  throw unsupported(`host devices of type '${type}' are not supported for containers`);
+  const startupPolicy = choice(source, "startupPolicy", startupPolicies);
+  const [vendor, product, address] = [first(source, "vendor"), first(source, "product"), first(source, "address")];
+  if (vendor !== null && product === null) throw internalError("missing product");
+  if (product !== null && vendor === null) throw internalError("missing vendor");
+  const ids =
+    vendor === null || product === null
+      ? { vendor: null, product: null }
+      : { vendor: number(vendor, "id"), product: number(product, "id") };
+  if (ids.vendor === 0) throw valueError("Invalid value for attribute 'id' in element 'vendor': Zero is not permitted");
+  const [bus, device] = address === null ? [0, 0] : [number(address, "bus"), number(address, "device")];
+  const place = bus + device === 0 ? { bus: null, device: null } : { bus, device };
+  return { kind: "usb", managed, startupPolicy, ...ids, ...place };
+}
+
+const startupPolicies = ["mandatory", "requisite", "optional"] as const;
+const hex = (value: number, digits: number): string => `0x${value.toString(16).padStart(digits, "0")}`;
+
+function subsystemLines(
+  type: "usb" | "pci",
+  managed: UsbDevice["managed"],
+  head: string,
+  inner: readonly string[],
+): readonly string[] {
+  const body =
+    inner.length === 0 ? [`  ${head}/>`] : [`  ${head}>`, ...inner.map((line) => `    ${line}`), "  </source>"];
+  return [`<hostdev mode='subsystem' type='${type}' managed='${managed}'>`, ...body, "</hostdev>"];
+}
+
+/** As libvirt prints it. */
+export function usbLines({ managed, startupPolicy, vendor, product, bus, device }: UsbDevice): readonly string[] {
+  return subsystemLines(
+    "usb",
+    managed,
+    startupPolicy === null ? "<source" : `<source startupPolicy='${startupPolicy}'`,
+    [
+      ...(vendor === null || product === null
+        ? []
+        : [`<vendor id='${hex(vendor, 4)}'/>`, `<product id='${hex(product, 4)}'/>`]),
+      ...(bus === null || device === null ? [] : [`<address bus='${bus}' device='${device}'/>`]),
+    ],
+  );
 }
 
 /** In the order of libvirt's output; disks and what else has a place of its own are not here. */

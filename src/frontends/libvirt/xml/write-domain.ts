@@ -5,7 +5,7 @@ import { metadataText } from "./metadata.js";
 import { attributeText as at, escaped } from "./opaque.js";
 import { namespaceUri } from "./read-labels.js";
 import { featureNames } from "./read-os.js";
-import { driveAddress, otherDevices } from "./read-others.js";
+import { driveAddress, otherDevices, usbLines } from "./read-others.js";
 import { addressLines, interfaceLines } from "./write-interface.js";
 
 export interface WriteOptions {
@@ -262,6 +262,7 @@ export function hostdevLines(hostdev: Hostdev): Lines {
     case "net":
       return wrap(text("interface", hostdev.interface), addressLines(hostdev));
     case "usb":
+      return usbLines(hostdev);
     case "pci":
       return hostdev.xml.split("\n");
     default:

@@ -1,8 +1,8 @@
 /** Namespaces, id maps and network devices of a spec as configuration lines. */
 import { broadcastAddress } from "../../../spec/address.js";
 import { namespaceKinds, type NamespaceKind } from "../../../spec/namespace.js";
-import type { NicGateway, NicSpec } from "../../../spec/nic.js";
-import { rateText } from "../../../spec/rate.js";
+import type { NicGateway, NicLimit, NicSpec } from "../../../spec/nic.js";
+import { burstText, rateText } from "../../../spec/rate.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { namespaceNames } from "./keys-security.js";
 import type { Writer } from "./writer.js";
@@ -84,8 +84,8 @@ function fromNic(nic: NicSpec, out: Writer): void {
       for (const id of nic.vlanTagged) out.text(key("veth.vlan.tagged.id"), String(id));
       out.flag(key("l2proxy"), nic.l2proxy, false);
       out.text(`islet.net.${nic.index}.reserve`, nic.reservation?.address ?? null);
-      out.text(`islet.net.${nic.index}.limit.in`, nic.limitIn === null ? null : rateText(nic.limitIn.rate));
-      out.text(`islet.net.${nic.index}.limit.out`, nic.limitOut === null ? null : rateText(nic.limitOut.rate));
+      limitLines(out, `islet.net.${nic.index}.limit.in`, nic.limitIn);
+      limitLines(out, `islet.net.${nic.index}.limit.out`, nic.limitOut);
       out.text(`islet.net.${nic.index}.filter`, nic.filter === null ? null : nic.filter.words.join(" "));
       break;
     case "macvlan":
@@ -110,4 +110,11 @@ function fromNic(nic: NicSpec, out: Writer): void {
 function gateway(value: NicGateway | null): string | null {
   if (value === null) return null;
   return value.kind === "address" ? value.address : value.kind === "auto" ? "auto" : "dev";
+}
+
+function limitLines(out: Writer, key: string, limit: NicLimit | null): void {
+  if (limit === null) return;
+  out.text(key, rateText(limit.rate));
+  if (limit.burst !== undefined) out.text(`${key}.burst`, burstText(limit.burst));
+  if (limit.peak !== undefined) out.text(`${key}.peak`, rateText(limit.peak));
 }

@@ -1,7 +1,7 @@
 /** Rows: islet.net.N.*, what LXC has no words for of the nic that lxc.net.N describes. */
 import { addressOf } from "../../../spec/address.js";
 import { nicFilters, type NicFilter } from "../../../spec/nic.js";
-import { rateOf, rateText } from "../../../spec/rate.js";
+import { burstOf, burstText, rateOf, rateText } from "../../../spec/rate.js";
 import { splitWords } from "./grammar.js";
 import { findNic, nicFamily, one, type NicRow } from "./keys-net.js";
 import type { KeyRow } from "./row.js";
@@ -10,6 +10,10 @@ import { oneOf, Problem, type Read } from "./scalars.js";
 const rate: Read<number> = (value) =>
   rateOf(value) ??
   new Problem(`"${value}" is not a rate from 16kbit to 100gbit: write 500kbit, 10mbit, 1gbit, or bits a second`);
+
+const burst: Read<number> = (value) =>
+  burstOf(value) ??
+  new Problem(`"${value}" is not a burst from 16k to 4095m: write 64k, 10m, 1g (powers of 1024), or bytes`);
 
 /** `all` and `none` stand alone. */
 const filterWords: Read<readonly NicFilter[]> = (value) => {
@@ -26,6 +30,7 @@ const filterWords: Read<readonly NicFilter[]> = (value) => {
 };
 
 const islet = { since: "islet", types: ["veth"] } as const;
+const showBurst = (value: number | null): string => (value === null ? "" : burstText(value));
 const showRate = (value: number | null): string => (value === null ? "" : rateText(value));
 
 const ipv4: Read<string> = (value) =>
@@ -47,10 +52,25 @@ export const isletNicRows: readonly NicRow[] = [
     sub: "limit.in",
     doc: "What the container receives at most, in bits a second: 500kbit, 10mbit, 1gbit.",
   }),
+  one<number>("limitInBurst", burst, showBurst, {
+    ...islet,
+    sub: "limit.in.burst",
+    doc: "Bytes that it receives at once after a pause: 64k, 10m, 1g, or bytes. Default: a hundredth of a second's worth, at least 16k.",
+  }),
+  one<number>("limitInPeak", rate, showRate, {
+    ...islet,
+    sub: "limit.in.peak",
+    doc: "How fast a burst passes, more than limit.in. Default: as it comes.",
+  }),
   one<number>("limitOut", rate, showRate, {
     ...islet,
     sub: "limit.out",
     doc: "What the container sends at most; what is more is dropped.",
+  }),
+  one<number>("limitOutBurst", burst, showBurst, {
+    ...islet,
+    sub: "limit.out.burst",
+    doc: "Bytes that it sends at once after a pause. Default: a fifth of a second's worth, at least 16k.",
   }),
   one<readonly NicFilter[]>(
     "filter",

@@ -274,7 +274,7 @@ export function newNic(index: number, at: Source): NicValues {
     scriptUp: null, scriptDown: null, pair: null, vethMode: null, routes4: [], routes6: [], rxQueues: null, txQueues: null, vethVlanId: null,
     vethTagged: [], vlanId: null, macvlanMode: null, ipvlanMode: null, ipvlanIsolation: null, l2proxy: null,
     naming: null, reserve: null,
-    limitIn: null, limitOut: null, filter: null,
+    limitIn: null, limitInBurst: null, limitInPeak: null, limitOut: null, limitOutBurst: null, filter: null,
   };
 }
 

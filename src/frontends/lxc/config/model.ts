@@ -86,7 +86,10 @@ export interface NicValues {
   naming: Item<"lxc" | "systemd"> | null;
   reserve: Item<string> | null;
   limitIn: Item<number> | null;
+  limitInBurst: Item<number> | null;
+  limitInPeak: Item<number> | null;
   limitOut: Item<number> | null;
+  limitOutBurst: Item<number> | null;
   filter: Item<readonly NicFilter[]> | null;
 }
 

@@ -1,6 +1,7 @@
 /** lxc.net.* as a spec's network. */
 import { showSource, type Source } from "../../../base/source.js";
 import { macOf } from "../../../spec/address.js";
+import { rateText } from "../../../spec/rate.js";
 import { mostFiltered } from "../../../spec/nic.js";
 import type { NicAddress, NicCommon, NicFilter, NicGateway, NicLimit, NicSpec } from "../../../spec/nic.js";
 import type { NetworkSpec } from "../../../spec/spec.js";
@@ -105,8 +106,8 @@ function nicSpec(nic: NicValues, into: Collector): NicSpec {
         vlanTagged: nic.vethTagged.map((item) => item.value),
         l2proxy,
         reservation: nic.reserve === null ? null : { address: nic.reserve.value, at: nic.reserve.at },
-        limitIn: limit(nic.limitIn),
-        limitOut: limit(nic.limitOut),
+        limitIn: limit(nic, "in", into),
+        limitOut: limit(nic, "out", into),
         filter: filter(nic, into),
       };
     }
@@ -145,8 +146,22 @@ function checkPortVlans(nic: NicValues, isPort: boolean, into: Collector): void 
   }
 }
 
-function limit(item: Item<number> | null): NicLimit | null {
-  return item === null ? null : { rate: item.value, at: item.at };
+function limit(nic: NicValues, way: "in" | "out", into: Collector): NicLimit | null {
+  const [item, burst, peak] =
+    way === "in" ? [nic.limitIn, nic.limitInBurst, nic.limitInPeak] : [nic.limitOut, nic.limitOutBurst, null];
+  const key = `islet.net.${nic.index}.limit.${way}`;
+  if (item === null) {
+    for (const more of [burst, peak]) if (more !== null) fault(into, `this needs ${key}`, more.at);
+    return null;
+  }
+  if (peak !== null && peak.value <= item.value)
+    fault(into, `a peak of ${rateText(peak.value)} is not above ${key} = ${rateText(item.value)}`, peak.at);
+  return {
+    rate: item.value,
+    ...(burst === null ? {} : { burst: burst.value }),
+    ...(peak === null ? {} : { peak: peak.value }),
+    at: item.at,
+  };
 }
 
 /** What may be sent from must be known. Of IPv6 each nic has a link-local address: then that is all. */

@@ -6,7 +6,7 @@ import {
   startRecords,
   stopRecords,
 } from "../../../../src/frontends/libvirt/beside/audit.js";
-import { domain, filesystem, nic } from "../../../support/domain.js";
+import { domain, filesystem, nic, usb } from "../../../support/domain.js";
 
 const uuid = "11111111-2222-3333-4444-555555555555";
 const who = `vm="t2" uuid=${uuid}`;
@@ -23,7 +23,7 @@ describe("what audit is told of a domain", () => {
     hostdevs: [
       { kind: "storage", block: "/dev/sdb" },
       { kind: "misc", char: "/dev/input/event0" },
-      { kind: "usb", bus: 1, device: 12, xml: "" },
+      usb({ bus: 1, device: 12 }),
     ],
   });
 

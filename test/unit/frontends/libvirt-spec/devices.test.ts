@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { guestNode, mayUse } from "../../../../src/frontends/libvirt/spec/devices.js";
 import { toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
-import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
-import { deviceText } from "../../../../src/plan/cgroup.js";
+import type { Bandwidth, Disk, DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
+import { deviceText, unifiedDevicePolicy } from "../../../../src/plan/cgroup.js";
+import { withImages } from "../../../../src/plan/disk-image.js";
 import type { NicSpec } from "../../../../src/spec/nic.js";
-import { domain, nic, specContext } from "../../../support/domain.js";
+import { hostFacts } from "../../../support/facts.js";
+import { domain, nic, specContext, usb } from "../../../support/domain.js";
 
 const host = specContext({
   "/dev/sdb": { kind: "b", major: 8, minor: 16 },
+  "/srv/data.img": { kind: "file" },
+  "/srv": { kind: "dir" },
   "/dev/net/tun": { kind: "c", major: 10, minor: 200 },
   "/dev/rtc": { kind: "c", major: 250, minor: 0 },
   "/dev/bus/usb/001/012": { kind: "c", major: 189, minor: 11 },
@@ -24,6 +28,8 @@ function devices(changes: Partial<DomainDoc>): {
     rules: cgroup.devicesV1.slice(10).map(deviceText),
   };
 }
+
+const ids = [{ start: 0, target: 100000, count: 65536 }];
 
 const fails = (changes: Partial<DomainDoc>, message: string): void => {
   assert.throws(() => devices(changes), { name: "LibvirtError", message });
@@ -64,7 +70,7 @@ describe("a domain's devices", () => {
         hostdevs: [
           { kind: "storage", block: "/dev/sdb" },
           { kind: "misc", char: "/dev/net/tun" },
-          { kind: "usb", bus: 1, device: 12, xml: "" },
+          usb({ bus: 1, device: 12 }),
         ],
       }),
       {
@@ -72,6 +78,47 @@ describe("a domain's devices", () => {
         rules: ["b 8:16 rwm", "c 10:200 rwm", "c 189:11 rwm"],
       },
     );
+  });
+
+  it("may be raw images, which become devices when it starts", () => {
+    const disk: Disk = {
+      type: "file",
+      device: "disk",
+      driver: null,
+      format: null,
+      source: "/srv/data.img",
+      target: "vda",
+      bus: "virtio",
+      readonly: false,
+    };
+    const image = { name: "vda", path: "/srv/data.img", readonly: false, mode: 0o700 };
+    for (const same of [disk, { ...disk, format: "raw" }, { ...disk, driver: "loop", format: "none" }])
+      assert.deepEqual(toSpec(domain({ disks: [same] }), host).mounts.dev.images, [image]);
+    for (const [mapped, spec] of [
+      [false, toSpec(domain({ disks: [{ ...disk, readonly: true }] }), host)],
+      [true, toSpec(domain({ disks: [{ ...disk, readonly: true }], idmap: { uids: ids, gids: ids } }), host)],
+    ] as const) {
+      const [only] = spec.mounts.dev.images ?? [];
+      assert.ok(only);
+      const made = withImages(spec, [{ image: only, major: 7, minor: 3 }]);
+      const node = { name: "vda", type: "b", major: 7, minor: 3, mode: 0o700, host: "/dev/loop3" };
+      assert.deepEqual(made.mounts.dev.images, undefined);
+      assert.deepEqual((mapped ? made.guest.devices : made.mounts.dev.nodes).at(-1), node);
+      assert.deepEqual(made.cgroup.devicesV1.slice(10).map(deviceText), ["b 7:3 rm"]);
+      assert.deepEqual(made.cgroup.devicesV2, []);
+      // On the unified hierarchy the rule is one of the program's, which later changes are made of.
+      const policy = unifiedDevicePolicy(made, hostFacts("v2"));
+      assert.deepEqual(policy?.exceptions.at(-1), { type: "b", major: 7, minor: 3, access: 3 });
+    }
+    for (const [changes, message] of [
+      [{ driver: "nbd", format: "qcow2" }, "unsupported configuration: disk driver nbd is not supported"],
+      [{ format: "qcow2" }, "unsupported configuration: disk format qcow2 is not supported"],
+      [{ driver: "loop", format: "qcow2" }, "unsupported configuration: disk format qcow2 is not supported"],
+      [{ source: "" }, "unsupported configuration: Can't setup disk without media"],
+      [{ source: "/srv" }, "unsupported configuration: Storage source /srv must be a file"],
+      [{ source: "/srv/none" }, "Unable to open /srv/none: No such file or directory"],
+    ] as const)
+      fails({ disks: [{ ...disk, ...changes }] }, message);
   });
 
   it("that are missing, of another kind or elsewhere are refused", () => {
@@ -163,6 +210,40 @@ describe("a domain's interfaces", () => {
     );
     assert.ok(made.type === "veth");
     assert.deepEqual([made.limitIn?.rate, made.limitOut?.rate], [8_000_000, 16_000]);
+  });
+
+  it("pass bursts as the driver's tc commands do", () => {
+    const limits = (inbound: Partial<Bandwidth>, outbound: Partial<Bandwidth>): unknown => {
+      const rate = { average: 1000, peak: null, burst: null, floor: null };
+      const item = { inbound: { ...rate, ...inbound }, outbound: { ...rate, ...outbound } };
+      const made = only(nic({ kind: "bridge", bridge: "br0" }, item));
+      return made.type === "veth" ? [made.limitIn, made.limitOut] : null;
+    };
+    const rate = { rate: 8_000_000, at: null };
+    // What comes in has bursts at the peak alone; what goes out has those of a second.
+    assert.deepEqual(limits({}, {}), [rate, { ...rate, burst: 1_024_000 }]);
+    assert.deepEqual(limits({ burst: 500 }, { burst: 500, peak: 9000 }), [rate, { ...rate, burst: 512_000 }]);
+    assert.deepEqual(limits({ burst: 500, peak: 2000 }, { burst: 1 }), [
+      { ...rate, burst: 512_000, peak: 16_000_000 },
+      { ...rate, burst: 16_384 },
+    ]);
+    assert.deepEqual(limits({ peak: 2000 }, { average: 1e9, burst: 1e9 }), [
+      { ...rate, peak: 16_000_000 },
+      { ...rate, rate: 100_000_000_000, burst: 0xffff_ffff },
+    ]);
+    assert.deepEqual(limits({ peak: 500, burst: 9 }, {}), [
+      { ...rate, rate: 4_000_000 },
+      { ...rate, burst: 1_024_000 },
+    ]);
+  });
+
+  it("have no part of a network's rate that is theirs, as the network has no limit", () => {
+    const inbound = { average: 1000, peak: null, burst: null, floor: 100 };
+    const source = { kind: "network", network: "default", portgroup: null, portId: null, bridge: null } as const;
+    fails(
+      { interfaces: [nic(source, { inbound })] },
+      "unsupported configuration: Invalid use of 'floor' on interface with MAC address 52:54:00:12:34:56 - network 'default' has no inbound QoS set",
+    );
   });
 
   it("are links of the host's own, which come back", () => {

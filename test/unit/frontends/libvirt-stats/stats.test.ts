@@ -111,8 +111,8 @@ describe("domblkstat", () => {
         writeBytes: 8194n,
         writeRequests: 10n,
       });
-      assert.equal(blockFigures(texts, "8:16").writeBytes, 2n);
-      assert.equal(blockFigures(texts, "8:1").writeBytes, 0n);
+      assert.equal(blockFigures(texts, ["8:16"]).writeBytes, 2n);
+      assert.equal(blockFigures(texts, ["8:1"]).writeBytes, 0n);
     }
   });
   it("answers both calls as libvirt does, in its order", () => {

@@ -54,6 +54,18 @@ test("a device that is attached is the last of its kind, and detached again the 
   }
 });
 
+test("a USB device that was found by its ids is detached by them, or by its place", () => {
+  const byIds = read(
+    "<hostdev mode='subsystem' type='usb'><source><vendor id='0x46d'/><product id='0xc52b'/></source></hostdev>",
+  );
+  const found = read(
+    "<hostdev mode='subsystem' type='usb'><source><vendor id='0x46d'/><product id='0xc52b'/><address bus='1' device='12'/></source></hostdev>",
+  );
+  const before = doc(found, usb(1, 13));
+  for (const wanted of [byIds, found, usb(1, 12)])
+    assert.equal(withoutDevice(before, wanted, "live").device.device, found.device);
+});
+
 test("what is there already is not attached again", () => {
   const before = doc(disk("sdb"), char("/dev/fuse"), usb(1, 12));
   assert.deepEqual(

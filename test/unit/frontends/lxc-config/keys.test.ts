@@ -138,7 +138,10 @@ const isletNicSamples: Readonly<Record<string, readonly [value: string, shown: s
   naming: ["systemd", "systemd", ""],
   reserve: ["10.0.3.50", "10.0.3.50", ""],
   "limit.in": ["10000kbit", "10mbit", ""],
+  "limit.in.burst": ["2048k", "2m", ""],
+  "limit.in.peak": ["1000000kbit", "1gbit", ""],
   "limit.out": ["1500000", "1500kbit", ""],
+  "limit.out.burst": ["20000", "20000", ""],
   filter: ["ipv6  mac", "mac ipv6", "none"],
 };
 
@@ -184,7 +187,10 @@ for (const [sub, [value, shown, cleared]] of Object.entries(isletNicSamples)) {
     for (const clear of [`${key} =`, "islet.net.7 ="])
       assert.equal(get(`${nic}${key} = ${value}\n${clear}`, key), cleared);
     assert.equal(get(nic, key), cleared);
-    assert.equal(get(nic, "islet.net.7"), "naming\nreserve\nlimit.in\nlimit.out\nfilter\n");
+    assert.equal(
+      get(nic, "islet.net.7"),
+      "naming\nreserve\nlimit.in\nlimit.in.burst\nlimit.in.peak\nlimit.out\nlimit.out.burst\nfilter\n",
+    );
   });
 }
 

@@ -104,6 +104,22 @@ test("limits are bits a second, a filter is its words in their order", () => {
     limitIn: { rate: 10_000_000 },
     limitOut: { rate: 64_000 },
   });
+  const burst =
+    "islet.net.0.limit.in.burst = 1m\nislet.net.0.limit.in.peak = 20mbit\nislet.net.0.limit.out.burst = 20000";
+  const limits = "islet.net.0.limit.in = 10mbit\nislet.net.0.limit.out = 64000";
+  const both = {
+    ...none,
+    limitIn: { rate: 10_000_000, burst: 1_048_576, peak: 20_000_000 },
+    limitOut: { rate: 64_000, burst: 20_000 },
+  };
+  assert.deepEqual(guard(`${burst}\n${limits}`), both);
+  assert.deepEqual(specFaults(`${veth}islet.net.0.limit.out = 1mbit\n${burst}`), [
+    "this needs islet.net.0.limit.in (/var/lib/lxc/web1/config:4 islet.net.0.limit.in.burst)",
+    "this needs islet.net.0.limit.in (/var/lib/lxc/web1/config:5 islet.net.0.limit.in.peak)",
+  ]);
+  assert.deepEqual(specFaults(`${veth}${limits}\nislet.net.0.limit.in.peak = 10000kbit`), [
+    "a peak of 10mbit is not above islet.net.0.limit.in = 10mbit (/var/lib/lxc/web1/config:5 islet.net.0.limit.in.peak)",
+  ]);
   assert.deepEqual(guard("islet.net.0.filter = ipv6 mac"), { ...none, filter: { words: ["mac", "ipv6"] } });
   assert.deepEqual(guard("islet.net.0.filter = all"), { ...none, filter: { words: ["mac", "ipv4", "ipv6"] } });
   assert.deepEqual(guard("islet.net.0.filter = none"), none);

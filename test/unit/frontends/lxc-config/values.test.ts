@@ -186,6 +186,13 @@ const refused: readonly (readonly [config: string, message: string])[] = [
         `"${value}" is not a rate from 16kbit to 100gbit: write 500kbit, 10mbit, 1gbit, or bits a second`,
       ] as const,
   ),
+  ...["1mb", "16383", "4g", "-1m", "1.5m", "big"].map(
+    (value) =>
+      [
+        `lxc.net.0.type = veth\nislet.net.0.limit.in.burst = ${value}`,
+        `"${value}" is not a burst from 16k to 4095m: write 64k, 10m, 1g (powers of 1024), or bytes`,
+      ] as const,
+  ),
   ...[
     ["ip", "ip"],
     ["mac all", "all"],
