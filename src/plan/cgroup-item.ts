@@ -49,6 +49,13 @@ const cpuMax =
 
 type Reader = (read: ReadItem) => string | null;
 
+function legacyWeight(text: string): string | null {
+  const weight = /^default (\d+)$/m.exec(text)?.[1];
+  return weight === undefined ? null : String(Math.min(1000, Math.max(10, Math.round(Number(weight) / 10))));
+}
+/** What blkio.weight is called on v1 since Linux 5.0, whose one scheduler with weights is BFQ. */
+const bfqWeight = "blkio.bfq.weight";
+
 /** Files of v1 in terms of v2. */
 const legacyReaders: Readonly<Record<string, Reader>> = {
   "memory.limit_in_bytes": from("memory.max", asLegacy),
@@ -63,10 +70,7 @@ const legacyReaders: Readonly<Record<string, Reader>> = {
     const microseconds = field(text, "usage_usec");
     return microseconds === null ? null : `${microseconds}000`;
   }),
-  "blkio.weight": from("io.weight", (text) => {
-    const weight = /^default (\d+)$/m.exec(text)?.[1];
-    return weight === undefined ? null : String(Math.min(1000, Math.max(10, Math.round(Number(weight) / 10))));
-  }),
+  "blkio.weight": (read) => from("io.weight", legacyWeight)(read) ?? read(bfqWeight),
   "freezer.state": from("cgroup.freeze", (text) => (text === "1" ? "FROZEN" : "THAWED")),
 };
 
@@ -101,6 +105,8 @@ export function translatedSettings(file: string, value: string, read: ReadItem):
     const known = made("v2", "memory.max", translatedItem("memory.max", read));
     return translateToLegacy({ version: "v2", file, value, at: null }, known);
   }
+  if (file === "blkio.weight" && read("io.weight") === null && read(bfqWeight) !== null)
+    return made("v1", bfqWeight, value);
   const period = translatedItem("cpu.cfs_period_us", read);
   const quota = translatedItem("cpu.cfs_quota_us", read);
   const setting: CgroupSetting = { version: "v1", file, value, at: null };

@@ -66,6 +66,16 @@ test("files of cgroup v1 read on v2 as v1 would have them", () => {
     assert.equal(translatedItem(file, reading(unified)), wanted, file);
 });
 
+test("blkio.weight is BFQ's on a kernel of v1 that has no other", () => {
+  const bfq = reading({ "blkio.bfq.weight": "100" });
+  assert.equal(translatedItem("blkio.weight", bfq), "100");
+  assert.deepEqual(translatedSettings("blkio.weight", "300", bfq), [
+    { version: "v1", file: "blkio.bfq.weight", value: "300", at: null },
+  ]);
+  const both = reading({ ...unified, "blkio.bfq.weight": "100" });
+  assert.equal(translatedItem("blkio.weight", both), "10", "the unified hierarchy's, where that has one");
+});
+
 test("what is set goes to the other version's file, with what is set already", () => {
   const set = (files: Files, file: string, value: string): readonly string[] =>
     translatedSettings(file, value, reading(files)).map((each) => `${each.file}=${each.value}`);

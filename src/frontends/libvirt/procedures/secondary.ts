@@ -3,10 +3,13 @@ import type { Handlers } from "../rpc/handlers.js";
 
 /** Networks, pools and the rest, as a host answers that has none of them. */
 export function secondaryHandlers(): Handlers {
-  let next = 0;
-  const register = (): { readonly callbackID: number } => {
-    next += 1;
-    return { callbackID: next - 1 };
+  /** Each kind of thing counts its own. */
+  const counter = (): (() => { readonly callbackID: number }) => {
+    let next = 0;
+    return () => {
+      next += 1;
+      return { callbackID: next - 1 };
+    };
   };
   return {
     CONNECT_LIST_ALL_NETWORKS: () => ({ nets: [], ret: 0 }),
@@ -18,9 +21,9 @@ export function secondaryHandlers(): Handlers {
     NETWORK_LOOKUP_BY_NAME: ({ name }) => {
       throw new LibvirtError(errorCodes.noNetwork, errorDomains.network, `no network with matching name '${name}'`);
     },
-    CONNECT_NETWORK_EVENT_REGISTER_ANY: register,
-    CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY: register,
-    CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY: register,
-    CONNECT_SECRET_EVENT_REGISTER_ANY: register,
+    CONNECT_NETWORK_EVENT_REGISTER_ANY: counter(),
+    CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY: counter(),
+    CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY: counter(),
+    CONNECT_SECRET_EVENT_REGISTER_ANY: counter(),
   };
 }
