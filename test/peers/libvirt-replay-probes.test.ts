@@ -12,23 +12,12 @@ import { waitFor } from "../support/wait.js";
 /** Requests made by hand, many of them malformed, byte by byte as libvirtd got them; it reacts, or does not, as libvirtd did. */
 
 const oneDriver = "islet has one driver: it is the one that is meant, and others are not there";
-const old = "of clients before 1.2: later ones use callbacks with ids, which are there";
 
 const excuses: Excuses = {
   machine: { "CONNECT_GET_HOSTNAME.hostname": "the host's" },
   reasons: {
     'open null name CONNECT_OPEN.status: "1, internal error: connection not open", here "ok"': oneDriver,
     'open qemu CONNECT_OPEN.status: "ok", here "5, no connection driver available for qemu:///system"': oneDriver,
-    'legacy event register CONNECT_DOMAIN_EVENT_REGISTER.status: "ok", here "3, this function is not supported by the connection driver: virConnectDomainEventRegister"':
-      old,
-    "legacy event register twice CONNECT_DOMAIN_EVENT_REGISTER.code: 8, here 3": old,
-    "legacy event register twice CONNECT_DOMAIN_EVENT_REGISTER.domain: 0, here 20": old,
-    'legacy event register twice CONNECT_DOMAIN_EVENT_REGISTER.message: "invalid argument: event callback already tracked", here "this function is not supported by the connection driver: virConnectDomainEventRegister"':
-      old,
-    'legacy deregister CONNECT_DOMAIN_EVENT_DEREGISTER.status: "ok", here "3, this function is not supported by the connection driver: virConnectDomainEventDeregister"':
-      old,
-    'legacy register any 0 CONNECT_DOMAIN_EVENT_REGISTER_ANY.status: "ok", here "3, this function is not supported by the connection driver: virConnectDomainEventRegisterAny"':
-      old,
   },
 };
 
