@@ -5,8 +5,9 @@ import { findProcedure } from "../../src/frontends/libvirt/rpc/procedures.js";
 import { type Excuses, ledger } from "../support/libvirt-differences.js";
 import { answerOf, frameOf, type Probe, recordedProbes } from "../support/libvirt-recording.js";
 import { views } from "../support/libvirt-replay.js";
-import { lacksHost, situation, t4 } from "../support/libvirt-situation.js";
+import { situation, t4 } from "../support/libvirt-situation.js";
 import { bareClient, callFrame, libvirtClient, type WireClient } from "../support/libvirt-wire.js";
+import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
 /** Requests made by hand, many of them malformed, byte by byte as libvirtd got them; it reacts, or does not, as libvirtd did. */
@@ -63,7 +64,7 @@ async function react(client: WireClient, probe: Probe): Promise<Frame | "silent"
 }
 
 test("requests made by hand are answered as libvirtd answered them", async (t) => {
-  if (lacksHost(t)) return;
+  if (lacks(t, "root")) return;
   const { place, names } = await situation(t, { off: ["t1", "t2", "t3"] });
   const probes = recordedProbes();
   const control = await libvirtClient(t, place.socket);

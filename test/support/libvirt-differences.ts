@@ -66,7 +66,10 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !isList(value) && !(value instanceof Uint8Array);
 
 /** What an element of a list is known by: parameters have names, statistics tags. */
-const keyOf = (element: unknown): string => (isObject(element) ? String(element["field"] ?? element["tag"] ?? "") : "");
+function keyOf(element: unknown): string {
+  const key = isObject(element) ? (element["field"] ?? element["tag"]) : null;
+  return typeof key === "string" || typeof key === "number" ? String(key) : "";
+}
 
 const inOrder = (list: readonly unknown[]): readonly unknown[] =>
   list.toSorted((one, other) => (whole(one) < whole(other) ? -1 : 1));

@@ -271,7 +271,7 @@ export async function replay(t: Cleaner, place: VirshPlace, names: Names, sessio
       else {
         const left = session.leftOut?.[index];
         if (left !== undefined) {
-          used.add(String(index));
+          used.add(`call of ${index}`);
           await ask({ ...frame, type: frameTypes.call, status: statuses.ok }, name, [], left[1]);
           assert.equal(left[0], name);
         }
@@ -291,8 +291,9 @@ export async function replay(t: Cleaner, place: VirshPlace, names: Names, sessio
     }
   }
   await settle();
-  const unused = [...Object.keys(session.before ?? {}), ...Object.keys(session.leftOut ?? {})].filter(
-    (key) => !used.has(key),
-  );
+  const unused = [
+    ...Object.keys(session.before ?? {}),
+    ...Object.keys(session.leftOut ?? {}).map((index) => `call of ${index}`),
+  ].filter((key) => !used.has(key));
   assert.deepEqual([...book.faults(), ...unused.map((key) => `never came: ${key}`)], []);
 }

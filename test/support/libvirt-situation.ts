@@ -64,7 +64,7 @@ export async function situation(
   { off = [], running = [] }: { readonly off?: readonly Name[]; readonly running?: readonly Name[] },
 ): Promise<Situation> {
   const all = [...off, ...running];
-  const place = all.includes("t2") ? await networkPlace(t) : await virshPlace(t);
+  const place = running.includes("t2") ? await networkPlace(t) : await virshPlace(t);
   const named = createNames();
   for (const name of ["g1", "g2", "g3"]) {
     const root = place.rootfs(name);

@@ -38,10 +38,15 @@ function testClient(): TestClient {
   };
 }
 
-function place(): { readonly handlers: Required<Handlers>; readonly emit: (event: DomainEvent) => void } {
+/** What they do is done at once. */
+type EventHandlers = {
+  readonly [N in keyof Handlers]-?: (...args: Parameters<Required<Handlers>[N]>) => unknown;
+};
+
+function place(): { readonly handlers: EventHandlers; readonly emit: (event: DomainEvent) => void } {
   const listeners: ((event: DomainEvent) => void)[] = [];
   const events = { subscribe: (listener: (event: DomainEvent) => void) => listeners.push(listener) };
-  const handlers = eventHandlers({ events } as unknown as Driver) as Required<Handlers>;
+  const handlers = eventHandlers({ events } as unknown as Driver) as EventHandlers;
   return {
     handlers,
     emit: (event) => {
