@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { Driver } from "../../../../src/frontends/libvirt/driver/driver.js";
 import { type DomainEvent, lifecycle } from "../../../../src/frontends/libvirt/driver/events.js";
 import { eventHandlers } from "../../../../src/frontends/libvirt/procedures/events.js";
+import { secondaryHandlers } from "../../../../src/frontends/libvirt/procedures/secondary.js";
 import type { Call, Client, Handlers } from "../../../../src/frontends/libvirt/rpc/handlers.js";
 
 const domain = { name: "web", uuid: "4de601c5-e42e-4721-81c9-7abc8ac07934", id: 7 };
@@ -111,5 +112,27 @@ describe("events", () => {
     one.go();
     emit(started);
     assert.deepEqual([one.heard().length, other.heard().length], [0, 1]);
+  });
+
+  it("of what there is none of can be asked for, and no more, by the client that asked", () => {
+    const handlers = secondaryHandlers() as EventHandlers;
+    const [one, other] = [testClient(), testClient()];
+    const networks = { eventID: 0, net: null };
+    assert.deepEqual(handlers.CONNECT_NETWORK_EVENT_REGISTER_ANY(networks, one.call), { callbackID: 0 });
+    assert.deepEqual(handlers.CONNECT_NETWORK_EVENT_REGISTER_ANY(networks, other.call), { callbackID: 1 });
+    assert.deepEqual(handlers.CONNECT_SECRET_EVENT_REGISTER_ANY({ eventID: 1, secret: null }, one.call), {
+      callbackID: 0,
+    });
+    const done = (callbackID: number, { call }: TestClient): unknown =>
+      handlers.CONNECT_NETWORK_EVENT_DEREGISTER_ANY({ callbackID }, call);
+    assert.throws(() => done(1, one), { code: 1, message: /network event callback 1 not registered$/ });
+    done(0, one);
+    assert.throws(() => done(0, one), { code: 1, message: /network event callback 0 not registered$/ });
+    other.go();
+    assert.throws(() => done(1, other), { message: /not registered$/ });
+    assert.throws(() => handlers.CONNECT_NETWORK_EVENT_REGISTER_ANY({ eventID: 1, net: null }, one.call), {
+      code: 1,
+      message: /unsupported network event ID 1$/,
+    });
   });
 });
