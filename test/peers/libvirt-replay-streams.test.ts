@@ -27,10 +27,7 @@ const consoles: Session = {
     27: afterPrompt(8),
   },
   machine: {},
-  reasons: {
-    'console_guest_poweroff stream: "poweroff -f<end of file>", here "poweroff -f\\r\\n<end of file>"':
-      "what a guest has printed at its end is not lost",
-  },
+  reasons: {},
 };
 
 /** In the guest they are where its init finds them. */

@@ -34,6 +34,16 @@ export function streamText({ status, payload }: Omit<Frame, "fds">): string {
   return payload.length === 0 ? endOfFile : Buffer.from(payload).toString("latin1");
 }
 
+/**
+ * The banner is of the busybox that the host has. The recording has a frame that is a line's end alone once, and not before an end; a guest that powers
+ * itself off may still get to print its prompt.
+ */
+export const plainStream = (text: string): string =>
+  text
+    .replace(/BusyBox v.* built-in/, "BusyBox built-in")
+    // oxlint-disable-next-line no-control-regex -- what the shell asks its terminal
+    .replace(/\r\n(\/ # \u{1b}\[6n)?(?=<end of file>$)/u, "");
+
 const callTimeout = 20_000;
 
 export function openLine(t: Cleaner, socket: string): Line {

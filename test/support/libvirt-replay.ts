@@ -11,7 +11,7 @@ import type { DomainRef } from "../../src/frontends/libvirt/rpc/messages.js";
 import { encode } from "../../src/frontends/libvirt/rpc/xdr.js";
 import type { Cleaner } from "./cleanup.js";
 import { type Excuses, ledger } from "./libvirt-differences.js";
-import { endOfFile, type Line, openLine, streamText } from "./libvirt-line.js";
+import { endOfFile, type Line, openLine, plainStream, streamText } from "./libvirt-line.js";
 import type { Names } from "./libvirt-names.js";
 import {
   type Answer,
@@ -83,9 +83,6 @@ const sorted = <F extends Omit<Frame, "fds">>(
   pongs: messages.filter(({ program }) => program === programs.keepalive),
   events: messages.filter(({ program }) => program !== programs.keepalive),
 });
-
-/** `banner`: of the busybox that the host has. */
-const plainStream = (text: string): string => text.replace(/BusyBox v.* built-in/, "BusyBox built-in");
 
 /** `place`: with the domains that the session finds. Fails with all differences that have no reason. */
 export async function replay(t: Cleaner, place: VirshPlace, names: Names, session: Session): Promise<void> {
