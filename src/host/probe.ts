@@ -78,6 +78,10 @@ export function cgroupMemberships(text: string): ReadonlyMap<string, string> {
   return own;
 }
 
+/** The root has no weight of BFQ's, but its statistics; the weight of CFQ, which older kernels have, it has. */
+const hasBfqWeights = (mount: string, read: (path: string) => string): boolean =>
+  read(`${mount}/blkio.bfq.io_serviced`) !== "" && read(`${mount}/blkio.weight`) === "";
+
 /** Hierarchies from mountinfo (proc(5)) and the memberships in /proc/self/cgroup (cgroups(7)). The first mount of each counts. */
 export function cgroupLayout(mountinfo: string, membership: string, read: (path: string) => string): CgroupLayout {
   const own = cgroupMemberships(membership);
@@ -98,7 +102,12 @@ export function cgroupLayout(mountinfo: string, membership: string, read: (path:
       );
       const key = controllers.join(",");
       if (!legacy.some((known) => known.controllers.join(",") === key))
-        legacy.push({ mount, controllers, own: own.get(key) ?? "/" });
+        legacy.push({
+          mount,
+          controllers,
+          own: own.get(key) ?? "/",
+          ...(controllers.includes("blkio") && hasBfqWeights(mount, read) ? { hasBfqWeights: true } : {}),
+        });
     }
   }
   return { unified, legacy };

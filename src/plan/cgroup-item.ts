@@ -1,4 +1,4 @@
-import { sharesToWeight, translateToLegacy, translateToUnified, weightToShares } from "./cgroup-translate.js";
+import { sharesToWeight, translateToLegacy, translateToUnified, weightToShares, withBfq } from "./cgroup-translate.js";
 import type { CgroupSetting } from "../spec/cgroup.js";
 
 /**
@@ -49,6 +49,13 @@ const cpuMax =
 
 type Reader = (read: ReadItem) => string | null;
 
+function legacyWeight(text: string): string | null {
+  const weight = /^default (\d+)$/m.exec(text)?.[1];
+  return weight === undefined ? null : String(Math.min(1000, Math.max(10, Math.round(Number(weight) / 10))));
+}
+/** Of a kernel of v1 without any other (`withBfq`). */
+const bfqWeight = "blkio.bfq.weight";
+
 /** Files of v1 in terms of v2. */
 const legacyReaders: Readonly<Record<string, Reader>> = {
   "memory.limit_in_bytes": from("memory.max", asLegacy),
@@ -63,10 +70,7 @@ const legacyReaders: Readonly<Record<string, Reader>> = {
     const microseconds = field(text, "usage_usec");
     return microseconds === null ? null : `${microseconds}000`;
   }),
-  "blkio.weight": from("io.weight", (text) => {
-    const weight = /^default (\d+)$/m.exec(text)?.[1];
-    return weight === undefined ? null : String(Math.min(1000, Math.max(10, Math.round(Number(weight) / 10))));
-  }),
+  "blkio.weight": (read) => from("io.weight", legacyWeight)(read) ?? read(bfqWeight),
   "freezer.state": from("cgroup.freeze", (text) => (text === "1" ? "FROZEN" : "THAWED")),
 };
 
@@ -83,7 +87,10 @@ const unifiedReaders: Readonly<Record<string, Reader>> = {
     const period = read("cpu.cfs_period_us");
     return quota === null || period === null ? null : `${quota.startsWith("-") ? "max" : quota} ${period}`;
   },
-  "io.weight": from("blkio.weight", (text) => `default ${Number(text) * 10}`),
+  "io.weight": (read) => {
+    const text = read("blkio.weight") ?? read(bfqWeight);
+    return text === null ? null : `default ${Number(text) * 10}`;
+  },
   "cgroup.freeze": from("freezer.state", (text) => (text === "THAWED" ? "0" : "1")),
 };
 
@@ -97,10 +104,13 @@ export function translatedItem(file: string, read: ReadItem): string | null {
 export function translatedSettings(file: string, value: string, read: ReadItem): readonly CgroupSetting[] {
   const made = (version: "v1" | "v2", name: string, text: string | null): readonly CgroupSetting[] =>
     text === null ? [] : [{ version, file: name, value: text, at: null }];
+  const isBfq = read(bfqWeight) !== null;
   if (!Object.hasOwn(legacyReaders, file) && !file.startsWith("blkio.")) {
     const known = made("v2", "memory.max", translatedItem("memory.max", read));
-    return translateToLegacy({ version: "v2", file, value, at: null }, known);
+    const settings = translateToLegacy({ version: "v2", file, value, at: null }, known);
+    return isBfq ? settings.map(withBfq) : settings;
   }
+  if (isBfq && file.startsWith("blkio.weight")) return made("v1", file, value).map(withBfq);
   const period = translatedItem("cpu.cfs_period_us", read);
   const quota = translatedItem("cpu.cfs_quota_us", read);
   const setting: CgroupSetting = { version: "v1", file, value, at: null };

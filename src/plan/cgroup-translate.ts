@@ -107,6 +107,12 @@ function memoryAndSwap(setting: CgroupSetting, all: readonly CgroupSetting[]): s
   return String(Number(memory) + Number(swap));
 }
 
+/** Weights of v1 as kernels since 5.0 call them, whose one scheduler with weights is BFQ. */
+export const withBfq = (setting: CgroupSetting): CgroupSetting => ({
+  ...setting,
+  file: setting.file.replace(/^blkio\.(weight(?:_device)?)$/, "blkio.bfq.$1"),
+});
+
 export function translateToLegacy(setting: CgroupSetting, all: readonly CgroupSetting[]): readonly CgroupSetting[] {
   const { file, value } = setting;
   const number = value.trim() === "max" ? "-1" : value.trim();

@@ -43,7 +43,7 @@ import {
 } from "../sys/flags.js";
 import { BPF_PROG_ATTACH_AT, BPF_PROG_LOAD_SIZE, bpfProgAttach, bpfProgLoad } from "../sys/structs.js";
 import { type StartContext, rootOwner } from "./context.js";
-import { translateToLegacy, translateToUnified } from "./cgroup-translate.js";
+import { translateToLegacy, translateToUnified, withBfq } from "./cgroup-translate.js";
 import { type DevicePolicy, compileDevicePolicy, devicePolicy } from "./device-bpf.js";
 import { defaultSignals, signalChild } from "./hooks.js";
 
@@ -415,8 +415,9 @@ export function resolveSettings(context: StartContext): {
     } else if (onUnified(setting.file)) unified.push(setting);
     else legacy.push(...translateToLegacy(setting, spec.cgroup.settings).filter(where(setting, onLegacy)));
   }
+  const isBfq = host.cgroups.legacy.some(({ hasBfqWeights }) => hasBfqWeights === true);
   return {
-    legacy: orderLegacy(ownWin(legacy, "v1", spec.cgroup.settings)),
+    legacy: orderLegacy(ownWin(legacy, "v1", spec.cgroup.settings)).map((each) => (isBfq ? withBfq(each) : each)),
     unified: ownWin(unified, "v2", spec.cgroup.settings),
   };
 }

@@ -47,6 +47,8 @@ export interface LegacyHierarchy {
   /** memory, cpu, cpuacct ...; name=systemd for a named one. */
   readonly controllers: readonly string[];
   readonly own: string;
+  /** Its weights of block io are those of BFQ alone, as in kernels since 5.0: blkio.bfq.weight. */
+  readonly hasBfqWeights?: true;
 }
 
 /** Kinds in which a start is made where its caller is: what a container keeps is the caller's, and so are the links of its nics. */

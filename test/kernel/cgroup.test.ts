@@ -231,6 +231,21 @@ describe("lxc-cgroup", () => {
     }
     await guest.kill();
   });
+  it("knows weights of block io by any name, although the kernel has BFQ's alone", async (t) => {
+    if (lacks(t, "bfq")) return;
+    const guest = await started("itemweight", `lxc.cgroup.blkio.weight = 300\n${sleeper}`);
+    assert.equal(payload("blkio", "itemweight", "blkio.bfq.weight"), "300");
+    for (const [item, value] of [
+      ["blkio.weight", "400"],
+      ["io.weight", "5000"],
+      ["blkio.bfq.weight", "600"],
+    ] as const)
+      await ok(on(guest, item, value));
+    assert.equal(payload("blkio", "itemweight", "blkio.bfq.weight"), "600");
+    assert.equal(await ok(on(guest, "blkio.weight")), "600\n\n");
+    assert.equal(await ok(on(guest, "io.weight")), "default 6000\n\n");
+    await guest.kill();
+  });
   it("refuses what does not exist, what the kernel refuses, and ways out of the cgroup", async () => {
     const guest = await started("itembad", sleeper);
     for (const item of [

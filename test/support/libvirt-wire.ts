@@ -68,8 +68,8 @@ export async function libvirtClient(t: Cleaner, path: string): Promise<WireClien
   return client;
 }
 
-/** Only connects. */
-export function bareClient(t: Cleaner, path: string): WireClient {
+/** Only connects. `onFds` sees descriptors that come before they are closed. */
+export function bareClient(t: Cleaner, path: string, onFds: (fds: readonly number[]) => void = () => {}): WireClient {
   const fd = connectUnix(currentArch, path);
   assert.ok(fd !== null, `nobody listens at ${path}`);
   const framer = createFramer(() => maxFrame);
@@ -88,6 +88,7 @@ export function bareClient(t: Cleaner, path: string): WireClient {
     }
     for (let frame = framer.next(); frame !== null; frame = framer.next()) {
       assert.ok(frame !== "broken", "the daemon breaks the protocol");
+      onFds(frame.fds);
       for (const each of frame.fds) closeFd(each);
       frames.push(frame);
     }

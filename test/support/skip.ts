@@ -78,6 +78,7 @@ export type Feature =
   | "linux32"
   | "timens"
   | "cpuset"
+  | "bfq"
   | "fuse and tun"
   | "debian"
   | "systemd-socket-activate"
@@ -207,6 +208,10 @@ const features: Readonly<Record<Feature, { readonly has: () => boolean; readonly
   cpuset: {
     has: () => /^cpuset\t\d+\t\d+\t1$/m.test(readFileSync("/proc/cgroups", "utf8")),
     lacking: "the kernel has no cpuset controller",
+  },
+  bfq: {
+    has: () => existsSync("/sys/fs/cgroup/blkio/blkio.bfq.io_serviced"),
+    lacking: "the host has no weights of BFQ on cgroup v1",
   },
   "fuse and tun": {
     has: () => ["/dev/fuse", "/dev/net/tun"].every((path) => existsSync(path)),

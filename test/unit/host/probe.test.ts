@@ -69,6 +69,14 @@ test("a v1 host without systemd has a hierarchy per controller and nothing unifi
   });
 });
 
+test("kernels whose weights of block io are BFQ's alone show its statistics at the root, and no weight", () => {
+  const mountinfo = "32 31 0:29 / /sys/fs/cgroup/blkio rw,relatime - cgroup cgroup rw,blkio\n";
+  const weights = (files: readonly string[]): true | undefined =>
+    cgroupLayout(mountinfo, "1:blkio:/\n", (path) => (files.includes(path) ? "Total 0" : "")).legacy[0]?.hasBfqWeights;
+  const [bfq, cfq] = ["/sys/fs/cgroup/blkio/blkio.bfq.io_serviced", "/sys/fs/cgroup/blkio/blkio.weight"];
+  assert.deepEqual([weights([bfq]), weights([bfq, cfq]), weights([])], [true, undefined, undefined]);
+});
+
 test("of several mounts of one hierarchy the first counts; blanks in paths and optional fields are understood", () => {
   const mountinfo = `40 1 0:29 / /sys/fs/my\\040cgroup rw shared:1 master:2 propagate_from:3 - cgroup cgroup rw,cpu
 41 1 0:29 / /elsewhere rw - cgroup cgroup rw,cpu

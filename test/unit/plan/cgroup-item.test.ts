@@ -66,6 +66,21 @@ test("files of cgroup v1 read on v2 as v1 would have them", () => {
     assert.equal(translatedItem(file, reading(unified)), wanted, file);
 });
 
+test("weights of block io are BFQ's on a kernel of v1 that has no others", () => {
+  const bfq = reading({ "blkio.bfq.weight": "100" });
+  assert.equal(translatedItem("blkio.weight", bfq), "100");
+  assert.equal(translatedItem("io.weight", bfq), "default 1000");
+  for (const [file, value, wanted] of [
+    ["blkio.weight", "300", "blkio.bfq.weight=300"],
+    ["blkio.weight_device", "8:0 300", "blkio.bfq.weight_device=8:0 300"],
+    ["io.weight", "3000", "blkio.bfq.weight=300"],
+  ] as const)
+    assert.deepEqual(
+      translatedSettings(file, value, bfq).map((each) => `${each.file}=${each.value}`),
+      [wanted],
+    );
+});
+
 test("what is set goes to the other version's file, with what is set already", () => {
   const set = (files: Files, file: string, value: string): readonly string[] =>
     translatedSettings(file, value, reading(files)).map((each) => `${each.file}=${each.value}`);

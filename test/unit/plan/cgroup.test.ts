@@ -160,6 +160,25 @@ test("every host gets the settings in its own words, whatever words the configur
   });
 });
 
+test("weights of block io are BFQ's on a host of cgroup v1 that has no others", () => {
+  const base = hostFacts("v1");
+  const legacy = base.cgroups.legacy.map((each) =>
+    each.controllers.includes("blkio") ? { ...each, hasBfqWeights: true as const } : each,
+  );
+  const bfq = hostFacts("v1", { cgroups: { ...base.cgroups, legacy } });
+  const config =
+    "lxc.cgroup.blkio.weight = 300\nlxc.cgroup.blkio.weight_device = 8:0 500\nlxc.cgroup.blkio.throttle.read_bps_device = 8:0 1";
+  assert.deepEqual(pairs(resolveSettings(contextOf(config, bfq)).legacy), [
+    "v1 blkio.bfq.weight 300",
+    "v1 blkio.bfq.weight_device 8:0 500",
+    "v1 blkio.throttle.read_bps_device 8:0 1",
+  ]);
+  assert.deepEqual(pairs(resolveSettings(contextOf("lxc.cgroup2.io.weight = 1000", bfq)).legacy), [
+    "v1 blkio.bfq.weight 100",
+  ]);
+  assert.deepEqual(resolve("v1", "lxc.cgroup.blkio.weight = 300").legacy, ["v1 blkio.weight 300"]);
+});
+
 test("where a configuration says the same in both languages the host's own wins", () => {
   const config = "lxc.cgroup.memory.limit_in_bytes = 1G\nlxc.cgroup2.memory.max = 2G";
   assert.deepEqual(resolve("v1", config), { legacy: ["v1 memory.limit_in_bytes 1G"], unified: [] });

@@ -88,7 +88,7 @@ export function createDomains({ engine, storePath }: DriverContext, definitions:
       throw noDomain(
         name === undefined
           ? `No domain with matching uuid '${uuid}'`
-          : `No domain with matching uuid '${uuid}' (${name})`,
+          : `no domain with matching uuid '${uuid}' (${name})`,
       );
     },
     async byPid(pid) {

@@ -60,7 +60,7 @@ const SIGHUP = 1;
 const SIGTERM = 15;
 
 export const notRunning = (): LibvirtError =>
-  new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, "domain is not running");
+  new LibvirtError(errorCodes.operationInvalid, errorDomains.domain, "domain is not running");
 
 const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
   new LibvirtError(
@@ -194,11 +194,21 @@ function documents(context: DriverContext, definitions: Definitions, live: LiveD
     const links = await engine.links({ storePath, name: domain.name });
     return { ...doc, interfaces: withTargetsOf(doc.interfaces, live.started(domain.status)?.interfaces ?? [], links) };
   };
+  /** The bridges of networks. */
+  const withBridges = async (doc: DomainDoc): Promise<DomainDoc> => {
+    if (doc.interfaces.every(({ source }) => source.kind !== "network")) return doc;
+    const bridgeOf = await networksOf(engine);
+    const interfaces = doc.interfaces.map((item) => {
+      const { source } = item;
+      return source.kind === "network" ? { ...item, source: { ...source, bridge: bridgeOf(source.network) } } : item;
+    });
+    return { ...doc, interfaces };
+  };
   return {
     async liveDoc(domain) {
       if (!isActive(domain)) return null;
       const own = live.of(domain.status);
-      return running(domain, own === null ? await foreign(domain) : await withTargets(domain, own));
+      return running(domain, own === null ? await foreign(domain) : await withBridges(await withTargets(domain, own)));
     },
     async inactiveDoc(domain) {
       return definitions.read(domain.name) ?? live.of(domain.status) ?? (await foreign(domain));

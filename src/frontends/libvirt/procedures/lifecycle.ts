@@ -2,6 +2,7 @@ import type { Driver, StopWays } from "../driver/driver.js";
 import type { Domain } from "../driver/domains.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Call, Handlers } from "../rpc/handlers.js";
+import type { DomainRef } from "../rpc/messages.js";
 import { checkFlags, domainOf, refOf } from "./common.js";
 
 /** VIR_DOMAIN_START_*. */
@@ -28,9 +29,10 @@ function bind(driver: Driver, { client }: Call, { name }: Domain): void {
 export function lifecycleHandlers(driver: Driver, validate: (xml: string) => Promise<void>): Handlers {
   const { xml } = driver.context;
 
-  const start = async (domain: Domain, flags: number, call: Call, name: string): Promise<Domain> => {
-    checkFlags(flags, startFlags.autodestroy, name);
-    const started = await driver.start(domain, call.fds);
+  /** The driver's one way to start what is defined, by whichever procedure. */
+  const start = async (dom: DomainRef, flags: number, call: Call): Promise<Domain> => {
+    checkFlags(flags, startFlags.autodestroy, "lxcDomainCreateWithFiles");
+    const started = await driver.start(await domainOf(driver, dom), call.fds);
     if ((flags & startFlags.autodestroy) !== 0) bind(driver, call, started);
     return started;
   };
@@ -53,13 +55,13 @@ export function lifecycleHandlers(driver: Driver, validate: (xml: string) => Pro
     DOMAIN_DEFINE_XML: async (args) => ({ dom: refOf(await define(args.xml, 0)) }),
     DOMAIN_DEFINE_XML_FLAGS: async (args) => ({ dom: refOf(await define(args.xml, args.flags)) }),
     DOMAIN_CREATE: async ({ dom }, call) => {
-      await start(await domainOf(driver, dom), 0, call, "lxcDomainCreate");
+      await start(dom, 0, call);
     },
     DOMAIN_CREATE_WITH_FLAGS: async ({ dom, flags }, call) => ({
-      dom: refOf(await start(await domainOf(driver, dom), flags, call, "lxcDomainCreateWithFlags")),
+      dom: refOf(await start(dom, flags, call)),
     }),
     DOMAIN_CREATE_WITH_FILES: async ({ dom, flags }, call) => ({
-      dom: refOf(await start(await domainOf(driver, dom), flags, call, "lxcDomainCreateWithFiles")),
+      dom: refOf(await start(dom, flags, call)),
     }),
     DOMAIN_CREATE_XML: async ({ xml_desc, flags }, call) => ({ dom: refOf(await create(xml_desc, flags, call)) }),
     DOMAIN_CREATE_XML_WITH_FILES: async ({ xml_desc, flags }, call) => ({

@@ -7,5 +7,7 @@ export const events = {
     number: 379,
     message: { callbackID: "i32", dom: "dom", type: "i32", nsuri: "str?" },
   },
+  // Of clients that know of no callbacks with ids (before libvirt 1.2).
   DOMAIN_EVENT_LIFECYCLE: { number: 107, message: { dom: "dom", event: "i32", detail: "i32" } },
+  DOMAIN_EVENT_REBOOT: { number: 169, message: { dom: "dom" } },
 } as const;
