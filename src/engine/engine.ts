@@ -140,6 +140,12 @@ export interface StartOptions {
   readonly listen?: ListenSockets;
 }
 
+/** Hears of starts as they are made, whoever asks for them. Neither may throw. */
+export interface StartObserver {
+  readonly begins: (spec: ContainerSpec, options: StartOptions) => void;
+  readonly failed: (spec: ContainerSpec, error: unknown) => void;
+}
+
 export interface ListenSockets {
   readonly fds: readonly number[];
   /** $LISTEN_FDNAMES. */

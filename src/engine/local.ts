@@ -42,6 +42,7 @@ import {
   type Exported,
   type GuestDoor,
   noSuchContainer,
+  type StartObserver,
   type StartOptions,
   type State,
 } from "./engine.js";
@@ -129,6 +130,8 @@ export interface LocalOptions {
   readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
+  /** Hears of every start that is not refused for a container that runs already. */
+  readonly startObserver?: StartObserver;
   /** Engine.definedElsewhere; absent: there are no other front ends. */
   readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
 }
@@ -312,37 +315,48 @@ export function createEngine(options: LocalOptions): LocalEngine {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const links = await provideBridges(spec, wanted);
-      // Of an end that nobody has seen.
-      await physReturn.restore(spec);
-      await limitRoot(storage, spec);
-      const admitted = networkChecks.admit(spec, wanted, links);
-      let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+      options.startObserver?.begins(spec, wanted);
       try {
-        scoped = await takeScope(host, pool, spec, wanted.warn);
-        const reading = readSources(host, options.binary, spec);
-        const sources = reading === null ? null : await reading;
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
-        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
-        const meta = describeMonitor(spec, host, facts);
-        const unregister = await register.admit(spec, facts, wanted.warn);
-        apis.open(meta);
-        if (facts.networkPin !== null) physReturn.note(spec);
-        if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
-        try {
-          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
-        } catch (error) {
-          unregister();
-          apis.close(meta);
-          if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
-          await physReturn.restore(spec);
-          throw error;
-        }
-      } finally {
-        admitted();
-        await scoped?.monitor.discard();
+        return await startNow(spec, wanted);
+      } catch (error) {
+        options.startObserver?.failed(spec, error);
+        throw error;
       }
     });
+  };
+
+  /** In the container's queue. */
+  const startNow = async (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+    const links = await provideBridges(spec, wanted);
+    // Of an end that nobody has seen.
+    await physReturn.restore(spec);
+    await limitRoot(storage, spec);
+    const admitted = networkChecks.admit(spec, wanted, links);
+    let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+    try {
+      scoped = await takeScope(host, pool, spec, wanted.warn);
+      const reading = readSources(host, options.binary, spec);
+      const sources = reading === null ? null : await reading;
+      const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+      const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
+      const meta = describeMonitor(spec, host, facts);
+      const unregister = await register.admit(spec, facts, wanted.warn);
+      apis.open(meta);
+      if (facts.networkPin !== null) physReturn.note(spec);
+      if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
+      try {
+        return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
+      } catch (error) {
+        unregister();
+        apis.close(meta);
+        if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
+        await physReturn.restore(spec);
+        throw error;
+      }
+    } finally {
+      admitted();
+      await scoped?.monitor.discard();
+    }
   };
 
   const takeBack = (id: ContainerId): Promise<void> =>

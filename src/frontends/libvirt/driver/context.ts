@@ -1,6 +1,7 @@
 import type { AbsPath } from "../../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
+import type { DomainLog } from "../beside/domain-log.js";
 import type { Hooks } from "../beside/hooks.js";
 import type { Services } from "../beside/services.js";
 import type { DomainDoc } from "../xml/domain.js";
@@ -22,6 +23,7 @@ export interface DriverContext {
   readonly hostMemory: bigint;
   readonly services: Services;
   readonly hooks: Hooks;
+  readonly log: DomainLog;
   /** libvirt's lxc.conf; null: there is none. */
   readonly lxcConf: string | null;
   readonly xml: {

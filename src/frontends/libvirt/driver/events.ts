@@ -62,13 +62,15 @@ export interface Consequences {
   /** It runs, as a domain; whoever started it. */
   readonly began: (doc: DomainDoc, pid: number) => void;
   readonly ended: (doc: DomainDoc, reason: StopReason) => void;
+  /** Its init has ended, with that wait status; the end, or a reboot, follows. */
+  readonly exited: (doc: DomainDoc, status: number) => void;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, found, began, ended }: Consequences,
+  { restart, found, began, ended, exited }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -148,9 +150,10 @@ export async function createEvents(
   const happened = async (event: ContainerEvent): Promise<void> => {
     const { name } = event;
     if (event.kind === "exit") {
+      const doc = docs.get(name);
+      if (doc !== undefined) exited(doc, event.waitStatus);
       // As reboot(2) in a pid namespace tells it.
       if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
-      const doc = docs.get(name);
       // Its monitor knows whether it starts again.
       if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
       else over.add(name);
