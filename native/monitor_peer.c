@@ -173,6 +173,15 @@ static int reply_buffer(struct peer *peer, int clear)
     return error;
 }
 
+static int reply_ptys(struct peer *peer)
+{
+    int32_t numbers[MON_OUTERS];
+    const struct iovec part = {.iov_base = numbers,
+                               .iov_len = (size_t)outer_numbers(numbers) * sizeof(*numbers)};
+
+    return post(peer, FRAME_PTYS, &part, 1, -1, 0);
+}
+
 static void resize(const unsigned char *payload)
 {
     struct winsize size = {.ws_row = 0};
@@ -189,6 +198,7 @@ static int payload_size(uint16_t type)
     switch (type) {
     case FRAME_INFO_ASK:
     case FRAME_SUBSCRIBE:
+    case FRAME_PTYS_ASK:
         return 0;
     case FRAME_KILL:
     case FRAME_CONSOLE:
@@ -230,6 +240,8 @@ static int answer(struct peer *peer, uint16_t type, const unsigned char *payload
     case FRAME_SUBSCRIBE:
         peer->is_subscribed = 1;
         return 0;
+    case FRAME_PTYS_ASK:
+        return reply_ptys(peer);
     default:
         return -EPROTO;
     }
@@ -465,6 +477,7 @@ int mon_serve(int fd, int may_abort)
         struct pollfd *client = at++;
         struct pollfd *notify = at++;
         struct pollfd *logs = at;
+        struct pollfd *outers;
         struct pollfd *peers;
 
         if (may_abort && mon.is_aborted)
@@ -477,6 +490,8 @@ int mon_serve(int fd, int may_abort)
         console_events(&mon.console, master, client);
         for (int i = 0; i < MON_LOGS; i++)
             *at++ = (struct pollfd){.fd = mon.logs[i], .events = POLLIN};
+        outers = at;
+        at = outer_events(at);
         peers = at;
         for (int i = 0; i < MON_PEERS; i++)
             *at++ = (struct pollfd){.fd = mon.peers[i].fd, .events = peer_events(&mon.peers[i])};
@@ -495,6 +510,7 @@ int mon_serve(int fd, int may_abort)
             console_input();
         if (((master->revents | client->revents) & POLLOUT) != 0)
             console_output();
+        outer_serve(outers);
         if (notify->fd >= 0 && notify->revents != 0)
             read_notify();
         if (signals->revents != 0)

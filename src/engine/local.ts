@@ -95,7 +95,7 @@ import {
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
-import { takeTerminal } from "./terminal.js";
+import { outerTerminals, takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
 import { readDetailedUsage, readLiveUsage, readUsage } from "./usage.js";
 
@@ -727,6 +727,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await (frozen === null
         ? setCgroupItem(host.arch, meta, item, value)
         : queue.run(key(id), () => setFrozen(id, frozen)));
+    },
+    async outerTerminals(id) {
+      const { meta } = running(registry, id);
+      return meta.outer === true ? await outerTerminals(host, meta) : [];
     },
     takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
     async hostOutput(argv, caller, networkOf) {

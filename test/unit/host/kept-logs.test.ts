@@ -141,10 +141,8 @@ logs.append("web", ["x".repeat(9000)]);
 logs.append("web", ["last"]);
 console.log(readFileSync(${JSON.stringify(join(above, "web.log"))}, "utf8"));`;
   const inside = `mount -t tmpfs -o size=64k,mode=700 islt-logs "$0" && exec "$@"`;
-  const { stdout, stderr } = await command([
-    ...["unshare", "-m", "--propagation", "private", "sh", "-c", inside, above],
-    ...[process.execPath, "--input-type=module", "-e", program],
-  ]);
+  const within = ["unshare", "-m", "--propagation", "private", "sh", "-c", inside, above];
+  const { stdout, stderr } = await command([...within, process.execPath, "--input-type=module", "-e", program]);
   assert.equal(stderr, "");
   assert.equal(
     stdout,

@@ -1,10 +1,10 @@
 import { statSync } from "node:fs";
+import { IsletError } from "../../../base/errors.js";
 import type { Fault } from "../../../base/source.js";
 import { type ChangeQueue, createChangeQueue } from "../../../base/queue.js";
 import type { Engine, StartObserver, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
-import { IsletError } from "../../../base/errors.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
 import { checkConfined } from "../beside/lxc-conf.js";
@@ -27,6 +27,8 @@ export interface Driver extends Omit<Domains, "find"> {
   readonly edits: ChangeQueue;
   /** As it runs; null: it does not. */
   liveDoc(domain: Domain): Promise<DomainDoc | null>;
+  /** Paths of the host's ptys that stand for its consoles, in their order; null: that one has none any more. [] also where it does not run. */
+  consolePaths(name: string): Promise<readonly (string | null)[]>;
   /** What the next start makes; of a transient domain: what it runs with. */
   inactiveDoc(domain: Domain): Promise<DomainDoc>;
   define(doc: DomainDoc): Promise<Domain>;
@@ -85,9 +87,11 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       context.log.found(doc.name);
       context.hooks.found(doc);
     },
-    began: (doc, pid) => {
+    began: async (doc, pid) => {
       context.log.began(doc);
-      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
+      // What is audited does not wait for a monitor that does not answer.
+      const consoles = await consolePaths(context, doc.name).catch(() => []);
+      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid), consoles }));
     },
     exited: (doc, status) => {
       context.log.exited(doc.name, status);
@@ -124,6 +128,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       return await domains.byName(doc.name);
     },
     startObserver: observer(context, live, launches),
+    consolePaths: (name) => consolePaths(context, name),
     networks: () => networksOf(engine),
     async startSpec(name) {
       const doc = definitions.read(name);
@@ -192,6 +197,15 @@ const startOptions = ({ caller }: DriverContext, fds: readonly number[]): StartO
   console: "monitor",
   ...(fds.length === 0 ? {} : { listen: { fds, names: null } }),
 });
+
+async function consolePaths({ engine, storePath }: DriverContext, name: string): Promise<readonly (string | null)[]> {
+  try {
+    return await engine.outerTerminals({ storePath, name });
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_NOT_RUNNING") return [];
+    throw error;
+  }
+}
 
 type Documents = Pick<Driver, "liveDoc" | "inactiveDoc">;
 

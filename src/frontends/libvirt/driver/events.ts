@@ -60,7 +60,7 @@ export interface Consequences {
   /** It has been running since before this daemon. */
   readonly found: (doc: DomainDoc) => void;
   /** It runs, as a domain; whoever started it. */
-  readonly began: (doc: DomainDoc, pid: number) => void;
+  readonly began: (doc: DomainDoc, pid: number) => Promise<void>;
   readonly ended: (doc: DomainDoc, reason: StopReason) => void;
   /** Its init has ended, with that wait status; the end, or a reboot, follows. */
   readonly exited: (doc: DomainDoc, status: number) => void;
@@ -112,7 +112,7 @@ export async function createEvents(
     if (rebooting.delete(name)) {
       if (doc !== undefined) {
         ended(doc, "reboot");
-        began(doc, ref.id);
+        await began(doc, ref.id);
       }
       note(name, { running: reasons.running.booted });
       emit({ kind: "reboot", domain: ref });
@@ -120,7 +120,7 @@ export async function createEvents(
       note(name, { running: reasons.running.unpaused });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.resumed });
     } else if (before === undefined || before.id === -1) {
-      if (doc !== undefined) began(doc, ref.id);
+      if (doc !== undefined) await began(doc, ref.id);
       note(name, { running: reasons.running.booted });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.started });
     }
