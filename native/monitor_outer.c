@@ -41,6 +41,27 @@ static int hold_of(int master)
     return -errno;
 }
 
+/* What was held has been hung up (vhangup(2)), by somebody on the host. */
+static void hold_again(struct outer *outer)
+{
+    close_fd(&outer->hold);
+    outer->hold = hold_of(outer->master);
+    if (outer->hold < 0)
+        let_go(outer);
+}
+
+/* Whoever looks may set the terminal as he likes, but for what would type the guest's own words to it. A
+ * master's mode is its slave's. */
+static void keep_quiet(int master)
+{
+    struct termios mode;
+
+    if (tcgetattr(master, &mode) < 0 || (mode.c_lflag & (ECHO | ECHONL)) == 0)
+        return;
+    mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+    (void)tcsetattr(master, TCSANOW, &mode);
+}
+
 int outer_add(int master)
 {
     struct outer *outer = &mon.outers[mon.outer_count];
@@ -65,17 +86,21 @@ void outer_end(void)
 
 void outer_show(int number, const void *bytes, size_t len)
 {
-    const struct outer *outer = &mon.outers[number];
+    struct outer *outer = &mon.outers[number];
     ssize_t shown;
 
     if (number >= mon.outer_count || outer->master < 0)
         return;
+    keep_quiet(outer->master);
     shown = write(outer->master, bytes, len);
     if (shown == (ssize_t)len)
         return;
     if (shown < 0)
         shown = 0;
-    tcflush(outer->hold, TCIFLUSH);
+    if (tcflush(outer->hold, TCIFLUSH) < 0)
+        hold_again(outer);
+    if (outer->master < 0)
+        return;
     /* There is room for it now, unless somebody else is flushing or filling it: then it is lost. */
     if (write(outer->master, (const char *)bytes + shown, len - (size_t)shown) < 0)
         return;
@@ -124,11 +149,7 @@ static void read_typed(int number, struct outer *outer)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        /* Somebody on the host has hung it up (vhangup(2)): what we hold counts no more. */
-        close_fd(&outer->hold);
-        outer->hold = hold_of(outer->master);
-        if (outer->hold < 0)
-            let_go(outer);
+        hold_again(outer);
         return;
     }
     if (number == 0)
@@ -148,7 +169,7 @@ static void read_tty(int number, struct outer *outer, struct tty *tty)
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    /* The same, by the guest. */
+    /* The guest has hung it up. */
     close_fd(&tty->hold);
     tty->hold = pty_peer(tty->master);
     if (tty->hold < 0)
