@@ -65,6 +65,9 @@ struct tty {
  * slave, what is written there the guest reads. */
 struct outer {
     int master, hold;
+    int is_blind;       /* nobody has read for a while: what there is no room for does not wait */
+    uint64_t since;     /* milliseconds: when it began to wait, or when a blind one has lost something last */
+    struct queue shown; /* what waits for room */
     struct queue typed; /* for a tty that does not take it yet */
 };
 
@@ -175,9 +178,12 @@ struct pollfd;
 
 int outer_add(int master);
 void outer_end(void);
-/* What the console (0) or a tty has printed, to its outer pty if there is one. Never waits: where nobody looks,
- * or too slowly, the oldest is lost. */
+/* What the console (0) or a tty has printed, to its outer pty if there is one. */
 void outer_show(int number, const void *bytes, size_t len);
+/* Is there something that waits for whoever looks? He has a moment for it, in which the guest is not read. */
+int outer_waits(int number);
+/* Milliseconds until the first of those moments is over; -1: nothing waits. */
+int outer_patience(void);
 /* The events to wait for; what is behind them. */
 struct pollfd *outer_events(struct pollfd *at);
 void outer_serve(const struct pollfd *at);

@@ -8,8 +8,12 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <time.h>
 
 #define CHUNK 4096
+/* Milliseconds that whoever looks has to make room, before he is taken for nobody. Once a reader has been seen,
+ * nothing is lost for him while he reads at least that often. */
+#define PATIENCE 100
 
 static int is_waiting(const struct queue *queue)
 {
@@ -20,6 +24,7 @@ static void let_go(struct outer *outer)
 {
     close_fd(&outer->hold);
     close_fd(&outer->master);
+    queue_drop(&outer->shown);
     queue_drop(&outer->typed);
 }
 
@@ -72,7 +77,7 @@ int outer_add(int master)
         close_fd(&master);
         return hold;
     }
-    *outer = (struct outer){.master = master, .hold = hold};
+    *outer = (struct outer){.master = master, .hold = hold, .is_blind = 1};
     mon.outer_count++;
     return 0;
 }
@@ -84,26 +89,104 @@ void outer_end(void)
     mon.outer_count = 0;
 }
 
+static uint64_t milliseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Somebody has read all of it, some time after what was lost last. */
+static int is_read(const struct outer *outer)
+{
+    int left;
+
+    return milliseconds() - outer->since > PATIENCE && ioctl(outer->hold, FIONREAD, &left) == 0 && left == 0;
+}
+
+/* The oldest goes, so that there is room for what is newest. */
+static void make_room(struct outer *outer)
+{
+    outer->is_blind = 1;
+    outer->since = milliseconds();
+    if (tcflush(outer->hold, TCIFLUSH) < 0)
+        hold_again(outer);
+}
+
+/* Bytes that it took at once. */
+static size_t show_now(const struct outer *outer, const void *bytes, size_t len)
+{
+    ssize_t shown = outer->master < 0 ? 0 : write(outer->master, bytes, len);
+
+    return shown < 0 ? 0 : (size_t)shown;
+}
+
 void outer_show(int number, const void *bytes, size_t len)
 {
     struct outer *outer = &mon.outers[number];
-    ssize_t shown;
+    size_t shown;
 
     if (number >= mon.outer_count || outer->master < 0)
         return;
     keep_quiet(outer->master);
-    shown = write(outer->master, bytes, len);
-    if (shown == (ssize_t)len)
+    if (outer->is_blind && is_read(outer))
+        outer->is_blind = 0;
+    shown = is_waiting(&outer->shown) ? 0 : show_now(outer, bytes, len);
+    if (shown == len)
         return;
-    if (shown < 0)
-        shown = 0;
-    if (tcflush(outer->hold, TCIFLUSH) < 0)
-        hold_again(outer);
-    if (outer->master < 0)
+    if (!outer->is_blind) {
+        if (!is_waiting(&outer->shown))
+            outer->since = milliseconds();
+        if (queue_put(&outer->shown, (const char *)bytes + shown, len - shown, CHUNK) == 0)
+            return;
+        queue_drop(&outer->shown); /* the guest has ended, and this is its last */
+    }
+    make_room(outer);
+    (void)show_now(outer, (const char *)bytes + shown, len - shown);
+}
+
+int outer_waits(int number)
+{
+    return number < mon.outer_count && is_waiting(&mon.outers[number].shown);
+}
+
+int outer_patience(void)
+{
+    int least = -1;
+
+    for (int i = 0; i < mon.outer_count; i++) {
+        uint64_t waited;
+        int left;
+
+        if (!outer_waits(i))
+            continue;
+        waited = milliseconds() - mon.outers[i].since;
+        left = waited >= PATIENCE ? 0 : (int)(PATIENCE - waited);
+        if (least < 0 || left < least)
+            least = left;
+    }
+    return least;
+}
+
+/* What waits, as far as there is room; after some patience in any case. */
+static void show_waiting(struct outer *outer)
+{
+    size_t before = outer->shown.at;
+
+    if (!is_waiting(&outer->shown))
         return;
-    /* There is room for it now, unless somebody else is flushing or filling it: then it is lost. */
-    if (write(outer->master, (const char *)bytes + shown, len - (size_t)shown) < 0)
+    keep_quiet(outer->master);
+    if (queue_write(&outer->shown, outer->master) < 0)
+        queue_drop(&outer->shown);
+    if (outer->shown.at != before)
+        outer->since = milliseconds();
+    if (!is_waiting(&outer->shown) || milliseconds() - outer->since < PATIENCE)
         return;
+    make_room(outer);
+    if (outer->master >= 0)
+        (void)queue_write(&outer->shown, outer->master);
+    queue_drop(&outer->shown);
 }
 
 int outer_numbers(int32_t *numbers)
@@ -132,10 +215,12 @@ struct pollfd *outer_events(struct pollfd *at)
         const struct outer *outer = &mon.outers[i];
         const struct tty *tty = i == 0 || outer->master < 0 ? NULL : tty_of(i);
         int takes = i == 0 ? console_takes() : tty != NULL && !is_waiting(&outer->typed);
+        int waits = outer_waits(i);
 
-        *at++ = (struct pollfd){.fd = takes ? outer->master : -1, .events = POLLIN};
+        *at++ = (struct pollfd){.fd = takes || waits ? outer->master : -1,
+                                .events = (short)((takes ? POLLIN : 0) | (waits ? POLLOUT : 0))};
         *at++ = (struct pollfd){.fd = tty == NULL ? -1 : tty->master,
-                                .events = (short)(POLLIN | (is_waiting(&outer->typed) ? POLLOUT : 0))};
+                                .events = (short)((waits ? 0 : POLLIN) | (is_waiting(&outer->typed) ? POLLOUT : 0))};
     }
     return at;
 }
@@ -184,8 +269,10 @@ void outer_serve(const struct pollfd *at)
         struct outer *outer = &mon.outers[i];
         struct tty *tty = i == 0 ? NULL : tty_of(i);
 
-        if (at[0].fd >= 0 && at[0].revents != 0 && outer->master == at[0].fd)
+        if (at[0].fd >= 0 && (at[0].revents & ~POLLOUT) != 0 && outer->master == at[0].fd)
             read_typed(i, outer);
+        if (outer->master >= 0)
+            show_waiting(outer);
         if (tty == NULL || outer->master < 0)
             continue;
         if (at[1].fd == tty->master && (at[1].revents & ~POLLOUT) != 0)

@@ -451,7 +451,7 @@ static short peer_events(const struct peer *peer)
 
 static int console_events(const struct console *console, struct pollfd *master, struct pollfd *client)
 {
-    *master = (struct pollfd){.fd = console->master, .events = POLLIN};
+    *master = (struct pollfd){.fd = console->master, .events = outer_waits(0) ? 0 : POLLIN};
     *client = (struct pollfd){.fd = console->client};
     if (console->to_master.end > console->to_master.at)
         master->events |= POLLOUT;
@@ -496,14 +496,14 @@ int mon_serve(int fd, int may_abort)
         for (int i = 0; i < MON_PEERS; i++)
             *at++ = (struct pollfd){.fd = mon.peers[i].fd, .events = peer_events(&mon.peers[i])};
 
-        if (poll(wait, (nfds_t)(at - wait), timeout) < 0)
+        if (poll(wait, (nfds_t)(at - wait), timeout < 0 ? outer_patience() : timeout) < 0)
             continue;
         /* Output first, so that a reader sees it before it sees the end. */
         for (int i = 0; i < MON_LOGS; i++) {
             if (mon.logs[i] >= 0 && logs[i].revents != 0)
                 read_log(&mon.logs[i]);
         }
-        if (master->fd >= 0 && master->revents != 0)
+        if (master->fd >= 0 && (master->revents & (outer_waits(0) ? POLLHUP | POLLERR : ~0)) != 0)
             console_read();
         if (client->fd >= 0 && (client->revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
             mon.console.client == client->fd)

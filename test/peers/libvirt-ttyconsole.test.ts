@@ -151,6 +151,17 @@ test("a guest that prints much never waits: nobody looks, or somebody who does n
   await look(t, path).sees("19999 of a line that is rather long");
 });
 
+test("whoever reads the pty, if slowly, gets all that the guest prints", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t);
+  const { ok } = place;
+  await create(place, "t2", ["/bin/sh"]);
+  const looker = look(t, (await ok("ttyconsole", "t2")).trim());
+  looker.type("i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; echo $((40 + 2)) over\n");
+  const seen = await looker.sees("42 over");
+  assert.equal(seen.match(/^line \d+\r$/gm)?.length, 5000);
+});
+
 test("each further console has a path of its own, which is silent while somebody has that console", async (t) => {
   if (lacks(t, "root") || lacks(t, "virsh") || lacks(t, "python3-libvirt")) return;
   const place = await virshPlace(t);
