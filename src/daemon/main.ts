@@ -196,7 +196,12 @@ async function startLibvirt(
     lxcConf,
     version: isletVersion,
     services: {
-      appendLog: keptLogs?.append ?? null,
+      appendLog:
+        keptLogs === null
+          ? null
+          : (name, lines) => {
+              keptLogs.append(name, lines);
+            },
       audit: (records) => {
         sendAudit(host.arch, records);
       },
