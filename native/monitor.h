@@ -19,7 +19,7 @@
 #define MON_RING_LIMIT (4u * 1024 * 1024)
 #define MON_REFUSED 8  /* callers of the refuser that are kept at a time */
 #define MON_REFUSAL 64 /* longest answer of the refuser */
-#define MON_OUTERS 16 /* the console and 15 ttys: each takes room in every monitor */
+#define MON_OUTERS 16  /* the console and 15 ttys: each takes room in every monitor */
 #define MON_POLL (MON_PEERS + MON_LOGS + 8 + 2 * MON_OUTERS)
 
 enum mon_state { MON_STOPPED, MON_STARTING, MON_RUNNING, MON_STOPPING, MON_ABORTING };
@@ -105,7 +105,7 @@ struct monitor {
     uint32_t reboots;
     int restart_slot, status_slot; /* -1 none */
 
-    struct outer outers[MON_OUTERS]; /* the console's, then those of the ttys; last, since most monitors have none */
+    struct outer outers[MON_OUTERS]; /* the console's, then the ttys'; last: most monitors have none */
 };
 
 extern struct monitor mon;

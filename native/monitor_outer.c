@@ -11,8 +11,8 @@
 #include <time.h>
 
 #define CHUNK 4096
-/* Milliseconds that whoever looks has to make room, before he is taken for nobody. Once a reader has been seen,
- * nothing is lost for him while he reads at least that often. */
+/* Milliseconds that whoever looks has to make room, before he is taken for nobody. Once a reader has been
+ * seen, nothing is lost for him while he reads at least that often. */
 #define PATIENCE 100
 
 static int is_waiting(const struct queue *queue)
@@ -201,7 +201,7 @@ int outer_numbers(int32_t *numbers)
     return mon.outer_count;
 }
 
-/* The tty that an outer pty stands for, while it is ours to read; NULL: somebody has taken it, or it is gone. */
+/* The tty that an outer pty stands for, while it is ours to read; NULL: it is taken, or gone. */
 static struct tty *tty_of(int number)
 {
     struct tty *tty = &mon.ttys[number - 1];
@@ -219,8 +219,9 @@ struct pollfd *outer_events(struct pollfd *at)
 
         *at++ = (struct pollfd){.fd = takes || waits ? outer->master : -1,
                                 .events = (short)((takes ? POLLIN : 0) | (waits ? POLLOUT : 0))};
-        *at++ = (struct pollfd){.fd = tty == NULL ? -1 : tty->master,
-                                .events = (short)((waits ? 0 : POLLIN) | (is_waiting(&outer->typed) ? POLLOUT : 0))};
+        *at++ = (struct pollfd){
+            .fd = tty == NULL ? -1 : tty->master,
+            .events = (short)((waits ? 0 : POLLIN) | (is_waiting(&outer->typed) ? POLLOUT : 0))};
     }
     return at;
 }
