@@ -59,6 +59,8 @@ enum monitor_frame {
     FRAME_SUBSCRIBE,
     FRAME_LOG,
     FRAME_READY,
+    FRAME_PTYS_ASK,
+    FRAME_PTYS,
 };
 
 /* One sendmsg of the parts, with descriptors if nfds > 0: bytes sent, or -errno. Never raises SIGPIPE. */

@@ -41,6 +41,7 @@ enum tell_code {
     TELL_REFUSER,
     TELL_NOTIFY,
     TELL_HALT,
+    TELL_OUTER,
 };
 
 enum outcome { OUTCOME_END, OUTCOME_FAILED, OUTCOME_RESTART };
@@ -318,6 +319,8 @@ static int tell_fd(uint32_t code, int64_t value)
         close_fd(&mon.notify);
         mon.notify = fd;
         return 0;
+    case TELL_OUTER:
+        return outer_add(fd);
     default:
         return tell_pipe(fd);
     }
@@ -358,6 +361,7 @@ static int tell(struct islp_run *unused, uint32_t code, int64_t value, const voi
     case TELL_PIPE:
     case TELL_REFUSER:
     case TELL_NOTIFY:
+    case TELL_OUTER:
         return tell_fd(code, value);
     case TELL_RING:
         console_set_ring(value < 0 ? 0 : (uint64_t)value);

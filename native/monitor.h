@@ -19,7 +19,8 @@
 #define MON_RING_LIMIT (4u * 1024 * 1024)
 #define MON_REFUSED 8  /* callers of the refuser that are kept at a time */
 #define MON_REFUSAL 64 /* longest answer of the refuser */
-#define MON_POLL (MON_PEERS + MON_LOGS + 8)
+#define MON_OUTERS 16  /* the console and 15 ttys: each takes room in every monitor */
+#define MON_POLL (MON_PEERS + MON_LOGS + 8 + 2 * MON_OUTERS)
 
 enum mon_state { MON_STOPPED, MON_STARTING, MON_RUNNING, MON_STOPPING, MON_ABORTING };
 
@@ -60,6 +61,16 @@ struct tty {
     int owner; /* index of the peer that has taken it, or -1 */
 };
 
+/* A pty of the host's that stands for the console, or for a tty: what the guest prints can be read from its
+ * slave, what is written there the guest reads. */
+struct outer {
+    int master, hold;
+    int is_blind;       /* nobody has read for a while: what there is no room for does not wait */
+    uint64_t since;     /* milliseconds: when it began to wait, or when a blind one has lost something last */
+    struct queue shown; /* what waits for room */
+    struct queue typed; /* for a tty that does not take it yet */
+};
+
 struct monitor {
     struct peer peers[MON_PEERS]; /* the first is the daemon that started us */
     int listener, signals;
@@ -73,6 +84,7 @@ struct monitor {
     struct console console;
     struct tty ttys[MON_TTYS];
     int tty_count;
+    int outer_count;
 
     /* the program, as it arrived: meta at 0, image at image_at of the memory file */
     int file;
@@ -92,6 +104,8 @@ struct monitor {
     uint64_t start_time;
     uint32_t reboots;
     int restart_slot, status_slot; /* -1 none */
+
+    struct outer outers[MON_OUTERS]; /* the console's, then the ttys'; last: most monitors have none */
 };
 
 extern struct monitor mon;
@@ -122,6 +136,9 @@ int queue_put(struct queue *queue, const void *bytes, size_t len, size_t limit);
 /* Write what a descriptor takes without waiting: 0, or -errno when it is broken. */
 int queue_write(struct queue *queue, int fd);
 
+/* 0 or -errno. */
+int set_nonblocking(int fd);
+
 int console_set(int master);
 void console_set_ring(uint64_t size);
 /* Is there a console, and nobody joined with it? 0, -ENOENT or -EBUSY. */
@@ -144,10 +161,33 @@ void console_end(void);
 int ring_parts(const struct ring *ring, struct iovec parts[2]);
 void ring_clear(struct ring *ring);
 
+/* Room for what is typed to the console: nobody else's is waiting. */
+int console_takes(void);
+/* Up to a chunk of that. */
+void console_type(const void *bytes, size_t len);
+
 int tty_add(int master);
 /* Number of a taken tty, or -errno. number -1: any free one. */
 int tty_take(int number, int owner);
 void tty_release(int number, int owner);
 void tty_release_all(int owner);
+
+/* monitor_outer.c */
+
+struct pollfd;
+
+int outer_add(int master);
+void outer_end(void);
+/* What the console (0) or a tty has printed, to its outer pty if there is one. */
+void outer_show(int number, const void *bytes, size_t len);
+/* Is there something that waits for whoever looks? He has a moment for it, in which the guest is not read. */
+int outer_waits(int number);
+/* Milliseconds until the first of those moments is over; -1: nothing waits. */
+int outer_patience(void);
+/* The events to wait for; what is behind them. */
+struct pollfd *outer_events(struct pollfd *at);
+void outer_serve(const struct pollfd *at);
+/* The number of each in the host's devpts, -1 for one that is gone. At most MON_OUTERS; how many. */
+int outer_numbers(int32_t *numbers);
 
 #endif

@@ -138,7 +138,7 @@ int ring_parts(const struct ring *ring, struct iovec parts[2])
 
 /* ---- console ---- */
 
-static int set_nonblocking(int fd)
+int set_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
 
@@ -227,6 +227,7 @@ int console_read(void)
         ring_put(&console->ring, bytes, (size_t)got);
         to_log(bytes, (size_t)got);
         to_client(bytes, (size_t)got);
+        outer_show(0, bytes, (size_t)got);
         return 1;
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -287,9 +288,19 @@ void console_input(void)
         console_leave();
         return;
     }
-    if (console->master < 0)
+    console_type(bytes, (size_t)got);
+}
+
+int console_takes(void)
+{
+    return mon.console.master >= 0 && mon.console.to_master.end == mon.console.to_master.at;
+}
+
+void console_type(const void *bytes, size_t len)
+{
+    if (mon.console.master < 0)
         return;
-    (void)queue_put(&console->to_master, bytes, (size_t)got, CHUNK);
+    (void)queue_put(&mon.console.to_master, bytes, len, CHUNK);
     console_output();
 }
 
@@ -316,6 +327,7 @@ void console_end(void)
         close_fd(&mon.ttys[i].hold);
     }
     mon.tty_count = 0;
+    outer_end();
 }
 
 /* ---- further terminals ---- */
@@ -331,6 +343,9 @@ int tty_add(int master)
     /* Held open like a real line: it does not hang up between two logins. */
     *tty = (struct tty){.master = master, .hold = pty_peer(master), .owner = -1};
     mon.tty_count++;
+    /* We read it ourselves while nobody has taken it. */
+    if (mon.tty_count < mon.outer_count)
+        (void)set_nonblocking(master);
     return 0;
 }
 

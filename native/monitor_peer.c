@@ -173,6 +173,15 @@ static int reply_buffer(struct peer *peer, int clear)
     return error;
 }
 
+static int reply_ptys(struct peer *peer)
+{
+    int32_t numbers[MON_OUTERS];
+    const struct iovec part = {.iov_base = numbers,
+                               .iov_len = (size_t)outer_numbers(numbers) * sizeof(*numbers)};
+
+    return post(peer, FRAME_PTYS, &part, 1, -1, 0);
+}
+
 static void resize(const unsigned char *payload)
 {
     struct winsize size = {.ws_row = 0};
@@ -189,6 +198,7 @@ static int payload_size(uint16_t type)
     switch (type) {
     case FRAME_INFO_ASK:
     case FRAME_SUBSCRIBE:
+    case FRAME_PTYS_ASK:
         return 0;
     case FRAME_KILL:
     case FRAME_CONSOLE:
@@ -230,6 +240,8 @@ static int answer(struct peer *peer, uint16_t type, const unsigned char *payload
     case FRAME_SUBSCRIBE:
         peer->is_subscribed = 1;
         return 0;
+    case FRAME_PTYS_ASK:
+        return reply_ptys(peer);
     default:
         return -EPROTO;
     }
@@ -439,7 +451,7 @@ static short peer_events(const struct peer *peer)
 
 static int console_events(const struct console *console, struct pollfd *master, struct pollfd *client)
 {
-    *master = (struct pollfd){.fd = console->master, .events = POLLIN};
+    *master = (struct pollfd){.fd = console->master, .events = outer_waits(0) ? 0 : POLLIN};
     *client = (struct pollfd){.fd = console->client};
     if (console->to_master.end > console->to_master.at)
         master->events |= POLLOUT;
@@ -465,6 +477,7 @@ int mon_serve(int fd, int may_abort)
         struct pollfd *client = at++;
         struct pollfd *notify = at++;
         struct pollfd *logs = at;
+        struct pollfd *outers;
         struct pollfd *peers;
 
         if (may_abort && mon.is_aborted)
@@ -477,24 +490,27 @@ int mon_serve(int fd, int may_abort)
         console_events(&mon.console, master, client);
         for (int i = 0; i < MON_LOGS; i++)
             *at++ = (struct pollfd){.fd = mon.logs[i], .events = POLLIN};
+        outers = at;
+        at = outer_events(at);
         peers = at;
         for (int i = 0; i < MON_PEERS; i++)
             *at++ = (struct pollfd){.fd = mon.peers[i].fd, .events = peer_events(&mon.peers[i])};
 
-        if (poll(wait, (nfds_t)(at - wait), timeout) < 0)
+        if (poll(wait, (nfds_t)(at - wait), timeout < 0 ? outer_patience() : timeout) < 0)
             continue;
         /* Output first, so that a reader sees it before it sees the end. */
         for (int i = 0; i < MON_LOGS; i++) {
             if (mon.logs[i] >= 0 && logs[i].revents != 0)
                 read_log(&mon.logs[i]);
         }
-        if (master->fd >= 0 && master->revents != 0)
+        if (master->fd >= 0 && (master->revents & (outer_waits(0) ? POLLHUP | POLLERR : ~0)) != 0)
             console_read();
         if (client->fd >= 0 && (client->revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
             mon.console.client == client->fd)
             console_input();
         if (((master->revents | client->revents) & POLLOUT) != 0)
             console_output();
+        outer_serve(outers);
         if (notify->fd >= 0 && notify->revents != 0)
             read_notify();
         if (signals->revents != 0)

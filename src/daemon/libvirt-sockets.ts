@@ -17,18 +17,21 @@ export interface LibvirtSettings {
   readonly store: string | null;
   /** The directory of libvirt's hooks; null: there are none. */
   readonly hooks: string | null;
+  /** The directory of the logs of domains; null: there are none. */
+  readonly logs: string | null;
   /** libvirt's own settings for containers; null: there are none. */
   readonly lxcConf: string | null;
 }
 
 const settingsFile = "/etc/islet/libvirt.conf";
-const keys = ["sockets", "store", "hooks"] as const;
+const keys = ["sockets", "store", "hooks", "logs"] as const;
 const lxcConfFile = "/etc/libvirt/lxc.conf";
 const hooksDirectory = "/etc/libvirt/hooks";
+const logsDirectory = "/var/log/libvirt/lxc";
 
 /**
- * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE, ISLET_LIBVIRT_HOOKS and ISLET_LIBVIRT_LXC_CONF come first. A daemon with a
- * runtime directory of its own reads no file of the host's and runs none of its hooks. @throws IsletError
+ * In the daemon's environment ISLET_LIBVIRT_SOCKETS, ISLET_LIBVIRT_STORE, ISLET_LIBVIRT_HOOKS, ISLET_LIBVIRT_LOGS and ISLET_LIBVIRT_LXC_CONF come first. A
+ * daemon with a runtime directory of its own reads no file of the host's, runs none of its hooks and keeps no logs there. @throws IsletError
  */
 export function libvirtSettings(
   runtimeDir: string,
@@ -40,6 +43,7 @@ export function libvirtSettings(
     sockets: environment["ISLET_LIBVIRT_SOCKETS"] ?? written.sockets ?? null,
     store: environment["ISLET_LIBVIRT_STORE"] ?? written.store ?? null,
     hooks: environment["ISLET_LIBVIRT_HOOKS"] ?? written.hooks ?? (isHosts ? hooksDirectory : null),
+    logs: environment["ISLET_LIBVIRT_LOGS"] ?? written.logs ?? (isHosts ? logsDirectory : null),
     lxcConf: environment["ISLET_LIBVIRT_LXC_CONF"] ?? (isHosts ? lxcConfFile : null),
   };
 }

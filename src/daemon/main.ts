@@ -14,19 +14,21 @@ import { setPriority } from "node:os";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
-import type { Caller, Command } from "../engine/engine.js";
+import type { Caller, Command, StartObserver } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
 import { guestDoor } from "../frontends/lxd/guest/load.js";
 import { sendAudit } from "../host/audit.js";
 import { createNotifier, type ListenerPaths, takeListeners } from "../host/activation.js";
+import { createKeptLogs } from "../host/kept-logs.js";
 import { probeHost } from "../host/probe.js";
 import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
 import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
+import { isDomain } from "../frontends/libvirt/driver/live-docs.js";
 import type { Libvirt } from "../frontends/libvirt/index.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
@@ -77,7 +79,12 @@ async function main(): Promise<void> {
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   let libvirtMade: Promise<Libvirt> | null = null;
-  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, settings));
+  let domainStarts: StartObserver | null = null;
+  const libvirt = (): Promise<Libvirt> =>
+    (libvirtMade ??= startLibvirt(engine, host, settings).then((made) => {
+      domainStarts = made.startObserver;
+      return made;
+    }));
   const engine: LocalEngine = createEngine({
     host,
     binary,
@@ -88,6 +95,11 @@ async function main(): Promise<void> {
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),
     monitorGroups: () => cgroup.members(),
+    // Whoever has a domain's specification has it from there: it has been made by then.
+    startObserver: {
+      begins: (spec, wanted) => domainStarts?.begins(spec, wanted),
+      failed: (spec, error) => domainStarts?.failed(spec, error),
+    },
     definedElsewhere: async (id) => (hasDomain(id) ? await (await libvirt()).startSpec(id) : null),
   });
   await engine.rediscover();
@@ -149,6 +161,8 @@ async function main(): Promise<void> {
   engine.prepare();
   rest();
   rehearse(engine);
+  // Their ends have consequences: hooks, on_poweroff, what is kept of them.
+  if ([...engine.registry.all()].some(({ meta }) => isDomain(meta))) await libvirt();
   if (!isAutostartDue(runtimeDir, process.env)) return;
   const domainStore = settings.store ?? (await documents()).defaultStore(ownCaller());
   if (namesIn(domainStore).some((name) => hasDomain({ storePath: domainStore, name })))
@@ -162,11 +176,13 @@ const ownCaller = (): Caller => ({ uid: 0, gid: 0, pid: process.pid, environment
 async function startLibvirt(
   engine: LocalEngine,
   host: HostFacts,
-  { store, hooks, lxcConf }: LibvirtSettings,
+  { store, hooks, logs, lxcConf }: LibvirtSettings,
 ): Promise<Libvirt> {
   const { createLibvirt } = await import("../frontends/libvirt/index.js");
   const lxc = await documents();
   const { fromSpec } = await import("../frontends/lxc/config/from-spec.js");
+  const { isletVersion } = await import("../frontends/lxc/commands/options.js");
+  const keptLogs = logs === null ? null : createKeptLogs(logs, console.error);
   const caller = ownCaller();
   return await createLibvirt({
     engine,
@@ -178,7 +194,14 @@ async function startLibvirt(
     lxcConfig: fromSpec,
     hooksDirectory: hooks,
     lxcConf,
+    version: isletVersion,
     services: {
+      appendLog:
+        keptLogs === null
+          ? null
+          : (name, lines) => {
+              keptLogs.append(name, lines);
+            },
       audit: (records) => {
         sendAudit(host.arch, records);
       },

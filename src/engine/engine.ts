@@ -140,6 +140,12 @@ export interface StartOptions {
   readonly listen?: ListenSockets;
 }
 
+/** Hears of starts as they are made, whoever asks for them. Neither may throw. */
+export interface StartObserver {
+  readonly begins: (spec: ContainerSpec, options: StartOptions) => void;
+  readonly failed: (spec: ContainerSpec, error: unknown) => void;
+}
+
 export interface ListenSockets {
   readonly fds: readonly number[];
   /** $LISTEN_FDNAMES. */
@@ -414,6 +420,11 @@ export interface Engine {
   cgroupItem(id: ContainerId, item: string): Promise<string>;
   /** Writes to such a file, until the container ends. What freezes or thaws changes the state, too. */
   setCgroupItem(id: ContainerId, item: string, value: string): Promise<void>;
+  /**
+   * Paths of the host's ptys that stand for the console and then for each tty (ConsoleSpec.outer): what is written there is typed, what is printed can be
+   * read; a tty's says nothing while somebody has taken that tty. null: it is gone. []: the container has none. ISLET_NOT_RUNNING, ISLET_TIMEOUT.
+   */
+  outerTerminals(id: ContainerId): Promise<readonly (string | null)[]>;
   /**
    * Takes a terminal of the container for a client: 0 the console, otherwise a tty by number, null any that is free. ISLET_NOT_RUNNING;
    * ISLET_BUSY when somebody else has it; ISLET_BAD_REQUEST when there is none of that number; ISLET_TIMEOUT.

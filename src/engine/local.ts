@@ -42,6 +42,7 @@ import {
   type Exported,
   type GuestDoor,
   noSuchContainer,
+  type StartObserver,
   type StartOptions,
   type State,
 } from "./engine.js";
@@ -95,7 +96,7 @@ import {
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
-import { takeTerminal } from "./terminal.js";
+import { outerTerminals, takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
 import { readDetailedUsage, readLiveUsage, readUsage } from "./usage.js";
 
@@ -130,6 +131,8 @@ export interface LocalOptions {
   readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
+  /** Hears of every start that is not refused for a container that runs already. */
+  readonly startObserver?: StartObserver;
   /** Engine.definedElsewhere; absent: there are no other front ends. */
   readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
 }
@@ -308,52 +311,63 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return there;
   };
 
-  const start = (given: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
-    let spec = given;
+  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     // Not in the queue: what is starting may take its time.
     if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
     return queue.run(key(spec), async () => {
       checkName(spec.name);
       if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
       if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const links = await provideBridges(spec, wanted);
-      // Of an end that nobody has seen.
-      await physReturn.restore(spec);
-      await limitRoot(storage, spec);
-      const admitted = networkChecks.admit(spec, wanted, links);
-      let scoped: Awaited<ReturnType<typeof takeScope>> = null;
-      let disks: AttachedImages | null = null;
+      options.startObserver?.begins(spec, wanted);
       try {
-        if ((spec.mounts.dev.images ?? []).length > 0) {
-          disks = await (await import("./disk-images.js")).attachImages(host.arch, spec);
-          spec = disks.spec;
-        }
-        scoped = await takeScope(host, pool, spec, wanted.warn);
-        const reading = readSources(host, options.binary, spec);
-        const sources = reading === null ? null : await reading;
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources, disks?.fds.length);
-        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
-        const meta = describeMonitor(spec, host, facts);
-        const unregister = await register.admit(spec, facts, wanted.warn);
-        apis.open(meta);
-        if (facts.networkPin !== null) physReturn.note(spec);
-        if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
-        try {
-          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null, disks?.fds ?? []);
-        } catch (error) {
-          unregister();
-          apis.close(meta);
-          if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
-          await physReturn.restore(spec);
-          throw error;
-        }
-      } finally {
-        // The monitor has its own.
-        disks?.[Symbol.dispose]();
-        admitted();
-        await scoped?.monitor.discard();
+        return await startNow(spec, wanted);
+      } catch (error) {
+        options.startObserver?.failed(spec, error);
+        throw error;
       }
     });
+  };
+
+  /** In the container's queue. */
+  const startNow = async (given: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+    let spec = given;
+    const links = await provideBridges(spec, wanted);
+    // Of an end that nobody has seen.
+    await physReturn.restore(spec);
+    await limitRoot(storage, spec);
+    const admitted = networkChecks.admit(spec, wanted, links);
+    let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+    let disks: AttachedImages | null = null;
+    try {
+      if ((spec.mounts.dev.images ?? []).length > 0) {
+        disks = await (await import("./disk-images.js")).attachImages(host.arch, spec);
+        spec = disks.spec;
+      }
+      scoped = await takeScope(host, pool, spec, wanted.warn);
+      const reading = readSources(host, options.binary, spec);
+      const sources = reading === null ? null : await reading;
+      const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources, disks?.fds.length);
+      const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
+      const meta = describeMonitor(spec, host, facts);
+      const unregister = await register.admit(spec, facts, wanted.warn);
+      apis.open(meta);
+      if (facts.networkPin !== null) physReturn.note(spec);
+      if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
+      try {
+        return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null, disks?.fds ?? []);
+      } catch (error) {
+        unregister();
+        apis.close(meta);
+        if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
+        await physReturn.restore(spec);
+        throw error;
+      }
+    } finally {
+      // The monitor has its own.
+      disks?.[Symbol.dispose]();
+      admitted();
+      await scoped?.monitor.discard();
+    }
   };
 
   const takeBack = (id: ContainerId): Promise<void> =>
@@ -724,6 +738,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
       await (frozen === null
         ? setCgroupItem(host.arch, meta, item, value)
         : queue.run(key(id), () => setFrozen(id, frozen)));
+    },
+    async outerTerminals(id) {
+      const { meta } = running(registry, id);
+      return meta.outer === true ? await outerTerminals(host, meta) : [];
     },
     takeTerminal: (id, number) => takeTerminal(host, running(registry, id).meta, number),
     async hostOutput(argv, caller, networkOf) {

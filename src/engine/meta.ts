@@ -62,6 +62,7 @@ export function describeMonitor(spec: ContainerSpec, host: HostFacts, start: Sta
     ...(spec.guest.tellsInit ? { tellsInit: true } : {}),
     ephemeral: spec.lifecycle.ephemeral,
     devices: unifiedDevicePolicy(spec, host),
+    ...(spec.console.outer === true ? { outer: true } : {}),
     lxcfs: mayHaveLxcfs(spec, start),
     api: describeApi(spec),
   };

@@ -1,6 +1,6 @@
 import { IsletError } from "../base/errors.js";
 import { closeFd, syscall } from "../host/addon.js";
-import { type Channel, openChannel } from "../host/channel.js";
+import { type Channel, type Frame, openChannel } from "../host/channel.js";
 import { monitorFrames, reader, writer } from "../host/protocol.js";
 import { connectUnix, socketPair } from "../host/socket.js";
 import { type MonitorMeta, monitorSocketPath, notRunning } from "../runtime/monitors.js";
@@ -17,6 +17,9 @@ const maxFrame = 4096;
 const console = 0;
 const consoleIfFree = 2;
 
+/** Outer ptys of a monitor (MON_OUTERS in native/monitor.h). */
+const mostPtys = 16;
+
 interface Answer {
   /** What was taken, or -errno. */
   readonly number: number;
@@ -24,8 +27,13 @@ interface Answer {
   readonly channel: Channel;
 }
 
-/** Asks on a connection of its own: a tty is taken as long as that one is open, whoever holds it then. */
-function ask(host: HostFacts, meta: MonitorMeta, send: (channel: Channel) => void): Promise<Answer> {
+/** Asks on a connection of its own. `read`: what an answer is; undefined: it is none. */
+function ask<T>(
+  host: HostFacts,
+  meta: MonitorMeta,
+  send: (channel: Channel) => void,
+  read: (frame: Frame, channel: Channel) => T | undefined,
+): Promise<T> {
   const fd = connectUnix(host.arch, monitorSocketPath(host.runtimeDir, meta.storePath, meta.name));
   if (fd === null) return Promise.reject(notRunning(meta.name));
   return new Promise((resolve, reject) => {
@@ -37,14 +45,13 @@ function ask(host: HostFacts, meta: MonitorMeta, send: (channel: Channel) => voi
     }, answerTime);
     const channel = openChannel(fd, maxFrame, {
       frame: (frame) => {
-        const [master = null, ...unwanted] = frame.fds;
-        for (const one of unwanted) closeFd(one);
-        if (frame.type !== monitorFrames.tty) {
-          if (master !== null) closeFd(master);
+        const answer = read(frame, channel);
+        if (answer === undefined) {
+          for (const unwanted of frame.fds) closeFd(unwanted);
           return;
         }
         clearTimeout(timer);
-        resolve({ number: reader(frame.payload).i32(), master, channel });
+        resolve(answer);
       },
       closed: () => {
         clearTimeout(timer);
@@ -54,6 +61,30 @@ function ask(host: HostFacts, meta: MonitorMeta, send: (channel: Channel) => voi
     });
     send(channel);
   });
+}
+
+/** A tty is taken as long as the connection is open, whoever holds it then. */
+function readTty(frame: Frame, channel: Channel): Answer | undefined {
+  if (frame.type !== monitorFrames.tty) return undefined;
+  const [master = null, ...unwanted] = frame.fds;
+  for (const one of unwanted) closeFd(one);
+  return { number: reader(frame.payload).i32(), master, channel };
+}
+
+/** See Engine.outerTerminals. */
+export async function outerTerminals(host: HostFacts, meta: MonitorMeta): Promise<readonly (string | null)[]> {
+  const send = (channel: Channel): void => {
+    channel.send(monitorFrames.askPtys, new Uint8Array(0));
+  };
+  const { numbers, asked } = await ask(host, meta, send, (frame, channel) => {
+    if (frame.type !== monitorFrames.ptys) return undefined;
+    for (const unwanted of frame.fds) closeFd(unwanted);
+    const from = reader(frame.payload);
+    const count = Math.min(frame.payload.length >> 2, mostPtys);
+    return { numbers: Array.from({ length: count }, () => from.i32()), asked: channel };
+  });
+  asked.close();
+  return numbers.map((number) => (number < 0 ? null : `/dev/pts/${number}`));
 }
 
 function refusal(meta: MonitorMeta, wanted: number | null, error: number): IsletError {
@@ -87,9 +118,14 @@ function hasSession(host: HostFacts, master: number): boolean {
 async function takeConsole(host: HostFacts, meta: MonitorMeta): Promise<TakenTerminal> {
   const [ours, theirs] = socketPair(host.arch);
   try {
-    const answer = await ask(host, meta, (channel) => {
-      channel.send(monitorFrames.console, writer().u32(consoleIfFree).finish(), [theirs], true);
-    });
+    const answer = await ask(
+      host,
+      meta,
+      (channel) => {
+        channel.send(monitorFrames.console, writer().u32(consoleIfFree).finish(), [theirs], true);
+      },
+      readTty,
+    );
     answer.channel.close();
     if (answer.number < 0) throw refusal(meta, console, answer.number);
   } catch (error) {
@@ -104,14 +140,19 @@ export async function takeTerminal(host: HostFacts, meta: MonitorMeta, wanted: n
   if (wanted === console) return await takeConsole(host, meta);
   // Beyond what a container can have, and -1 means any.
   if (wanted !== null && wanted > 0x7fffffff) throw refusal(meta, wanted, -2);
-  const { number, master, channel } = await ask(host, meta, (to) => {
-    to.send(
-      monitorFrames.askTty,
-      writer()
-        .u32(wanted ?? -1)
-        .finish(),
-    );
-  });
+  const { number, master, channel } = await ask(
+    host,
+    meta,
+    (to) => {
+      to.send(
+        monitorFrames.askTty,
+        writer()
+          .u32(wanted ?? -1)
+          .finish(),
+      );
+    },
+    readTty,
+  );
   if (number <= 0 || master === null) {
     if (master !== null) closeFd(master);
     channel.close();

@@ -37,6 +37,8 @@ export const monitorFrames = {
   subscribe: 14,
   log: 15,
   ready: 16,
+  askPtys: 17,
+  ptys: 18,
 } as const;
 
 const encoder = new TextEncoder();

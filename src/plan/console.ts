@@ -58,6 +58,7 @@ export const tells = {
   refuser: 13,
   notify: 14,
   haltSignal: 15,
+  outer: 16,
 } as const;
 
 export interface ConsoleSlots {
@@ -94,6 +95,7 @@ export function planHostConsole(context: StartContext): ConsoleSlots {
   }
   if (spec.console.bufferSize > 0)
     tell(monitor, tells.ringSize, "ring_size", imm(spec.console.bufferSize), "the monitor keeps the last output");
+  if (spec.console.outer === true) planOuter(context);
   if (spec.console.kind === "device" || consoleInside(context)) return none;
   const master = slot(build, "console.master");
   const slave = slot(build, "console.slave");
@@ -114,6 +116,28 @@ export function planHostConsole(context: StartContext): ConsoleSlots {
   }
   tell(monitor, tells.console, "console", master, "the monitor serves the console");
   return { master, slave, number };
+}
+
+/** What a monitor has room for (MON_OUTERS in native/monitor.h); further ttys are without. */
+const mostOuter = 16;
+
+/** Ptys of the host's, for the console and then for each tty: before these, which the monitor joins with them. It opens the slaves. */
+function planOuter({ monitor, spec, build }: StartContext): void {
+  const zero = data(build, new Uint8Array(4), "[0]");
+  const count = Math.min(spec.console.ttys, mostOuter - 1);
+  const names = ["the console", ...Array.from({ length: count }, (_, index) => `tty ${index + 1}`)];
+  names.forEach((name, index) => {
+    const master = slot(build, `outer${index}.master`);
+    openat(monitor, cwdFd, "/dev/ptmx", O_RDWR | O_NOCTTY, master, {
+      note: `open a pty of the host for ${name}`,
+      hints: ptyHints,
+    });
+    call(monitor, "ioctl", [master, imm(TIOCSPTLCK, "TIOCSPTLCK"), zero], {
+      note: `unlock the host's pty for ${name}`,
+    });
+    tell(monitor, tells.outer, "outer", master, `the monitor joins the host's pty with ${name}`);
+    close(monitor, master, `close the host's pty for ${name}: the monitor has it`);
+  });
 }
 
 /** Unlocks a pty master, opens its slave and learns its number (ptmx(4), ioctl_tty(2)). */

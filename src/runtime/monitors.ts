@@ -53,6 +53,8 @@ export interface MonitorMeta {
   readonly ephemeral: boolean;
   /** The device rules of its configuration where a program on the unified cgroup keeps them; null: v1 does. Monitors of releases before have none. */
   readonly devices?: DevicePolicy | null;
+  /** Its console and ttys have ptys of the host's. */
+  readonly outer?: true;
   /** It may have files of LXCFS. Monitors of releases before do not say. */
   readonly lxcfs?: boolean;
   /** The guest has an API of its own; monitors of releases before have none. */

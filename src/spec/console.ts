@@ -16,6 +16,8 @@ export interface ConsoleSpec {
   readonly isTty1: boolean;
   /** Directory below /dev for console and ttys, with links to it from /dev; null: directly in /dev. */
   readonly ttyDir: string | null;
+  /** Console and ttys have ptys of the host's as well, which programs there find by their paths; the first 16. With `pty`, and a console of the container's own devpts. */
+  readonly outer?: true;
   /** Ptys the container may open itself (max of its devpts, beside the ttys). */
   readonly ptys: number;
 }

@@ -40,10 +40,11 @@ test("the kernel's audit hears of every start and end of a domain, whoever cause
       .calls(own.pid())
       .map(auditText)
       .filter((text) => text !== null);
-  await waitFor("the records", () => heard().length >= 12);
+  await waitFor("the records", () => heard().length >= 14);
   const who = `vm="t2" uuid=${uuid}`;
   const started = [
     `resrc=fs reason=start ${who} old-fs="?" new-fs="${root}"`,
+    `resrc=chardev reason=start ${who} old-chardev="?" new-chardev="/dev/pts/N"`,
     `resrc=mem reason=start ${who} old-mem=0 new-mem=262144`,
     `resrc=vcpu reason=start ${who} old-vcpu=0 new-vcpu=1`,
     `op=start reason=booted ${who} vm-pid=N`,
@@ -51,7 +52,7 @@ test("the kernel's audit hears of every start and end of a domain, whoever cause
   ];
   const rest = `exe="${process.execPath}" hostname=? addr=? terminal=? res=success`;
   assert.deepEqual(
-    heard().map((text) => text.replaceAll(/(-pid|pid-ns)=[1-9]\d*/g, "$1=N")),
+    heard().map((text) => text.replaceAll(/((?:-pid|pid-ns)=(?=[1-9])|\/dev\/pts\/)\d+/g, "$1N")),
     [...started, `op=stop reason=destroyed ${who} vm-pid=0`, ...started, `op=stop reason=shutdown ${who} vm-pid=0`].map(
       (text) => `virt=lxc ${text} ${rest}`,
     ),

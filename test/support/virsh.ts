@@ -13,6 +13,8 @@ export interface VirshPlace {
   readonly sockets: string;
   /** Where it looks for libvirt's hooks; the directory is not there yet. */
   readonly hooks: string;
+  /** Where it keeps the logs of domains. */
+  readonly logs: string;
   /** Where it looks for libvirt's lxc.conf; it is not there yet. */
   readonly lxcConf: string;
   /** virsh -c lxc:///system WORDS. */
@@ -48,6 +50,7 @@ export async function virshPlace(
         ISLET_LIBVIRT_SOCKETS: sockets,
         ISLET_LIBVIRT_STORE: join(above, "store"),
         ISLET_LIBVIRT_HOOKS: join(above, "hooks"),
+        ISLET_LIBVIRT_LOGS: join(above, "logs"),
         ISLET_LIBVIRT_LXC_CONF: join(above, "lxc.conf"),
         ...more,
       };
@@ -62,6 +65,7 @@ export async function virshPlace(
     own,
     sockets,
     hooks: join(above, "hooks"),
+    logs: join(above, "logs"),
     lxcConf: join(above, "lxc.conf"),
     socket: join(own.runtimeDir, "libvirt-sock"),
     within,

@@ -2,9 +2,11 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
-import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
+import type { Caller, ContainerId, Engine, StartObserver } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
+import { createDomainLog } from "./beside/domain-log.js";
 import { createHooks } from "./beside/hooks.js";
+import { logsWithDaemon } from "./beside/lxc-conf.js";
 import { lxcContextsFile } from "./beside/selinux.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
@@ -46,6 +48,8 @@ export interface LibvirtOptions {
   readonly hooksDirectory: string | null;
   /** libvirt's lxc.conf; null: none. */
   readonly lxcConf: string | null;
+  /** islet's. */
+  readonly version: string;
 }
 
 /** Of libvirt's own prefix for what has no address. */
@@ -74,6 +78,8 @@ export interface Libvirt {
   readonly server: RpcServer;
   /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
   readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+  /** What the engine tells of its starts. */
+  readonly startObserver: StartObserver;
   /** Starts what is to be started with the host. */
   readonly startAutomatic: () => Promise<void>;
 }
@@ -102,8 +108,19 @@ export function libvirtHandlers(driver: Driver, identity: HostIdentity): Handler
 }
 
 export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
-  const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory, lxcConf } =
-    options;
+  const {
+    engine,
+    caller,
+    storePath,
+    runtimeDir,
+    arch,
+    lxcSpec,
+    lxcConfig,
+    services,
+    hooksDirectory,
+    lxcConf,
+    version,
+  } = options;
   const reading = readContext(arch);
   const context: DriverContext = {
     engine,
@@ -115,6 +132,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     services,
     files: hostFiles,
     lxcConf,
+    log: createDomainLog(services, { version, kernel: release(), hostname: hostname() }, () => logsWithDaemon(lxcConf)),
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },
@@ -131,6 +149,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const server = createRpcServer(libvirtHandlers(driver, identity));
   return {
     server,
+    startObserver: driver.startObserver,
     startAutomatic: () => driver.startAutomatic(),
     startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
   };

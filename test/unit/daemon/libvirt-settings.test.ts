@@ -20,7 +20,7 @@ describe("libvirt.conf", () => {
     const code = "ISLET_BAD_CONFIG";
     assert.throws(() => parse("\nsocket = /run"), {
       code,
-      message: 'libvirt.conf:2: "socket = /run" is no setting: there are sockets, store and hooks',
+      message: 'libvirt.conf:2: "socket = /run" is no setting: there are sockets, store, hooks and logs',
     });
     assert.throws(() => parse("sockets"), { code, message: /^libvirt\.conf:1: "sockets" is no setting/ });
     assert.throws(() => parse("store = srv"), { code, message: "libvirt.conf:1: store = srv is no absolute path" });
@@ -28,13 +28,13 @@ describe("libvirt.conf", () => {
   });
 
   it("is not for a daemon with a place of its own, which has variables", () => {
-    assert.deepEqual(libvirtSettings("/tmp/run", {}), { sockets: null, store: null, hooks: null, lxcConf: null });
+    const none = { sockets: null, store: null, hooks: null, logs: null, lxcConf: null };
+    assert.deepEqual(libvirtSettings("/tmp/run", {}), none);
     assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_STORE: "/srv" }), {
-      sockets: null,
+      ...none,
       store: "/srv",
-      hooks: null,
-      lxcConf: null,
     });
+    assert.deepEqual(libvirtSettings("/tmp/run", { ISLET_LIBVIRT_LOGS: "/srv/log" }), { ...none, logs: "/srv/log" });
   });
 
   it("has a page that names each key", () => {

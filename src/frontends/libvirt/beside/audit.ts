@@ -12,15 +12,19 @@ export type StopReason = "shutdown" | "destroyed" | "failed" | "reboot";
 export interface Begun {
   readonly pid: number;
   readonly pidNamespace: number | null;
+  /** Paths of the host's ptys that are its consoles. */
+  readonly consoles: readonly (string | null)[];
 }
 
 /** A domain has been started, or has failed to. */
 export function startRecords(doc: DomainDoc, begun: Begun | null): readonly AuditRecord[] {
   const amount = (name: "mem" | "vcpu", value: bigint | number): AuditRecord =>
     resource(doc, `resrc=${name} reason=start`, `old-${name}=0 new-${name}=${value}`);
+  const consoles = (begun?.consoles ?? []).filter((path) => path !== null);
   return [
     ...doc.seclabels.filter(({ model }) => model !== null).map((label) => labelRecord(doc, label)),
     ...things(doc).map((thing) => thingRecord(doc, thing, "start")),
+    ...consoles.map((what) => thingRecord(doc, { kind: "chardev", what }, "start")),
     amount("mem", doc.memory),
     amount("vcpu", doc.vcpu.current ?? doc.vcpu.count),
     control(doc, "op=start reason=booted", `vm-pid=${begun?.pid ?? 0}`, begun !== null),
@@ -54,7 +58,7 @@ export function auditValue(key: string, value: string): string {
 
 /** Something of the host's that a guest gets. */
 type Thing =
-  | { readonly kind: "disk" | "fs" | "net"; readonly what: string }
+  | { readonly kind: "disk" | "fs" | "net" | "chardev"; readonly what: string }
   | { readonly kind: "hostdev"; readonly key: "disk" | "chardev"; readonly what: string }
   | { readonly kind: "usb"; readonly what: string };
 

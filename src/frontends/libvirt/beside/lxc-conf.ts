@@ -5,6 +5,8 @@ import type { DomainDoc } from "../xml/domain.js";
 
 /** /etc/libvirt/lxc.conf: what the host's administrator wants of all domains. */
 export interface LxcConf {
+  /** What is to be said of domains goes to the daemon's own log, not to one of each. */
+  readonly logsWithDaemon: boolean;
   /** null: whichever there is. */
   readonly securityDriver: string | null;
   /** Domains that say nothing are confined. */
@@ -33,13 +35,13 @@ export function parseLxcConf(text: string, file: string): LxcConf {
     } else throw fault(`there is no setting ${key}`);
   }
   return {
+    logsWithDaemon: flags.get("log_with_libvirtd") ?? false,
     securityDriver: strings.get("security_driver") ?? null,
     defaultConfined: flags.get("security_default_confined") ?? true,
     requireConfined: flags.get("security_require_confined") ?? false,
   };
 }
 
-/** Where logs go is of no meaning here: there is no process of its own whose log it could be. */
 const flagNames = ["log_with_libvirtd", "security_default_confined", "security_require_confined"] as const;
 
 /** Signs of a security driver in the kernel. */
@@ -67,6 +69,16 @@ export function checkConfined({ requireConfined }: LxcConf, { seclabels }: Domai
       errorDomains.security,
       "Unconfined guests are not allowed on this host",
     );
+  }
+}
+
+/** Whether logs go to the daemon's own. A file that cannot be read says nothing of that: the start that it fails is told of where logs usually are. */
+export function logsWithDaemon(file: string | null): boolean {
+  try {
+    const text = file === null ? null : readText(file);
+    return text !== null && parseLxcConf(text, file ?? "").logsWithDaemon;
+  } catch {
+    return false;
   }
 }
 

@@ -2,6 +2,8 @@
 export interface Services {
   /** Gives records to the kernel's audit; what cannot be given is lost without a word. */
   readonly audit: (records: readonly AuditRecord[]) => void;
+  /** Appends lines to the log of a domain, where logs of domains are kept; null: nowhere. Never fails. */
+  readonly appendLog: ((name: string, lines: readonly string[]) => void) | null;
   /** Runs a program of the host's for at most `time` milliseconds. Never fails. */
   readonly runProgram: (
     file: string,

@@ -1,6 +1,7 @@
 import type { AbsPath } from "../../../base/brand.js";
 import type { Caller, ContainerId, Engine } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
+import type { DomainLog } from "../beside/domain-log.js";
 import type { Hooks } from "../beside/hooks.js";
 import type { Services } from "../beside/services.js";
 import type { HostFiles } from "../host/files.js";
@@ -24,6 +25,7 @@ export interface DriverContext {
   readonly files: HostFiles;
   readonly services: Services;
   readonly hooks: Hooks;
+  readonly log: DomainLog;
   /** libvirt's lxc.conf; null: there is none. */
   readonly lxcConf: string | null;
   readonly xml: {

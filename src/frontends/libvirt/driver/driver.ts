@@ -1,6 +1,8 @@
 import { statSync } from "node:fs";
+import { IsletError } from "../../../base/errors.js";
+import type { Fault } from "../../../base/source.js";
 import { type ChangeQueue, createChangeQueue } from "../../../base/queue.js";
-import type { Engine, StartOptions } from "../../../engine/engine.js";
+import type { Engine, StartObserver, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
@@ -26,6 +28,8 @@ export interface Driver extends Omit<Domains, "find"> {
   readonly edits: ChangeQueue;
   /** As it runs; null: it does not. */
   liveDoc(domain: Domain): Promise<DomainDoc | null>;
+  /** Paths of the host's ptys that stand for its consoles, in their order; null: that one has none any more. [] also where it does not run. */
+  consolePaths(name: string): Promise<readonly (string | null)[]>;
   /** What the next start makes; of a transient domain: what it runs with. */
   inactiveDoc(domain: Domain): Promise<DomainDoc>;
   define(doc: DomainDoc): Promise<Domain>;
@@ -44,6 +48,8 @@ export interface Driver extends Omit<Domains, "find"> {
   startAutomatic(): Promise<void>;
   /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
   startSpec(name: string): Promise<ContainerSpec | null>;
+  /** Of the engine's starts, whoever asks for them. */
+  readonly startObserver: StartObserver;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
   networks(): Promise<(name: string) => string | null>;
   /** Replaces the definition, and what is said about the running one; null: that stays. */
@@ -74,16 +80,25 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   const definitions = createDefinitions(context);
   definitions.settle();
   const live = createLiveDocs(context);
+  const launches: Launches = new Set();
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
-    restart: (doc) => launch(context, domains, live, doc, []),
+    restart: (doc) => launch(context, domains, live, launches, doc, []),
     found: (doc) => {
+      context.log.found(doc.name);
       context.hooks.found(doc);
     },
-    began: (doc, pid) => {
-      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
+    began: async (doc, pid) => {
+      context.log.began(doc);
+      // What is audited does not wait for a monitor that does not answer.
+      const consoles = await consolePaths(context, doc.name).catch(() => []);
+      services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid), consoles }));
+    },
+    exited: (doc, status) => {
+      context.log.exited(doc.name, status);
     },
     ended: (doc, reason) => {
+      context.log.ended(doc.name, reason);
       services.audit(stopRecords(doc, reason));
       if (reason !== "reboot") context.hooks.ended(doc);
     },
@@ -102,7 +117,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       if (own === null) {
         const spec = await context.lxcSpec({ storePath, name: domain.name });
         await engine.start(spec, startOptions(context, fds));
-      } else await launch(context, domains, live, own, fds);
+      } else await launch(context, domains, live, launches, own, fds);
       return await domains.byName(domain.name);
     },
     async create(doc, fds) {
@@ -110,9 +125,11 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       if (other !== null && isActive(other)) {
         throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, `domain '${doc.name}' is already active`);
       }
-      await launch(context, domains, live, doc, fds);
+      await launch(context, domains, live, launches, doc, fds);
       return await domains.byName(doc.name);
     },
+    startObserver: observer(context, live, launches),
+    consolePaths: (name) => consolePaths(context, name),
     networks: () => networksOf(engine),
     async startSpec(name) {
       const doc = definitions.read(name);
@@ -122,7 +139,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       for (const domain of await domains.list()) {
         const doc = definitions.read(domain.name);
         if (doc === null || isActive(domain) || !(await definitions.autostart(domain.name))) continue;
-        await launch(context, domains, live, doc, []).catch((error: unknown) => {
+        await launch(context, domains, live, launches, doc, []).catch((error: unknown) => {
           console.error(
             `Failed to autostart VM '${doc.name}': ${error instanceof Error ? error.message : String(error)}`,
           );
@@ -158,12 +175,38 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   };
 }
 
+/** Those that are being started from here: what becomes of them is told here. */
+type Launches = Set<string>;
+
+function observer({ log, storePath }: DriverContext, live: LiveDocs, launches: Launches): StartObserver {
+  const docOf = (spec: ContainerSpec): DomainDoc | null => (spec.storePath === storePath ? live.given(spec) : null);
+  return {
+    begins(spec, { listen }) {
+      const doc = docOf(spec);
+      if (doc !== null) log.starting(doc, spec, listen ?? null);
+    },
+    failed(spec, error) {
+      const doc = launches.has(spec.name) ? null : docOf(spec);
+      if (doc !== null) log.failed(doc, error);
+    },
+  };
+}
+
 const startOptions = ({ caller }: DriverContext, fds: readonly number[]): StartOptions => ({
   caller,
   pidFile: null,
   console: "monitor",
   ...(fds.length === 0 ? {} : { listen: { fds, names: null } }),
 });
+
+async function consolePaths({ engine, storePath }: DriverContext, name: string): Promise<readonly (string | null)[]> {
+  try {
+    return await engine.outerTerminals({ storePath, name });
+  } catch (error) {
+    if (error instanceof IsletError && error.code === "ISLET_NOT_RUNNING") return [];
+    throw error;
+  }
+}
 
 type Documents = Pick<Driver, "liveDoc" | "inactiveDoc">;
 
@@ -352,22 +395,32 @@ async function launch(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
+  launches: Launches,
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const { engine, storePath, hooks } = context;
+  const { engine, storePath, hooks, log } = context;
   const make = async (): Promise<void> => {
     const spec = await launchSpec(context, domains, live, doc, fds.length);
-    await engine.start(spec, startOptions(context, fds));
+    const warn = (fault: Fault): void => {
+      log.warned(doc.name, fault);
+    };
+    await engine.start(spec, { ...startOptions(context, fds), warn });
   };
   const undo = async (): Promise<void> => {
+    log.undoing(doc.name);
     await engine.stop({ storePath, name: doc.name }, { kind: "kill", timeout: null, noKill: false });
   };
+  launches.add(doc.name);
   try {
     await hooks.around(doc, make, undo);
   } catch (error) {
+    // That is no end of the one that runs.
+    if (!(error instanceof IsletError && error.code === "ISLET_RUNNING")) log.failed(doc, error);
     context.services.audit(startRecords(doc, null));
     throw error;
+  } finally {
+    launches.delete(doc.name);
   }
 }
 

@@ -60,15 +60,17 @@ export interface Consequences {
   /** It has been running since before this daemon. */
   readonly found: (doc: DomainDoc) => void;
   /** It runs, as a domain; whoever started it. */
-  readonly began: (doc: DomainDoc, pid: number) => void;
+  readonly began: (doc: DomainDoc, pid: number) => Promise<void>;
   readonly ended: (doc: DomainDoc, reason: StopReason) => void;
+  /** Its init has ended, with that wait status; the end, or a reboot, follows. */
+  readonly exited: (doc: DomainDoc, status: number) => void;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, found, began, ended }: Consequences,
+  { restart, found, began, ended, exited }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -110,7 +112,7 @@ export async function createEvents(
     if (rebooting.delete(name)) {
       if (doc !== undefined) {
         ended(doc, "reboot");
-        began(doc, ref.id);
+        await began(doc, ref.id);
       }
       note(name, { running: reasons.running.booted });
       emit({ kind: "reboot", domain: ref });
@@ -118,7 +120,7 @@ export async function createEvents(
       note(name, { running: reasons.running.unpaused });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.resumed });
     } else if (before === undefined || before.id === -1) {
-      if (doc !== undefined) began(doc, ref.id);
+      if (doc !== undefined) await began(doc, ref.id);
       note(name, { running: reasons.running.booted });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.started });
     }
@@ -148,9 +150,10 @@ export async function createEvents(
   const happened = async (event: ContainerEvent): Promise<void> => {
     const { name } = event;
     if (event.kind === "exit") {
+      const doc = docs.get(name);
+      if (doc !== undefined) exited(doc, event.waitStatus);
       // As reboot(2) in a pid namespace tells it.
       if ((event.waitStatus & 0x7f) !== SIGHUP || doomed.has(name)) return;
-      const doc = docs.get(name);
       // Its monitor knows whether it starts again.
       if (doc?.onReboot !== "destroy" && doc?.onReboot !== "preserve") rebooting.add(name);
       else over.add(name);

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerStatus } from "../../../engine/engine.js";
+import type { ContainerSpec } from "../../../spec/spec.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { labelNote, withNotedLabel } from "./labels.js";
@@ -14,6 +15,8 @@ export interface LiveDocs {
   of(status: ContainerStatus): DomainDoc | null;
   /** As it was started, without what was changed since; null as above. */
   started(status: ContainerStatus): DomainDoc | null;
+  /** What a container is to be started with; null: not as a domain. */
+  given(spec: Pick<ContainerSpec, "annotations">): DomainDoc | null;
   /** What a start gives its container. */
   annotations(doc: DomainDoc): Readonly<Record<string, string>>;
   /** It has changed while it runs. */
@@ -23,6 +26,9 @@ export interface LiveDocs {
 }
 
 const annotation = "libvirt.domain";
+
+/** It was started as one. */
+export const isDomain = ({ annotations }: Pick<ContainerSpec, "annotations">): boolean => annotation in annotations;
 
 interface Known {
   readonly startedAt: number;
@@ -58,6 +64,10 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
     started(status) {
       const text = status.annotations[annotation];
       return text === undefined ? null : xml.read(text);
+    },
+    given({ annotations }) {
+      const text = annotations[annotation];
+      return text === undefined ? null : withNotedLabel(xml.read(text), annotations);
     },
     annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }), ...labelNote(doc) }),
     change(status, doc) {

@@ -1,6 +1,7 @@
 import type { Driver } from "../driver/driver.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
 import type { Handlers } from "../rpc/handlers.js";
+import type { DomainDoc } from "../xml/domain.js";
 import { getMetadata, type MetadataKind, setMetadata } from "../xml/metadata.js";
 import { askedDoc, checkFlags, domainOf, editDocs, inTurn, refOf } from "./common.js";
 
@@ -16,6 +17,12 @@ function kindOf(type: number): MetadataKind {
   throw new LibvirtError(errorCodes.invalidArgument, errorDomains.lxc, "unknown metadata type");
 }
 
+/** With the paths of its consoles, which nothing but the document needs. */
+async function withConsoles(driver: Driver, doc: DomainDoc): Promise<DomainDoc> {
+  if (doc.live === null) return doc;
+  return { ...doc, live: { ...doc.live, consoles: await driver.consolePaths(doc.name) } };
+}
+
 /** Documents of domains: dumpxml, desc, metadata. */
 export function documentHandlers(driver: Driver): Handlers {
   const { events, context } = driver;
@@ -27,7 +34,8 @@ export function documentHandlers(driver: Driver): Handlers {
         throw new LibvirtError(errorCodes.operationDenied, errorDomains.domain, "virDomainGetXMLDesc with secure flag");
       }
       const domain = await domainOf(driver, dom);
-      const live = (flags & xmlFlags.inactive) === 0 ? await driver.liveDoc(domain) : null;
+      const running = (flags & xmlFlags.inactive) === 0 ? await driver.liveDoc(domain) : null;
+      const live = running === null ? null : await withConsoles(driver, running);
       const doc = live ?? (await driver.inactiveDoc(domain));
       return { xml: context.xml.write(doc, { inactive: live === null, secure }) };
     },

@@ -52,6 +52,7 @@ export function toSpec(doc: DomainDoc, context: SpecContext): ContainerSpec {
       ttys: Math.max(doc.consoles.length, 1) - 1,
       isTty1: true,
       ttyDir: null,
+      outer: true,
       ptys,
     },
     namespaces: namespaceSpec(doc, hasNetwork(doc), context),

@@ -47,7 +47,7 @@ export interface LiveParts {
   /** A process of the guest on the host: libvirt's domain id. */
   readonly id: number;
   /** Host's ptys of the consoles, by port: /dev/pts/3. */
-  readonly consoles: readonly string[];
+  readonly consoles: readonly (string | null)[];
 }
 
 /** `xml`: as the writer prints it below <metadata>, already indented relative to itself (attributes in double quotes). */

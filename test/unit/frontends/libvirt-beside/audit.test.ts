@@ -28,7 +28,11 @@ describe("what audit is told of a domain", () => {
   });
 
   it("that starts, in libvirt's words and order", () => {
-    const records = startRecords(doc, { pid: 25919, pidNamespace: 4026533072 });
+    const records = startRecords(doc, {
+      pid: 25919,
+      pidNamespace: 4026533072,
+      consoles: ["/dev/pts/1", null, "/dev/pts/3"],
+    });
     assert.deepEqual(
       records.map(({ type, text }) => `${type} ${text}`),
       [
@@ -37,6 +41,8 @@ describe("what audit is told of a domain", () => {
         `2501 virt=lxc resrc=hostdev reason=start ${who} disk="/dev/sdb"`,
         `2501 virt=lxc resrc=hostdev reason=start ${who} chardev="/dev/input/event0"`,
         `2501 virt=lxc resrc=dev reason=start ${who} bus=usb device="001.012"`,
+        `2501 virt=lxc resrc=chardev reason=start ${who} old-chardev="?" new-chardev="/dev/pts/1"`,
+        `2501 virt=lxc resrc=chardev reason=start ${who} old-chardev="?" new-chardev="/dev/pts/3"`,
         `2501 virt=lxc resrc=mem reason=start ${who} old-mem=0 new-mem=200000`,
         `2501 virt=lxc resrc=vcpu reason=start ${who} old-vcpu=0 new-vcpu=1`,
         `2500 virt=lxc op=start reason=booted ${who} vm-pid=25919`,

@@ -127,6 +127,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
     subscribe: notCanned,
     cgroupItem: notCanned,
     setCgroupItem: notCanned,
+    outerTerminals: notCanned,
     takeTerminal: notCanned,
     hostOutput: notCanned,
     containersOf: () => Promise.resolve(new Map()),
