@@ -110,6 +110,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcConfig,
     services,
     lxcConf,
+    arch,
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,
     xml: { read: (text) => readDomain(text, reading), write: writeDomain },

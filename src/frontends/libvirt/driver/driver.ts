@@ -182,9 +182,9 @@ function withTargetsOf(
 }
 
 function documents(context: DriverContext, definitions: Definitions, live: LiveDocs): Documents {
-  const { storePath, hostMemory, engine } = context;
+  const { storePath, hostMemory, engine, arch } = context;
   const foreign = async (domain: Domain): Promise<DomainDoc> =>
-    fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory);
+    fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory, arch);
   const running = (domain: Domain, doc: DomainDoc): DomainDoc =>
     domain.pid === null ? doc : { ...doc, live: { id: domain.pid, consoles: [] } };
   /** The names of the host's ends, which the start has chosen where the document names none. */
