@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { lacks } from "../support/skip.js";
@@ -76,6 +85,50 @@ test("a container of lxc-create is a domain, whose definition stays LXC's", asyn
   assert.match(readFileSync(join(own.store.path, "made/config"), "utf8"), /^lxc\.start\.auto = 1$/m);
   await ok("autostart", "--disable", "made");
   assert.doesNotMatch(readFileSync(join(own.store.path, "made/config"), "utf8"), /lxc\.start\.auto/);
+});
+
+test("a domain whose root is in its directory of the store comes back as often as it is undefined", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t);
+  const { own, rootfs, virsh, ok } = place;
+  const directory = join(own.store.path, "own");
+  const root = join(directory, "rootfs");
+  const made = rootfs("own");
+  mkdirSync(directory);
+  renameSync(made, root);
+  const file = join(own.store.path, "..", "own.xml");
+  writeFileSync(file, xmlOf("own", root));
+  const refused = async (why: string): Promise<void> => {
+    const { stderr } = await virsh(["define", file]);
+    assert.match(stderr, /exists already and is not a container/, why);
+    assert.ok(existsSync(join(root, "bin/busybox")), why);
+    assert.ok(!existsSync(join(directory, "config")), why);
+  };
+  for (const round of ["once", "again"]) {
+    await ok("define", file);
+    await ok("start", "own");
+    await ok("destroy", "own");
+    await ok("undefine", "own");
+    assert.deepEqual(readdirSync(directory), ["rootfs"], round);
+  }
+  await ok("define", file);
+  await own.ok(["lxc-destroy", ...own.store.at("own")]);
+  assert.deepEqual(readdirSync(directory), ["rootfs"], "lxc-destroy takes nothing that <source> names");
+  assert.ok(existsSync(join(root, "bin/busybox")));
+
+  writeFileSync(join(directory, "notes"), "");
+  await refused("something else is there");
+  rmSync(join(directory, "notes"));
+  writeFileSync(file, xmlOf("own", rootfs("other")));
+  await refused("the document's root is another directory");
+  writeFileSync(file, xmlOf("own", root).replace("type='mount'", "type='bind'"));
+  await refused("the document's root is no directory");
+  writeFileSync(file, xmlOf("own", root));
+  renameSync(root, join(directory, "..", "..", "real"));
+  symlinkSync(join(directory, "..", "..", "real"), root);
+  const { stderr } = await virsh(["define", file]);
+  assert.match(stderr, /exists already and is not a container/, "a link");
+  assert.deepEqual(readdirSync(directory), ["rootfs"]);
 });
 
 test("events tell of whatever happens, whoever causes it", async (t) => {
