@@ -16,6 +16,7 @@ import type { ContainerSpec } from "../../../spec/spec.js";
 import { rootOf } from "../spec/filesystem.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
+import { keptText } from "./document.js";
 
 /**
  * Persistent definitions: STORE/NAME/domain.xml, beside a `config` that says the same in LXC's words, by which lxc-ls, lxc-start and their like know
@@ -24,7 +25,7 @@ import type { DriverContext } from "./context.js";
 export interface Definitions {
   /** null: there is none, or it is LXC's. */
   read(name: string): DomainDoc | null;
-  /** Makes or replaces it. `spec`: the same; null: it cannot be started as it is, for this reason. */
+  /** Makes or replaces it; throws 39 for one that is too long. `spec`: the same; null: it cannot be started as it is, for this reason. */
   write(doc: DomainDoc, spec: ContainerSpec | { readonly problem: string }): Promise<void>;
   remove(name: string): Promise<void>;
   autostart(name: string): Promise<boolean>;
@@ -83,7 +84,7 @@ export function createDefinitions(context: DriverContext): Definitions {
       return doc;
     },
     async write(doc, spec) {
-      const text = `${warning.replace("NAME", doc.name.replaceAll("--", "- -"))}${context.xml.write(doc, { inactive: true, secure: true })}`;
+      const text = `${warning.replace("NAME", doc.name.replaceAll("--", "- -"))}${keptText(context, doc)}`;
       const before = await engine.readConfig(idOf(doc.name));
       if (before === null) {
         await engine.create(idOf(doc.name), {

@@ -13,6 +13,7 @@ import { toSpec } from "../spec/to-spec.js";
 import type { DomainDoc, Interface } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { createDefinitions, type Definitions } from "./definitions.js";
+import { keptText } from "./document.js";
 import { createDomains, type Domain, type Domains, isActive, refOf } from "./domains.js";
 import { createEvents, lifecycle, type Reasons } from "./events.js";
 import { createLiveDocs, type LiveDocs } from "./live-docs.js";
@@ -253,6 +254,8 @@ function changes(
       });
     },
     async change(domain, docs) {
+      // What fails leaves nothing: the definition is written first.
+      if (docs.live !== null) keptText(context, docs.live);
       if (docs.config !== null) {
         if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
         await write({ ...docs.config, live: null });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ContainerStatus } from "../../../engine/engine.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
+import { keptText } from "./document.js";
 
 /**
  * What running domains are like: each was started with its document as an annotation, which its monitor keeps; what was changed since is in a file of the
@@ -13,9 +14,9 @@ export interface LiveDocs {
   of(status: ContainerStatus): DomainDoc | null;
   /** As it was started, without what was changed since; null as above. */
   started(status: ContainerStatus): DomainDoc | null;
-  /** What a start gives its container. */
+  /** What a start gives its container. Throws 39 for a document that is too long. */
   annotations(doc: DomainDoc): Readonly<Record<string, string>>;
-  /** It has changed while it runs. */
+  /** It has changed while it runs. Throws as above, and has changed nothing then. */
   change(status: ContainerStatus, doc: DomainDoc): void;
   /** It has ended. */
   drop(name: string): void;
@@ -28,7 +29,8 @@ interface Known {
   readonly doc: DomainDoc;
 }
 
-export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
+export function createLiveDocs(context: DriverContext): LiveDocs {
+  const { runtimeDir, xml } = context;
   const directory = join(runtimeDir, "libvirt");
   const known = new Map<string, Known>();
   // A slash is in no name; "." and ".." are none.
@@ -58,12 +60,12 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       const text = status.annotations[annotation];
       return text === undefined ? null : xml.read(text);
     },
-    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }) }),
+    annotations: (doc) => ({ [annotation]: keptText(context, doc) }),
     change(status, doc) {
       if (status.startedAt === null) return;
+      const text = `${status.startedAt}\n${keptText(context, doc)}`;
       known.set(status.name, { startedAt: status.startedAt, doc });
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      const text = `${status.startedAt}\n${xml.write(doc, { inactive: true, secure: true })}`;
       // Whole or not at all. No other domain's file ends so.
       const fresh = `${fileOf(status.name)}.new`;
       writeFileSync(fresh, text, { mode: 0o600 });
