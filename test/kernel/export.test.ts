@@ -169,10 +169,14 @@ for (const [what, script] of [
     await ok("lxc-start", "-n", "a");
     const writer = spawn("sh", ["-c", script, "sh", rootfs("a")], { stdio: "ignore" });
     const ended = once(writer, "close");
-    const { status, stderr } = await islet("export", "a", join(out, "x"), "--running").finally(async () => {
+    let result: CommandResult;
+    try {
+      result = await islet("export", "a", join(out, "x"), "--running");
+    } finally {
       writer.kill("SIGKILL");
       await ended;
-    });
+    }
+    const { status, stderr } = result;
     assert.equal(status, 1);
     assert.match(
       stderr,
