@@ -206,7 +206,7 @@ export interface CreateOptions {
   readonly storage: StorageRequest | null;
   /** What is taken where the one before cannot be had (ISLET_UNSUPPORTED, ISLET_EXISTS), in this order. */
   readonly alternatives?: readonly StorageRequest[];
-  /** Of the container: the top directory of its root file system belongs to its root. */
+  /** Of its files on the disk: the top directory of its root file system belongs to the root of that. */
   readonly idmap?: readonly IdMapEntry[];
   /** lxc.bdev.* of the host's administrator, by key. */
   readonly storageDefaults: Readonly<Record<string, string>>;
@@ -218,6 +218,11 @@ export interface CreateOptions {
   readonly populate: (place: NewContainer) => Promise<void>;
   /** It may be running, without a configuration that says what it is: this one is to stay when it ends. Otherwise: ISLET_RUNNING. */
   readonly allowRunning?: boolean;
+  /**
+   * Without storage: its directory may be there already, with a directory `rootfs` in it and nothing else, which is its root file system and stays as it is
+   * whatever happens. `populate` comes before there is a `config` then.
+   */
+  readonly aroundRoot?: boolean;
   readonly progress?: (text: string) => void;
   readonly notice?: (text: string) => void;
   readonly signal?: AbortSignal;

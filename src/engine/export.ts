@@ -40,6 +40,11 @@ import { directoryOf } from "./store.js";
 const mostFile = 16 * 1024 * 1024;
 const mostFiles = 1000;
 
+interface Reading extends ExportOptions {
+  /** It is frozen meanwhile. */
+  readonly runs: boolean;
+}
+
 /** `pid`: of the container's main process, if it runs; it is frozen then. */
 export async function exportContainer(
   host: StorageHost,
@@ -50,11 +55,12 @@ export async function exportContainer(
   const compression = options.compress ?? usualCompression();
   const signal = options.signal ?? new AbortController().signal;
   const head = headOf(host, spec, options);
+  const reading = { ...options, runs: pid !== null };
   using root = await openRootOf(host, spec, pid);
   const { to, caller } = options;
   if ("descriptor" in to) {
     const target = { fd: to.descriptor, name: "the standard output" };
-    await packInto(host.arch, compression, archive(host, spec, root.fd, head, options), target, signal);
+    await packInto(host.arch, compression, archive(host, spec, root.fd, head, reading), target, signal);
     return { path: null };
   }
   const path = to.path(extensionOf(compression));
@@ -63,7 +69,7 @@ export async function exportContainer(
     const target = { fd: file.fd, name: path };
     let total = 0;
     const counted = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const chunk of archive(host, spec, root.fd, head, options)) {
+      for await (const chunk of archive(host, spec, root.fd, head, reading)) {
         total += chunk.length;
         yield chunk;
       }
@@ -137,7 +143,7 @@ async function* archive(
   spec: ContainerSpec,
   root: number,
   head: readonly Uint8Array[],
-  options: ExportOptions,
+  options: Reading,
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
   let bytes = 0;
@@ -175,7 +181,7 @@ async function* rootEntries(
   host: StorageHost,
   spec: ContainerSpec,
   root: number,
-  options: ExportOptions,
+  options: Reading,
 ): AsyncGenerator<Uint8Array> {
   const { source, idmap } = spec.rootfs;
   const tree = withoutMounts(host, root);
@@ -240,7 +246,7 @@ async function* rootEntries(
     const end = await running;
     options.signal?.throwIfAborted();
     const isOurs = failure?.error instanceof IsletError && failure.error.code !== "ISLET_IO";
-    if (end.status !== 0 && !isOurs) throw readingFailed(spec.name, end);
+    if (end.status !== 0 && !isOurs) throw readingFailed(spec.name, options.runs, end);
     if (failure !== null) throw failure.error;
   } finally {
     from.destroy();
@@ -248,13 +254,16 @@ async function* rootEntries(
   }
 }
 
-function readingFailed(name: string, { status, lastLines }: RunEnd): IsletError {
+/** `runs`: it is frozen while it is read. */
+function readingFailed(name: string, runs: boolean, { status, lastLines }: RunEnd): IsletError {
   const line =
     lastLines.find((each) => !/^tar: (Exiting|Error is not)/.test(each)) ?? `tar ended with status ${status}`;
   const said = line.replace(/^tar: /, "");
   if (status === 1)
     return new IsletError("ISLET_BUSY", `${name} was changed while it was exported: ${said}`, {
-      hint: "stop whatever writes to its files, and export it again",
+      hint: runs
+        ? "it is frozen: somebody else writes to its files; stop that, and export it again"
+        : "stop whatever writes to its files, and export it again",
     });
   return new IsletError("ISLET_IO", `cannot read the root file system of ${name}: ${said}`);
 }

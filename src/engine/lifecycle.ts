@@ -16,7 +16,17 @@ import { giveToOwner, reachRoot } from "./new-root.js";
 import type { Registry } from "./registry.js";
 import { hasCopies } from "./rename.js";
 import { leaveNoEmpty, snapshotsOf, snapshotStore } from "./snapshots.js";
-import { beginConstruction, configFileOf, type Construction, directoryOf, removeContainer } from "./store.js";
+import {
+  beginConstruction,
+  configFileOf,
+  constructAround,
+  type Construction,
+  directoryOf,
+  entriesOf,
+  holdsOnlyRoot,
+  removeAround,
+  removeContainer,
+} from "./store.js";
 
 /** A directory or device that was there before the container, and stays if nothing comes of it. */
 const isSomebodysOwn = (source: RootfsSource): boolean =>
@@ -89,6 +99,14 @@ export async function createContainer(
 ): Promise<void> {
   if (options.allowRunning !== true && registry.get(id) !== undefined)
     throw new IsletError("ISLET_RUNNING", `a container ${id.name} is running`);
+  if (options.aroundRoot === true && options.storage === null && holdsOnlyRoot(id)) {
+    const fillAround = async (directory: string): Promise<void> => {
+      const rootfs = `${directory}/rootfs`;
+      await options.populate({ directory, config: configFileOf(id), rootfs, root: rootfs, mount: null });
+    };
+    await constructAround(host, id, fillAround, () => options.config(null));
+    return;
+  }
   const construction = beginConstruction(host, id);
   const { notice, signal } = options;
   const place: StoragePlace = { name: id.name, directory: construction.directory, defaults: options.storageDefaults };
@@ -151,6 +169,10 @@ export async function destroyContainer(
           "destroy",
         );
     }
+  }
+  if (spec?.rootfs.managed === false && entriesOf(`${directory}/rootfs`).length > 0) {
+    await removeAround(host, id);
+    return;
   }
   // A root file system of islet's own is removed as what it is; one elsewhere that cannot be told stays.
   await removeContainer(host, id, spec !== null && spec.rootfs.managed ? spec.rootfs.source : null);

@@ -297,11 +297,58 @@ export function beginConstruction(host: StorageHost, id: ContainerId): Construct
   };
 }
 
+/** In a directory that is there already: nothing but a root file system, and what is left of a configuration that a killed daemon was writing. */
+export function holdsOnlyRoot(id: ContainerId): boolean {
+  checkName(id.name);
+  const directory = directoryOf(id);
+  const names = entriesOf(directory).filter((name) => !unwrittenConfig.test(name));
+  // What a link leads to is another's.
+  return (
+    names.join("/") === "rootfs" && [directory, `${directory}/rootfs`].every((path) => lstatSync(path).isDirectory())
+  );
+}
+
+/**
+ * Makes a container around the root file system in its directory (holdsOnlyRoot). There is never a mark of a creation that was not finished: what has one is
+ * removed whole. `config` comes last, since it makes the container; whoever is killed before has left files that `fill` wrote, and the root as it was.
+ */
+export async function constructAround(
+  host: StorageHost,
+  id: ContainerId,
+  fill: (directory: string) => Promise<void>,
+  config: () => string,
+): Promise<void> {
+  const directory = directoryOf(id);
+  const forget = noteMaking(host, id);
+  try {
+    dropUnwritten(id);
+    await fill(directory);
+    writeWhole(configFileOf(id), config(), 0o640);
+  } catch (error) {
+    for (const name of entriesOf(directory)) if (name !== "rootfs") await removeTree(host, `${directory}/${name}`);
+    throw error;
+  } finally {
+    forget();
+  }
+}
+
+/**
+ * Removes a container but not the root file system in its directory, which is not islet's (lxc.rootfs.managed = 0). Without a mark, as above: `config` goes first, and with it the
+ * container.
+ */
+export async function removeAround(host: StorageHost, id: ContainerId): Promise<void> {
+  const directory = directoryOf(id);
+  const names = entriesOf(directory).filter((name) => name !== "rootfs" && name !== "config");
+  for (const name of ["config", ...names]) await removeTree(host, `${directory}/${name}`);
+}
+
+const unwrittenConfig = /^config\.islet-\d+$/;
+
 /** Removes a container's configuration and named files beside it; its directory, too, if nothing else is in it. */
 export function forgetContainer(id: ContainerId, beside: readonly string[]): void {
   const directory = directoryOf(id);
   // What was being written when a daemon was killed goes as well.
-  const left = readdirSync(directory).filter((name) => /^config\.islet-\d+$/.test(name));
+  const left = readdirSync(directory).filter((name) => unwrittenConfig.test(name));
   for (const name of ["config", ...beside, ...left]) rmSync(`${directory}/${name}`, { force: true });
   try {
     rmdirSync(directory);

@@ -4,8 +4,7 @@ import { closeFd, receiveMessage } from "../host/addon.js";
 import { socketPair } from "../host/socket.js";
 import { planOpenRoot, type RootRequest } from "../plan/open-root.js";
 import type { Owner } from "../plan/mount.js";
-import { decodeRecord, failureError } from "../program/report.js";
-import { runHelper } from "../runtime/helper.js";
+import { helperOutcome, runHelper } from "../runtime/helper.js";
 import type { HostFacts } from "../spec/host.js";
 import type { MountOptions } from "../spec/mount.js";
 import { noMountOptions } from "../spec/mount-options.js";
@@ -118,16 +117,12 @@ async function mount(host: HostFacts, binary: string, request: RootRequest): Pro
   const program = planOpenRoot(request, host);
   const [ours, theirs] = socketPair(host.arch);
   try {
-    const result = await runHelper(host.arch, binary, program, [theirs], patience);
-    if (result.kind === "done") {
-      const { fds } = receiveMessage(ours, new Uint8Array(1), 1);
-      const [fd] = fds;
-      if (fd !== undefined) return fd;
-    }
-    const record = result.kind === "failed" ? decodeRecord(result.record) : null;
-    throw record === null
-      ? new IsletError("ISLET_TIMEOUT", `the root file system could not be mounted within ${patience / 1000} s`)
-      : failureError(program, record, "ISLET_OPERATION_FAILED");
+    const late = (): IsletError =>
+      new IsletError("ISLET_TIMEOUT", `the root file system could not be mounted within ${patience / 1000} s`);
+    helperOutcome(program, await runHelper(host.arch, binary, program, [theirs], patience), late);
+    const [fd] = receiveMessage(ours, new Uint8Array(1), 1).fds;
+    if (fd === undefined) throw new IsletError("ISLET_IO", "the root file system was mounted and not handed over");
+    return fd;
   } finally {
     closeFd(ours);
     closeFd(theirs);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -139,6 +141,50 @@ test("a running container is exported only when that is asked for, and runs on",
   await ok("lxc-stop", "-n", "a", "-k");
   assert.equal(differencesOf(join(rootfs("a"), "bin"), join(rootfs("b"), "bin")), "");
 });
+
+/** As much at once as a small guest can: files appear, grow, change places and go, and so do directories. */
+const restless = `lxc.init.cmd = /bin/sh -c "i=0; while :; do i=$((i+1)); echo $i >> /log; echo $i > /f$((i%50)); mv /f$((i%50)) /g; mkdir -p /d$((i%9))/e; rm -rf /d$((i%5)); done"\n`;
+
+test("a guest that writes all the time is exported right after its start, since it stands still meanwhile", async (t) => {
+  if (lacks(t, "root")) return;
+  const { make, must, ok, own, out } = await place(t);
+  make("a", restless);
+  for (let round = 0; round < 8; round += 1) {
+    await ok("lxc-start", "-n", "a");
+    await must("export", "a", join(out, `a${round}`), "--running");
+    await ok("lxc-stop", "-n", "a", "-k");
+  }
+  await own.ok(["islet", "import", "-P", own.store.path, join(out, "a7"), "b"], { timeout: 60_000 });
+});
+
+for (const [what, script] of [
+  ["that grows", 'while :; do echo x >> "$1/many/large"; done'],
+  ["that appears", 'while :; do : > "$1/appears"; rm "$1/appears"; done'],
+] as const)
+  test(`a file ${what} by the hand of the host is told, and nothing is left of the archive`, async (t) => {
+    if (lacks(t, "root")) return;
+    const { make, rootfs, islet, ok, out } = await place(t);
+    make("a");
+    fill(join(rootfs("a"), "many"), 3000);
+    await ok("lxc-start", "-n", "a");
+    const writer = spawn("sh", ["-c", script, "sh", rootfs("a")], { stdio: "ignore" });
+    const ended = once(writer, "close");
+    let result: CommandResult;
+    try {
+      result = await islet("export", "a", join(out, "x"), "--running");
+    } finally {
+      writer.kill("SIGKILL");
+      await ended;
+    }
+    const { status, stderr } = result;
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /^islet export: a: a was changed while it was exported: \S+: .*(changed as|removed before) we read it; it is frozen: somebody else writes/,
+    );
+    assert.deepEqual(readdirSync(out), []);
+    assert.match(await ok("lxc-info", "-n", "a", "-s"), /RUNNING/);
+  });
 
 test("a container is imported onto another kind of storage, and exported from there", async (t) => {
   if (lacks(t, "root")) return;

@@ -1,13 +1,25 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { libvirtClient } from "../support/libvirt-wire.js";
 import { lacks } from "../support/skip.js";
 import { type VirshPlace, virshPlace } from "../support/virsh.js";
 import { busybox } from "../support/store.js";
 import { waitFor } from "../support/wait.js";
 
 /** Domains and containers are the same things: what virsh does is seen by the lxc-* commands and the other way round, and events tell of all of it. */
+
+const longUuid = "4de601c5-e42e-4721-81c9-7abc8ac07934";
 
 interface Wanted {
   readonly init?: string;
@@ -76,6 +88,80 @@ test("a container of lxc-create is a domain, whose definition stays LXC's", asyn
   assert.match(readFileSync(join(own.store.path, "made/config"), "utf8"), /^lxc\.start\.auto = 1$/m);
   await ok("autostart", "--disable", "made");
   assert.doesNotMatch(readFileSync(join(own.store.path, "made/config"), "utf8"), /lxc\.start\.auto/);
+});
+
+test("what could not be told to clients in one string is not defined, changed or started", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { own, rootfs, virsh, ok, socket } = await virshPlace(t);
+  const client = await libvirtClient(t, socket);
+  const root = rootfs("long");
+  const document = (more: string): string =>
+    `<domain type='lxc'><name>long</name><uuid>${longUuid}</uuid><memory>65536</memory><os><type>exe</type><init>/bin/sh</init></os>
+<devices><filesystem><source dir='${root}'/><target dir='/'/></filesystem>${more}</devices></domain>`;
+  const small = document("");
+  // A byte that takes six when it is printed.
+  const long = small.replace("<os>", () => `<description>${'"'.repeat(800_000)}</description><os>`);
+  const problem =
+    /Unable to encode message payload: the document of long has 48\d{5} bytes, a string has 4194304 at most/;
+  await assert.rejects(client.call("DOMAIN_DEFINE_XML", { xml: long }), problem);
+  await assert.rejects(client.call("DOMAIN_CREATE_XML", { xml_desc: long, flags: 0 }), problem);
+  assert.ok(!existsSync(join(own.store.path, "long")));
+  await client.call("DOMAIN_DEFINE_XML", { xml: small });
+  const before = await ok("dumpxml", "long");
+  const args = {
+    dom: { name: "long", uuid: longUuid, id: -1 },
+    type: 0,
+    metadata: '"'.repeat(800_000),
+    key: null,
+    uri: null,
+  };
+  await assert.rejects(client.call("DOMAIN_SET_METADATA", { ...args, flags: 2 }), problem);
+  assert.equal(await ok("dumpxml", "long"), before);
+  assert.equal((await virsh(["undefine", "long"])).status, 0);
+});
+
+test("a domain whose root is in its directory of the store comes back as often as it is undefined", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const place = await virshPlace(t);
+  const { own, rootfs, virsh, ok } = place;
+  const directory = join(own.store.path, "own");
+  const root = join(directory, "rootfs");
+  const made = rootfs("own");
+  mkdirSync(directory);
+  renameSync(made, root);
+  const file = join(own.store.path, "..", "own.xml");
+  writeFileSync(file, xmlOf("own", root));
+  const refused = async (why: string): Promise<void> => {
+    const { stderr } = await virsh(["define", file]);
+    assert.match(stderr, /exists already and is not a container/, why);
+    assert.ok(existsSync(join(root, "bin/busybox")), why);
+    assert.ok(!existsSync(join(directory, "config")), why);
+  };
+  for (const round of ["once", "again"]) {
+    await ok("define", file);
+    await ok("start", "own");
+    await ok("destroy", "own");
+    await ok("undefine", "own");
+    assert.deepEqual(readdirSync(directory), ["rootfs"], round);
+  }
+  await ok("define", file);
+  await own.ok(["lxc-destroy", ...own.store.at("own")]);
+  assert.deepEqual(readdirSync(directory), ["rootfs"], "lxc-destroy takes nothing that <source> names");
+  assert.ok(existsSync(join(root, "bin/busybox")));
+
+  writeFileSync(join(directory, "notes"), "");
+  await refused("something else is there");
+  rmSync(join(directory, "notes"));
+  writeFileSync(file, xmlOf("own", rootfs("other")));
+  await refused("the document's root is another directory");
+  writeFileSync(file, xmlOf("own", root).replace("type='mount'", "type='bind'"));
+  await refused("the document's root is no directory");
+  writeFileSync(file, xmlOf("own", root));
+  renameSync(root, join(directory, "..", "..", "real"));
+  symlinkSync(join(directory, "..", "..", "real"), root);
+  const { stderr } = await virsh(["define", file]);
+  assert.match(stderr, /exists already and is not a container/, "a link");
+  assert.deepEqual(readdirSync(directory), ["rootfs"]);
 });
 
 test("events tell of whatever happens, whoever causes it", async (t) => {

@@ -1,15 +1,21 @@
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync, readlinkSync } from "node:fs";
+import { mkdtempSync, openSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { command, ok } from "../support/command.js";
 import { descriptors, dom, serveLibvirt } from "../support/libvirt-server.js";
+import { libvirtClient, rawFrame } from "../support/libvirt-wire.js";
+import { testDir } from "../support/paths.js";
 import { lacks } from "../support/skip.js";
 import { waitFor } from "../support/wait.js";
 
 /** Debian's virsh against the protocol alone. */
+
+/** virDomainDefineXML's number. */
+const defineXml = 11;
 
 /** Before a person, as it were. */
 const atTerminal = (uri: string, words: string): ChildProcessWithoutNullStreams =>
@@ -30,6 +36,30 @@ describe("virsh over the protocol", () => {
     const elsewhere = await command(["virsh", "-c", uri.replace("/system", "/foo"), "list"]);
     assert.match(elsewhere.stderr, /internal error: Unexpected LXC URI path '\/foo', try lxc:\/\/\/system/);
     assert.equal(elsewhere.status, 1);
+  });
+
+  it("sends and gets no longer strings than libvirt's", async (t) => {
+    if (lacks(t, "virsh")) return;
+    const most = 4_194_304;
+    const { path, virsh } = serveLibvirt(t, {
+      DOMAIN_GET_XML_DESC: () => ({ xml: "x".repeat(most + 1) }),
+      DOMAIN_DEFINE_XML_FLAGS: () => ({ dom }),
+      DOMAIN_DEFINE_XML: () => ({ dom }),
+    });
+    assert.match((await virsh("dumpxml", "t1")).stderr, /^error: Unable to encode message payload$/m);
+    const file = join(mkdtempSync(join(testDir, "long-")), "d.xml");
+    t.after(() => rmSync(dirname(file), { recursive: true }));
+    writeFileSync(file, "x".repeat(most + 1));
+    assert.match((await virsh("define", file)).stderr, /File '.*' is too large|Unable to encode message payload/);
+    const client = await libvirtClient(t, path);
+    assert.deepEqual(await client.call("DOMAIN_DEFINE_XML", { xml: "x".repeat(most) }), { dom });
+    // What follows the length of such a string need not come: it is refused by its length.
+    const long = new Uint8Array(most + 8);
+    new DataView(long.buffer).setUint32(0, most + 1);
+    await client.sendAll(rawFrame(defineXml, long, { serial: 77 }));
+    const { status, payload } = await client.reply(77);
+    assert.equal(status, 1);
+    assert.match(new TextDecoder().decode(payload), /Unable to decode message payload/);
   });
 
   it("is answered within a second while its call takes four", async (t) => {

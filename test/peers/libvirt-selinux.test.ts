@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readSelinux } from "../../src/frontends/libvirt/beside/selinux.js";
@@ -10,6 +10,7 @@ import { type VirshPlace, virshPlace } from "../support/virsh.js";
 
 async function start(place: VirshPlace, name: string, more = "", mapped = false): Promise<{ readonly pid: string }> {
   const root = place.rootfs(name);
+  mkdirSync(join(root, "ram"));
   const file = join(root, "..", `${name}.xml`);
   const ids = mapped
     ? "<idmap><uid start='0' target='100000' count='65536'/><gid start='0' target='100000' count='65536'/></idmap>"

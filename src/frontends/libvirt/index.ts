@@ -132,6 +132,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     services,
     files: hostFiles,
     lxcConf,
+    arch,
     log: createDomainLog(services, { version, kernel: release(), hostname: hostname() }, () => logsWithDaemon(lxcConf)),
     hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
     hostMemory: hostMemory(hostFiles).total,

@@ -6,6 +6,7 @@ import type { Hooks } from "../beside/hooks.js";
 import type { Services } from "../beside/services.js";
 import type { HostFiles } from "../host/files.js";
 import type { DomainDoc } from "../xml/domain.js";
+import type { ReadContext } from "../xml/read-context.js";
 
 /** What the driver is made with: the engine, and what the daemon alone can know or wire. */
 export interface DriverContext {
@@ -20,6 +21,8 @@ export interface DriverContext {
   readonly lxcSpec: (id: ContainerId) => Promise<ContainerSpec>;
   /** A configuration of LXC's that says the same. */
   readonly lxcConfig: (spec: ContainerSpec) => string;
+  /** Of the host. */
+  readonly arch: ReadContext["arch"];
   /** KiB. */
   readonly hostMemory: bigint;
   readonly files: HostFiles;

@@ -1,10 +1,22 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { ioError, isErrno } from "../../../base/io-error.js";
 import type { ContainerId } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
+import { rootOf } from "../spec/filesystem.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
+import { keptText } from "./document.js";
 
 /**
  * Persistent definitions: STORE/NAME/domain.xml, beside a `config` that says the same in LXC's words, by which lxc-ls, lxc-start and their like know
@@ -13,7 +25,7 @@ import type { DriverContext } from "./context.js";
 export interface Definitions {
   /** null: there is none, or it is LXC's. */
   read(name: string): DomainDoc | null;
-  /** Makes or replaces it. `spec`: the same; null: it cannot be started as it is, for this reason. */
+  /** Makes or replaces it; throws 39 for one that is too long. `spec`: the same; null: it cannot be started as it is, for this reason. */
   write(doc: DomainDoc, spec: ContainerSpec | { readonly problem: string }): Promise<void>;
   remove(name: string): Promise<void>;
   autostart(name: string): Promise<boolean>;
@@ -52,7 +64,7 @@ export function createDefinitions(context: DriverContext): Definitions {
     const head = `# The domain ${doc.name} of libvirt, in LXC's words. It is written anew by every \`virsh define\` and \`virsh edit\`.\n`;
     const body =
       "problem" in spec
-        ? `# It cannot be started: ${spec.problem.replaceAll("\n", " ")}\nlxc.rootfs.path =\n`
+        ? `# It cannot be started: ${spec.problem.replaceAll("\n", " ")}\nlxc.rootfs.path =\nlxc.rootfs.managed = 0\n`
         : context.lxcConfig(spec);
     return withAutostart(`${head}${body}`, isAuto);
   };
@@ -72,7 +84,7 @@ export function createDefinitions(context: DriverContext): Definitions {
       return doc;
     },
     async write(doc, spec) {
-      const text = `${warning.replace("NAME", doc.name.replaceAll("--", "- -"))}${context.xml.write(doc, { inactive: true, secure: true })}`;
+      const text = `${warning.replace("NAME", doc.name.replaceAll("--", "- -"))}${keptText(context, doc)}`;
       const before = await engine.readConfig(idOf(doc.name));
       if (before === null) {
         await engine.create(idOf(doc.name), {
@@ -81,6 +93,8 @@ export function createDefinitions(context: DriverContext): Definitions {
           config: () => configOf(doc, spec, false),
           // A transient domain becomes a persistent one.
           allowRunning: true,
+          // The domain was undefined, and its root stayed where it was.
+          aroundRoot: isWithin(doc, `${join(storePath, doc.name)}/rootfs`),
           populate: ({ directory }) => {
             writeFileSync(join(directory, fileName), text, { mode: 0o600, flag: "wx" });
             return Promise.resolve();
@@ -108,6 +122,13 @@ export function createDefinitions(context: DriverContext): Definitions {
         if (entry.isDirectory()) settleDirectory(join(storePath, entry.name));
     },
   };
+}
+
+/** Whether the document's own root is that directory. */
+function isWithin(doc: DomainDoc, directory: string): boolean {
+  const source = rootOf(doc)?.source;
+  if (source?.kind !== "mount" || !existsSync(directory) || !existsSync(source.dir)) return false;
+  return realpathSync(source.dir) === realpathSync(directory);
 }
 
 /** A definition goes with its `config`, which is removed first: a document without one is of a domain that is no more. */

@@ -15,6 +15,7 @@ import { toSpec } from "../spec/to-spec.js";
 import type { DomainDoc, Interface } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { createDefinitions, type Definitions } from "./definitions.js";
+import { keptText } from "./document.js";
 import { createDomains, type Domain, type Domains, isActive, refOf } from "./domains.js";
 import { createEvents, lifecycle, type Reasons } from "./events.js";
 import { withLabels } from "./labels.js";
@@ -226,9 +227,9 @@ function withTargetsOf(
 }
 
 function documents(context: DriverContext, definitions: Definitions, live: LiveDocs): Documents {
-  const { storePath, hostMemory, engine } = context;
+  const { storePath, hostMemory, engine, arch } = context;
   const foreign = async (domain: Domain): Promise<DomainDoc> =>
-    fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory);
+    fromSpec(await context.lxcSpec({ storePath, name: domain.name }), domain.uuid, hostMemory, arch);
   const running = (domain: Domain, doc: DomainDoc): DomainDoc =>
     domain.pid === null ? doc : { ...doc, live: { id: domain.pid, consoles: [] } };
   /** The names of the host's ends, which the start has chosen where the document names none. */
@@ -307,6 +308,8 @@ function changes(
       });
     },
     async change(domain, docs) {
+      // What fails leaves nothing: the definition is written first.
+      if (docs.live !== null) keptText(context, docs.live);
       if (docs.config !== null) {
         if (definitions.read(domain.name) === null) throw isForeignError(domain, storePath);
         await write({ ...docs.config, live: null });

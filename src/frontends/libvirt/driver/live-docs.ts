@@ -4,6 +4,7 @@ import type { ContainerStatus } from "../../../engine/engine.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
+import { keptText } from "./document.js";
 import { labelNote, withNotedLabel } from "./labels.js";
 
 /**
@@ -17,9 +18,9 @@ export interface LiveDocs {
   started(status: ContainerStatus): DomainDoc | null;
   /** What a container is to be started with; null: not as a domain. */
   given(spec: Pick<ContainerSpec, "annotations">): DomainDoc | null;
-  /** What a start gives its container. */
+  /** What a start gives its container. Throws 39 for a document that is too long. */
   annotations(doc: DomainDoc): Readonly<Record<string, string>>;
-  /** It has changed while it runs. */
+  /** It has changed while it runs. Throws as above, and has changed nothing then. */
   change(status: ContainerStatus, doc: DomainDoc): void;
   /** It has ended. */
   drop(name: string): void;
@@ -35,7 +36,8 @@ interface Known {
   readonly doc: DomainDoc;
 }
 
-export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
+export function createLiveDocs(context: DriverContext): LiveDocs {
+  const { runtimeDir, xml } = context;
   const directory = join(runtimeDir, "libvirt");
   const known = new Map<string, Known>();
   // A slash is in no name; "." and ".." are none.
@@ -69,12 +71,12 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       const text = annotations[annotation];
       return text === undefined ? null : withNotedLabel(xml.read(text), annotations);
     },
-    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }), ...labelNote(doc) }),
+    annotations: (doc) => ({ [annotation]: keptText(context, doc), ...labelNote(doc) }),
     change(status, doc) {
       if (status.startedAt === null) return;
+      const text = `${status.startedAt}\n${keptText(context, doc)}`;
       known.set(status.name, { startedAt: status.startedAt, doc });
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      const text = `${status.startedAt}\n${xml.write(doc, { inactive: true, secure: true })}`;
       // Whole or not at all. No other domain's file ends so.
       const fresh = `${fileOf(status.name)}.new`;
       writeFileSync(fresh, text, { mode: 0o600 });

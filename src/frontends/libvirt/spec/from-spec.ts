@@ -16,7 +16,7 @@ export function fromSpec(
   spec: ContainerSpec,
   uuid: string,
   hostMemoryKiB: bigint,
-  arch: OsSpec["arch"] = "x86_64",
+  arch: "x86_64" | "aarch64",
 ): DomainDoc {
   const { process, init, idmap, network } = spec;
   const { interfaces, hostdevs } = interfacesOf(network);
@@ -37,7 +37,8 @@ export function fromSpec(
     ...limits,
     partition: null,
     os: {
-      arch: process.personality === "linux32" ? "i686" : arch,
+      // A domain has no word for the 32 bits of other hosts.
+      arch: process.personality === "linux32" && arch === "x86_64" ? "i686" : arch,
       init: program,
       initArgs,
       initEnv: process.environment.flatMap(variableOf),

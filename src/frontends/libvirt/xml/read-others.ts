@@ -153,12 +153,13 @@ const controlled = ["scsi", "fdc", "ide", "sata"];
 /** The controllers given, and those that the disks need. */
 export function withControllers(others: readonly OpaqueElement[], disks: readonly Disk[]): readonly OpaqueElement[] {
   const controllers = others.filter(({ name }) => name === "controller");
+  // Up to a number's closing quote: index 1 is not index 10.
+  const given = new Set(controllers.map(({ xml }) => /^<controller type='[a-z]+' index='\d+'/.exec(xml)?.[0]));
   for (const bus of controlled) {
     const last = Math.max(-1, ...disks.map((disk) => (disk.bus === bus ? (driveAddress(disk)?.controller ?? -1) : -1)));
     for (let index = 0; index <= last; index += 1) {
       const xml = `<controller type='${bus}' index='${index}'`;
-      if (!controllers.some((each) => each.xml.startsWith(xml)))
-        controllers.push({ name: "controller", xml: `${xml}/>` });
+      if (!given.has(xml)) controllers.push({ name: "controller", xml: `${xml}/>` });
     }
   }
   return [...controllers, ...others.filter(({ name }) => name !== "controller")];

@@ -2,6 +2,7 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { Command, ContainerId } from "../../../engine/engine.js";
 import { makeCopy, storageOption } from "./copy.js";
+import { plainCopy } from "./copy-work.js";
 import { type Original, readOriginal } from "./copied.js";
 import { sizeOf } from "./create-storage.js";
 import { type Call, lxcCommand } from "./frame.js";
@@ -66,17 +67,14 @@ async function body(call: Call): Promise<number> {
     say("Tweaking configuration");
     say("Copying rootfs...");
     await makeCopy(call, original, {
+      ...plainCopy,
       target,
       how: options.has("snapshot") ? "snapshot" : "copy",
       storage: storageOption(options.value("backingstore")),
-      added: [],
-      directories: [],
       size: sizeOf(options),
       fstype: options.value("fstype"),
       volumeGroup: options.value("vgname"),
       hookArguments: words,
-      idmap: null,
-      allowRunning: false,
       keepName: options.has("keepname"),
       keepMac: options.has("keepmac"),
     });

@@ -21,6 +21,21 @@ export interface MakeCopy {
   readonly keepMac: boolean;
 }
 
+/** What nobody has asked for otherwise: a copy like the original, of one that does not run. */
+export const plainCopy: Omit<MakeCopy, "target" | "how"> = {
+  storage: null,
+  added: [],
+  directories: [],
+  size: null,
+  fstype: null,
+  volumeGroup: null,
+  hookArguments: [],
+  idmap: null,
+  allowRunning: false,
+  keepName: false,
+  keepMac: false,
+};
+
 export async function copyAs(
   engine: Engine,
   original: Original,

@@ -200,7 +200,7 @@ async function body(call: Call): Promise<number> {
   const create: CreateOptions = {
     storage: template.kind === "none" ? null : storage,
     alternatives,
-    idmap: config.idmap,
+    idmap: config.fileMap,
     storageDefaults: Object.fromEntries(systemConfig(call.caller).items),
     notice: (text) => {
       report.notice(text);
@@ -232,7 +232,7 @@ async function body(call: Call): Promise<number> {
           engine,
           template,
           templateArguments(paths, id.name, parameters),
-          config.idmap,
+          config.fileMap,
           paths,
         );
         // A script has the terminal for itself.

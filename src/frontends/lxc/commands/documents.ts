@@ -71,7 +71,7 @@ async function create(id: ContainerId, request: CreateRequest, engine: Engine, w
   await engine.create(id, {
     storage,
     alternatives,
-    idmap: initial.idmap,
+    idmap: initial.fileMap,
     storageDefaults: storageDefaults(caller),
     config: (root) => {
       const { rootfs } = request;
@@ -83,7 +83,7 @@ async function create(id: ContainerId, request: CreateRequest, engine: Engine, w
     signal,
     populate: async (paths) => {
       const parameters = templateArguments(paths, id.name, request.templateArguments);
-      await runTemplate(host, engine, template, parameters, initial.idmap, paths);
+      await runTemplate(host, engine, template, parameters, initial.fileMap, paths);
       await prependHeader(paths.config, template, request.templateArguments);
     },
   });

@@ -146,7 +146,8 @@ export interface InitialConfig {
   readonly rootfsPath: string | null;
   /** What is there: by the driver's name, or as the host has it. */
   readonly rootfsKind: "directory" | "device" | { readonly driver: string };
-  readonly idmap: readonly IdMapEntry[];
+  /** Of the owners that its files have on the disk: none where they are mapped when they are mounted (lxc.rootfs.options idmap=). */
+  readonly fileMap: readonly IdMapEntry[];
 }
 
 export function initialConfig(
@@ -156,17 +157,17 @@ export function initialConfig(
   const parsed = parse(source, caller, [], true);
   if (parsed.faults.length > 0) return { kind: "faulty", faults: parsed.faults };
   const rootfs = getItem(parsed, "lxc.rootfs.path") ?? "";
+  const map = parsed.values.idmap.map(({ value: { type, ...range }, at }): IdMapEntry => {
+    return { type: type === "u" ? "uid" : "gid", ...range, at };
+  });
+  const isIdmapped = (parsed.values.rootfsOptions?.value ?? "").split(",").some((word) => word.startsWith("idmap="));
   return {
     kind: "loaded",
     initial: {
       text: documentText(parsed.document),
       rootfsPath: rootfs === "" ? null : rootfs,
       rootfsKind: rootfsKind(parsed.values.rootfsPath?.value ?? "", parsed.values.rootfsBackend?.value ?? null),
-      idmap: parsed.values.idmap.map(({ value: { type, ...range }, at }) => ({
-        type: type === "u" ? "uid" : "gid",
-        ...range,
-        at,
-      })),
+      fileMap: isIdmapped ? [] : map,
     },
   };
 }

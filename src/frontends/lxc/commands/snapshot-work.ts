@@ -2,7 +2,7 @@ import { IsletError } from "../../../base/errors.js";
 import type { Caller, ContainerId, CopyBasics, Engine, FillOptions, SnapshotStatus } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import { configFor, type NewConfig, type Original, readOriginal, storageDefaults } from "./copied.js";
-import { copyAs } from "./copy-work.js";
+import { copyAs, plainCopy } from "./copy-work.js";
 import { destroySpec } from "./destroy.js";
 
 /** Snapshots as the commands and the library take, bring back and remove them. */
@@ -74,22 +74,8 @@ export async function copySnapshot(
   const original = await readOriginal(engine, waiting.caller, await findSnapshot(engine, id, name));
   const problem = nameProblem(target.name);
   if (problem !== null) throw new IsletError("ISLET_BAD_NAME", problem);
-  const wanted = {
-    target,
-    how: original.spec.rootfs.source.kind === "overlay" ? "snapshot" : "copy",
-    storage: null,
-    added: [],
-    directories: [],
-    size: null,
-    fstype: null,
-    volumeGroup: null,
-    hookArguments: [],
-    idmap: null,
-    allowRunning: false,
-    keepName: false,
-    keepMac: false,
-  } as const;
-  await copyAs(engine, original, wanted, waiting);
+  const how = original.spec.rootfs.source.kind === "overlay" ? "snapshot" : "copy";
+  await copyAs(engine, original, { ...plainCopy, target, how }, waiting);
 }
 
 /** `name` null: all of them. `removing`: hears of each before it goes. */

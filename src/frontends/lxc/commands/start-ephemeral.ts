@@ -4,7 +4,7 @@ import { nameProblem } from "../../../spec/name.js";
 import type { AttachOptions, Command, ContainerId } from "../../../engine/engine.js";
 import { mountEntries } from "./copy-mounts.js";
 import { makeCopy } from "./copy.js";
-import { quickest } from "./copy-work.js";
+import { plainCopy, quickest } from "./copy-work.js";
 import { type Original, randomName, readOriginal } from "./copied.js";
 import { joinConsole } from "./console.js";
 import { isPlainFile, plainAttach, runInCopy, startCopy } from "./ephemeral.js";
@@ -142,25 +142,17 @@ async function body(call: Call): Promise<number> {
       binding === null ? [] : [{ kind: "bind" as const, source: directory, target: directory, options: "rw" }];
     const { entries } = mountEntries(mounts, "", isPlainFile, () => "");
     await makeCopy(call, original, {
+      ...plainCopy,
       target,
       how:
         keep || options.value("storage-type") === "dir" || isDevice(original)
           ? quickest(original)
           : { tmpfs: { bytes: null } },
-      storage: null,
       added: [
         ...(keep ? [] : ([["lxc.ephemeral", "1"]] as const)),
         ...entries.map((entry) => ["lxc.mount.entry", entry] as const),
       ],
-      directories: [],
-      size: null,
-      fstype: null,
-      volumeGroup: null,
-      hookArguments: [],
-      idmap: null,
       allowRunning: true,
-      keepName: false,
-      keepMac: false,
     });
     const own: Call = { ...call, id: target };
     if (!(await startCopy(own, target, false))) return 1;

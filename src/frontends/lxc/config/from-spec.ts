@@ -167,6 +167,9 @@ function fromSecurity(security: SecuritySpec, out: Writer): void {
   out.text("lxc.selinux.context.keyring", selinux.keyringContext);
 }
 
+/** lxc.container.conf(5), CONTROL GROUP. */
+const monitorGroup = ({ name }: ContainerSpec): string => `lxc.monitor.${name}`;
+
 function fromCgroup(spec: ContainerSpec, out: Writer): void {
   const { cgroup } = spec;
   const number = (value: number | null): string => (value === null ? "*" : String(value));
@@ -185,7 +188,8 @@ function fromCgroup(spec: ContainerSpec, out: Writer): void {
   out.flag("lxc.cgroup.relative", cgroup.relative, false);
   out.text("lxc.cgroup.dir", cgroup.parent);
   out.text("lxc.cgroup.dir.container", cgroup.payload);
-  out.text("lxc.cgroup.dir.monitor", cgroup.monitor);
+  // One is not taken without the other: this is where it is anyway.
+  out.text("lxc.cgroup.dir.monitor", cgroup.payload === null ? cgroup.monitor : (cgroup.monitor ?? monitorGroup(spec)));
   out.text("lxc.cgroup.dir.monitor.pivot", cgroup.pivot);
   out.text("lxc.cgroup.dir.container.inner", cgroup.inner);
 }

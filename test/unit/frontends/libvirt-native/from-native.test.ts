@@ -4,9 +4,8 @@ import fc from "fast-check";
 import { LibvirtError } from "../../../../src/frontends/libvirt/errors.js";
 import { checkFormat } from "../../../../src/frontends/libvirt/native/faults.js";
 import type { DomainDoc } from "../../../../src/frontends/libvirt/xml/domain.js";
+import { consoles, domain as domainWith, filesystem, nic } from "../../../support/domain.js";
 import { fromNative, generatedMac, refusal, uuid, withRoot } from "./native.js";
-
-const pty = (port: number) => ({ type: "pty", targetType: "lxc", port });
 
 describe("domxml-from-native", () => {
   it("makes of the vectors' configuration the domain that libvirt made", () => {
@@ -28,31 +27,10 @@ describe("domxml-from-native", () => {
         "",
       ].join("\n"),
     );
-    const expected: DomainDoc = {
+    const expected = domainWith({
       name: "migrate_test",
       uuid,
-      title: null,
-      description: null,
-      metadata: [],
-      memory: 131_072n,
-      currentMemory: 131_072n,
-      blkio: null,
       memtune: { hardLimit: 131_072n, softLimit: null, swapHardLimit: null },
-      vcpu: { count: 1, current: null, placement: "static", cpuset: null },
-      cputune: null,
-      numatune: null,
-      partition: null,
-      os: {
-        arch: "x86_64",
-        init: "/sbin/init",
-        initArgs: [],
-        initEnv: [],
-        initDir: null,
-        initUser: null,
-        initGroup: null,
-        cmdline: null,
-      },
-      idmap: null,
       features: {
         privnet: false,
         capabilities: {
@@ -64,45 +42,13 @@ describe("domxml-from-native", () => {
         },
         others: [],
       },
-      clock: { offset: "utc", attributes: {}, timers: [] },
-      onPoweroff: "destroy",
-      onReboot: "restart",
-      onCrash: "destroy",
-      emulator: "/usr/lib/libvirt/libvirt_lxc",
       filesystems: [
-        {
-          source: { kind: "mount", dir: "/var/lib/lxc/migrate_test" },
-          accessMode: "passthrough",
-          target: "/",
-          readonly: false,
-        },
-        { source: { kind: "ram", usage: 8192n }, accessMode: "passthrough", target: "/run", readonly: false },
+        filesystem({ kind: "mount", dir: "/var/lib/lxc/migrate_test" }, "/"),
+        filesystem({ kind: "ram", usage: 8192n }, "/run"),
       ],
-      interfaces: [
-        {
-          mac: "02:00:15:8f:05:c1",
-          source: { kind: "bridge", bridge: "virbr0" },
-          target: null,
-          guest: "eth0",
-          ips: [],
-          routes: [],
-          script: null,
-          model: null,
-          inbound: null,
-          outbound: null,
-          link: "up",
-          isolated: false,
-          others: [],
-        },
-      ],
-      consoles: [0, 1, 2, 3].map(pty),
-      disks: [],
-      hostdevs: [],
-      otherDevices: [],
-      seclabels: [],
-      namespaces: null,
-      live: null,
-    };
+      interfaces: [nic({ kind: "bridge", bridge: "virbr0" }, { mac: "02:00:15:8f:05:c1", guest: "eth0", link: "up" })],
+      consoles: consoles(4),
+    });
     assert.deepEqual(doc, expected);
   });
 
@@ -132,7 +78,7 @@ describe("domxml-from-native", () => {
   it("fills in what LXC does not say", () => {
     assert.deepEqual(
       [none.memory, none.memtune, none.consoles, none.features.privnet],
-      [65_536n, null, [pty(0)], true],
+      [65_536n, null, consoles(1), true],
     );
     assert.deepEqual(none.features.capabilities, { policy: "allow", states: [] });
     assert.equal(none.os.arch, "x86_64");
@@ -143,8 +89,8 @@ describe("domxml-from-native", () => {
     ["lxc.arch = amd64", (doc: DomainDoc) => doc.os.arch, "x86_64"],
     ["lxc.arch = arm64", (doc: DomainDoc) => doc.os.arch, "aarch64"],
     ["lxc.arch = pdp11", (doc: DomainDoc) => doc.os.arch, "x86_64"],
-    ["lxc.tty.max = 2", (doc: DomainDoc) => doc.consoles, [pty(0), pty(1)]],
-    ["lxc.tty = 0", (doc: DomainDoc) => doc.consoles, [pty(0)]],
+    ["lxc.tty.max = 2", (doc: DomainDoc) => doc.consoles, consoles(2)],
+    ["lxc.tty = 0", (doc: DomainDoc) => doc.consoles, consoles(1)],
     [
       "lxc.id_map = u 0 100000 65536\nlxc.idmap = g 1 7 1\nlxc.idmap = g 0 100000 1",
       (doc: DomainDoc) => doc.idmap,

@@ -3,9 +3,10 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { nativeFromDomain, type ToNativeContext } from "../../../../src/frontends/libvirt/native/to-native.js";
 import { readNative } from "../../../../src/frontends/libvirt/native/lines.js";
-import type { DomainDoc, Interface } from "../../../../src/frontends/libvirt/xml/domain.js";
+import type { DomainDoc } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { specOf } from "../lxc-config/helper.js";
-import { fromNative, generatedMac, refusal, withRoot } from "./native.js";
+import { filesystem, nic as anyNic } from "../../../support/domain.js";
+import { fromNative, refusal, withRoot } from "./native.js";
 
 const devices: Readonly<Record<string, "b" | "c">> = { "/dev/sdb": "b", "/dev/net/tun": "c" };
 const host: ToNativeContext = {
@@ -24,36 +25,15 @@ const valuesOf = (text: string, key: string): readonly string[] =>
     .filter((line) => line.key === key)
     .map(({ value }) => value);
 
-const nic: Interface = {
-  mac: generatedMac,
-  source: { kind: "bridge", bridge: "br0" },
-  target: null,
-  guest: null,
-  ips: [],
-  routes: [],
-  script: null,
-  model: null,
-  inbound: null,
-  outbound: null,
-  link: null,
-  isolated: false,
-  others: [],
-};
+const nic = anyNic({ kind: "bridge", bridge: "br0" });
 const noRoute = { netmask: null, metric: null } as const;
-const mounted = (source: DomainDoc["filesystems"][number]["source"], target: string, readonly = false) => ({
-  source,
-  target,
-  readonly,
-  accessMode: "passthrough",
-});
-
 describe("domxml-to-native", () => {
   it("writes a configuration that LXC's own reader takes whole", () => {
     const text = native({
       filesystems: [
-        mounted({ kind: "mount", dir: "/srv/my guest" }, "/", true),
-        mounted({ kind: "mount", dir: "/srv/a b" }, "/data"),
-        mounted({ kind: "ram", usage: 10_240n }, "/tmp"),
+        filesystem({ kind: "mount", dir: "/srv/my guest" }, "/", { readonly: true }),
+        filesystem({ kind: "mount", dir: "/srv/a b" }, "/data"),
+        filesystem({ kind: "ram", usage: 10_240n }, "/tmp"),
       ],
       interfaces: [{ ...nic, link: "up", ips: [{ address: "10.0.0.2", family: "ipv4", prefix: 24, peer: null }] }],
       idmap: {
@@ -125,25 +105,25 @@ describe("domxml-to-native", () => {
     ["no root", { filesystems: [] }, "lxc.rootfs.path", []],
     [
       "a root on a device",
-      { filesystems: [mounted({ kind: "block", dev: "/dev/vg/a" }, "/")] },
+      { filesystems: [filesystem({ kind: "block", dev: "/dev/vg/a" }, "/")] },
       "lxc.rootfs.path",
       ["/dev/vg/a"],
     ],
     [
       "a root in a file",
-      { filesystems: [mounted({ kind: "file", file: "/a.img", driver: null, format: null }, "/")] },
+      { filesystems: [filesystem({ kind: "file", file: "/a.img", driver: null, format: null }, "/")] },
       "lxc.rootfs.path",
       ["loop:/a.img"],
     ],
     [
       "a file that is bound",
-      { filesystems: [mounted({ kind: "mount", dir: "/etc/hosts" }, "/etc/hosts", true)] },
+      { filesystems: [filesystem({ kind: "mount", dir: "/etc/hosts" }, "/etc/hosts", { readonly: true })] },
       "lxc.mount.entry",
       ["/etc/hosts etc/hosts none bind,ro,create=file 0 0"],
     ],
     [
       "a directory of the guest's own",
-      { filesystems: [mounted({ kind: "bind", dir: "/root" }, "/old")] },
+      { filesystems: [filesystem({ kind: "bind", dir: "/root" }, "/old")] },
       "lxc.mount.entry",
       ["root old none bind,relative,create=dir 0 0"],
     ],
@@ -296,18 +276,18 @@ describe("domxml-to-native", () => {
     ["LXC cannot be told the argument ' \" of init", { os: { ...basic.os, initArgs: ["' \""] } }],
     ["LXC has no user of init by name: www", { os: { ...basic.os, initUser: "www" } }],
     ["Only PTY console types are supported", { consoles: [{ type: "file", targetType: "lxc", port: 0 }] }],
-    ["LXC has no root of type ram", { filesystems: [mounted({ kind: "ram", usage: 1n }, "/")] }],
+    ["LXC has no root of type ram", { filesystems: [filesystem({ kind: "ram", usage: 1n }, "/")] }],
     [
       "LXC mounts /dev/sdb on /m only with the type of its file system, which a domain does not name",
-      { filesystems: [mounted({ kind: "block", dev: "/dev/sdb" }, "/m")] },
+      { filesystems: [filesystem({ kind: "block", dev: "/dev/sdb" }, "/m")] },
     ],
     [
       "LXC cannot mount the file /a on /m",
-      { filesystems: [mounted({ kind: "file", file: "/a", driver: null, format: null }, "/m")] },
+      { filesystems: [filesystem({ kind: "file", file: "/a", driver: null, format: null }, "/m")] },
     ],
     [
       "LXC cannot mount /a of format qcow2 as root",
-      { filesystems: [mounted({ kind: "file", file: "/a", driver: "nbd", format: "qcow2" }, "/")] },
+      { filesystems: [filesystem({ kind: "file", file: "/a", driver: "nbd", format: "qcow2" }, "/")] },
     ],
     ["/dev/nope is no device of this host", { hostdevs: [{ kind: "storage", block: "/dev/nope" }] }],
     ["LXC has no words for a pci device of the host", { hostdevs: [{ kind: "pci", xml: "" }] }],

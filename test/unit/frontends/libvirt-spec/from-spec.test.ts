@@ -9,7 +9,7 @@ import { domain, filesystem, nic, specContext } from "../../../support/domain.js
 
 const uuid = "11111111-2222-3333-4444-555555555555";
 const hostMemory = 8_000_000n;
-const shown = (config: string): DomainDoc => fromSpec(specOf(config), uuid, hostMemory);
+const shown = (config: string): DomainDoc => fromSpec(specOf(config), uuid, hostMemory, "x86_64");
 
 describe("a container of lxc-create's as a domain", () => {
   it("has its init, its root and the host's memory", () => {
@@ -24,6 +24,15 @@ describe("a container of lxc-create's as a domain", () => {
       [0, 1, 2],
     );
     assert.deepEqual([doc.idmap, doc.namespaces, doc.live], [null, null, null]);
+  });
+
+  it("has the host's architecture", () => {
+    const archOf = (config: string, arch: "x86_64" | "aarch64"): string =>
+      fromSpec(specOf(config), uuid, hostMemory, arch).os.arch;
+    assert.equal(archOf("", "x86_64"), "x86_64");
+    assert.equal(archOf("", "aarch64"), "aarch64");
+    assert.equal(archOf("lxc.arch = i686", "x86_64"), "i686");
+    assert.equal(archOf("lxc.arch = armv7l", "aarch64"), "aarch64");
   });
 
   it("has limits of either cgroup version", () => {
@@ -140,7 +149,7 @@ describe("a domain that becomes a container and is shown again", () => {
       "/dev/net/tun": { kind: "c", major: 10, minor: 200 },
       "/dev/sdb": { kind: "b", major: 8, minor: 16 },
     });
-    const again = fromSpec(toSpec(doc, host), doc.uuid, hostMemory);
+    const again = fromSpec(toSpec(doc, host), doc.uuid, hostMemory, "x86_64");
     for (const key of ["filesystems", "interfaces", "hostdevs", "namespaces", "memory", "idmap", "consoles"] as const)
       assert.deepEqual(again[key], doc[key], key);
     assert.equal(again.features.capabilities, null);

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type ErrorCode, errorCodes, errorDomains, LibvirtError } from "../../../../src/frontends/libvirt/errors.js";
+import { fromSpec as lxcConfig } from "../../../../src/frontends/lxc/config/from-spec.js";
 import { type SpecContext, toSpec } from "../../../../src/frontends/libvirt/spec/to-spec.js";
 import type { DomainDoc } from "../../../../src/frontends/libvirt/xml/domain.js";
 import { capabilityName } from "../../../../src/spec/capability.js";
 import type { ContainerSpec } from "../../../../src/spec/spec.js";
+import { specOf } from "../../../support/plan.js";
 import { consoles, domain, filesystem, nic, specContext, withOs } from "../../../support/domain.js";
 
 const spec = (doc: DomainDoc, context: SpecContext = specContext()): ContainerSpec => toSpec(doc, context);
@@ -19,6 +21,20 @@ function refused(doc: DomainDoc, code: ErrorCode, message: string, context: Spec
 
 const variables = (doc: DomainDoc): readonly string[] =>
   spec(doc).process.environment.map((entry) => (entry.kind === "set" ? `${entry.name}=${entry.value}` : entry.name));
+
+describe("a domain's configuration", () => {
+  it("is one that LXC's reader takes, with the same root, groups and limits", () => {
+    const made = spec(domain({ filesystems: [filesystem({ kind: "mount", dir: "/srv/a" }, "/")] }));
+    const again = specOf(lxcConfig(made));
+    assert.deepEqual(again.rootfs.source, made.rootfs.source);
+    assert.equal(again.rootfs.managed, false);
+    assert.deepEqual([again.cgroup.payload, again.cgroup.inner], [made.cgroup.payload, made.cgroup.inner]);
+    assert.deepEqual(
+      again.cgroup.settings.map(({ file, value }) => [file, value]),
+      made.cgroup.settings.map(({ file, value }) => [file, value]),
+    );
+  });
+});
 
 describe("a domain's main process", () => {
   it("has libvirt's environment in order, with what the document adds behind", () => {

