@@ -1,10 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasDebianImage, makeDebian } from "./debian.js";
 import { call, must, run, type Side } from "./sides.js";
 import { spreadOf } from "./stats.js";
 import type { Measured } from "./table.js";
 import { type Bench, both, kill, measured, type Measure, ofLxc, time, type Timed, type Turn } from "./timing.js";
+import { untilTrue } from "./wait.js";
 
 /**
  * Creation, copies and removal of Debian containers: roots of some 250 MB in 10,000 files, as directories of the disk that the measurement's own directory is
@@ -86,24 +88,38 @@ const gone = (side: Side, name: string): string[] => call(side, "lxc-destroy", `
 const create = (side: Side, name: string, ...words: readonly string[]): string[] =>
   call(side, "lxc-create", name, "-t", "debian", "-f", "/dev/null", ...words);
 
-/** What mmdebstrap is called with by islet: a program of its name that writes that down is found first. */
-function commandOf(bench: Bench, name: string): readonly string[] {
-  const place = join(bench.islet.store, "..", "shim");
+/**
+ * What mmdebstrap is called with by islet: a program of its name that writes that down is found first. By a daemon of its own: what one looks for, it looks
+ * for where it was told to when it began.
+ */
+async function commandOf(bench: Bench, name: string): Promise<readonly string[]> {
+  const place = join(bench.memory, "shim");
   const note = join(place, "words");
-  mkdirSync(place, { recursive: true });
-  writeFileSync(
-    join(place, "mmdebstrap"),
-    `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > ${note}\nexec /usr/bin/mmdebstrap "$@"\n`,
-  );
-  chmodSync(join(place, "mmdebstrap"), 0o755);
-  must(["env", `PATH=${place}:${process.env["PATH"] ?? ""}`, ...create(bench.islet, name, "--", "-F")], 900);
-  must(call(bench.islet, "lxc-destroy", name), 60);
+  const runtimeDir = join(place, "run");
+  mkdirSync(runtimeDir, { recursive: true, mode: 0o711 });
+  const shim = `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > ${note}\nexec /usr/bin/mmdebstrap "$@"\n`;
+  writeFileSync(join(place, "mmdebstrap"), shim, { mode: 0o755 });
+  const env = { ...process.env, PATH: `${place}:${process.env["PATH"] ?? ""}`, ISLET_RUNTIME_DIR: runtimeDir };
+  const daemon = spawn(process.execPath, [join(import.meta.dirname, "../src/daemon/main.js")], {
+    env,
+    stdio: "ignore",
+  });
+  const end = bench.guard(() => daemon.kill("SIGKILL"));
+  try {
+    if (!untilTrue(() => existsSync(join(runtimeDir, "daemon.pid")), 10_000)) throw new Error("no daemon begins");
+    const within = ["env", `ISLET_RUNTIME_DIR=${runtimeDir}`];
+    must([...within, ...create(bench.islet, name, "--", "-F")], 900);
+    must([...within, ...call(bench.islet, "lxc-destroy", name)], 60);
+  } finally {
+    await bench.stopDaemonsOf(runtimeDir);
+    end();
+  }
   return readFileSync(note, "utf8").split("\0").slice(0, -1);
 }
 
-function cold(bench: Bench): Measured {
+async function cold(bench: Bench): Promise<Measured> {
   const name = `${bench.base}-debian-cold`;
-  const words = commandOf(bench, name);
+  const words = await commandOf(bench, name);
   const samples = { islet: [] as number[], floor: [] as number[] };
   for (let round = 0; round < Math.min(bench.runs, 3); round += 1) {
     samples.islet.push(clock(create(bench.islet, copyName(name, round), "--", "-F")));
@@ -119,7 +135,7 @@ function cold(bench: Bench): Measured {
     unit: "ms",
     budget: { kind: "ratio", to: "floor", limit: 1.1 },
     faults: [],
-    sides: { islet: spreadOf(samples.islet), lxc: null, floor: spreadOf(samples.floor) },
+    sides: { islet: spreadOf(samples.islet), lxc: null, libvirt: null, floor: spreadOf(samples.floor) },
   };
 }
 

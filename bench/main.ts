@@ -2,8 +2,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { measures } from "./measures.js";
+import { untilTrue } from "./wait.js";
 import { call, clear, makeContainers, must, run, type Side } from "./sides.js";
-import type { Bench } from "./timing.js";
+import { type Bench, type Measure, measured as measuredOf, none } from "./timing.js";
 import { holds, ratioOf, table, type Measured } from "./table.js";
 
 export interface BenchOptions {
@@ -18,6 +19,8 @@ export interface BenchOptions {
   readonly sweeper: () => (what: { readonly names: readonly string[]; readonly stores: readonly string[] }) => void;
   readonly daemonsOf: (runtimeDir: string) => readonly { readonly pid: number }[];
   readonly stopDaemons: (runtimeDir: string) => Promise<void>;
+  /** Debian's libvirtd, unpacked: the directory. Throws with why it cannot be had. */
+  readonly libvirtd: () => string;
 }
 
 export interface BenchResult {
@@ -26,6 +29,27 @@ export interface BenchResult {
   /** Plain data for a file. */
   readonly json: unknown;
 }
+
+/** What cannot be measured is a line that says why, and the others go on. */
+async function attempt({ name, make }: Measure, given: Bench): Promise<readonly Measured[]> {
+  try {
+    return [await make(given)].flat();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return [measuredOf(name, "ms", none, { samples: new Map(), faults: [why] })];
+  }
+}
+
+function killed(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** Milliseconds that a daemon has for its own end. */
+const patience = 5000;
 
 /** Measures both sides in one run and cleans up after it, whatever happens. */
 export async function bench(options: BenchOptions): Promise<BenchResult> {
@@ -39,6 +63,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
   const islet: Side = { name: "islet", store: join(dir, "islet"), tool: (name) => join(root, "bin", name) };
   const sweep = options.sweeper();
   const base = `islt-b${process.pid}`;
+  const guarded = new Set<() => void>();
   const given: Bench = {
     lxc,
     islet,
@@ -51,15 +76,36 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     daemons: () => options.daemonsOf(runtimeDir).map(({ pid }) => pid),
     stopDaemons: () => options.stopDaemons(runtimeDir),
     stopDaemonsOf: options.stopDaemons,
+    guard: (end) => {
+      guarded.add(end);
+      return () => {
+        if (guarded.delete(end)) end();
+      };
+    },
+    libvirtd: options.libvirtd,
     say,
   };
   const wanted = measures.filter(({ name, unasked }) =>
     options.only.length === 0 ? (unasked?.() ?? true) : options.only.some((each) => name.includes(each)),
   );
   const measured: Measured[] = [];
+  /** In one go, since a signal's handler has no more than that. */
+  const cleanUp = (): void => {
+    say("cleaning up");
+    for (const end of [...guarded].toReversed()) end();
+    guarded.clear();
+    for (const side of [lxc, islet]) clear(side);
+    const signalAll = (signal: NodeJS.Signals): void => {
+      for (const pid of given.daemons()) killed(pid, signal);
+    };
+    signalAll("SIGTERM");
+    if (!untilTrue(() => given.daemons().length === 0, patience)) signalAll("SIGKILL");
+    sweep({ names: [base], stores: [lxc.store] });
+    for (const each of [runtimeDir, dir]) rmSync(each, { recursive: true, force: true });
+  };
   const onSignal = (): void => {
     // The finally below does not run then.
-    for (const side of [lxc, islet]) clear(side);
+    cleanUp();
     process.exit(130);
   };
   process.once("SIGINT", onSignal);
@@ -79,18 +125,14 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
         running = true;
       }
       say(measure.name);
-      const result = await measure.make(given);
-      for (const fault of result.faults) say(`  ${fault}`);
-      measured.push(result);
+      const results = await attempt(measure, given);
+      for (const fault of results.flatMap(({ faults }) => faults)) say(`  ${fault}`);
+      measured.push(...results);
     }
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
-    say("cleaning up");
-    for (const side of [lxc, islet]) clear(side);
-    await options.stopDaemons(runtimeDir);
-    sweep({ names: [base], stores: [lxc.store] });
-    for (const each of [runtimeDir, dir]) rmSync(each, { recursive: true, force: true });
+    cleanUp();
   }
   const lxcVersion = run([lxc.tool("lxc-start"), "--version"]).stdout.trim();
   return {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { connect } from "../src/index.js";
 import { hasDebianImage, makeDebian } from "./debian.js";
 import { copyMeasures } from "./copies.js";
+import { libvirtMeasures } from "./libvirt.js";
 import { netMeasures } from "./net.js";
 import { call, monitorOf, must, pssOf, rssOf, run, type Side } from "./sides.js";
 import type { Budget, Measured } from "./table.js";
@@ -279,6 +280,8 @@ export const measures: readonly Measure[] = [
       );
     },
   },
+  // While nothing else of islet's runs that would share its monitors' pages.
+  ...libvirtMeasures,
   {
     name: "lxc-ls -1",
     many: true,

@@ -39,9 +39,10 @@ async function makePlace(bench: Bench): Promise<Place> {
   const [cgroups, ready] = [join(runtimeDir, "cgroups"), join(runtimeDir, "ready")];
   const script = ["sh", "-c", setUp, "sh", cgroups, ready];
   const holder = spawn("unshare", ["--net", "--mount", "--propagation", "private", ...script], { stdio: "inherit" });
+  const release = bench.guard(() => holder.kill("SIGKILL"));
   const end = async (): Promise<void> => {
     await bench.stopDaemonsOf(runtimeDir);
-    holder.kill("SIGKILL");
+    release();
     rmSync(runtimeDir, { recursive: true, force: true });
   };
   for (let waited = 0; !existsSync(ready); waited += 20) {
@@ -80,13 +81,16 @@ const addressOf = (side: number, container: number): string => `10.11.0.${10 + s
 
 async function inPlace(bench: Bench, count: number, body: (place: Place) => Timed | Promise<Timed>): Promise<Timed> {
   const place = await makePlace(bench);
+  const killAll = bench.guard(() => {
+    for (const side of [bench.islet, bench.lxc]) {
+      for (let i = 1; i <= count; i += 1) run([...place.within, ...kill(side, `${bench.base}-net-${i}`)]);
+    }
+  });
   try {
     makeContainers(bench, count);
     return await body(place);
   } finally {
-    for (const side of [bench.islet, bench.lxc]) {
-      for (let i = 1; i <= count; i += 1) run([...place.within, ...kill(side, `${bench.base}-net-${i}`)]);
-    }
+    killAll();
     await place.end();
   }
 }
@@ -121,9 +125,10 @@ function between(
 }
 
 /** Runs one command for as long as the other takes, which is tried again until the first one listens. */
-async function against(server: readonly string[], client: readonly string[]): Promise<string> {
+async function against(bench: Bench, server: readonly string[], client: readonly string[]): Promise<string> {
   const [program = "", ...words] = server;
   const serving = spawn(program, words, { stdio: "ignore" });
+  const end = bench.guard(() => serving.kill("SIGKILL"));
   try {
     for (let tries = 0; ; tries += 1) {
       const { status, stdout, stderr } = run(client, patience);
@@ -132,7 +137,7 @@ async function against(server: readonly string[], client: readonly string[]): Pr
       await sleep(20);
     }
   } finally {
-    serving.kill("SIGKILL");
+    end();
   }
 }
 
@@ -191,7 +196,7 @@ export const netMeasures: readonly Measure[] = [
       const timed = await between(bench, async (first, second, address) => {
         const client = [...second, "iperf3", "-c", address, "-p", port, "-n", String(gigabyte), "-J"];
         for (let tries = 0; ; tries += 1) {
-          const said = await against([...first, "iperf3", "-s", "-1", "-p", port], client);
+          const said = await against(bench, [...first, "iperf3", "-s", "-1", "-p", port], client);
           const { end, error } = JSON.parse(said) as Iperf;
           if (end.sum_received !== undefined) {
             const { bytes, seconds } = end.sum_received;
@@ -210,7 +215,7 @@ export const netMeasures: readonly Measure[] = [
       const program = join(bench.helpers, "round-trip");
       const timed = await between(bench, async (first, second, address) => {
         const client = [...second, program, "ask", address, port, String(roundTrips)];
-        return Number(await against([...first, program, "serve", address, port], client)) / 1000;
+        return Number(await against(bench, [...first, program, "serve", address, port], client)) / 1000;
       });
       return measured("net: round trip, guest to guest", "us", ofLxc(1.03), timed);
     },

@@ -1,23 +1,27 @@
 import type { Spread } from "./stats.js";
 
+/** islet, the two managers that it is compared with, and the least that a comparison can take. */
+export const sideNames = ["islet", "lxc", "libvirt", "floor"] as const;
+export type SideName = (typeof sideNames)[number];
+
 /** What a measurement may cost at most: a ratio of islet's median to another side's, or an absolute value of islet's own. */
 export type Budget =
-  | { readonly kind: "ratio"; readonly to: "lxc" | "floor"; readonly limit: number }
+  | { readonly kind: "ratio"; readonly to: Exclude<SideName, "islet">; readonly limit: number }
   | { readonly kind: "absolute"; readonly limit: number }
   | { readonly kind: "none" };
 
 export interface Measured {
   readonly name: string;
   readonly unit: "ms" | "us" | "kB" | "MB";
-  readonly sides: { readonly islet: Spread | null; readonly lxc: Spread | null; readonly floor: Spread | null };
+  readonly sides: Readonly<Record<SideName, Spread | null>>;
   readonly budget: Budget;
   /** What went wrong, one line each; a side that failed has no numbers. */
   readonly faults: readonly string[];
 }
 
-/** islet's median as a ratio to the side the budget names, LXC's if it names none; null where a side is missing. */
+/** islet's median as a ratio to the side the budget names, to the other manager's if it names none; null where a side is missing. */
 export function ratioOf({ sides, budget }: Measured): number | null {
-  const other = budget.kind === "ratio" ? sides[budget.to] : (sides.lxc ?? sides.floor);
+  const other = budget.kind === "ratio" ? sides[budget.to] : (sides.lxc ?? sides.libvirt ?? sides.floor);
   return sides.islet === null || other === null ? null : sides.islet.median / other.median;
 }
 
@@ -36,6 +40,11 @@ export function holds(measured: Measured): boolean | null {
     default:
       return budget satisfies never;
   }
+}
+
+/** Something went wrong, or what the budget needs is not there. */
+function lacks({ faults, budget }: Measured): boolean {
+  return faults.length > 0 || budget.kind !== "none";
 }
 
 function number(value: number): string {
@@ -61,21 +70,22 @@ function budgetText({ budget, unit }: Measured): string {
   }
 }
 
-/** The table that people read: median (min p25-p75) of each side. */
+const heads: Readonly<Record<SideName, string>> = { islet: "islet", lxc: "LXC", libvirt: "libvirt", floor: "floor" };
+
+/** The table that people read: median (min p25-p75) of each side that was measured at all. */
 export function table(all: readonly Measured[]): string {
-  const head = ["", "unit", "islet", "LXC", "floor", "ratio", "budget", ""];
+  const shown = sideNames.filter((side) => side === "islet" || all.some(({ sides }) => sides[side] !== null));
+  const head = ["", "unit", ...shown.map((side) => heads[side]), "ratio", "budget", ""];
   const rows = all.map((each) => {
     const ratio = ratioOf(each);
     const verdict = holds(each);
     return [
       each.name,
       each.unit,
-      cell(each.sides.islet),
-      cell(each.sides.lxc),
-      cell(each.sides.floor),
+      ...shown.map((side) => cell(each.sides[side])),
       ratio === null ? "-" : ratio.toFixed(2),
       budgetText(each),
-      verdict === null ? (each.faults.length > 0 ? "FAILED" : "") : verdict ? "ok" : "OVER",
+      verdict === null ? (lacks(each) ? "FAILED" : "") : verdict ? "ok" : "OVER",
     ];
   });
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => (row[column] ?? "").length)));

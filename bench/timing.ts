@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { call, run, type Side } from "./sides.js";
 import { spreadOf, type Spread } from "./stats.js";
-import type { Budget, Measured } from "./table.js";
+import type { Budget, Measured, SideName } from "./table.js";
 
 /** What a run of the benchmark has: the two sides, their containers, the helpers in C and the options. */
 export interface Bench {
@@ -20,12 +20,16 @@ export interface Bench {
   readonly stopDaemons: () => Promise<void>;
   /** Of a runtime directory that a measurement has for itself. */
   readonly stopDaemonsOf: (runtimeDir: string) => Promise<void>;
+  /** Has `end` called when the benchmark ends early, by a signal. What it gives back calls `end` and forgets it. */
+  readonly guard: (end: () => void) => () => void;
+  /** The directory with Debian's libvirtd unpacked, fetched where it is not there; throws with why it cannot be had. */
+  readonly libvirtd: () => string;
   readonly say: (text: string) => void;
 }
 
 /** One side of a timed comparison. */
 export interface Turn {
-  readonly name: "islet" | "lxc" | "floor";
+  readonly name: SideName;
   readonly before?: readonly string[];
   readonly timed: readonly string[];
   readonly after?: readonly string[];
@@ -102,11 +106,18 @@ export function time(
 }
 
 export function measured(name: string, unit: Measured["unit"], budget: Budget, { samples, faults }: Timed): Measured {
-  const spread = (side: string): Spread | null => spreadOf(samples.get(side) ?? []);
-  return { name, unit, budget, faults, sides: { islet: spread("islet"), lxc: spread("lxc"), floor: spread("floor") } };
+  const spread = (side: SideName): Spread | null => spreadOf(samples.get(side) ?? []);
+  return {
+    name,
+    unit,
+    budget,
+    faults,
+    sides: { islet: spread("islet"), lxc: spread("lxc"), libvirt: spread("libvirt"), floor: spread("floor") },
+  };
 }
 
 export const none: Budget = { kind: "none" };
+export const ofLibvirt = (limit: number): Budget => ({ kind: "ratio", to: "libvirt", limit });
 export const ofLxc = (limit: number): Budget => ({ kind: "ratio", to: "lxc", limit });
 
 /** The same commands for both sides, in turn. */
@@ -120,7 +131,8 @@ export interface Measure {
   readonly many?: boolean;
   /** Whether it is made without being asked for by name; always, if it does not say. */
   readonly unasked?: () => boolean;
-  readonly make: (bench: Bench) => Measured | Promise<Measured>;
+  /** One line of the table or several. */
+  readonly make: (bench: Bench) => Measured | readonly Measured[] | Promise<Measured | readonly Measured[]>;
 }
 
 export const start = (side: Side, name: string): string[] => call(side, "lxc-start", name, "-d");

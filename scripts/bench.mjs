@@ -1,17 +1,18 @@
-// Measures islet against Debian's lxc, side by side in one run, and against the bare system calls of the same start.
+// Measures islet against Debian's lxc and Debian's libvirtd, side by side in one run, and against the bare system calls of the same start.
 //
 //   npm run bench -- [--runs N] [--only NAME]... [--containers N | --full] [--json FILE] [--strict]
 //
 //   --runs N        measured runs of each command (default 40)
 //   --only NAME     only measurements whose name contains NAME; may be repeated
-//   --containers N  how many run at once for lxc-ls and memory (default 10); --full: 50, as the budgets say
+//   --containers N  how many run at once for lists and memory (default 10); --full: 50, as the budgets say
 //   --json FILE     where the numbers go as JSON (default bench/results/TIME.json)
 //   --strict        exit status 1 if a budget does not hold
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Failure, filesBelow, main, mtime, must, root } from "./lib/common.mjs";
-import { daemonsOf, picture, stopDaemons, sweepLxc } from "./lib/host.mjs";
+import { daemonsOf, picture, stopDaemons, sweepDomains, sweepLxc } from "./lib/host.mjs";
+import { libvirtd } from "./lib/libvirtd.mjs";
 import { setup } from "./setup.mjs";
 
 /** The C helpers, rebuilt when their source is newer. */
@@ -61,8 +62,12 @@ await main(async () => {
     say,
     sweeper: () => {
       const before = picture();
-      return (what) => sweepLxc(before, what);
+      return (what) => {
+        sweepLxc(before, what);
+        sweepDomains(before, what);
+      };
     },
+    libvirtd: () => libvirtd(say),
     daemonsOf,
     stopDaemons,
   });
@@ -72,7 +77,7 @@ await main(async () => {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(result.json, null, 2)}\n`);
   console.log(
-    `median (min p25-p75), ${values.runs} runs in turn; ratio of islet to what the budget names, else to LXC\n`,
+    `median (min p25-p75), ${values.runs} runs in turn; ratio of islet to what the budget names, else to the other manager\n`,
   );
   console.log(result.table);
   console.log(`\nnumbers: ${file}`);

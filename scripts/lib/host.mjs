@@ -191,18 +191,42 @@ export function end(pid, signal) {
   }
 }
 
+const quietly = (path) => {
+  try {
+    rmdirSync(path);
+  } catch {
+    // not empty or not there: then it is not ours
+  }
+};
+
+/**
+ * Removes the control groups of domains that were killed with their daemons, islet's (each with groups in it) and libvirtd's, and what is above them where
+ * it was not there before. `names`: beginnings of the domains' names. What is in use stays.
+ */
+export function sweepDomains(before, { names }) {
+  const remove = (path) => {
+    for (const name of list(path)) {
+      if (existsSync(join(path, name, "cgroup.procs"))) remove(join(path, name));
+    }
+    quietly(path);
+  };
+  for (const mount of cgroupMounts()) {
+    const machine = join(mount, "machine");
+    for (const name of list(machine)) {
+      const [, domain = ""] = /^lxc-[^-]+-(.*)\.libvirt-lxc$/.exec(name) ?? [];
+      if (names.some((each) => domain.startsWith(each))) remove(join(machine, name));
+    }
+    for (const path of [machine, join(mount, "islet")]) {
+      if (!before.cgroups.includes(path)) quietly(path);
+    }
+  }
+}
+
 /**
  * Removes what Debian's lxc leaves behind by itself: the empty cgroup of each monitor (v1), the pivot cgroup, lock files,
  * lxc-monitord's fifo, and /run/lxc where it was not there before. `names`: beginnings of the containers' names; `stores`: their store directories. What is in use stays.
  */
 export function sweepLxc(before, { names, stores }) {
-  const quietly = (path) => {
-    try {
-      rmdirSync(path);
-    } catch {
-      // not empty or not there: then it is not ours
-    }
-  };
   for (const mount of cgroupMounts()) {
     for (const name of list(mount)) {
       const monitor = names.some((each) => name.startsWith(`lxc.monitor.${each}`));

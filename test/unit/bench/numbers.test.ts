@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readCalls } from "../../../bench/libvirt.js";
 import { readTimes } from "../../../bench/timing.js";
 import { spreadOf } from "../../../bench/stats.js";
 import { holds, ratioOf, table, type Measured } from "../../../bench/table.js";
@@ -7,7 +8,7 @@ import { holds, ratioOf, table, type Measured } from "../../../bench/table.js";
 const measured = (islet: readonly number[], lxc: readonly number[], budget: Measured["budget"]): Measured => ({
   name: "a thing",
   unit: "ms",
-  sides: { islet: spreadOf(islet), lxc: spreadOf(lxc), floor: null },
+  sides: { islet: spreadOf(islet), lxc: spreadOf(lxc), libvirt: null, floor: null },
   budget,
   faults: [],
 });
@@ -25,12 +26,35 @@ test("a failed run of the timer counts as a fault and never as a time", () => {
   assert.deepEqual(faults, ["islet: did not end in time (1 times)", "lxc: exit status 1 (1 times)"]);
 });
 
+test("calls over one connection are told apart by what they are, and a side that failed says why", () => {
+  const output =
+    "start islet 1500000\nstart libvirt 3000000\nfault libvirt Domain not found: no domain\ndestroy islet 7\n";
+  const { samples, faults } = readCalls(output, "start", 1e6);
+  assert.deepEqual(
+    [...samples],
+    [
+      ["islet", [1.5]],
+      ["libvirt", [3]],
+    ],
+  );
+  assert.deepEqual(faults, ["libvirt: Domain not found: no domain"]);
+});
+
 test("a ratio budget holds at its limit and not above, and not at all without the other side", () => {
   const budget = { kind: "ratio", to: "lxc", limit: 0.5 } as const;
   assert.equal(holds(measured([5], [10], budget)), true);
   assert.equal(holds(measured([5.1], [10], budget)), false);
   assert.equal(holds(measured([5], [], budget)), null);
   assert.equal(ratioOf(measured([5], [10], budget)), 0.5);
+});
+
+test("the table has no column for a side that nothing was measured of", () => {
+  const [head = ""] = table([measured([6], [10], { kind: "none" })]).split("\n");
+  assert.match(head, /islet +LXC +ratio/);
+  const against = { ...measured([6], [], { kind: "ratio", to: "libvirt", limit: 0.6 }) };
+  const lines = table([{ ...against, sides: { ...against.sides, libvirt: spreadOf([12]) } }]).split("\n");
+  assert.match(lines[0] ?? "", /islet +libvirt +ratio/);
+  assert.match(lines[2] ?? "", /0\.50 +<= 0\.6 x libvirt +ok$/);
 });
 
 test("the table says OVER for a budget that is broken", () => {
