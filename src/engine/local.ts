@@ -87,6 +87,7 @@ import {
   directoryOf,
   dropUnwritten,
   forgetContainer,
+  maxConfig,
   readConfigText,
   settle,
   writeWhole,
@@ -96,6 +97,7 @@ import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
+import { createWholes } from "./whole.js";
 import { readDetailedUsage, readLiveUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
@@ -421,6 +423,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   /** Containers whose remains of a dead daemon are being removed: who asks for one hears of it when that is over. */
   const settling = new Map<string, Promise<void>>();
+  const wholes = createWholes(maxConfig);
 
   const engine: LocalEngine = {
     registry,
@@ -483,10 +486,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    defined: (storePath) => Promise.resolve(definedNames(storePath, wholes)),
     readConfig: async (id) => {
       await settling.get(key(id));
       return await readConfigText(storage, id);
+    },
+    async isDefined(id) {
+      checkName(id.name);
+      await settling.get(key(id));
+      return wholes.look(directoryOf(id)) || (await readConfigText(storage, id)) !== null;
     },
     writeConfig: (id, text) => {
       checkName(id.name);

@@ -38,10 +38,13 @@ export function encodeFrame(head: Head, payload: Uint8Array, fds: number | null 
   const start = fds === null ? headLength : headLength + 4;
   const bytes = new Uint8Array(start + payload.length);
   const view = new DataView(bytes.buffer);
-  const { program, version, procedure, type, serial, status } = head;
-  [bytes.length, program, version, procedure, type, serial, status].forEach((word, index) => {
-    view.setUint32(index * 4, word);
-  });
+  view.setUint32(0, bytes.length);
+  view.setUint32(4, head.program);
+  view.setUint32(8, head.version);
+  view.setUint32(12, head.procedure);
+  view.setUint32(16, head.type);
+  view.setUint32(20, head.serial);
+  view.setUint32(24, head.status);
   if (fds !== null) view.setUint32(headLength, fds);
   bytes.set(payload, start);
   return bytes;
@@ -68,7 +71,7 @@ export function createFramer(limit: () => number): Framer {
 
   return {
     push(bytes, more) {
-      fds = [...fds, ...more];
+      if (more.length > 0) fds = [...fds, ...more];
       if (fds.length > maxFds) return false;
       if (to + bytes.length > buffer.length) {
         // The room grows with what has come, not with what a length promises.
@@ -114,7 +117,7 @@ export function createFramer(limit: () => number): Framer {
         payload: buffer.subarray(start, from + length),
         fds: fds.slice(0, count),
       };
-      fds = fds.slice(count);
+      if (count > 0) fds = fds.slice(count);
       from += length + count;
       return frame;
     },
