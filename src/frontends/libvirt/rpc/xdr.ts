@@ -24,6 +24,15 @@ export const undecodable = (): LibvirtError =>
 const unencodable = (): LibvirtError =>
   new LibvirtError(errorCodes.rpc, errorDomains.rpc, "Unable to encode message payload");
 
+/**
+ * Bytes of Node's pool, with what was there before in them: all of them must be written. An ArrayBuffer of its own for each message costs more than
+ * what is done with it. No Buffer: the slices of those are not copies.
+ */
+export function pooled(length: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafe(length);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
 const padded = (length: number): number => (length + 3) & ~3;
 
 export interface XdrReader {
@@ -67,8 +76,9 @@ export interface XdrWriter {
 }
 
 function xdrWriter(): XdrWriter {
-  let buffer = new Uint8Array(256);
-  let view = new DataView(buffer.buffer);
+  // Padding has to be zero.
+  let buffer = pooled(256).fill(0);
+  let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   let length = 0;
   const room = (more: number): number => {
     const from = length;
