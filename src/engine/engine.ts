@@ -313,6 +313,8 @@ export interface Engine {
   defined(storePath: string): Promise<readonly string[]>;
   /** The text of NAME/config, or null where there is none. ISLET_PARTIAL when the creation is under way or was cut off. */
   readConfig(id: ContainerId): Promise<{ readonly file: string; readonly text: string } | null>;
+  /** Whether there is a text that `readConfig` would give, without reading it. Throws as that does. */
+  isDefined(id: ContainerId): Promise<boolean>;
   /** Replaces NAME/config whole, atomically. */
   writeConfig(id: ContainerId, text: string): Promise<void>;
   /** Of any name, defined or not (STOPPED then). */

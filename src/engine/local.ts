@@ -89,6 +89,7 @@ import {
   directoryOf,
   dropUnwritten,
   forgetContainer,
+  maxConfig,
   readConfigText,
   settle,
   writeWhole,
@@ -98,6 +99,7 @@ import { expectedScope, takeScope } from "./scope.js";
 import { stopContainer } from "./stop.js";
 import { outerTerminals, takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
+import { createWholes } from "./whole.js";
 import { readDetailedUsage, readLiveUsage, readUsage } from "./usage.js";
 
 export interface LocalEngine extends Engine {
@@ -446,6 +448,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   /** Containers whose remains of a dead daemon are being removed: who asks for one hears of it when that is over. */
   const settling = new Map<string, Promise<void>>();
+  const wholes = createWholes(maxConfig);
 
   const engine: LocalEngine = {
     registry,
@@ -508,10 +511,15 @@ export function createEngine(options: LocalOptions): LocalEngine {
       sealed = null;
       return pool.close();
     },
-    defined: (storePath) => Promise.resolve(definedNames(storePath)),
+    defined: (storePath) => Promise.resolve(definedNames(storePath, wholes)),
     readConfig: async (id) => {
       await settling.get(key(id));
       return await readConfigText(storage, id);
+    },
+    async isDefined(id) {
+      checkName(id.name);
+      await settling.get(key(id));
+      return wholes.look(directoryOf(id)) || (await readConfigText(storage, id)) !== null;
     },
     writeConfig: (id, text) => {
       checkName(id.name);

@@ -28,6 +28,7 @@ import { removeTree } from "../storage/tree.js";
 import type { ContainerId } from "./engine.js";
 import { noteMaking } from "./making.js";
 import { partialText, removePartial } from "./partial.js";
+import type { Wholes } from "./whole.js";
 
 /** LXC's container store: STOREPATH/NAME/{config,rootfs,partial}. A container exists if its config file does. */
 
@@ -55,20 +56,21 @@ export function entriesOf(directory: string): readonly string[] {
 }
 
 /** Names that have a config, sorted by code units; containers under construction are not there yet. */
-export function definedNames(storePath: string): readonly string[] {
+export function definedNames(storePath: string, wholes: Wholes): readonly string[] {
   return entriesOf(storePath)
     .filter(
       (name) =>
         !name.startsWith(".") &&
-        // Without it for a moment while it is changing places with what it was: whoever asks for it finds it whole.
-        (existsSync(`${storePath}/${name}/config`) || existsSync(`${storePath}/${name}/islet-journal`)) &&
-        !existsSync(`${storePath}/${name}/partial`),
+        (wholes.look(`${storePath}/${name}`) ||
+          // Without it for a moment while it is changing places with what it was: whoever asks for it finds it whole.
+          ((existsSync(`${storePath}/${name}/config`) || existsSync(`${storePath}/${name}/islet-journal`)) &&
+            !existsSync(`${storePath}/${name}/partial`))),
     )
     .sort();
 }
 
 /** Largest config we read, bytes. */
-const maxConfig = 16 * 1024 * 1024;
+export const maxConfig: number = 16 * 1024 * 1024;
 
 export async function readConfigText(
   host: StorageHost,

@@ -65,20 +65,24 @@ export function openByteSocket(fd: number, start: (socket: ByteSocket) => ByteSo
 
   /** false: the socket has been closed. */
   const flush = (): boolean => {
+    // Closed when all have gone: the other side waits for the next one.
+    const gone: number[] = [];
+    let failure = 0;
     for (let first = queue[0]; first !== undefined; first = queue[0]) {
       const sent = sendMessage(fd, first.bytes, first.fd === null ? [] : [first.fd]);
-      if (sent < 0 && isLater(sent)) return true;
       if (sent < 0) {
-        shut();
-        return false;
+        failure = sent;
+        break;
       }
       pending -= sent;
-      if (first.fd !== null) closeFd(first.fd);
+      if (first.fd !== null) gone.push(first.fd);
       if (sent === first.bytes.length) queue.shift();
       else queue[0] = { bytes: first.bytes.subarray(sent), fd: null };
     }
-    if (isEnding) shut();
-    return !isEnding;
+    for (const each of gone) closeFd(each);
+    if (failure < 0 && isLater(failure)) return true;
+    if (failure < 0 || isEnding) shut();
+    return failure === 0 && !isEnding;
   };
 
   const receive = (): void => {

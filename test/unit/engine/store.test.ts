@@ -20,7 +20,8 @@ import { fileURLToPath } from "node:url";
 
 import type { ErrorCode } from "../../../src/base/errors.js";
 import type { ContainerId } from "../../../src/engine/engine.js";
-import { beginConstruction, definedNames, readConfigText, writeWhole } from "../../../src/engine/store.js";
+import { beginConstruction, definedNames, maxConfig, readConfigText, writeWhole } from "../../../src/engine/store.js";
+import { createWholes } from "../../../src/engine/whole.js";
 import { tryLock } from "../../../src/host/file-lock.js";
 import type { StorageHost } from "../../../src/storage/driver.js";
 import { removeTree } from "../../../src/storage/tree.js";
@@ -34,6 +35,8 @@ const host: StorageHost = {
   runtimeDir: mkdtempSync(join(tmpdir(), "islt-unit-run-")),
   facts: hostFacts("v1"),
 };
+
+const wholes = createWholes(maxConfig);
 
 after(() => {
   assert.deepEqual(readdirSync(join(host.runtimeDir, "making")), [], "nothing is being made any more");
@@ -81,20 +84,20 @@ test("containers are the directories with a config, sorted; one under constructi
   for (const name of ["web", "db", "Z", "half", ".hidden"]) writeFileSync(join(path, name, "config"), "");
   writeFileSync(join(path, "half/partial"), "");
   writeFileSync(join(path, "file"), "");
-  assert.deepEqual(definedNames(path), ["Z", "db", "web"]);
-  assert.deepEqual([definedNames(join(path, "absent")), definedNames(join(path, "file"))], [[], []]);
+  assert.deepEqual(definedNames(path, wholes), ["Z", "db", "web"]);
+  assert.deepEqual([definedNames(join(path, "absent"), wholes), definedNames(join(path, "file"), wholes)], [[], []]);
 });
 
 test("a construction is busy for others until it is finished; then the container is there", async (t) => {
   const { path, id } = storeOf(t);
   const made = beginConstruction(host, id("web"));
   writeFileSync(join(made.directory, "config"), "# new\n");
-  assert.deepEqual(definedNames(path), []);
+  assert.deepEqual(definedNames(path, wholes), []);
   assert.throws(() => beginConstruction(host, id("web")), code("ISLET_EXISTS"));
   await assert.rejects(readConfigText(host, id("web")), code("ISLET_PARTIAL"));
   made.finish();
   assert.equal((await readConfigText(host, id("web")))?.text, "# new\n");
-  assert.deepEqual(definedNames(path), ["web"]);
+  assert.deepEqual(definedNames(path, wholes), ["web"]);
 });
 
 test("a construction that is given up leaves nothing", async (t) => {

@@ -1,4 +1,5 @@
 import {
+  type BigIntStats,
   existsSync,
   readdirSync,
   readFileSync,
@@ -49,10 +50,20 @@ or another application that uses the libvirt API.
 
 `;
 
-interface Known {
-  readonly mark: string;
+/** A document that was read, and what its file was then: one that somebody else has changed since is another one. */
+interface Known extends Mark {
+  readonly path: string;
   readonly doc: DomainDoc;
 }
+
+type Mark = Pick<BigIntStats, "dev" | "ino" | "size" | "mtimeNs" | "ctimeNs">;
+
+const isSame = (is: Mark, was: Mark): boolean =>
+  is.ctimeNs === was.ctimeNs &&
+  is.mtimeNs === was.mtimeNs &&
+  is.size === was.size &&
+  is.ino === was.ino &&
+  is.dev === was.dev;
 
 export function createDefinitions(context: DriverContext): Definitions {
   const { engine, storePath } = context;
@@ -73,14 +84,15 @@ export function createDefinitions(context: DriverContext): Definitions {
 
   return {
     read(name) {
-      const path = pathOf(name);
-      const look = statSync(path, { bigint: true, throwIfNoEntry: false });
-      if (look?.isFile() !== true) return null;
-      const mark = `${look.dev} ${look.ino} ${look.size} ${look.mtimeNs}`;
       const before = known.get(name);
-      if (before?.mark === mark) return before.doc;
+      const path = before?.path ?? pathOf(name);
+      const look = statSync(path, { bigint: true, throwIfNoEntry: false });
+      if (look !== undefined && before !== undefined && isSame(look, before)) return before.doc;
+      known.delete(name);
+      if (look?.isFile() !== true) return null;
       const doc = context.xml.read(readFileSync(path, "utf8"));
-      known.set(name, { mark, doc });
+      const { dev, ino, size, mtimeNs, ctimeNs } = look;
+      known.set(name, { path, doc, dev, ino, size, mtimeNs, ctimeNs });
       return doc;
     },
     async write(doc, spec) {

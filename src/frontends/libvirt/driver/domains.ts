@@ -58,16 +58,17 @@ export function createDomains({ engine, storePath }: DriverContext, definitions:
     const active = new Map((await engine.active(storePath)).map((status) => [status.name, status] as const));
     const defined = new Set(await engine.defined(storePath));
     const names = [...new Set([...defined, ...active.keys()])].sort();
-    return await Promise.all(
-      names.map(async (name) =>
-        domainOf(name, defined.has(name), active.get(name) ?? (await engine.status({ storePath, name }))),
-      ),
-    );
+    const found: Domain[] = [];
+    for (const name of names) {
+      const status = active.get(name) ?? (await engine.status({ storePath, name }));
+      found.push(domainOf(name, defined.has(name), status));
+    }
+    return found;
   };
 
   const find = async (name: string): Promise<Domain | null> => {
     const id = { storePath, name };
-    const isDefined = (await engine.readConfig(id).catch(() => null)) !== null;
+    const isDefined = await engine.isDefined(id).catch(() => false);
     const status = await engine.status(id);
     return isDefined || status.state !== "STOPPED" ? domainOf(name, isDefined, status) : null;
   };

@@ -75,8 +75,9 @@ export function createConnection(
   /** A call that has been received while others run. */
   let waiting: Frame | null = null;
   let unreadEvents = 0;
-  /** Frames in this turn. */
+  /** Frames since a turn began in which something was received. */
   let taken = 0;
+  let isTurning = false;
 
   const closeAll = (fds: readonly number[]): void => {
     for (const fd of fds) wire.closeFd(fd);
@@ -138,9 +139,10 @@ export function createConnection(
         waiting = frame;
         break;
       }
-      count();
+      taken += 1;
       take(frame);
     }
+    if (taken >= maxTogether && !isTurning) nextTurn();
     const mustPause = waiting !== null || !canRead();
     if (isOver || mustPause === isPaused) return;
     isPaused = mustPause;
@@ -148,13 +150,13 @@ export function createConnection(
     else wire.resume();
   };
 
-  const count = (): void => {
-    if (taken === 0)
-      setImmediate(() => {
-        taken = 0;
-        proceed();
-      });
-    taken += 1;
+  const nextTurn = (): void => {
+    isTurning = true;
+    setImmediate(() => {
+      isTurning = false;
+      taken = 0;
+      proceed();
+    });
   };
 
   const take = (frame: Frame): void => {
@@ -273,6 +275,8 @@ export function createConnection(
     end,
     received(bytes, fds) {
       keepalive?.heard();
+      // The wire tells once in a turn.
+      if (!isTurning) taken = 0;
       if (framer.push(bytes, fds)) proceed();
       else wire.close();
     },

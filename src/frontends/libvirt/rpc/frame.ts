@@ -1,4 +1,4 @@
-import { maxPayload } from "./xdr.js";
+import { maxPayload, pooled } from "./xdr.js";
 
 /** A message's frame: a length, seven words, the payload; descriptors behind it (virnetprotocol.x). */
 
@@ -29,6 +29,7 @@ export interface Frame extends Head {
 }
 
 const headLength = 28;
+const nothing = new Uint8Array(0);
 export const maxFrame: number = headLength + maxPayload;
 /** Descriptors of a message. */
 export const maxFds = 32;
@@ -36,12 +37,15 @@ export const maxFds = 32;
 /** `fds`: how many follow; null: a type that has none. */
 export function encodeFrame(head: Head, payload: Uint8Array, fds: number | null = null): Uint8Array {
   const start = fds === null ? headLength : headLength + 4;
-  const bytes = new Uint8Array(start + payload.length);
-  const view = new DataView(bytes.buffer);
-  const { program, version, procedure, type, serial, status } = head;
-  [bytes.length, program, version, procedure, type, serial, status].forEach((word, index) => {
-    view.setUint32(index * 4, word);
-  });
+  const bytes = pooled(start + payload.length);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  view.setUint32(0, bytes.length);
+  view.setUint32(4, head.program);
+  view.setUint32(8, head.version);
+  view.setUint32(12, head.procedure);
+  view.setUint32(16, head.type);
+  view.setUint32(20, head.serial);
+  view.setUint32(24, head.status);
   if (fds !== null) view.setUint32(headLength, fds);
   bytes.set(payload, start);
   return bytes;
@@ -59,21 +63,21 @@ export interface Framer {
 /** `limit`: the longest frame that is taken now. */
 export function createFramer(limit: () => number): Framer {
   /** What has been received is buffer[from..to]. */
-  let buffer = new Uint8Array(0);
+  let buffer: Uint8Array = nothing;
   let from = 0;
   let to = 0;
   let fds: readonly number[] = [];
 
-  const words = (): DataView => new DataView(buffer.buffer, from, to - from);
+  const words = (): DataView => new DataView(buffer.buffer, buffer.byteOffset + from, to - from);
 
   return {
     push(bytes, more) {
-      fds = [...fds, ...more];
+      if (more.length > 0) fds = [...fds, ...more];
       if (fds.length > maxFds) return false;
       if (to + bytes.length > buffer.length) {
         // The room grows with what has come, not with what a length promises.
         const held = to - from;
-        const larger = new Uint8Array(Math.max(held + bytes.length, held === 0 ? 0 : 2 * held));
+        const larger = pooled(Math.max(held + bytes.length, held === 0 ? 0 : 2 * held));
         larger.set(buffer.subarray(from, to));
         buffer = larger;
         from = 0;
@@ -85,7 +89,7 @@ export function createFramer(limit: () => number): Framer {
     },
     next() {
       if (from === to) {
-        buffer = new Uint8Array(0);
+        buffer = nothing;
         from = 0;
         to = 0;
         return fds.length > 0 ? "broken" : null;
@@ -114,7 +118,7 @@ export function createFramer(limit: () => number): Framer {
         payload: buffer.subarray(start, from + length),
         fds: fds.slice(0, count),
       };
-      fds = fds.slice(count);
+      if (count > 0) fds = fds.slice(count);
       from += length + count;
       return frame;
     },

@@ -51,13 +51,16 @@ const procedures: readonly Procedure[] = (Object.entries(table) as [ProcedureNam
   args: payloadCodec(row.args),
   ret: Object.keys(row.ret).length === 0 ? null : payloadCodec(row.ret),
 }));
-const byNumber: ReadonlyMap<string, Procedure> = new Map(
-  procedures.map((each) => [`${each.program}/${each.number}`, each]),
+const byProgram: ReadonlyMap<number, ReadonlyMap<number, Procedure>> = new Map(
+  [programs.remote, programs.lxc].map((program) => [
+    program,
+    new Map(procedures.filter((each) => each.program === program).map((each) => [each.number, each])),
+  ]),
 );
 
 /** The procedure of a program's number; null: it is not in the table. */
 export const findProcedure = (program: number, number: number): Procedure | null =>
-  byNumber.get(`${program}/${number}`) ?? null;
+  byProgram.get(program)?.get(number) ?? null;
 
 /** DOMAIN_EVENT_CALLBACK_LIFECYCLE */
 export type EventName = keyof typeof events;

@@ -24,18 +24,30 @@ export const undecodable = (): LibvirtError =>
 const unencodable = (): LibvirtError =>
   new LibvirtError(errorCodes.rpc, errorDomains.rpc, "Unable to encode message payload");
 
+/**
+ * Bytes of Node's pool, with what was there before in them: all of them must be written. An ArrayBuffer of its own for each message costs more than
+ * what is done with it. No Buffer: the slices of those are not copies.
+ */
+export function pooled(length: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafe(length);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
 const padded = (length: number): number => (length + 3) & ~3;
 
 export interface XdrReader {
   readonly left: number;
   /** The next bytes, not copied, and their padding skipped. */
   take(length: number): Uint8Array;
-  view(length: number): DataView;
+  /** The whole message. */
+  readonly view: DataView;
+  /** Skips the next bytes and their padding, and gives back where in `view` they are. */
+  skip(length: number): number;
 }
 
 export function xdrReader(bytes: Uint8Array): XdrReader {
   let at = 0;
-  const next = (length: number): number => {
+  const skip = (length: number): number => {
     const from = at;
     if (padded(length) > bytes.length - at) throw undecodable();
     at += padded(length);
@@ -46,22 +58,27 @@ export function xdrReader(bytes: Uint8Array): XdrReader {
       return bytes.length - at;
     },
     take(length) {
-      const from = next(length);
+      const from = skip(length);
       return bytes.subarray(from, from + length);
     },
-    view: (length) => new DataView(bytes.buffer, bytes.byteOffset + next(length), length),
+    view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+    skip,
   };
 }
 
 export interface XdrWriter {
   put(bytes: Uint8Array): void;
-  /** Room for the next bytes. */
-  view(length: number): DataView;
+  /** All that has been written, until the next `room`. */
+  readonly view: DataView;
+  /** Makes room for the next bytes, and gives back where in `view` it is. */
+  room(length: number): number;
   finish(): Uint8Array;
 }
 
 function xdrWriter(): XdrWriter {
-  let buffer = new Uint8Array(256);
+  // Padding has to be zero.
+  let buffer = pooled(256).fill(0);
+  let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   let length = 0;
   const room = (more: number): number => {
     const from = length;
@@ -71,6 +88,7 @@ function xdrWriter(): XdrWriter {
       const larger = new Uint8Array(Math.max(length, buffer.length * 2));
       larger.set(buffer);
       buffer = larger;
+      view = new DataView(buffer.buffer);
     }
     return from;
   };
@@ -79,10 +97,10 @@ function xdrWriter(): XdrWriter {
       const from = room(bytes.length);
       buffer.set(bytes, from);
     },
-    view(more) {
-      const from = room(more);
-      return new DataView(buffer.buffer, from, more);
+    get view() {
+      return view;
     },
+    room,
     finish: () => buffer.subarray(0, length),
   };
 }
@@ -97,16 +115,17 @@ const integer = <T extends number | bigint>(
   size: number,
   smallest: T,
   largest: T,
-  get: (view: DataView) => T,
-  set: (view: DataView, value: T) => void,
+  get: (view: DataView, at: number) => T,
+  set: (view: DataView, at: number, value: T) => void,
 ): Codec<T> => ({
   least: size,
   write: (out, value) => {
     if (value < smallest || value > largest || (typeof value === "number" && !Number.isInteger(value)))
       throw unencodable();
-    set(out.view(size), value);
+    const at = out.room(size);
+    set(out.view, at, value);
   },
-  read: (from) => get(from.view(size)),
+  read: (from) => get(from.view, from.skip(size)),
 });
 
 /** Also of `char` and `short`, which take four bytes like everything. */
@@ -114,45 +133,46 @@ export const i32: Codec<number> = integer(
   4,
   -(2 ** 31),
   2 ** 31 - 1,
-  (view) => view.getInt32(0),
-  (view, value) => {
-    view.setInt32(0, value);
+  (view, at) => view.getInt32(at),
+  (view, at, value) => {
+    view.setInt32(at, value);
   },
 );
 export const u32: Codec<number> = integer(
   4,
   0,
   2 ** 32 - 1,
-  (view) => view.getUint32(0),
-  (view, value) => {
-    view.setUint32(0, value);
+  (view, at) => view.getUint32(at),
+  (view, at, value) => {
+    view.setUint32(at, value);
   },
 );
 export const i64: Codec<bigint> = integer(
   8,
   -(2n ** 63n),
   2n ** 63n - 1n,
-  (view) => view.getBigInt64(0),
-  (view, value) => {
-    view.setBigInt64(0, value);
+  (view, at) => view.getBigInt64(at),
+  (view, at, value) => {
+    view.setBigInt64(at, value);
   },
 );
 export const u64: Codec<bigint> = integer(
   8,
   0n,
   2n ** 64n - 1n,
-  (view) => view.getBigUint64(0),
-  (view, value) => {
-    view.setBigUint64(0, value);
+  (view, at) => view.getBigUint64(at),
+  (view, at, value) => {
+    view.setBigUint64(at, value);
   },
 );
 
 export const double: Codec<number> = {
   least: 8,
   write: (out, value) => {
-    out.view(8).setFloat64(0, value);
+    const at = out.room(8);
+    out.view.setFloat64(at, value);
   },
-  read: (from) => from.view(8).getFloat64(0),
+  read: (from) => from.view.getFloat64(from.skip(8)),
 };
 
 /** An int of which anything but 0 means yes. */
@@ -212,10 +232,11 @@ export const uuid: Codec<string> = {
     if (bytes.length !== 16) throw unencodable();
     out.put(bytes);
   },
-  read: (from) =>
-    Buffer.from(from.take(16))
-      .toString("hex")
-      .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-"),
+  read: (from) => {
+    const bytes = from.take(16);
+    const hex = Buffer.from(bytes.buffer, bytes.byteOffset, 16).toString("hex");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  },
 };
 
 /** `char x[length]`, four bytes each, as text with its NULs; what is too short is filled up with them. */
@@ -283,6 +304,10 @@ export const struct = <F extends Fields>(fields: F): Codec<StructOf<F>> => {
     write: (out, value) => {
       for (const [name, codec] of entries) codec.write(out, value[name]);
     },
-    read: (from) => Object.fromEntries(entries.map(([name, codec]) => [name, codec.read(from)])) as StructOf<F>,
+    read: (from) => {
+      const value: Record<string, unknown> = {};
+      for (const [name, codec] of entries) value[name] = codec.read(from);
+      return value as StructOf<F>;
+    },
   };
 };

@@ -83,6 +83,7 @@ function cannedEngine(canned: Canned, calls: string[]): Engine {
       const text = configs[name];
       return Promise.resolve(text === undefined ? null : { file: `${store}/${name}/config`, text });
     },
+    isDefined: ({ name }) => Promise.resolve(configs[name] !== undefined),
     writeConfig: () => Promise.resolve(),
     status: (id) => Promise.resolve(running.find((one) => one.name === id.name) ?? stopped(id)),
     active: () => Promise.resolve(running),
