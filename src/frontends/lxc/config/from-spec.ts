@@ -185,7 +185,9 @@ function fromCgroup(spec: ContainerSpec, out: Writer): void {
   out.flag("lxc.cgroup.relative", cgroup.relative, false);
   out.text("lxc.cgroup.dir", cgroup.parent);
   out.text("lxc.cgroup.dir.container", cgroup.payload);
-  out.text("lxc.cgroup.dir.monitor", cgroup.monitor);
+  // One without the other is refused when it is read.
+  const monitor = cgroup.payload === null ? null : `lxc.monitor.${spec.name}`;
+  out.text("lxc.cgroup.dir.monitor", cgroup.monitor ?? monitor);
   out.text("lxc.cgroup.dir.monitor.pivot", cgroup.pivot);
   out.text("lxc.cgroup.dir.container.inner", cgroup.inner);
 }
