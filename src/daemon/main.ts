@@ -26,7 +26,9 @@ import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
+import { hasHookNotes } from "../frontends/libvirt/beside/hook-notes.js";
 import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
+import { isAnnotated } from "../frontends/libvirt/driver/live-docs.js";
 import type { Libvirt } from "../frontends/libvirt/index.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
@@ -88,7 +90,9 @@ async function main(): Promise<void> {
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),
     monitorGroups: () => cgroup.members(),
-    definedElsewhere: async (id) => (hasDomain(id) ? await (await libvirt()).startSpec(id) : null),
+    definedElsewhere: async (id) => (hasDomain(id) ? (await libvirt()).definedAs(id) : null),
+    company: (what) =>
+      isAnnotated(what.annotations) || hasDomain(what) ? libvirt().then((frontend) => frontend.company(what)) : null,
   });
   await engine.rediscover();
 
@@ -149,6 +153,9 @@ async function main(): Promise<void> {
   engine.prepare();
   rest();
   rehearse(engine);
+  // What a daemon before had to tell, and the ends of what it has started, are this one's to tell.
+  const runs = [...engine.registry.all()].some(({ meta }) => isAnnotated(meta.annotations));
+  if (runs || hasHookNotes(runtimeDir)) await libvirt();
   if (!isAutostartDue(runtimeDir, process.env)) return;
   const domainStore = settings.store ?? (await documents()).defaultStore(ownCaller());
   if (namesIn(domainStore).some((name) => hasDomain({ storePath: domainStore, name })))
@@ -182,7 +189,8 @@ async function startLibvirt(
       audit: (records) => {
         sendAudit(host.arch, records);
       },
-      runProgram: (file, words, input, time) => runProgram(host.arch, file, words, time, input),
+      runProgram: (file, words, input, time, dies) =>
+        runProgram(host.arch, file, words, time, input, dies ? { dies: "SIGTERM" } : {}),
     },
   });
 }

@@ -140,6 +140,24 @@ export interface StartOptions {
   readonly listen?: ListenSockets;
 }
 
+/** A spec that is made when the turn of its start has come, after what others do before it: that may be what it is about. */
+export interface LateSpec extends ContainerId {
+  readonly annotations: ContainerSpec["annotations"];
+  readonly make: () => Promise<ContainerSpec>;
+}
+
+export type Startable = ContainerSpec | LateSpec;
+
+/** What another front end has to do around a start, whoever asks for it: after `before` either `after` or `failed` is called. */
+export interface StartCompany {
+  /** Before anything is made. Throws when there is to be no start, and has then taken back what it did. */
+  readonly before: () => Promise<void>;
+  /** It runs. Throws when it must not, after `end`. */
+  readonly after: (end: () => Promise<void>) => Promise<void>;
+  /** It could not be started, and nothing is left of it. */
+  readonly failed: () => Promise<void>;
+}
+
 export interface ListenSockets {
   readonly fds: readonly number[];
   /** $LISTEN_FDNAMES. */
@@ -315,9 +333,9 @@ export interface Engine {
   addresses(id: ContainerId): Promise<Addresses>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
   /** What another front end's document beside the configuration says it is to be started as; null: there is none, the configuration says all. */
-  definedElsewhere(id: ContainerId): Promise<ContainerSpec | null>;
-  /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
-  start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
+  definedElsewhere(id: ContainerId): Promise<LateSpec | null>;
+  /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already; ISLET_HOOK_FAILED: an administrator's hook of another front end refuses it. */
+  start(what: Startable, options: StartOptions): Promise<ContainerStatus>;
   /** Like `start`; also tells when the main process has ended, with its exit status (128 + signal). */
   execute(spec: ContainerSpec, options: StartOptions): Promise<{ readonly ended: Promise<number> }>;
   /** The program `start` would run, without running it. */

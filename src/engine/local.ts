@@ -42,6 +42,9 @@ import {
   type Exported,
   type GuestDoor,
   noSuchContainer,
+  type LateSpec,
+  type Startable,
+  type StartCompany,
   type StartOptions,
   type State,
 } from "./engine.js";
@@ -93,6 +96,7 @@ import {
 } from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
+import { endNow, startInCompany } from "./start-company.js";
 import { stopContainer } from "./stop.js";
 import { takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
@@ -130,7 +134,9 @@ export interface LocalOptions {
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
   /** Engine.definedElsewhere; absent: there are no other front ends. */
-  readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
+  readonly definedElsewhere?: (id: ContainerId) => Promise<LateSpec | null>;
+  /** Who is to be asked and told around a start; null: nobody. Called before every one. */
+  readonly company?: (what: Startable) => Promise<StartCompany | null> | null;
 }
 
 /** The engine itself, in this process. */
@@ -305,44 +311,64 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return there;
   };
 
-  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
-    // Not in the queue: what is starting may take its time.
-    if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
-    return queue.run(key(spec), async () => {
-      checkName(spec.name);
-      if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
-      if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      const links = await provideBridges(spec, wanted);
-      // Of an end that nobody has seen.
-      await physReturn.restore(spec);
-      await limitRoot(storage, spec);
-      const admitted = networkChecks.admit(spec, wanted, links);
-      let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+  /** In the container's queue. */
+  const make = async (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
+    const links = await provideBridges(spec, wanted);
+    // Of an end that nobody has seen.
+    await physReturn.restore(spec);
+    await limitRoot(storage, spec);
+    const admitted = networkChecks.admit(spec, wanted, links);
+    let scoped: Awaited<ReturnType<typeof takeScope>> = null;
+    try {
+      scoped = await takeScope(host, pool, spec, wanted.warn);
+      const reading = readSources(host, options.binary, spec);
+      const sources = reading === null ? null : await reading;
+      const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
+      const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
+      const meta = describeMonitor(spec, host, facts);
+      const unregister = await register.admit(spec, facts, wanted.warn);
+      apis.open(meta);
+      if (facts.networkPin !== null) physReturn.note(spec);
+      if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
       try {
-        scoped = await takeScope(host, pool, spec, wanted.warn);
-        const reading = readSources(host, options.binary, spec);
-        const sources = reading === null ? null : await reading;
-        const facts = factsOf(spec, wanted, scoped?.cgroups ?? {}, sources);
-        const program = planStart(spec, host, facts, wanted.warn, sources?.mounts ?? null);
-        const meta = describeMonitor(spec, host, facts);
-        const unregister = await register.admit(spec, facts, wanted.warn);
-        apis.open(meta);
-        if (facts.networkPin !== null) physReturn.note(spec);
-        if (spec.lifecycle.ephemeral) noteEphemeral(storage, spec);
-        try {
-          return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
-        } catch (error) {
-          unregister();
-          apis.close(meta);
-          if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
-          await physReturn.restore(spec);
-          throw error;
-        }
-      } finally {
-        admitted();
-        await scoped?.monitor.discard();
+        return await launch(spec, wanted, facts, program, meta, scoped?.monitor ?? null);
+      } catch (error) {
+        unregister();
+        apis.close(meta);
+        if (spec.lifecycle.ephemeral) forgetEphemeral(storage, spec);
+        await physReturn.restore(spec);
+        throw error;
       }
+    } finally {
+      admitted();
+      await scoped?.monitor.discard();
+    }
+  };
+
+  const start = async (what: Startable, wanted: StartOptions): Promise<ContainerStatus> => {
+    // Not in the queue: what is starting may take its time.
+    if (registry.get(what) !== undefined) throw alreadyRunning(what.name);
+    let joined: number | null = null;
+    const join = (descriptor: number): void => {
+      joined = descriptor;
+    };
+    const { status, company } = await queue.run(key(what), async () => {
+      checkName(what.name);
+      if (registry.get(what) !== undefined) throw alreadyRunning(what.name);
+      if (registry.isOrphan(what)) await orphanEnd(registry, what);
+      return await startInCompany(what, options.company?.(what) ?? null, (spec) =>
+        make(spec, wanted.join === undefined ? wanted : { ...wanted, join }),
+      );
     });
+    try {
+      // Not in the queue: who is told may ask for a change of what runs.
+      await company?.after(() => endNow(host.arch, registry, what));
+    } catch (error) {
+      if (joined !== null) closeFd(joined);
+      throw error;
+    }
+    if (joined !== null) wanted.join?.(joined);
+    return status;
   };
 
   const takeBack = (id: ContainerId): Promise<void> =>

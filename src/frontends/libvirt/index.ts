@@ -2,8 +2,9 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
-import type { Caller, ContainerId, Engine } from "../../engine/engine.js";
+import type { Caller, ContainerId, Engine, LateSpec, Startable, StartCompany } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
+import { createHookNotes } from "./beside/hook-notes.js";
 import { createHooks } from "./beside/hooks.js";
 import type { Services } from "./beside/services.js";
 import type { DriverContext } from "./driver/context.js";
@@ -27,6 +28,7 @@ import { validateDomain } from "./procedures/validate.js";
 import type { Handlers } from "./rpc/handlers.js";
 import { createRpcServer, type RpcServer } from "./rpc/server.js";
 import { usualEmulator as emulator } from "./xml/read-context.js";
+import type { DomainDoc } from "./xml/domain.js";
 import { readDomain, type ReadContext } from "./xml/read-domain.js";
 import { writeDomain } from "./xml/write-domain.js";
 
@@ -72,7 +74,9 @@ const hostFiles: HostFiles = {
 export interface Libvirt {
   readonly server: RpcServer;
   /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
-  readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
+  readonly definedAs: (id: ContainerId) => LateSpec | null;
+  /** What belongs around every start of a domain; null: it is none that is defined here. */
+  readonly company: (what: Startable) => StartCompany | null;
   /** Starts what is to be started with the host. */
   readonly startAutomatic: () => Promise<void>;
 }
@@ -101,6 +105,11 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const { engine, caller, storePath, runtimeDir, arch, lxcSpec, lxcConfig, services, hooksDirectory, lxcConf } =
     options;
   const reading = readContext(arch);
+  const read = (text: string): DomainDoc => readDomain(text, reading);
+  const notes = createHookNotes(runtimeDir, {
+    read,
+    write: (doc) => writeDomain(doc, { inactive: true, secure: true }),
+  });
   const context: DriverContext = {
     engine,
     caller,
@@ -110,9 +119,9 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcConfig,
     services,
     lxcConf,
-    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
+    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false }), notes),
     hostMemory: hostMemory(hostFiles).total,
-    xml: { read: (text) => readDomain(text, reading), write: writeDomain },
+    xml: { read, write: writeDomain },
   };
   const identity: HostIdentity = {
     arch,
@@ -127,6 +136,7 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   return {
     server,
     startAutomatic: () => driver.startAutomatic(),
-    startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
+    definedAs: (id) => (id.storePath === storePath ? driver.definedAs(id.name) : null),
+    company: driver.company,
   };
 }

@@ -2,12 +2,13 @@
 export interface Services {
   /** Gives records to the kernel's audit; what cannot be given is lost without a word. */
   readonly audit: (records: readonly AuditRecord[]) => void;
-  /** Runs a program of the host's for at most `time` milliseconds. Never fails. */
+  /** Runs a program of the host's for at most `time` milliseconds. `dies`: with the daemon, by SIGTERM. Never fails. */
   readonly runProgram: (
     file: string,
     words: readonly string[],
     input: string,
     time: number,
+    dies: boolean,
   ) => Promise<{ readonly kind: "done" | "late" } | { readonly kind: "refused"; readonly why: string }>;
 }
 

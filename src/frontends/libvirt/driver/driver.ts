@@ -1,10 +1,11 @@
 import { statSync } from "node:fs";
 import { type ChangeQueue, createChangeQueue } from "../../../base/queue.js";
-import type { Engine, StartOptions } from "../../../engine/engine.js";
+import type { Engine, LateSpec, Startable, StartCompany, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
-import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { errorCodes, errorDomains, LibvirtError, toEngineError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
+import type { BegunStart } from "../beside/hooks.js";
 import { checkConfined } from "../beside/lxc-conf.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
@@ -42,7 +43,9 @@ export interface Driver extends Omit<Domains, "find"> {
   /** Starts those that are to be started with the host and do not run; one that fails keeps no other from it. */
   startAutomatic(): Promise<void>;
   /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
-  startSpec(name: string): Promise<ContainerSpec | null>;
+  definedAs(name: string): LateSpec | null;
+  /** What belongs around every start of it, whoever starts it; null: it is no domain that is defined here. */
+  company(what: Startable): StartCompany | null;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
   networks(): Promise<(name: string) => string | null>;
   /** Replaces the definition, and what is said about the running one; null: that stays. */
@@ -69,7 +72,7 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
   );
 
 export async function createDriver(context: DriverContext): Promise<Driver> {
-  const { engine, storePath, services } = context;
+  const { engine, storePath, services, hooks } = context;
   const definitions = createDefinitions(context);
   definitions.settle();
   const live = createLiveDocs(context);
@@ -77,16 +80,22 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
   const events = await createEvents(context, domains, live, {
     restart: (doc) => launch(context, domains, live, doc, []),
     found: (doc) => {
-      context.hooks.found(doc);
+      hooks.found(doc);
     },
+    docOf: hooks.docOf,
     began: (doc, pid) => {
       services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
     },
+    rebooted: (doc) => {
+      hooks.rebooted(doc, () => endUnwanted(context, events, doc.name));
+    },
     ended: (doc, reason) => {
       services.audit(stopRecords(doc, reason));
-      if (reason !== "reboot") context.hooks.ended(doc);
     },
+    gone: hooks.ended,
   });
+  const active = new Set((await engine.active(storePath)).map(({ name }) => name));
+  hooks.resume((name) => !active.has(name));
   return {
     ...domains,
     context,
@@ -113,9 +122,14 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       return await domains.byName(doc.name);
     },
     networks: () => networksOf(engine),
-    async startSpec(name) {
+    definedAs(name) {
       const doc = definitions.read(name);
-      return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+      return doc === null ? null : lateSpec(context, domains, live, doc, 0);
+    },
+    company(what) {
+      if (what.storePath !== storePath) return null;
+      const doc = live.docOf(what.annotations) ?? definitions.read(what.name);
+      return doc === null ? null : companyOf(context, events, doc);
     },
     async startAutomatic() {
       for (const domain of await domains.list()) {
@@ -322,19 +336,6 @@ async function specOf(
   });
 }
 
-async function launchSpec(
-  context: DriverContext,
-  domains: Domains,
-  live: LiveDocs,
-  doc: DomainDoc,
-  passedFds: number,
-): Promise<ContainerSpec> {
-  checkConfined(context.lxcConf, doc);
-  await checkStart(doc);
-  const spec = await specOf(context, domains, doc, passedFds);
-  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
-}
-
 async function launch(
   context: DriverContext,
   domains: Domains,
@@ -342,20 +343,70 @@ async function launch(
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const { engine, storePath, hooks } = context;
-  const make = async (): Promise<void> => {
-    const spec = await launchSpec(context, domains, live, doc, fds.length);
-    await engine.start(spec, startOptions(context, fds));
+  await context.engine.start(lateSpec(context, domains, live, doc, fds.length), startOptions(context, fds));
+}
+
+/** What the next start makes of it; whether it can be started shows when it is: a hook may mount what the document names. */
+function lateSpec(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  doc: DomainDoc,
+  passedFds: number,
+): LateSpec {
+  const annotations = live.annotations(doc);
+  return {
+    storePath: context.storePath,
+    name: doc.name,
+    annotations,
+    make: async () => {
+      try {
+        checkConfined(context.lxcConf, doc);
+        await checkStart(doc);
+        return { ...(await specOf(context, domains, doc, passedFds)), annotations };
+      } catch (error) {
+        throw toEngineError(error);
+      }
+    },
   };
-  const undo = async (): Promise<void> => {
-    await engine.stop({ storePath, name: doc.name }, { kind: "kill", timeout: null, noKill: false });
+}
+
+function companyOf(context: DriverContext, events: Reasons, doc: DomainDoc): StartCompany {
+  const { hooks, services } = context;
+  let begun: BegunStart | null = null;
+  const orAudit = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      services.audit(startRecords(doc, null));
+      throw toEngineError(error);
+    }
   };
-  try {
-    await hooks.around(doc, make, undo);
-  } catch (error) {
-    context.services.audit(startRecords(doc, null));
-    throw error;
-  }
+  return {
+    before: () =>
+      orAudit(async () => {
+        // In LXC's words it is a domain, too.
+        checkConfined(context.lxcConf, doc);
+        // An end that happened before may still have to be told.
+        await events.settled();
+        begun = await hooks.begin(doc);
+      }),
+    after: (end) => orAudit(async () => begun?.began(end)),
+    failed: async () => {
+      services.audit(startRecords(doc, null));
+      await begun?.failed();
+    },
+  };
+}
+
+/** It has rebooted and must not run. Nothing waits for its end, which is an event like others. */
+async function endUnwanted({ engine, storePath }: DriverContext, events: Reasons, name: string): Promise<void> {
+  const id = { storePath, name };
+  if ((await engine.status(id)).state === "STOPPED") return;
+  events.expectDestroy(name);
+  engine.stop(id, { kind: "kill", timeout: null, noKill: false }).catch((error: unknown) => {
+    console.error(`${name} was not to be started again by itself, and could not be ended`, error);
+  });
 }
 
 /** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */

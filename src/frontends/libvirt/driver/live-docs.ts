@@ -14,14 +14,21 @@ export interface LiveDocs {
   /** As it was started, without what was changed since; null as above. */
   started(status: ContainerStatus): DomainDoc | null;
   /** What a start gives its container. */
-  annotations(doc: DomainDoc): Readonly<Record<string, string>>;
+  annotations(doc: DomainDoc): Annotations;
+  /** Who is started with them; null: no domain. */
+  docOf(annotations: Annotations): DomainDoc | null;
   /** It has changed while it runs. */
   change(status: ContainerStatus, doc: DomainDoc): void;
   /** It has ended. */
   drop(name: string): void;
 }
 
+type Annotations = ContainerStatus["annotations"];
+
 const annotation = "libvirt.domain";
+
+/** Whether whoever has them runs, or is to run, as a domain; asked before the front end is loaded. */
+export const isAnnotated = (annotations: Annotations): boolean => annotations[annotation] !== undefined;
 
 interface Known {
   readonly startedAt: number;
@@ -31,6 +38,7 @@ interface Known {
 export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
   const directory = join(runtimeDir, "libvirt");
   const known = new Map<string, Known>();
+  const given = new WeakMap<Annotations, DomainDoc>();
   // A slash is in no name; "." and ".." are none.
   const fileOf = (name: string): string => join(directory, `${name}.xml`);
 
@@ -58,7 +66,15 @@ export function createLiveDocs({ runtimeDir, xml }: DriverContext): LiveDocs {
       const text = status.annotations[annotation];
       return text === undefined ? null : xml.read(text);
     },
-    annotations: (doc) => ({ [annotation]: xml.write(doc, { inactive: true, secure: true }) }),
+    annotations(doc) {
+      const annotations = { [annotation]: xml.write(doc, { inactive: true, secure: true }) };
+      given.set(annotations, doc);
+      return annotations;
+    },
+    docOf(annotations) {
+      const text = annotations[annotation];
+      return text === undefined ? null : (given.get(annotations) ?? xml.read(text));
+    },
     change(status, doc) {
       if (status.startedAt === null) return;
       known.set(status.name, { startedAt: status.startedAt, doc });
