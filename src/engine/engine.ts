@@ -81,11 +81,18 @@ export interface ResourceUsage {
 }
 
 export interface InterfaceStatus {
-  /** Name inside the container. */
+  /** Name inside the container: the guest's word, of any bytes but "/", ":" and blanks. */
   readonly name: string;
   readonly up: boolean;
-  readonly ipv4: readonly string[];
-  readonly ipv6: readonly string[];
+  readonly isLoopback: boolean;
+  /** `aa:bb:cc:dd:ee:ff`; null: it has none. */
+  readonly hardwareAddress: string | null;
+  /** Nothing link-local of IPv6; `prefix` in bits. */
+  readonly addresses: readonly {
+    readonly family: "ipv4" | "ipv6";
+    readonly address: string;
+    readonly prefix: number;
+  }[];
 }
 
 export interface Addresses {
@@ -327,7 +334,7 @@ export interface Engine {
   /** Every container of the store path that has a live monitor, defined or not, sorted by name. */
   active(storePath: string): Promise<readonly ContainerStatus[]>;
   usage(id: ContainerId): Promise<ResourceUsage>;
-  /** Interfaces inside, lo among them; [] when not running, or when the container shares the host's network. */
+  /** Interfaces inside, lo among them, those of the host's where the container shares its network; [] when not running. */
   interfaces(id: ContainerId): Promise<readonly InterfaceStatus[]>;
   /** What of `interfaces` others can reach it by: nothing of lo, nothing link-local. Asks the kernel for less. */
   addresses(id: ContainerId): Promise<Addresses>;

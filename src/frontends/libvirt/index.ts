@@ -137,6 +137,6 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     server,
     startAutomatic: () => driver.startAutomatic(),
     definedAs: (id) => (id.storePath === storePath ? driver.definedAs(id.name) : null),
-    company: driver.company,
+    company: (what) => driver.company(what),
   };
 }

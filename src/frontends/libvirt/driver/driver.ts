@@ -82,7 +82,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     found: (doc) => {
       hooks.found(doc);
     },
-    docOf: hooks.docOf,
+    docOf: (name) => hooks.docOf(name),
     began: (doc, pid) => {
       services.audit(startRecords(doc, { pid, pidNamespace: pidNamespace(pid) }));
     },
@@ -92,7 +92,9 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     ended: (doc, reason) => {
       services.audit(stopRecords(doc, reason));
     },
-    gone: hooks.ended,
+    gone: (name, doc) => {
+      hooks.ended(name, doc);
+    },
   });
   const active = new Set((await engine.active(storePath)).map(({ name }) => name));
   hooks.resume((name) => !active.has(name));
