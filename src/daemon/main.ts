@@ -14,7 +14,7 @@ import { setPriority } from "node:os";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorLines } from "../base/errors.js";
-import type { Caller, Command, StartObserver } from "../engine/engine.js";
+import type { Caller, Command } from "../engine/engine.js";
 import { type LocalEngine, createEngine } from "../engine/local.js";
 import { commands, templateCommand } from "../frontends/lxc/index.js";
 import { readNicGrants, userNetFile } from "../frontends/lxc/user-net.js";
@@ -27,8 +27,9 @@ import { runProgram } from "../host/run-program.js";
 import { acceptAll, connectUnix, listenUnix } from "../host/socket.js";
 import { closeFd } from "../host/addon.js";
 import type { HostFacts } from "../spec/host.js";
+import { hasHookNotes } from "../frontends/libvirt/beside/hook-notes.js";
 import { hasDomain } from "../frontends/libvirt/driver/definitions.js";
-import { isDomain } from "../frontends/libvirt/driver/live-docs.js";
+import { isAnnotated } from "../frontends/libvirt/driver/live-docs.js";
 import type { Libvirt } from "../frontends/libvirt/index.js";
 import { createOwnCgroup } from "./own-cgroup.js";
 import type { LoadDocuments } from "./calls.js";
@@ -79,12 +80,7 @@ async function main(): Promise<void> {
   const binary = `${packageDirectory}/build/islet`;
   const isUnderTest = process.env["ISLET_TEST"] === "1";
   let libvirtMade: Promise<Libvirt> | null = null;
-  let domainStarts: StartObserver | null = null;
-  const libvirt = (): Promise<Libvirt> =>
-    (libvirtMade ??= startLibvirt(engine, host, settings).then((made) => {
-      domainStarts = made.startObserver;
-      return made;
-    }));
+  const libvirt = (): Promise<Libvirt> => (libvirtMade ??= startLibvirt(engine, host, settings));
   const engine: LocalEngine = createEngine({
     host,
     binary,
@@ -95,12 +91,9 @@ async function main(): Promise<void> {
     wantedBridge: async (name) => (await import("../frontends/lxc/bridge.js")).wantedBridge(runtimeDir, name),
     nicGrants: () => Promise.resolve(readNicGrants(runtimeDir)),
     monitorGroups: () => cgroup.members(),
-    // Whoever has a domain's specification has it from there: it has been made by then.
-    startObserver: {
-      begins: (spec, wanted) => domainStarts?.begins(spec, wanted),
-      failed: (spec, error) => domainStarts?.failed(spec, error),
-    },
-    definedElsewhere: async (id) => (hasDomain(id) ? await (await libvirt()).startSpec(id) : null),
+    definedElsewhere: async (id) => (hasDomain(id) ? (await libvirt()).definedAs(id) : null),
+    company: (what) =>
+      isAnnotated(what.annotations) || hasDomain(what) ? libvirt().then((frontend) => frontend.company(what)) : null,
   });
   await engine.rediscover();
 
@@ -161,8 +154,9 @@ async function main(): Promise<void> {
   engine.prepare();
   rest();
   rehearse(engine);
-  // Their ends have consequences: hooks, on_poweroff, what is kept of them.
-  if ([...engine.registry.all()].some(({ meta }) => isDomain(meta))) await libvirt();
+  // Their ends have consequences: hooks, on_poweroff, what is kept of them; and what a daemon before had to tell is this one's to tell.
+  const runs = [...engine.registry.all()].some(({ meta }) => isAnnotated(meta.annotations));
+  if (runs || hasHookNotes(runtimeDir)) await libvirt();
   if (!isAutostartDue(runtimeDir, process.env)) return;
   const domainStore = settings.store ?? (await documents()).defaultStore(ownCaller());
   if (namesIn(domainStore).some((name) => hasDomain({ storePath: domainStore, name })))
@@ -205,7 +199,8 @@ async function startLibvirt(
       audit: (records) => {
         sendAudit(host.arch, records);
       },
-      runProgram: (file, words, input, time) => runProgram(host.arch, file, words, time, input),
+      runProgram: (file, words, input, time, dies) =>
+        runProgram(host.arch, file, words, time, input, dies ? { dies: "SIGTERM" } : {}),
     },
   });
 }

@@ -81,11 +81,18 @@ export interface ResourceUsage {
 }
 
 export interface InterfaceStatus {
-  /** Name inside the container. */
+  /** Name inside the container: the guest's word, of any bytes but "/", ":" and blanks. */
   readonly name: string;
   readonly up: boolean;
-  readonly ipv4: readonly string[];
-  readonly ipv6: readonly string[];
+  readonly isLoopback: boolean;
+  /** `aa:bb:cc:dd:ee:ff`; null: it has none. */
+  readonly hardwareAddress: string | null;
+  /** Nothing link-local of IPv6; `prefix` in bits. */
+  readonly addresses: readonly {
+    readonly family: "ipv4" | "ipv6";
+    readonly address: string;
+    readonly prefix: number;
+  }[];
 }
 
 export interface Addresses {
@@ -140,10 +147,24 @@ export interface StartOptions {
   readonly listen?: ListenSockets;
 }
 
-/** Hears of starts as they are made, whoever asks for them. Neither may throw. */
-export interface StartObserver {
-  readonly begins: (spec: ContainerSpec, options: StartOptions) => void;
-  readonly failed: (spec: ContainerSpec, error: unknown) => void;
+/** A spec that is made when the turn of its start has come, after what others do before it: that may be what it is about. */
+export interface LateSpec extends ContainerId {
+  readonly annotations: ContainerSpec["annotations"];
+  readonly make: () => Promise<ContainerSpec>;
+}
+
+export type Startable = ContainerSpec | LateSpec;
+
+/** What another front end has to do around a start, whoever asks for it: after `before` either `after` or `failed` is called. */
+export interface StartCompany {
+  /** Before anything is made. Throws when there is to be no start, and has then taken back what it did. */
+  readonly before: () => Promise<void>;
+  /** It is begun now. Does not throw. */
+  readonly making: (spec: ContainerSpec, options: StartOptions) => void;
+  /** It runs. Throws when it must not, after `end`. */
+  readonly after: (end: () => Promise<void>) => Promise<void>;
+  /** It could not be started, and nothing is left of it. */
+  readonly failed: (error: unknown) => Promise<void>;
 }
 
 export interface ListenSockets {
@@ -322,15 +343,15 @@ export interface Engine {
   /** Every container of the store path that has a live monitor, defined or not, sorted by name. */
   active(storePath: string): Promise<readonly ContainerStatus[]>;
   usage(id: ContainerId): Promise<ResourceUsage>;
-  /** Interfaces inside, lo among them; [] when not running, or when the container shares the host's network. */
+  /** Interfaces inside, lo among them, those of the host's where the container shares its network; [] when not running. */
   interfaces(id: ContainerId): Promise<readonly InterfaceStatus[]>;
   /** What of `interfaces` others can reach it by: nothing of lo, nothing link-local. Asks the kernel for less. */
   addresses(id: ContainerId): Promise<Addresses>;
   links(id: ContainerId): Promise<readonly LinkStatus[]>;
   /** What another front end's document beside the configuration says it is to be started as; null: there is none, the configuration says all. */
-  definedElsewhere(id: ContainerId): Promise<ContainerSpec | null>;
-  /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already. */
-  start(spec: ContainerSpec, options: StartOptions): Promise<ContainerStatus>;
+  definedElsewhere(id: ContainerId): Promise<LateSpec | null>;
+  /** Resolves when init's exec succeeded. ISLET_RUNNING if it runs already; ISLET_HOOK_FAILED: an administrator's hook of another front end refuses it. */
+  start(what: Startable, options: StartOptions): Promise<ContainerStatus>;
   /** Like `start`; also tells when the main process has ended, with its exit status (128 + signal). */
   execute(spec: ContainerSpec, options: StartOptions): Promise<{ readonly ended: Promise<number> }>;
   /** The program `start` would run, without running it. */

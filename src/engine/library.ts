@@ -10,6 +10,7 @@ import type {
   ContainerStatus,
   Engine,
   FillOptions,
+  Startable,
   StopOptions,
   TakenTerminal,
 } from "./engine.js";
@@ -120,8 +121,10 @@ export interface ProgramAttach extends Pick<
 /** How the documents that describe containers are read and written: a front end's side of the library. */
 export interface Documents {
   defaultStore(caller: Caller): string;
-  /** To start from; ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
+  /** What it is like; ISLET_NOT_FOUND, ISLET_BAD_CONFIG. */
   spec(id: ContainerId, caller: Caller, engine: Engine): Promise<ContainerSpec>;
+  /** To start from; the same errors. */
+  startable(id: ContainerId, caller: Caller, engine: Engine): Promise<Startable>;
   create(id: ContainerId, request: CreateRequest, engine: Engine, waiting: FillOptions): Promise<void>;
   destroy(id: ContainerId, caller: Caller, engine: Engine): Promise<void>;
   copy(
@@ -190,8 +193,8 @@ export function serveLibrary(engine: Engine, documents: Documents, caller: Calle
     export: (id, request, work) => documents.export(id, request, engine, waiting(work)),
     import: (storePath, request, work) => documents.import(storePath, request, engine, waiting(work)),
     async start(id) {
-      const spec = await documents.spec(id, caller, engine);
-      return await engine.start(spec, { caller, pidFile: null, console: "monitor" });
+      const what = await documents.startable(id, caller, engine);
+      return await engine.start(what, { caller, pidFile: null, console: "monitor" });
     },
     stop: async (id, options) => (await engine.stop(id, options)).killed,
     destroy: (id) => documents.destroy(id, caller, engine),

@@ -42,7 +42,9 @@ import {
   type Exported,
   type GuestDoor,
   noSuchContainer,
-  type StartObserver,
+  type LateSpec,
+  type Startable,
+  type StartCompany,
   type StartOptions,
   type State,
 } from "./engine.js";
@@ -96,6 +98,7 @@ import {
 } from "./store.js";
 import type { StorageHost } from "../storage/driver.js";
 import { expectedScope, takeScope } from "./scope.js";
+import { endNow, startInCompany } from "./start-company.js";
 import { stopContainer } from "./stop.js";
 import { outerTerminals, takeTerminal } from "./terminal.js";
 import { unshareRequest } from "./unshare.js";
@@ -133,10 +136,10 @@ export interface LocalOptions {
   readonly nicGrants?: () => Promise<NicGrants>;
   /** The `cgroup.procs` files of groups in which monitors are to be made; else they are where this process is. */
   readonly monitorGroups?: () => readonly string[];
-  /** Hears of every start that is not refused for a container that runs already. */
-  readonly startObserver?: StartObserver;
   /** Engine.definedElsewhere; absent: there are no other front ends. */
-  readonly definedElsewhere?: (id: ContainerId) => Promise<ContainerSpec | null>;
+  readonly definedElsewhere?: (id: ContainerId) => Promise<LateSpec | null>;
+  /** Who is to be asked and told around a start; null: nobody. Called before every one. */
+  readonly company?: (what: Startable) => Promise<StartCompany | null> | null;
 }
 
 /** The engine itself, in this process. */
@@ -313,23 +316,6 @@ export function createEngine(options: LocalOptions): LocalEngine {
     return there;
   };
 
-  const start = (spec: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
-    // Not in the queue: what is starting may take its time.
-    if (registry.get(spec) !== undefined) return Promise.reject(alreadyRunning(spec.name));
-    return queue.run(key(spec), async () => {
-      checkName(spec.name);
-      if (registry.get(spec) !== undefined) throw alreadyRunning(spec.name);
-      if (registry.isOrphan(spec)) await orphanEnd(registry, spec);
-      options.startObserver?.begins(spec, wanted);
-      try {
-        return await startNow(spec, wanted);
-      } catch (error) {
-        options.startObserver?.failed(spec, error);
-        throw error;
-      }
-    });
-  };
-
   /** In the container's queue. */
   const startNow = async (given: ContainerSpec, wanted: StartOptions): Promise<ContainerStatus> => {
     let spec = given;
@@ -370,6 +356,31 @@ export function createEngine(options: LocalOptions): LocalEngine {
       admitted();
       await scoped?.monitor.discard();
     }
+  };
+
+  const start = async (what: Startable, wanted: StartOptions): Promise<ContainerStatus> => {
+    // Not in the queue: what is starting may take its time.
+    if (registry.get(what) !== undefined) throw alreadyRunning(what.name);
+    let joined: number | null = null;
+    const join = (descriptor: number): void => {
+      joined = descriptor;
+    };
+    const { status, company } = await queue.run(key(what), async () => {
+      checkName(what.name);
+      if (registry.get(what) !== undefined) throw alreadyRunning(what.name);
+      if (registry.isOrphan(what)) await orphanEnd(registry, what);
+      const inside = wanted.join === undefined ? wanted : { ...wanted, join };
+      return await startInCompany(what, options.company?.(what) ?? null, inside, startNow);
+    });
+    try {
+      // Not in the queue: who is told may ask for a change of what runs.
+      await company?.after(() => endNow(host.arch, registry, what));
+    } catch (error) {
+      if (joined !== null) closeFd(joined);
+      throw error;
+    }
+    if (joined !== null) wanted.join?.(joined);
+    return status;
   };
 
   const takeBack = (id: ContainerId): Promise<void> =>

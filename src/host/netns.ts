@@ -5,6 +5,7 @@ import { errnoName } from "../sys/errno.js";
 import {
   AF_INET,
   AF_INET6,
+  IFF_LOOPBACK,
   IFF_UP,
   IFLA_EXT_MASK,
   IFLA_IFNAME,
@@ -58,8 +59,9 @@ const IFA_TARGET_NETNSID = 10;
 export interface NamespaceInterface {
   readonly name: string;
   readonly up: boolean;
-  readonly ipv4: readonly string[];
-  readonly ipv6: readonly string[];
+  readonly isLoopback: boolean;
+  readonly hardwareAddress: string | null;
+  readonly addresses: readonly Pick<AddressInfo, "family" | "address" | "prefix">[];
 }
 
 /** Kept from one question to the next: to open it takes longer than to ask. */
@@ -265,15 +267,18 @@ export function ownLinks(arch: Arch): readonly LinkInfo[] {
 export function interfacesInNamespace(arch: Arch, pid: number): readonly NamespaceInterface[] {
   return inNamespace(arch, { pid }, [], (socket, id) => {
     const links = dumpLinks(socket, id);
-    const addresses = dumpAddresses(socket, id);
-    return links.map((link) => {
-      const own = addresses.filter((address) => address.index === link.index);
-      return {
-        name: link.name,
-        up: (link.flags & IFF_UP) !== 0,
-        ipv4: own.filter((item) => item.family === "ipv4").map((item) => item.address),
-        ipv6: own.filter((item) => item.family === "ipv6").map((item) => item.address),
-      };
-    });
+    const byIndex = new Map<number, NamespaceInterface["addresses"][number][]>();
+    for (const { index, family, address, prefix } of dumpAddresses(socket, id)) {
+      const own = byIndex.get(index) ?? [];
+      own.push({ family, address, prefix });
+      byIndex.set(index, own);
+    }
+    return links.map(({ index, name, flags, hwaddr }) => ({
+      name,
+      up: (flags & IFF_UP) !== 0,
+      isLoopback: (flags & IFF_LOOPBACK) !== 0,
+      hardwareAddress: hwaddr,
+      addresses: byIndex.get(index) ?? [],
+    }));
   });
 }

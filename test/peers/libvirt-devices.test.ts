@@ -406,3 +406,50 @@ test("a domain with the host's network, or another's, gets no interface", async 
   );
   assert.equal((await links()).size, 2);
 });
+
+test("domifaddr shows the guest's own interfaces, with hardware addresses and prefixes", async (t) => {
+  if (lacks(t, "root") || lacks(t, "virsh")) return;
+  const { ok, own, start, fault, inside } = await devicePlace(t);
+  const nic = (number: number, more: string): string =>
+    `<interface type='bridge'><mac address='52:54:00:aa:bb:0${number}'/><source bridge='islt-br'/>${more}</interface>`;
+  const ip = (address: string, prefix: number): string =>
+    `<ip address='${address}' family='${address.includes(":") ? "ipv6" : "ipv4"}' prefix='${prefix}'/>`;
+  await start("web", {
+    devices:
+      nic(1, `${ip("10.9.0.7", 24)}${ip("fd00:9::7", 64)}`) +
+      nic(2, `<guest dev='lan0'/>${ip("10.8.0.7", 20)}`) +
+      nic(3, "<guest dev='lan1'/>"),
+    top: "",
+  });
+  const rows = async (...words: readonly string[]): Promise<readonly string[]> => {
+    const [head = "", line = "", ...rest] = (await ok("domifaddr", "web", ...words)).trimEnd().split("\n");
+    assert.match(head, /^ Name +MAC address +Protocol +Address$/);
+    assert.match(line, /^-+$/);
+    return rest.map((row) => row.trim().replace(/ +/g, " "));
+  };
+  const first = ["eth0 52:54:00:aa:bb:01 ipv4 10.9.0.7/24", "- - ipv6 fd00:9::7/64"];
+  const lan = "lan0 52:54:00:aa:bb:02 ipv4 10.8.0.7/20";
+  assert.deepEqual(await rows(), [...first, lan]);
+  for (const source of ["lease", "arp"]) assert.deepEqual(await rows("--source", source), [...first, lan]);
+  assert.deepEqual(await rows("--full"), [first[0], "eth0 52:54:00:aa:bb:01 ipv6 fd00:9::7/64", lan]);
+  assert.deepEqual(await rows("--interface", "lan0"), [lan]);
+  assert.match(
+    await fault("domifaddr", "web", "--source", "agent"),
+    /argument unsupported: Unknown IP address data source 1$/m,
+  );
+  // What the guest does itself; a terminal would obey the name.
+  await inside("web", "ip", "link", "set", "lan1", "name", "a\u001b[2Jb");
+  await inside("web", "ip", "addr", "add", "192.0.2.9/31", "dev", "a\u001b[2Jb");
+  await inside("web", "ip", "addr", "del", "10.8.0.7/20", "dev", "lan0");
+  await inside("web", "ip", "addr", "add", "10.8.0.8/32", "dev", "lan0");
+  await inside("web", "ip", "addr", "add", "127.0.0.5/8", "dev", "lo");
+  const changed = [...first, "lan0 52:54:00:aa:bb:02 ipv4 10.8.0.8/32", "a[2Jb 52:54:00:aa:bb:03 ipv4 192.0.2.9/31"];
+  assert.deepEqual(await rows(), changed);
+  await own.restart();
+  assert.deepEqual(await rows(), changed);
+  // The host's network is nobody's.
+  await start("shared", { top: "" });
+  assert.match(await ok("domifaddr", "shared"), /^ Name.*\n-+\n\n$/);
+  await ok("destroy", "web");
+  assert.match(await fault("domifaddr", "web"), /domain is not running/);
+});

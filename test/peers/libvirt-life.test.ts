@@ -56,6 +56,11 @@ test("a domain is a container of lxc-ls, lxc-start and lxc-stop, with what its d
   await own.ok(["lxc-unfreeze", ...own.store.at("web")]);
   await own.ok(["lxc-stop", ...own.store.at("web"), "-k"]);
   assert.equal(await ok("domstate", "web"), "shut off\n\n");
+  // Its configuration says the same in LXC's words.
+  assert.equal(await own.ok(["lxc-execute", ...own.store.at("web"), "--", "/bin/hostname"]), "web\n");
+  await own.ok(["lxc-start", ...own.store.at("web"), "-s", "lxc.uts.name = other"]);
+  assert.equal(await ok("domstate", "web"), "running\n\n");
+  await own.ok(["lxc-stop", ...own.store.at("web"), "-k"]);
   await ok("autostart", "web");
   await own.ok(["lxc-autostart", "-P", own.store.path]);
   assert.match(await ok("list", "--autostart"), / web +running\n/);

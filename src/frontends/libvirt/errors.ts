@@ -1,3 +1,5 @@
+import { type ErrorCode as EngineCode, IsletError } from "../../base/errors.js";
+
 /**
  * What goes wrong, in libvirt's own words: clients test `code`, people read the message. Numbers: virErrorNumber and virErrorDomain of libvirt 9.0 (virterror.h).
  */
@@ -95,4 +97,18 @@ export class LibvirtError extends Error {
     this.domain = domain;
     this.detail = detail;
   }
+}
+
+const engineCodes: Readonly<Partial<Record<ErrorCode, EngineCode>>> = {
+  [errorCodes.hookScriptFailed]: "ISLET_HOOK_FAILED",
+  [errorCodes.configSyntax]: "ISLET_BAD_CONFIG",
+  [errorCodes.configUnsupported]: "ISLET_UNSUPPORTED",
+};
+
+/** Why a start of a domain has failed, for whoever asked the engine for it; libvirt's clients are told the cause. */
+export function toEngineError(error: unknown): unknown {
+  if (!(error instanceof LibvirtError)) return error;
+  // That it is internal is libvirt's word.
+  const text = error.code === errorCodes.internal ? error.detail : error.message;
+  return new IsletError(engineCodes[error.code] ?? "ISLET_START_FAILED", text, { cause: error });
 }

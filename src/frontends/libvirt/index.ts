@@ -2,9 +2,10 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { hostname, release } from "node:os";
 import type { AbsPath } from "../../base/brand.js";
-import type { Caller, ContainerId, Engine, StartObserver } from "../../engine/engine.js";
+import type { Caller, ContainerId, Engine, LateSpec, Startable, StartCompany } from "../../engine/engine.js";
 import type { ContainerSpec } from "../../spec/spec.js";
 import { createDomainLog } from "./beside/domain-log.js";
+import { createHookNotes } from "./beside/hook-notes.js";
 import { createHooks } from "./beside/hooks.js";
 import { logsWithDaemon } from "./beside/lxc-conf.js";
 import { lxcContextsFile } from "./beside/selinux.js";
@@ -30,6 +31,7 @@ import { validateDomain } from "./procedures/validate.js";
 import type { Handlers } from "./rpc/handlers.js";
 import { createRpcServer, type RpcServer } from "./rpc/server.js";
 import { usualEmulator as emulator } from "./xml/read-context.js";
+import type { DomainDoc } from "./xml/domain.js";
 import { readDomain, type ReadContext } from "./xml/read-domain.js";
 import { writeDomain } from "./xml/write-domain.js";
 
@@ -77,9 +79,9 @@ const hostFiles: HostFiles = {
 export interface Libvirt {
   readonly server: RpcServer;
   /** What a domain is started as, by whoever starts it; null: the container is no domain that is defined here. */
-  readonly startSpec: (id: ContainerId) => Promise<ContainerSpec | null>;
-  /** What the engine tells of its starts. */
-  readonly startObserver: StartObserver;
+  readonly definedAs: (id: ContainerId) => LateSpec | null;
+  /** What belongs around every start of a domain; null: it is none that is defined here. */
+  readonly company: (what: Startable) => StartCompany | null;
   /** Starts what is to be started with the host. */
   readonly startAutomatic: () => Promise<void>;
 }
@@ -122,6 +124,11 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     version,
   } = options;
   const reading = readContext(arch);
+  const read = (text: string): DomainDoc => readDomain(text, reading);
+  const notes = createHookNotes(runtimeDir, {
+    read,
+    write: (doc) => writeDomain(doc, { inactive: true, secure: true }),
+  });
   const context: DriverContext = {
     engine,
     caller,
@@ -134,9 +141,9 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
     lxcConf,
     arch,
     log: createDomainLog(services, { version, kernel: release(), hostname: hostname() }, () => logsWithDaemon(lxcConf)),
-    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false })),
+    hooks: createHooks(services, hooksDirectory, (doc) => writeDomain(doc, { inactive: false, secure: false }), notes),
     hostMemory: hostMemory(hostFiles).total,
-    xml: { read: (text) => readDomain(text, reading), write: writeDomain },
+    xml: { read, write: writeDomain },
   };
   const identity: HostIdentity = {
     arch,
@@ -150,8 +157,8 @@ export async function createLibvirt(options: LibvirtOptions): Promise<Libvirt> {
   const server = createRpcServer(libvirtHandlers(driver, identity));
   return {
     server,
-    startObserver: driver.startObserver,
     startAutomatic: () => driver.startAutomatic(),
-    startSpec: (id) => (id.storePath === storePath ? driver.startSpec(id.name) : Promise.resolve(null)),
+    definedAs: (id) => (id.storePath === storePath ? driver.definedAs(id.name) : null),
+    company: (what) => driver.company(what),
   };
 }

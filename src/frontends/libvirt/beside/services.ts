@@ -4,12 +4,13 @@ export interface Services {
   readonly audit: (records: readonly AuditRecord[]) => void;
   /** Appends lines to the log of a domain, where logs of domains are kept; null: nowhere. Never fails. */
   readonly appendLog: ((name: string, lines: readonly string[]) => void) | null;
-  /** Runs a program of the host's for at most `time` milliseconds. Never fails. */
+  /** Runs a program of the host's for at most `time` milliseconds. `dies`: with the daemon, by SIGTERM. Never fails. */
   readonly runProgram: (
     file: string,
     words: readonly string[],
     input: string,
     time: number,
+    dies: boolean,
   ) => Promise<{ readonly kind: "done" | "late" } | { readonly kind: "refused"; readonly why: string }>;
 }
 

@@ -2,11 +2,12 @@ import { statSync } from "node:fs";
 import { IsletError } from "../../../base/errors.js";
 import type { Fault } from "../../../base/source.js";
 import { type ChangeQueue, createChangeQueue } from "../../../base/queue.js";
-import type { Engine, StartObserver, StartOptions } from "../../../engine/engine.js";
+import type { Engine, LateSpec, Startable, StartCompany, StartOptions } from "../../../engine/engine.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
-import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { errorCodes, errorDomains, LibvirtError, toEngineError } from "../errors.js";
 import { changeRecords, startRecords, stopRecords } from "../beside/audit.js";
+import type { BegunStart } from "../beside/hooks.js";
 import { withUsbFound } from "../host/usb.js";
 import { checkStart } from "../spec/check-start.js";
 import { hostFile } from "../spec/host-file.js";
@@ -48,9 +49,9 @@ export interface Driver extends Omit<Domains, "find"> {
   /** Starts those that are to be started with the host and do not run; one that fails keeps no other from it. */
   startAutomatic(): Promise<void>;
   /** What a domain of that name is started as, by whoever starts it; null: none is defined here. */
-  startSpec(name: string): Promise<ContainerSpec | null>;
-  /** Of the engine's starts, whoever asks for them. */
-  readonly startObserver: StartObserver;
+  definedAs(name: string): LateSpec | null;
+  /** What belongs around every start of it, whoever starts it; null: it is no domain that is defined here. */
+  company(what: Startable): StartCompany | null;
   /** The bridge of a network of libvirt's, by name; null: there is no such network. */
   networks(): Promise<(name: string) => string | null>;
   /** Replaces the definition, and what is said about the running one; null: that stays. */
@@ -77,18 +78,18 @@ const isForeignError = (domain: Domain, storePath: string): LibvirtError =>
   );
 
 export async function createDriver(context: DriverContext): Promise<Driver> {
-  const { engine, storePath, services } = context;
+  const { engine, storePath, services, hooks } = context;
   const definitions = createDefinitions(context);
   definitions.settle();
   const live = createLiveDocs(context);
-  const launches: Launches = new Set();
   const domains = createDomains(context, definitions, live);
   const events = await createEvents(context, domains, live, {
-    restart: (doc) => launch(context, domains, live, launches, doc, []),
+    restart: (doc) => launch(context, domains, live, doc, []),
     found: (doc) => {
       context.log.found(doc.name);
-      context.hooks.found(doc);
+      hooks.found(doc);
     },
+    docOf: (name) => hooks.docOf(name),
     began: async (doc, pid) => {
       context.log.began(doc);
       // What is audited does not wait for a monitor that does not answer.
@@ -98,12 +99,19 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
     exited: (doc, status) => {
       context.log.exited(doc.name, status);
     },
+    rebooted: (doc) => {
+      hooks.rebooted(doc, () => endUnwanted(context, events, doc.name));
+    },
     ended: (doc, reason) => {
       context.log.ended(doc.name, reason);
       services.audit(stopRecords(doc, reason));
-      if (reason !== "reboot") context.hooks.ended(doc);
+    },
+    gone: (name, doc) => {
+      hooks.ended(name, doc);
     },
   });
+  const active = new Set((await engine.active(storePath)).map(({ name }) => name));
+  hooks.resume((name) => !active.has(name));
   return {
     ...domains,
     context,
@@ -118,7 +126,7 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       if (own === null) {
         const spec = await context.lxcSpec({ storePath, name: domain.name });
         await engine.start(spec, startOptions(context, fds));
-      } else await launch(context, domains, live, launches, own, fds);
+      } else await launch(context, domains, live, own, fds);
       return await domains.byName(domain.name);
     },
     async create(doc, fds) {
@@ -126,21 +134,25 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
       if (other !== null && isActive(other)) {
         throw new LibvirtError(errorCodes.operationInvalid, errorDomains.lxc, `domain '${doc.name}' is already active`);
       }
-      await launch(context, domains, live, launches, doc, fds);
+      await launch(context, domains, live, doc, fds);
       return await domains.byName(doc.name);
     },
-    startObserver: observer(context, live, launches),
     consolePaths: (name) => consolePaths(context, name),
     networks: () => networksOf(engine),
-    async startSpec(name) {
+    definedAs(name) {
       const doc = definitions.read(name);
-      return doc === null ? null : await launchSpec(context, domains, live, doc, 0);
+      return doc === null ? null : lateSpec(context, domains, live, doc, 0);
+    },
+    company(what) {
+      if (what.storePath !== storePath) return null;
+      const doc = live.docOf(what.annotations) ?? definitions.read(what.name);
+      return doc === null ? null : companyOf(context, events, doc);
     },
     async startAutomatic() {
       for (const domain of await domains.list()) {
         const doc = definitions.read(domain.name);
         if (doc === null || isActive(domain) || !(await definitions.autostart(domain.name))) continue;
-        await launch(context, domains, live, launches, doc, []).catch((error: unknown) => {
+        await launch(context, domains, live, doc, []).catch((error: unknown) => {
           console.error(
             `Failed to autostart VM '${doc.name}': ${error instanceof Error ? error.message : String(error)}`,
           );
@@ -172,23 +184,6 @@ export async function createDriver(context: DriverContext): Promise<Driver> {
         );
       }
       await definitions.setAutostart(domain.name, on);
-    },
-  };
-}
-
-/** Those that are being started from here: what becomes of them is told here. */
-type Launches = Set<string>;
-
-function observer({ log, storePath }: DriverContext, live: LiveDocs, launches: Launches): StartObserver {
-  const docOf = (spec: ContainerSpec): DomainDoc | null => (spec.storePath === storePath ? live.given(spec) : null);
-  return {
-    begins(spec, { listen }) {
-      const doc = docOf(spec);
-      if (doc !== null) log.starting(doc, spec, listen ?? null);
-    },
-    failed(spec, error) {
-      const doc = launches.has(spec.name) ? null : docOf(spec);
-      if (doc !== null) log.failed(doc, error);
     },
   };
 }
@@ -379,52 +374,97 @@ async function specOf(
   });
 }
 
-async function launchSpec(
-  context: DriverContext,
-  domains: Domains,
-  live: LiveDocs,
-  given: DomainDoc,
-  passedFds: number,
-): Promise<ContainerSpec> {
-  const running = async (): Promise<readonly DomainDoc[]> =>
-    (await domains.list()).flatMap(({ status }) => live.of(status) ?? []);
-  const doc = await withLabels(context, running, withUsbFound(given, context.files));
-  await checkStart(doc);
-  const spec = await specOf(context, domains, doc, passedFds);
-  return { ...spec, annotations: { ...spec.annotations, ...live.annotations(doc) } };
-}
-
 async function launch(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  launches: Launches,
   doc: DomainDoc,
   fds: readonly number[],
 ): Promise<void> {
-  const { engine, storePath, hooks, log } = context;
-  const make = async (): Promise<void> => {
-    const spec = await launchSpec(context, domains, live, doc, fds.length);
-    const warn = (fault: Fault): void => {
-      log.warned(doc.name, fault);
-    };
-    await engine.start(spec, { ...startOptions(context, fds), warn });
+  const warn = (fault: Fault): void => {
+    context.log.warned(doc.name, fault);
   };
-  const undo = async (): Promise<void> => {
-    log.undoing(doc.name);
-    await engine.stop({ storePath, name: doc.name }, { kind: "kill", timeout: null, noKill: false });
+  await context.engine.start(lateSpec(context, domains, live, doc, fds.length), {
+    ...startOptions(context, fds),
+    warn,
+  });
+}
+
+/** What the next start makes of it; whether it can be started shows when it is: a hook may mount what the document names. */
+function lateSpec(
+  context: DriverContext,
+  domains: Domains,
+  live: LiveDocs,
+  doc: DomainDoc,
+  passedFds: number,
+): LateSpec {
+  const running = async (): Promise<readonly DomainDoc[]> =>
+    (await domains.list()).flatMap(({ status }) => live.of(status) ?? []);
+  return {
+    storePath: context.storePath,
+    name: doc.name,
+    annotations: live.annotations(doc),
+    make: async () => {
+      try {
+        const made = await withLabels(context, running, withUsbFound(doc, context.files));
+        await checkStart(made);
+        return { ...(await specOf(context, domains, made, passedFds)), annotations: live.annotations(made) };
+      } catch (error) {
+        throw toEngineError(error);
+      }
+    },
   };
-  launches.add(doc.name);
-  try {
-    await hooks.around(doc, make, undo);
-  } catch (error) {
-    // That is no end of the one that runs.
-    if (!(error instanceof IsletError && error.code === "ISLET_RUNNING")) log.failed(doc, error);
-    context.services.audit(startRecords(doc, null));
-    throw error;
-  } finally {
-    launches.delete(doc.name);
-  }
+}
+
+function companyOf(context: DriverContext, events: Reasons, doc: DomainDoc): StartCompany {
+  const { hooks, services, log } = context;
+  let begun: BegunStart | null = null;
+  const tell = (error: unknown): void => {
+    log.failed(doc, error);
+    services.audit(startRecords(doc, null));
+  };
+  const orTell = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      tell(error);
+      throw toEngineError(error);
+    }
+  };
+  return {
+    before: () =>
+      orTell(async () => {
+        // In LXC's words it is a domain, too.
+        await withLabels(context, () => Promise.resolve([]), doc);
+        // An end that happened before may still have to be told.
+        await events.settled();
+        begun = await hooks.begin(doc);
+      }),
+    making(spec, { listen }) {
+      log.starting(doc, spec, listen ?? null);
+    },
+    after: (end) =>
+      orTell(async () =>
+        begun?.began(async () => {
+          log.undoing(doc.name);
+          await end();
+        }),
+      ),
+    failed: async (error) => {
+      tell(error);
+      await begun?.failed();
+    },
+  };
+}
+
+/** It has rebooted and must not run. Nothing waits for its end, which is an event like others. */
+async function endUnwanted({ engine, storePath }: DriverContext, events: Reasons, name: string): Promise<void> {
+  const id = { storePath, name };
+  if ((await engine.status(id)).state === "STOPPED") return;
+  events.expectDestroy(name);
+  engine.stop(id, { kind: "kill", timeout: null, noKill: false }).catch((error: unknown) => {
+    console.error(`${name} was not to be started again by itself, and could not be ended`, error);
+  });
 }
 
 /** shutdown and reboot: sysvinit's pipe, else a signal to the main process. A container of LXC's gets the signals that it is configured to have. */

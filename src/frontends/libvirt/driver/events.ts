@@ -1,3 +1,4 @@
+import { IsletError } from "../../../base/errors.js";
 import type { ContainerEvent } from "../../../engine/engine.js";
 import type { StopReason } from "../beside/audit.js";
 import type { DomainDoc } from "../xml/domain.js";
@@ -36,6 +37,8 @@ export interface Reasons {
   /** The next end is by force. */
   expectDestroy(name: string): void;
   emit(event: DomainEvent): void;
+  /** Resolves when everything that has happened until now has been told. */
+  settled(): Promise<void>;
   subscribe(listener: (event: DomainEvent) => void): () => void;
 }
 
@@ -61,16 +64,22 @@ export interface Consequences {
   readonly found: (doc: DomainDoc) => void;
   /** It runs, as a domain; whoever started it. */
   readonly began: (doc: DomainDoc, pid: number) => Promise<void>;
+  /** It has ended and begun again by itself. */
+  readonly rebooted: (doc: DomainDoc) => void;
   readonly ended: (doc: DomainDoc, reason: StopReason) => void;
+  /** Nothing of a container runs, which need not have been a domain, or have run at all. */
+  readonly gone: (name: string, doc: DomainDoc | null) => void;
   /** Its init has ended, with that wait status; the end, or a reboot, follows. */
   readonly exited: (doc: DomainDoc, status: number) => void;
+  /** Who was started by a configuration that stands for a domain; null: nobody was. */
+  readonly docOf: (name: string) => DomainDoc | null;
 }
 
 export async function createEvents(
   context: DriverContext,
   domains: Domains,
   live: LiveDocs,
-  { restart, found, began, ended, exited }: Consequences,
+  { restart, found, began, rebooted, ended, gone, exited, docOf }: Consequences,
 ): Promise<Reasons> {
   const { engine, storePath } = context;
   const history = new Map<string, History>();
@@ -108,11 +117,12 @@ export async function createEvents(
     if (ref === null) return;
     const before = refs.get(name);
     refs.set(name, ref);
-    const doc = docs.get(name);
+    const doc = docs.get(name) ?? docOf(name);
     if (rebooting.delete(name)) {
-      if (doc !== undefined) {
+      if (doc !== null) {
         ended(doc, "reboot");
         await began(doc, ref.id);
+        rebooted(doc);
       }
       note(name, { running: reasons.running.booted });
       emit({ kind: "reboot", domain: ref });
@@ -120,7 +130,7 @@ export async function createEvents(
       note(name, { running: reasons.running.unpaused });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.resumed });
     } else if (before === undefined || before.id === -1) {
-      if (doc !== undefined) await began(doc, ref.id);
+      if (doc !== null) await began(doc, ref.id);
       note(name, { running: reasons.running.booted });
       emit({ kind: "lifecycle", domain: ref, what: lifecycle.started });
     }
@@ -132,19 +142,27 @@ export async function createEvents(
     const isDestroyed = doomed.delete(name);
     const isOver = over.delete(name);
     const ref = refs.get(name);
-    const doc = docs.get(name);
+    const own = docs.get(name) ?? null;
+    const doc = own ?? docOf(name);
     refs.delete(name);
     docs.delete(name);
     rebooting.delete(name);
     frozen.delete(name);
     live.drop(name);
     note(name, { shutoff: isDestroyed ? reasons.shutoff.destroyed : reasons.shutoff.shutdown });
+    gone(name, own);
     // One that never ran has not stopped.
     if (ref === undefined) return;
-    if (doc !== undefined) ended(doc, isDestroyed ? "destroyed" : "shutdown");
+    if (doc !== null) ended(doc, isDestroyed ? "destroyed" : "shutdown");
     const what = isDestroyed ? lifecycle.stoppedDestroyed : lifecycle.stoppedShutdown;
     emit({ kind: "lifecycle", domain: { ...ref, id: -1 }, what });
-    if (!isDestroyed && !isOver && doc?.onPoweroff === "restart") await restart(doc);
+    if (isDestroyed || isOver || own?.onPoweroff !== "restart") return;
+    // A start waits for all events until now: this one must not wait for it.
+    restart(own).catch((error: unknown) => {
+      // Somebody was faster.
+      if (!(error instanceof IsletError && error.code === "ISLET_RUNNING"))
+        console.error(`Failed to restart VM '${name}': ${error instanceof Error ? error.message : String(error)}`);
+    });
   };
 
   const happened = async (event: ContainerEvent): Promise<void> => {
@@ -197,6 +215,7 @@ export async function createEvents(
       doomed.add(name);
     },
     emit,
+    settled: () => queue,
     subscribe(listener) {
       listeners.add(listener);
       return () => {

@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerStatus } from "../../../engine/engine.js";
-import type { ContainerSpec } from "../../../spec/spec.js";
 import type { DomainDoc } from "../xml/domain.js";
 import type { DriverContext } from "./context.js";
 import { keptText } from "./document.js";
@@ -16,20 +15,22 @@ export interface LiveDocs {
   of(status: ContainerStatus): DomainDoc | null;
   /** As it was started, without what was changed since; null as above. */
   started(status: ContainerStatus): DomainDoc | null;
-  /** What a container is to be started with; null: not as a domain. */
-  given(spec: Pick<ContainerSpec, "annotations">): DomainDoc | null;
   /** What a start gives its container. Throws 39 for a document that is too long. */
-  annotations(doc: DomainDoc): Readonly<Record<string, string>>;
+  annotations(doc: DomainDoc): Annotations;
+  /** Who is started with them; null: no domain. */
+  docOf(annotations: Annotations): DomainDoc | null;
   /** It has changed while it runs. Throws as above, and has changed nothing then. */
   change(status: ContainerStatus, doc: DomainDoc): void;
   /** It has ended. */
   drop(name: string): void;
 }
 
+type Annotations = ContainerStatus["annotations"];
+
 const annotation = "libvirt.domain";
 
-/** It was started as one. */
-export const isDomain = ({ annotations }: Pick<ContainerSpec, "annotations">): boolean => annotation in annotations;
+/** Whether whoever has them runs, or is to run, as a domain; asked before the front end is loaded. */
+export const isAnnotated = (annotations: Annotations): boolean => annotations[annotation] !== undefined;
 
 interface Known {
   readonly startedAt: number;
@@ -40,6 +41,7 @@ export function createLiveDocs(context: DriverContext): LiveDocs {
   const { runtimeDir, xml } = context;
   const directory = join(runtimeDir, "libvirt");
   const known = new Map<string, Known>();
+  const given = new WeakMap<Annotations, DomainDoc>();
   // A slash is in no name; "." and ".." are none.
   const fileOf = (name: string): string => join(directory, `${name}.xml`);
 
@@ -67,11 +69,15 @@ export function createLiveDocs(context: DriverContext): LiveDocs {
       const text = status.annotations[annotation];
       return text === undefined ? null : xml.read(text);
     },
-    given({ annotations }) {
-      const text = annotations[annotation];
-      return text === undefined ? null : withNotedLabel(xml.read(text), annotations);
+    annotations(doc) {
+      const annotations = { [annotation]: keptText(context, doc), ...labelNote(doc) };
+      given.set(annotations, doc);
+      return annotations;
     },
-    annotations: (doc) => ({ [annotation]: keptText(context, doc), ...labelNote(doc) }),
+    docOf(annotations) {
+      const text = annotations[annotation];
+      return text === undefined ? null : (given.get(annotations) ?? withNotedLabel(xml.read(text), annotations));
+    },
     change(status, doc) {
       if (status.startedAt === null) return;
       const text = `${status.startedAt}\n${keptText(context, doc)}`;

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import type { DetailedUsage } from "../../../engine/engine.js";
 import type { Driver } from "../driver/driver.js";
 import { notRunning } from "../driver/driver.js";
@@ -18,13 +19,18 @@ import { blockFigures, type BlockFigures, blockStats, blockStatsFlags } from "..
 import { cpuStats, cpuTimes, perCpuTimes } from "../stats/cpu.js";
 import { listFilter, listFlags } from "../stats/flags.js";
 import { domainInfo } from "../stats/info.js";
+import { guestAddresses } from "../stats/addresses.js";
 import { interfaceFigures, type InterfaceFigures } from "../stats/interface.js";
 import { memoryStats } from "../stats/memory.js";
 import type { DomainDoc } from "../xml/domain.js";
 import { checkFlags, domainOf, filterFacts, refOf, stringOkay } from "./common.js";
 
-/** Sources of VIR_DOMAIN_INTERFACE_ADDRESSES. */
-const addressSources = { lease: 0, agent: 1, arp: 2 } as const;
+/** virDomainInterfaceAddressesSource. An agent, 1, is nothing that a container has. */
+const addressSources = { lease: 0, arp: 2 } as const;
+
+/** Inode of a process's network namespace; null: it has ended. */
+const networkOf = (pid: number | "self"): number | null =>
+  statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino ?? null;
 
 /** Figures of domains. */
 export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => number): Handlers {
@@ -138,20 +144,16 @@ export function statsHandlers(driver: Driver, files: HostFiles, cpus: () => numb
     DOMAIN_INTERFACE_ADDRESSES: async ({ dom, source, flags }) => {
       checkFlags(flags, 0, "lxcDomainInterfaceAddresses");
       const domain = await running(dom);
-      if (source !== addressSources.lease) {
+      if (source !== addressSources.lease && source !== addressSources.arp) {
         throw new LibvirtError(
           errorCodes.argumentUnsupported,
           errorDomains.lxc,
           `Unknown IP address data source ${source}`,
         );
       }
-      const { ipv4, ipv6 } = await engine.addresses(idOf(domain));
-      const addrs = [
-        ...ipv4.map((addr) => ({ type: 0, addr, prefix: 32 })),
-        ...ipv6.map((addr) => ({ type: 1, addr, prefix: 128 })),
-      ];
-      const [link] = await engine.links(idOf(domain));
-      return { ifaces: addrs.length === 0 ? [] : [{ name: link?.hostName ?? "eth0", hwaddr: null, addrs }] };
+      // Without a network of its own it has no interface of its own.
+      const isHosts = domain.pid === null || networkOf(domain.pid) === networkOf("self");
+      return { ifaces: isHosts ? [] : guestAddresses(await engine.interfaces(idOf(domain))) };
     },
     DOMAIN_GET_HOSTNAME: async ({ dom, flags }) => {
       checkFlags(flags, 3, "lxcDomainGetHostname");

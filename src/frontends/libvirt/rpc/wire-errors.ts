@@ -48,6 +48,7 @@ const engineErrors: Readonly<
 /** What a procedure threw, as libvirt says it. */
 export function toLibvirtError(error: unknown): LibvirtError {
   if (error instanceof LibvirtError) return error;
+  if (error instanceof IsletError && error.cause instanceof LibvirtError) return error.cause;
   const text = errorLines(error).join("; ");
   if (!(error instanceof IsletError))
     return new LibvirtError(errorCodes.internal, errorDomains.lxc, text.replace(/^internal error: /, ""), {

@@ -85,9 +85,9 @@ async function startOne(call: Call, id: ContainerId): Promise<void> {
       faults: loaded.faults,
     });
   }
-  const spec =
+  const what =
     (await engine.definedElsewhere(id)) ?? loaded.config.spec(id, caller, { command: null, mode: "exec" }, report.info);
-  await engine.start(spec, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
+  await engine.start(what, { caller, pidFile: null, console: "monitor", warn: warnOf(call) });
 }
 
 interface Work {

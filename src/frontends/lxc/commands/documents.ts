@@ -1,6 +1,6 @@
 import { IsletError } from "../../../base/errors.js";
 import { noSuchContainer } from "../../../engine/engine.js";
-import type { Caller, ContainerId, CopyOptions, Engine, FillOptions } from "../../../engine/engine.js";
+import type { Caller, ContainerId, CopyOptions, Engine, FillOptions, Startable } from "../../../engine/engine.js";
 import type { CopyRequest, CreateRequest, Documents } from "../../../engine/library.js";
 import { nameProblem } from "../../../spec/name.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
@@ -28,7 +28,7 @@ function refused(file: string, { faults }: Faulty): IsletError {
   return new IsletError("ISLET_BAD_CONFIG", `the configuration ${file} cannot be used`, { faults });
 }
 
-async function spec(id: ContainerId, caller: Caller, engine: Engine): Promise<ContainerSpec> {
+async function startable(id: ContainerId, caller: Caller, engine: Engine): Promise<Startable> {
   const source = await engine.readConfig(id);
   if (source === null) throw noSuchContainer(id);
   const result = await loadForStart(source, caller, [], { engine, id });
@@ -37,6 +37,11 @@ async function spec(id: ContainerId, caller: Caller, engine: Engine): Promise<Co
     (await engine.definedElsewhere(id)) ??
     result.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined)
   );
+}
+
+async function spec(id: ContainerId, caller: Caller, engine: Engine): Promise<ContainerSpec> {
+  const what = await startable(id, caller, engine);
+  return "make" in what ? await what.make() : what;
 }
 
 /** What a new root file system is kept on, the first that can be had; none: it is there already, or none is wanted. */
@@ -103,6 +108,7 @@ const idmapOf = (idmap: NonNullable<CopyRequest["idmap"]>): NonNullable<Paramete
 export const lxcDocuments: Documents = {
   defaultStore,
   spec,
+  startable,
   create,
   async destroy(id, caller, engine) {
     await engine.destroy(id, await destroySpec(id, caller, engine, () => undefined), caller);

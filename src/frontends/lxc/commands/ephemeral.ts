@@ -58,7 +58,7 @@ export async function startCopy(call: Call, id: ContainerId, inForeground: boole
     await discard(call, id);
     return false;
   }
-  if (inForeground) await foreground(own, spec, started, joined);
+  if (inForeground) await foreground(own, spec.lifecycle.monitorDeathSignal, started, joined);
   return true;
 }
 

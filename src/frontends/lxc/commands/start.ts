@@ -112,11 +112,11 @@ export async function relayConsole(call: Call, joined: number | null): Promise<v
 
 /**
  * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
- * when somebody else took the console over (lxc-console -t 0), we only wait.
+ * when somebody else took the console over (lxc-console -t 0), we only wait. `deathSignal`: for its init when the client is killed; 0: none.
  */
 export async function foreground(
   call: Call,
-  spec: ContainerSpec,
+  deathSignal: number,
   started: ContainerStatus,
   joined: number | null,
 ): Promise<void> {
@@ -147,8 +147,7 @@ export async function foreground(
     await Promise.race([ended().catch(ignoreEnded), gone]);
   } catch (error) {
     // The client was killed: as when LXC's monitor dies, the container does not outlive it.
-    const signal = spec.lifecycle.monitorDeathSignal;
-    if (clientGone && signal > 0) await engine.signal(id, signal).catch(() => undefined);
+    if (clientGone && deathSignal > 0) await engine.signal(id, deathSignal).catch(() => undefined);
     throw error;
   }
 }
@@ -161,20 +160,26 @@ async function body(call: Call): Promise<number> {
   const config = await startConfig(call, definitionsOf(options));
   if (config === null) return 1;
 
-  let spec: ContainerSpec;
   let started: ContainerStatus;
+  let deathSignal = 0;
   let joined: number | null = null;
   const join = (descriptor: number): void => {
     joined = descriptor;
+  };
+  const fit = (planned: ContainerSpec): ContainerSpec => {
+    deathSignal = planned.lifecycle.monitorDeathSignal;
+    return daemon ? planned : withReplay(planned);
   };
   try {
     const command = operands.length === 0 ? null : operands;
     // What is said on the command line is said of the configuration.
     const isPlain = command === null && !["rcfile", "define"].some((name) => options.has(name));
     const elsewhere = isPlain ? await engine.definedElsewhere(call.id) : null;
-    const planned = elsewhere ?? config.spec(call.id, call.caller, { command, mode: "exec" }, report.info);
-    spec = daemon ? planned : withReplay(planned);
-    const starting = engine.start(spec, {
+    const what =
+      elsewhere === null
+        ? fit(config.spec(call.id, call.caller, { command, mode: "exec" }, report.info))
+        : { ...elsewhere, make: async () => fit(await elsewhere.make()) };
+    const starting = engine.start(what, {
       caller: call.caller,
       pidFile: pidFile === null ? null : call.resolve(pidFile),
       console: "monitor",
@@ -190,7 +195,7 @@ async function body(call: Call): Promise<number> {
     return 1;
   }
   report.info(`started with init process ${started.initPid ?? 0}`);
-  if (!daemon) await foreground(call, spec, started, joined);
+  if (!daemon) await foreground(call, deathSignal, started, joined);
   return 0;
 }
 

@@ -58,7 +58,8 @@ describe("lxc-ls", () => {
           kernelMemoryBytes: null,
           swapBytes: 0n,
         }),
-      interfaces: () => Promise.resolve([{ name: "eth0", up: true, ipv4: [], ipv6: [] }]),
+      interfaces: () =>
+        Promise.resolve([{ name: "eth0", up: true, isLoopback: false, hardwareAddress: null, addresses: [] }]),
     };
     const canned = { running: running.slice(0, 1), engine };
     const { stdout } = await tool(["lxc-ls", "-f", "-F", "state, NAME,pid,ram,swap,interface"], canned);

@@ -18,6 +18,7 @@ interface Started {
 function starting(kept: Started[]): Partial<Engine> {
   return {
     start: (spec, options) => {
+      assert.ok(!("make" in spec));
       kept.push({ spec, options });
       return Promise.resolve(runningContainer(spec.name));
     },
