@@ -420,7 +420,8 @@ function companyOf(context: DriverContext, events: Reasons, doc: DomainDoc): Sta
   const { hooks, services, log } = context;
   let begun: BegunStart | null = null;
   const tell = (error: unknown): void => {
-    log.failed(doc, error);
+    // What the engine is told in its own words of what was refused here says no more.
+    log.failed(doc, error instanceof IsletError && error.cause instanceof LibvirtError ? error.cause : error);
     services.audit(startRecords(doc, null));
   };
   const orTell = async (work: () => Promise<void>): Promise<void> => {
