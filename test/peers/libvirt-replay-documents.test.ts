@@ -5,7 +5,6 @@ import { bring, lacksHost, sameLinks, situation, t3 } from "../support/libvirt-s
 /** Recorded sessions in which documents are read and changed, and limits are, made again of a daemon. */
 
 const noPorts = "a network's ports are libvirt's own: interfaces are at the bridge itself";
-const noPtys = "consoles are the monitor's, who gives the path of their ptys to nobody";
 const hostNetwork = "t3 has the host's network: what is put into it is the host's, and no guest's";
 
 const noWeights = "the kernel here has none";
@@ -37,10 +36,6 @@ const documents: Session = {
     "dumpxml_live DOMAIN_GET_XML_DESC.xml: -<source network='default' portid='53250c1d-7b3b-4a9e-8661-22a3d72ce0dd' bridge='virbr0'/>":
       noPorts,
     "dumpxml_live DOMAIN_GET_XML_DESC.xml: +<source network='default' bridge='virbr0'/>": noPorts,
-    "dumpxml_live DOMAIN_GET_XML_DESC.xml: -<console type='pty' tty='/dev/pts/2'>": noPtys,
-    "dumpxml_live DOMAIN_GET_XML_DESC.xml: -<source path='/dev/pts/2'/>": noPtys,
-    "dumpxml_live DOMAIN_GET_XML_DESC.xml: +<console type='pty'>": noPtys,
-    "dumpxml_live DOMAIN_GET_XML_DESC.xml: -<source path='/dev/pts/3'/>": noPtys,
     'domxml_to_native CONNECT_DOMAIN_XML_TO_NATIVE.status: "3, this function is not supported by the connection driver: virConnectDomainXMLToNative", here "ok"':
       "its LXC driver has none",
     'attach_iface DOMAIN_ATTACH_DEVICE.status: "ok", here "67, unsupported configuration: t3 has no network of its own that a nic could be put into"':

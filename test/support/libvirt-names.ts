@@ -50,7 +50,7 @@ export function createNames(): Names {
     let out = text;
     if (side === "ours") for (const [theirs, ours] of texts) out = out.replaceAll(ours, theirs);
     for (const [uuid, name] of sides[side].uuids) out = out.replaceAll(uuid, `uuid of ${name}`);
-    out = out.replace(/<uuid>[-0-9a-f]{36}<\/uuid>/g, "<uuid>a uuid</uuid>");
+    out = out.replace(/<uuid>[-0-9a-f]{36}<\/uuid>/g, "<uuid>a uuid</uuid>").replace(/\/dev\/pts\/\d+/g, "/dev/pts/N");
     return out.replace(/ id='(\d+)'/, (all, id) => {
       const name = sides[side].ids.get(Number(id));
       return name === undefined ? all : ` id='id of ${name}'`;
