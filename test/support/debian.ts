@@ -59,7 +59,7 @@ export function debianMirror(): string | null {
 
 /** One holder at a time; what an interrupted one left is swept by the next. Arguments: the tar, the packages, the preparation, the release, the mirror. */
 const making = `set -e
-find ${cache} -name '*.tar*' -type f -mtime +${shelfLife} -delete
+find ${cache} -maxdepth 1 -name '*.tar*' -type f -mtime +${shelfLife} -delete
 [ -e "$1" ] && exit 0
 rm -rf "$1.work"; mkdir "$1.work"
 TMPDIR="$1.work" mmdebstrap --quiet --mode=root --variant=minbase --format=tar --include="$2" --skip=check/empty \
