@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isErrno } from "../../../base/io-error.js";
 import { errorCodes, errorDomains, LibvirtError } from "../errors.js";
+import { securityModels } from "../host/security-models.js";
 import type { DomainDoc } from "../xml/domain.js";
 
 /** /etc/libvirt/lxc.conf: what the host's administrator wants of all domains. */
@@ -44,18 +45,12 @@ export function parseLxcConf(text: string, file: string): LxcConf {
 
 const flagNames = ["log_with_libvirtd", "security_default_confined", "security_require_confined"] as const;
 
-/** Signs of a security driver in the kernel. */
-const drivers: Readonly<Record<string, string>> = {
-  selinux: "/sys/fs/selinux/enforce",
-  apparmor: "/sys/kernel/security/apparmor",
-};
-
 /** Read anew for each start: a line that is changed holds from then on. `file`: null: there is none. @throws LibvirtError */
 export function readLxcConf(file: string | null): LxcConf {
   const text = file === null ? null : readText(file);
   const conf = parseLxcConf(text ?? "", file ?? "");
   const { securityDriver: driver } = conf;
-  if (driver !== null && driver !== "none" && !existsSync(drivers[driver] ?? ""))
+  if (driver !== null && driver !== "none" && !existsSync(securityModels[driver] ?? ""))
     throw new LibvirtError(errorCodes.internal, errorDomains.security, `Security driver ${driver} not enabled`);
   return conf;
 }

@@ -19,7 +19,7 @@ import { createDefinitions, type Definitions } from "./definitions.js";
 import { keptText } from "./document.js";
 import { createDomains, type Domain, type Domains, isActive, refOf } from "./domains.js";
 import { createEvents, lifecycle, type Reasons } from "./events.js";
-import { withLabels } from "./labels.js";
+import { wantedLabels, withLabels } from "./labels.js";
 import { createLiveDocs, type LiveDocs } from "./live-docs.js";
 
 /** The domains of one store and what can be done with them; procedures translate its answers. Every method throws LibvirtError or IsletError. */
@@ -436,7 +436,7 @@ function companyOf(context: DriverContext, events: Reasons, doc: DomainDoc): Sta
     before: () =>
       orTell(async () => {
         // In LXC's words it is a domain, too.
-        await withLabels(context, () => Promise.resolve([]), doc);
+        wantedLabels(context, doc);
         // An end that happened before may still have to be told.
         await events.settled();
         begun = await hooks.begin(doc);

@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { checkConfined, readLxcConf } from "../beside/lxc-conf.js";
-import { completeLabel, levelOf, readSelinux, usualLabel } from "../beside/selinux.js";
+import { completeLabel, levelOf, readSelinux, type Selinux, usualLabel } from "../beside/selinux.js";
 import { errorCodes, errorDomains } from "../errors.js";
 import { refusal } from "../spec/context.js";
 import type { DomainDoc, SecLabel } from "../xml/domain.js";
@@ -12,16 +12,11 @@ import type { DriverContext } from "./context.js";
  * @throws LibvirtError what the administrator does not let start
  */
 export async function withLabels(
-  { lxcConf }: Pick<DriverContext, "lxcConf">,
+  context: Pick<DriverContext, "lxcConf">,
   running: () => Promise<readonly DomainDoc[]>,
   doc: DomainDoc,
 ): Promise<DomainDoc> {
-  const conf = readLxcConf(lxcConf);
-  const mayLabel = conf.securityDriver === null || conf.securityDriver === "selinux";
-  const selinux = mayLabel ? readSelinux() : null;
-  const saysNothing = doc.seclabels.length === 0;
-  const given = saysNothing && selinux !== null && conf.defaultConfined ? [usualLabel] : doc.seclabels;
-  checkConfined(conf, { ...doc, seclabels: given });
+  const { given, selinux, mayLabel } = wantedLabels(context, doc);
   const others = selinux === null ? [] : await running();
   const taken = new Set(others.flatMap(({ seclabels }) => seclabels.flatMap(levels)));
   const complete = (label: SecLabel): SecLabel => {
@@ -35,6 +30,20 @@ export async function withLabels(
     return completeLabel(label, selinux, taken, (below) => randomInt(below));
   };
   return { ...doc, seclabels: given.map(complete) };
+}
+
+/** What a start is to label, by the document and by what the administrator wants. @throws LibvirtError what the administrator does not let start */
+export function wantedLabels(
+  { lxcConf }: Pick<DriverContext, "lxcConf">,
+  doc: DomainDoc,
+): { readonly given: readonly SecLabel[]; readonly selinux: Selinux | null; readonly mayLabel: boolean } {
+  const conf = readLxcConf(lxcConf);
+  const mayLabel = conf.securityDriver === null || conf.securityDriver === "selinux";
+  const selinux = mayLabel ? readSelinux() : null;
+  const saysNothing = doc.seclabels.length === 0;
+  const given = saysNothing && selinux !== null && conf.defaultConfined ? [usualLabel] : doc.seclabels;
+  checkConfined(conf, { ...doc, seclabels: given });
+  return { given, selinux, mayLabel };
 }
 
 function levels(label: SecLabel): readonly string[] {

@@ -1,5 +1,6 @@
 /** What libvirt would find out after it has begun a start, or not at all: looked for before anything is made. */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { securityModels } from "../host/security-models.js";
 import { errorCodes, errorDomains } from "../errors.js";
 import type { DomainDoc, Filesystem, NamespaceSource } from "../xml/domain.js";
 import { defaultPartition, partitionPath } from "./cgroup.js";
@@ -61,11 +62,6 @@ function checkPartition({ partition }: DomainDoc): void {
       `Failed to create controller cpu for group: No such file or directory`,
     );
 }
-
-const securityModels: Readonly<Record<string, string>> = {
-  selinux: "/sys/fs/selinux/enforce",
-  apparmor: "/sys/kernel/security/apparmor",
-};
 
 function checkLabels({ seclabels }: DomainDoc): void {
   for (const { type, model } of seclabels) {

@@ -112,22 +112,12 @@ function mountEntry(filesystem: Filesystem, label: readonly string[], context: S
         options: parseMountOptions(["nosuid", "nodev", ...access, `size=${source.usage}k`, ...label]),
       };
     case "block":
-      return {
-        ...common,
-        source: source.dev,
-        fstype: "auto",
-        options: parseMountOptions([...access, ...label]),
-        image: "block",
-      };
-    case "file":
-      checkImage(source);
-      return {
-        ...common,
-        source: source.file,
-        fstype: "auto",
-        options: parseMountOptions([...access, ...label]),
-        image: "loop",
-      };
+    case "file": {
+      if (source.kind === "file") checkImage(source);
+      const [path, image] =
+        source.kind === "file" ? ([source.file, "loop"] as const) : ([source.dev, "block"] as const);
+      return { ...common, source: path, fstype: "auto", options: parseMountOptions([...access, ...label]), image };
+    }
     case "other":
       throw unsupported(`unsupported filesystem type ${source.type}`);
     default:
