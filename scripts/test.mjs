@@ -72,12 +72,22 @@ function explain(error) {
   return `${cause.message}${also}\n${own.join("\n")}`.trimEnd();
 }
 
+/** Who wants the run to end (its time limit in .ci/run, Control-C) gets no more tests, and what those that were under way have left is cleared away. */
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.on(signal, () => interrupted.abort(new Failure(`ended by ${signal}`)));
+
 /** Runs compiled test files through node:test; resolves when all have ended. */
 async function runFiles(files, { containers = false, minutes }) {
   const said = new Map();
   const paths = new Map();
   const perFile = new Map();
-  const stream = runTests({ files, concurrency: containers ? 1 : true, timeout: minutes * 60_000 * patience });
+  const stream = runTests({
+    files,
+    concurrency: containers ? 1 : true,
+    timeout: minutes * 60_000 * patience,
+    signal: interrupted.signal,
+  });
   // node:test gives the compiled file for output and, thanks to source maps, the source file for results.
   const nameOf = (file) =>
     relative(join(root, "test"), (file ?? "").replace(`${root}/dist/`, `${root}/`)).replace(/\.test\.[jt]s$/, "");
@@ -202,7 +212,7 @@ await main(async () => {
   const before = containers.length > 0 ? picture() : null;
   try {
     for (const [folder, how] of Object.entries(folders)) {
-      if (!selected(folder)) continue;
+      if (!selected(folder) || interrupted.signal.aborted) continue;
       const start = { ...counts, at: performance.now() };
       console.log(bold(folder));
       if (folder === "check") await runChecks(({ name, fault, skip, ms }) => record({ title: name, ms, fault, skip }));
@@ -228,6 +238,7 @@ await main(async () => {
     await stopDaemons(join(runDir, "run"));
     rmSync(runDir, { recursive: true, force: true });
   }
+  if (interrupted.signal.aborted) record({ title: "the run", ms: 0, fault: interrupted.signal.reason.message });
   if (failures.length > 0) console.log(`\n${red("failed:")}\n${failures.map((each) => `  ${each}`).join("\n")}`);
   if (counts.passed + counts.failed + counts.skipped === 0) throw new Failure("no test was run");
   console.log(
