@@ -60,6 +60,16 @@ function cgroups() {
   return found;
 }
 
+/** Those of the groups that hold no process, in themselves or below. Groups above others come first in a list of cgroups(). */
+function vacant(groups) {
+  const holding = new Set();
+  for (const path of groups) {
+    if (read(join(path, "cgroup.procs")) === "") continue;
+    for (let dir = path; dir !== "/" && !holding.has(dir); dir = dirname(dir)) holding.add(dir);
+  }
+  return groups.filter((path) => !holding.has(path));
+}
+
 /** Names in /run: all of the first level, and everything below the directories of container managers. */
 function runtimeNames() {
   const found = list("/run").map((name) => `/run/${name}`);
@@ -101,10 +111,12 @@ function loops() {
 
 export function picture() {
   const running = processes();
+  const groups = cgroups();
   return {
     mounts: mounts(),
     links: list("/sys/class/net"),
-    cgroups: cgroups(),
+    cgroups: groups,
+    vacant: vacant(groups),
     run: runtimeNames(),
     loops: loops(),
     netns: [...new Set([...running.values()].map((each) => each.netns).filter((each) => each !== ""))],
@@ -120,6 +132,8 @@ const noise = [
 const ours = /islt-|islet|lxc/;
 /** A daemon's own cgroup, empty or not: it goes when the last daemon does, which may be one of somebody else's. */
 const daemonsCgroup = /^\/sys\/fs\/cgroup(\/[^/]+)?\/islet$/;
+/** A container's, by its name alone. */
+const containersCgroup = /^\/sys\/fs\/cgroup(\/[^/]+)?\/lxc\.(payload|monitor)\.[^/]+(\/|$)/;
 /** Of all domains, made with the first one: it stays, as libvirt's does. */
 const partition = /^\/sys\/fs\/cgroup(\/[^/]+)?\/machine$/;
 
@@ -148,7 +162,8 @@ export function differences(before, after, { marks, shared = false }) {
       found.push(`${kind}: left behind: ${line}`);
     for (const line of minus(before[kind], after[kind]).filter(counts)) {
       // What a run before this one has left, killed perhaps, and a test of this one has taken away: that is as it should be.
-      if (!daemonsCgroup.test(line) && !/islt-/.test(line)) found.push(`${kind}: missing now: ${line}`);
+      const abandoned = containersCgroup.test(line) && before.vacant.includes(line);
+      if (!daemonsCgroup.test(line) && !/islt-/.test(line) && !abandoned) found.push(`${kind}: missing now: ${line}`);
     }
   }
   for (const [key, each] of after.processes) {

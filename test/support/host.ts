@@ -18,6 +18,8 @@ export interface HostPicture {
   readonly mounts: readonly string[];
   readonly links: readonly string[];
   readonly cgroups: readonly string[];
+  /** Those of the cgroups without a process in or below them. */
+  readonly vacant: readonly string[];
   readonly run: readonly string[];
   /** Loop devices with the files behind them. */
   readonly loops: readonly string[];

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { differences, type HostPicture, type HostProcess } from "../../support/host.js";
 
-const empty: HostPicture = { mounts: [], links: [], cgroups: [], run: [], loops: [], netns: [], processes: new Map() };
+const empty: HostPicture = {
+  mounts: [],
+  links: [],
+  cgroups: [],
+  vacant: [],
+  run: [],
+  loops: [],
+  netns: [],
+  processes: new Map(),
+};
 const sleeper: HostProcess = {
   pid: 7,
   parent: "1",
@@ -46,6 +55,15 @@ test("a daemon's own cgroup may go, with the last daemon or as what a killed one
   assert.equal(differences(empty, own, { marks }).length, 2);
   const inner = { ...empty, cgroups: ["/sys/fs/cgroup/pids/islet/a"] };
   assert.equal(differences(inner, empty, { marks }).length, 1);
+});
+
+test("the group of a container that was killed with the run before may go, one with processes in it may not", () => {
+  const group = "/sys/fs/cgroup/pids/lxc.payload.a";
+  const before = { ...empty, cgroups: [group] };
+  assert.deepEqual(differences({ ...before, vacant: [group] }, empty, { marks }), []);
+  assert.deepEqual(differences(before, empty, { marks }), [`cgroups: missing now: ${group}`]);
+  const service = { ...empty, cgroups: ["/sys/fs/cgroup/pids/other"], vacant: ["/sys/fs/cgroup/pids/other"] };
+  assert.equal(differences(service, empty, { marks }).length, 1);
 });
 
 test("a process counts only if it carries a mark of the run", () => {
