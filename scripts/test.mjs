@@ -7,6 +7,7 @@
 //   npm test -- --shared ...          others use this machine now: the host check looks at what carries this run's marks only
 //
 // ISLET_REQUIRE=feature,... turns the skips for want of these features into failures (see test/support/skip.ts); "all" means every one.
+import { setMaxListeners } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -74,6 +75,8 @@ function explain(error) {
 
 /** Who wants the run to end (its time limit in .ci/run, Control-C) gets no more tests, and what those that were under way have left is cleared away. */
 const interrupted = new AbortController();
+// Every part of the run listens.
+setMaxListeners(0, interrupted.signal);
 for (const signal of ["SIGINT", "SIGTERM"])
   process.on(signal, () => interrupted.abort(new Failure(`ended by ${signal}`)));
 
