@@ -1,13 +1,10 @@
 import type { BridgeFinding, BridgeNetwork, BridgeStatus, BridgeUp } from "../spec/bridge.js";
 import type { NicGrants, UserNic, UserNicRemoval, UserNicRequest } from "../spec/user-nic.js";
-import type { Duplex } from "node:stream";
-import { IsletError } from "../base/errors.js";
 import type { ContainerName } from "../base/brand.js";
 import type { CopyOptions, RenameOptions, SnapshotOptions, SnapshotStatus, CopyBasics } from "./copy-requests.js";
 import type { ArchiveOptions, ContainerArchive, Exported, ExportOptions } from "./archive-requests.js";
 import type { Fault } from "../base/source.js";
 import type { UnshareRequest } from "../plan/unshare.js";
-import type { HostFacts } from "../spec/host.js";
 import type { IdMapEntry } from "../spec/idmap.js";
 import type { ImageFacts, ImageServer, ImageSource, ImageStatus, RemoteImage, RootEditor } from "../spec/image.js";
 import type { NicSpec } from "../spec/nic.js";
@@ -16,6 +13,20 @@ import type { Settings } from "../spec/settings.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { State } from "../spec/states.js";
 import type { StorageRequest } from "../spec/storage.js";
+import type { Caller, ClientTask, CommandSession, HostOutput, ListenSockets } from "./session.js";
+import type {
+  Addresses,
+  ContainerEvent,
+  ContainerId,
+  ContainerStatus,
+  DetailedUsage,
+  HostReport,
+  InterfaceStatus,
+  LinkStatus,
+  LiveUsage,
+  NestedContainer,
+  ResourceUsage,
+} from "./status.js";
 
 /**
  * The closed list of what a front end may ask of the engine. Every method throws IsletError with a stable code; none leaves
@@ -33,6 +44,23 @@ export {
   type PortableConfig,
 } from "./archive-requests.js";
 export { states, type State } from "../spec/states.js";
+export type { GuestCaller, GuestDoor, GuestEvent, GuestView } from "./guest-door.js";
+export type { Caller, ClientTask, CommandSession, HostOutput, ListenSockets, Screen, ScreenEvents } from "./session.js";
+export {
+  type Addresses,
+  type ContainerEvent,
+  type ContainerId,
+  type ContainerStatus,
+  type DetailedUsage,
+  type HostReport,
+  type InterfaceStatus,
+  isSameContainer,
+  type LinkStatus,
+  type LiveUsage,
+  type NestedContainer,
+  noSuchContainer,
+  type ResourceUsage,
+} from "./status.js";
 export type {
   CopiedConfig,
   CopyBasics,
@@ -41,90 +69,6 @@ export type {
   SnapshotOptions,
   SnapshotStatus,
 } from "./copy-requests.js";
-
-/** Which container: a name within a store directory (LXC's lxcpath, absolute). */
-export interface ContainerId {
-  readonly storePath: string;
-  readonly name: string;
-}
-
-export const isSameContainer = (a: ContainerId, b: ContainerId): boolean =>
-  a.name === b.name && a.storePath === b.storePath;
-
-/** Nothing of that name is defined there. */
-export function noSuchContainer({ storePath, name }: ContainerId): IsletError {
-  return new IsletError("ISLET_NOT_FOUND", `there is no container ${name} in ${storePath}`);
-}
-
-/** What is known of a container at this moment, from memory: no system call per container. */
-export interface ContainerStatus extends ContainerId {
-  readonly state: State;
-  /** In the daemon's pid namespace; null when not running. */
-  readonly initPid: number | null;
-  /** Exit code of the last run's main process (128 + signal if killed), as long as its monitor lives; null unknown. */
-  readonly exitStatus: number | null;
-  /** CLOCK_BOOTTIME milliseconds; null when not running. */
-  readonly startedAt: number | null;
-  /** The spec's annotations it was started with (a front end's own document among them); {} when not running. */
-  readonly annotations: Readonly<Record<string, string>>;
-  /** Its init has said so (sd_notify(3)); absent until then, and with guests that are not asked. */
-  readonly isReady?: true;
-}
-
-/** Values that a controller does not offer are null. */
-export interface ResourceUsage {
-  readonly cpuNanoseconds: bigint | null;
-  readonly blkioBytes: bigint | null;
-  readonly memoryBytes: bigint | null;
-  readonly kernelMemoryBytes: bigint | null;
-  readonly swapBytes: bigint | null;
-}
-
-export interface InterfaceStatus {
-  /** Name inside the container: the guest's word, of any bytes but "/", ":" and blanks. */
-  readonly name: string;
-  readonly up: boolean;
-  readonly isLoopback: boolean;
-  /** `aa:bb:cc:dd:ee:ff`; null: it has none. */
-  readonly hardwareAddress: string | null;
-  /** Nothing link-local of IPv6; `prefix` in bits. */
-  readonly addresses: readonly {
-    readonly family: "ipv4" | "ipv6";
-    readonly address: string;
-    readonly prefix: number;
-  }[];
-}
-
-export interface Addresses {
-  readonly ipv4: readonly string[];
-  readonly ipv6: readonly string[];
-}
-
-/** The host's end of a nic, with its byte counts as the host sees them. */
-export interface LinkStatus {
-  readonly hostName: string;
-  readonly txBytes: bigint;
-  readonly rxBytes: bigint;
-}
-
-/** Something that happened to a container. */
-export type ContainerEvent = ContainerId &
-  (
-    | { readonly kind: "state"; readonly state: State }
-    /** The main process has ended, with this wait status (wait(2)); STOPPING follows. */
-    | { readonly kind: "exit"; readonly waitStatus: number }
-    /** The guest has said, through its API, that it is ready, or that it is not any more. */
-    | { readonly kind: "ready"; readonly ready: boolean }
-  );
-
-/** Whoever asks. */
-export interface Caller {
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly cwd: string;
-}
 
 export interface StartOptions {
   readonly caller: Caller;
@@ -167,12 +111,6 @@ export interface StartCompany {
   readonly failed: (error: unknown) => Promise<void>;
 }
 
-export interface ListenSockets {
-  readonly fds: readonly number[];
-  /** $LISTEN_FDNAMES. */
-  readonly names: string | null;
-}
-
 export interface AttachOptions {
   readonly caller: Caller;
   /** null: the login shell of the user in the container's passwd, else /bin/sh. */
@@ -196,17 +134,6 @@ export interface AttachOptions {
   readonly selinuxContext: string | null;
   /** A descriptor that gets a copy of what the process's terminal shows, if it gets one; stays the caller's. */
   readonly terminalLog?: number;
-}
-
-/**
- * A program that the caller's own process runs (docs/protocol/control.md RUN), so that its terminal, pipes, signals and job control are the
- * caller's. The descriptors belong to whoever holds the task, who closes them after use.
- */
-export interface ClientTask {
-  readonly image: Uint8Array;
-  readonly fds: readonly number[];
-  /** Turns the record of a failure into an error with words. */
-  readonly explainFailure: (record: Uint8Array) => Error;
 }
 
 export interface StopOptions {
@@ -525,45 +452,9 @@ export interface Engine {
   waitReady(id: ContainerId, timeout: number | null, aborted?: AbortSignal): Promise<void>;
 }
 
-/** Of a container's control groups; what no controller accounts is null. */
-export interface LiveUsage {
-  readonly cpuNanoseconds: bigint | null;
-  readonly memoryBytes: bigint | null;
-  /** null: no limit of its own, or not known. */
-  readonly memoryLimitBytes: bigint | null;
-  readonly readBytes: bigint | null;
-  readonly writtenBytes: bigint | null;
-  /** Processes and threads. */
-  readonly processes: bigint | null;
-}
-
-export interface HostReport {
-  readonly host: HostFacts;
-  /** islet's program, which clients and monitors are. */
-  readonly binary: string;
-  /** System calls that islet makes and this kernel does not have. */
-  readonly missingCalls: readonly string[];
-  /** Every running container of every store, with the socket of its monitor. */
-  readonly monitors: readonly { readonly storePath: string; readonly name: string; readonly socket: string }[];
-}
-
 export interface LookedUp extends Pick<HostOutput, "task" | "handedOver"> {
   /** Ids of the container's files as the host sees them; none: they are the same. */
   readonly idmap: readonly IdMapEntry[];
-}
-
-/** A container of a guest's: all of it is the guest's word. */
-export interface NestedContainer {
-  readonly name: string;
-  readonly state: "STOPPED" | "RUNNING" | "FROZEN";
-  /** As the host knows it. */
-  readonly pid: number | null;
-  /** Text of its configuration, which may include others of the guest's: of no use but to look at. */
-  readonly config: string;
-  readonly usage: ResourceUsage | null;
-  readonly interfaces: readonly InterfaceStatus[];
-  readonly addresses: Addresses;
-  readonly inside: readonly NestedContainer[];
 }
 
 export interface DeviceTask extends Pick<HostOutput, "task" | "handedOver"> {
@@ -600,125 +491,10 @@ export interface UnshareOptions extends Omit<UnshareRequest, "argv" | "environme
   readonly command: readonly string[];
 }
 
-/** Of a container's control groups; what no controller accounts is null. */
-export interface DetailedUsage {
-  readonly cpuNanoseconds: bigint | null;
-  /** USER_HZ ticks, hundredths of a second. */
-  readonly cpuSystemTicks: bigint | null;
-  readonly cpuUserTicks: bigint | null;
-  readonly blkioBytes: bigint | null;
-  readonly blkioReadBytes: bigint | null;
-  readonly blkioWriteBytes: bigint | null;
-  readonly blkioOperations: bigint | null;
-  readonly memoryBytes: bigint | null;
-  /** cgroup v1: memory and swap together; v2: swap alone. */
-  readonly memorySwapBytes: bigint | null;
-  readonly kernelMemoryBytes: bigint | null;
-}
-
-/** `output` ends when the program, and all that inherited it, is gone. */
-export interface HostOutput {
-  readonly task: ClientTask;
-  readonly output: AsyncIterable<Uint8Array>;
-  /** To be called, once, when the session has the task (or never will): closes what was opened for it. */
-  readonly handedOver: () => void;
-}
-
-/** One command of a client: what the daemon gives to a front end's command. */
-export interface CommandSession {
-  /** argv[0] is the name the client was called by: lxc-start, islet. */
-  readonly argv: readonly string[];
-  readonly caller: Caller;
-  /** The client's descriptors 0-2, open in the daemon as long as the session lives. */
-  readonly stdio: readonly [number, number, number];
-  /** Sockets that the client was started with by the protocol of sd_listen_fds(3); open as long as the session lives. */
-  readonly listen: ListenSockets;
-  /** Which of them are terminals. */
-  readonly terminals: readonly [boolean, boolean, boolean];
-  readonly rows: number;
-  readonly columns: number;
-  /** Queued; written by the client in order. */
-  write(descriptor: 1 | 2, text: string | Uint8Array): void;
-  /** The client runs the program; resolves with its result. A failed program rejects with `explainFailure`'s error. */
-  run(task: ClientTask): Promise<number>;
-  /**
-   * Joins the client's terminal (raw) with the descriptor until it closes or the user leaves: the escape key (a byte, or null) and q, or
-   * with `endsWithInput` the end of the input. With a `lease` the client keeps it open as long, and hang-ups of the pty do not end the
-   * relay, only the end of the lease's other side.
-   */
-  relay(
-    descriptor: number,
-    options: {
-      readonly escape: number | null;
-      readonly onResize: (rows: number, columns: number) => void;
-      readonly onSignal: ((signal: number) => void) | null;
-      readonly endsWithInput?: boolean;
-      readonly lease?: number | null;
-      /** The terminal shows its alternate screen meanwhile, without a cursor; the client sees to it that it is as before, whatever happens. */
-      readonly alternate?: boolean;
-    },
-  ): Promise<"closed" | "escape">;
-  /** Rejects when the client goes away: long operations race against it. */
-  readonly gone: Promise<never>;
-  /** The client's terminal, raw, in the hands of the command until `close`. Neither `run` nor `relay` meanwhile. */
-  screen(on: ScreenEvents): Screen;
-}
-
-export interface ScreenEvents {
-  /** As in `relay`. */
-  readonly alternate?: boolean;
-  /** What is typed; ^C and its like among it. */
-  readonly input: (bytes: Uint8Array) => void;
-  readonly resize: (rows: number, columns: number) => void;
-  /** One that the client got: HUP, INT, QUIT, TERM, USR1, USR2. */
-  readonly signal: (signal: number) => void;
-}
-
-export interface Screen {
-  /** Lines need \r\n. */
-  write(text: string): void;
-  /** The terminal has not taken all of it yet. */
-  readonly busy: boolean;
-  close(): void;
-  /** Resolves when the terminal is as it was before: after `close`, or because the client left. */
-  readonly over: Promise<void>;
-}
-
 /** A front end's command: resolves with the exit status. Errors it does not map itself are printed by the daemon as `argv0: line`, status 1. */
 export type Command = (session: CommandSession, engine: Engine) => Promise<number>;
 
 /** How a front end turns its document into a spec; used by engine-wide commands such as `islet plan`. */
 export type SpecLoader = (id: ContainerId, caller: Caller, engine: Engine) => Promise<ContainerSpec>;
-
-/** Something that a guest is told of itself, with the time it happened (RFC 3339). */
-export interface GuestEvent {
-  readonly timestamp: string;
-  readonly change:
-    | { readonly kind: "config"; readonly key: string; readonly before: string; readonly after: string }
-    | {
-        readonly kind: "device";
-        readonly action: "added" | "removed";
-        readonly name: string;
-        readonly config: Readonly<Record<string, string>>;
-      };
-}
-
-/** What a guest may know of itself, and say. Everything is asked for anew: settings change while it runs. */
-export interface GuestView {
-  readonly name: string;
-  /** ISLET_BAD_CONFIG when the file is broken. */
-  settings(): Settings;
-  instanceId(): string;
-  devices(): Readonly<Record<string, Readonly<Record<string, string>>>>;
-  ready(): boolean;
-  setReady(ready: boolean): void;
-  subscribe(listener: (event: GuestEvent) => void): () => void;
-}
-
-/** Who is at the other end of a connection to a guest's API: root of that guest, another user of it, or somebody else's process. */
-export type GuestCaller = "root" | "user" | "stranger";
-
-/** Whoever speaks a guest's API: takes connections over. */
-export type GuestDoor = (connection: Duplex, caller: GuestCaller, guest: GuestView) => void;
 
 export type { ContainerName };
