@@ -262,7 +262,7 @@ function rehearse(engine: LocalEngine): void {
   let left = rehearsals;
   const once = async (): Promise<void> => {
     const { sampleSpec } = await import("../frontends/lxc/config/sample.js");
-    engine.rehearse(sampleSpec());
+    await engine.rehearse(sampleSpec());
     left -= 1;
     if (left > 0) {
       setTimeout(() => {

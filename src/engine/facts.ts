@@ -1,16 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { IsletError } from "../base/errors.js";
 import type { ContainerSpec } from "../spec/spec.js";
-import {
-  type CallerNamespace,
-  callerNamespaceKinds,
-  type HostFacts,
-  type LxcfsFacts,
-  type RootfsFacts,
-  type StartFacts,
-} from "../spec/host.js";
+import type { HostFacts, LxcfsFacts, RootfsFacts, StartFacts } from "../spec/host.js";
 import { cgroupMemberships } from "../host/probe.js";
 import { namespaceKinds } from "../spec/namespace.js";
 import { guestApiDirectory, monitorSocketPath, networkPin } from "../runtime/monitors.js";
@@ -19,6 +12,7 @@ import { mapText } from "../plan/idmap.js";
 import type { SourceMounts } from "../plan/source.js";
 import type { OpenRoot } from "../storage/open.js";
 import { plainDirectory } from "../spec/rootfs.js";
+import { callerNamespaces } from "./caller-namespaces.js";
 import type { StartOptions } from "./engine.js";
 import { guestFacts, stableDigits } from "./guest-facts.js";
 import { loginOf } from "./login.js";
@@ -182,41 +176,6 @@ function checkSharedMap(spec: ContainerSpec, shared: Readonly<Record<string, num
       },
     );
   }
-}
-
-/** The kinds in which the caller is elsewhere than the daemon, where that matters to the container. */
-function callerNamespaces(spec: ContainerSpec, pid: number): readonly CallerNamespace[] {
-  const matters = (kind: CallerNamespace): boolean =>
-    spec.namespaces[kind].kind === "keep" ||
-    (kind === "net" && spec.network.kind === "own" && spec.network.nics.some((nic) => nic.type !== "empty"));
-  return callerNamespaceKinds.filter(
-    (kind) => matters(kind) && namespaceOf(String(pid), kind) !== namespaceOf("self", kind),
-  );
-}
-
-/** The bridges that a container's interfaces are to be joined with. */
-export function joinedLinks(spec: ContainerSpec): readonly string[] {
-  if (spec.network.kind !== "own") return [];
-  return spec.network.nics.flatMap((nic) => (nic.type === "veth" && nic.link !== null ? [nic.link] : []));
-}
-
-/** The interfaces that a container is joined with are the caller's, who has others than the daemon. */
-export function isNetworkElsewhere(spec: ContainerSpec, pid: number): boolean {
-  return callerNamespaces(spec, pid).includes("net");
-}
-
-/** "" where it cannot be seen, which is everybody's own. */
-function namespaceOf(pid: string, kind: CallerNamespace): string {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/${kind}`);
-  } catch {
-    return readlinkSync(`/proc/self/ns/${kind}`);
-  }
-}
-
-/** Descriptors of the caller's namespaces, to be closed by whoever asked. */
-export function openCallerNamespaces(facts: StartFacts): readonly number[] {
-  return facts.callerNamespaces.map((kind) => openSync(`/proc/${facts.callerPid}/ns/${kind}`, "r"));
 }
 
 function linkAddresses(spec: ContainerSpec): StartFacts["linkAddresses"] {

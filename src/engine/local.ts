@@ -3,14 +3,10 @@ import type { ContainerSpec } from "../spec/spec.js";
 import { forgetDevices, sweepDevices } from "./device-rules.js";
 import type { ContainerId, Engine } from "./engine.js";
 import { destroyEphemeral, notedEphemerals } from "./ephemeral.js";
-import { controlRequests } from "./local/control.js";
-import { deviceRequests } from "./local/devices.js";
-import { enteringRequests } from "./local/enter.js";
 import { hostRequests } from "./local/host.js";
 import { knowledgeRequests } from "./local/know.js";
-import { makingRequests } from "./local/make.js";
 import { createParts, type EngineParts, inQueue, type LocalOptions } from "./local/parts.js";
-import { rehearse, startRequests } from "./local/start.js";
+import { whenAsked } from "./local/when-asked.js";
 import { settleMaking } from "./making.js";
 import { createQuickMoves } from "./quick-moves.js";
 import type { Registry } from "./registry.js";
@@ -25,7 +21,7 @@ export interface LocalEngine extends Engine {
   /** There is something that must be done when a container ends. */
   hasDuties(): boolean;
   /** Plans a start and throws the program away. */
-  rehearse(spec: ContainerSpec): void;
+  rehearse(spec: ContainerSpec): Promise<void>;
   /** Makes what the next start will need. */
   prepare(): void;
   /** Resolves when nothing of it is left but the containers. */
@@ -59,12 +55,47 @@ export function createEngine(options: LocalOptions): LocalEngine {
 
   const engine: LocalEngine = {
     ...knowledgeRequests(parts, (id) => settling.get(directoryOf(id))),
-    ...startRequests(parts),
-    ...controlRequests(parts),
-    ...enteringRequests(parts),
-    ...deviceRequests(parts),
-    ...makingRequests(parts),
     ...hostRequests(parts),
+    ...whenAsked(["start", "execute", "plan"], async () => (await import("./local/start.js")).startRequests(parts)),
+    ...whenAsked(["stop", "signal", "initctl", "freeze", "unfreeze", "cgroupItem", "setCgroupItem"], async () =>
+      (await import("./local/control.js")).controlRequests(parts),
+    ),
+    ...whenAsked(
+      [
+        "attach",
+        "openNamespaces",
+        "hostCommand",
+        "hostOutput",
+        "unshare",
+        "lookUp",
+        "console",
+        "resizeConsole",
+        "outerTerminals",
+        "takeTerminal",
+      ],
+      async () => (await import("./local/enter.js")).enteringRequests(parts),
+    ),
+    ...whenAsked(["changeDevice", "changeNode", "addNic", "removeNic"], async () =>
+      (await import("./local/devices.js")).deviceRequests(parts),
+    ),
+    ...whenAsked(
+      [
+        "create",
+        "destroy",
+        "forget",
+        "copy",
+        "copies",
+        "rename",
+        "snapshots",
+        "snapshot",
+        "restore",
+        "backUp",
+        "restoreBackup",
+        "export",
+        "readArchive",
+      ],
+      async () => (await import("./local/make.js")).makingRequests(parts),
+    ),
     wait: (id, wanted, timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
     registry,
@@ -89,8 +120,8 @@ export function createEngine(options: LocalOptions): LocalEngine {
       lxcfs.isNeeded() ||
       register.isNeeded() ||
       apis.count > 0,
-    rehearse: (spec) => {
-      rehearse(parts, spec);
+    rehearse: async (spec) => {
+      (await import("./local/start.js")).rehearse(parts, spec);
     },
     prepare: () => {
       pool.prepare();

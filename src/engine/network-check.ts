@@ -7,7 +7,7 @@ import type { NicSpec } from "../spec/nic.js";
 import type { ContainerSpec } from "../spec/spec.js";
 import type { LinkInfo } from "../sys/netlink-parse.js";
 import type { StartOptions } from "./engine.js";
-import { isNetworkElsewhere } from "./facts.js";
+import { isNetworkElsewhere } from "./caller-namespaces.js";
 import type { Registry } from "./registry.js";
 
 /** What must not be so on the host, or with other containers, when a container with these nics is started. */

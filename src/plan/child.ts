@@ -24,7 +24,7 @@ import { populateGuestDev, takeDevices } from "./guest-dev.js";
 import { lockRoot } from "./guest-root.js";
 import { planKernelDirectories } from "./guest-sys.js";
 import { openGuestApi, planGuestApi } from "./guest-api.js";
-import { mapIds } from "./idmap.js";
+import { becomeRoot, mapIds } from "./idmap.js";
 import { planLabel, takeLabelFile } from "./lsm.js";
 import { giveTerminal, initIds } from "./login.js";
 import { type EntryPlaces, type KeptMount, planEntry, setAgain } from "./mount.js";
@@ -34,7 +34,7 @@ import { planListen } from "./listen.js";
 import { planLocaltime } from "./localtime.js";
 import { planInsideNics } from "./nic/nic.js";
 import { passAlways, passMount } from "./pass.js";
-import { becomeRoot, planExec, planHostname, planIds, planPersonality, planSeccomp, planSysctls } from "./process.js";
+import { planExec, planHostname, planIds, planPersonality, planSeccomp, planSysctls } from "./process.js";
 import {
   attachRootfs,
   isolateMounts,

@@ -49,8 +49,8 @@ import {
 } from "../sys/flags.js";
 import { beneath } from "./dev.js";
 import { signalChild } from "./hooks.js";
+import { becomeRoot } from "./idmap.js";
 import { isolateTree, openTarget } from "./mount.js";
-import { becomeRoot } from "./process.js";
 import { isolateMounts } from "./rootfs.js";
 
 /**

@@ -1,4 +1,4 @@
-import { type Block, buffer, call, cwdFd, data, format, imm, slot } from "../program/assembler.js";
+import { type Block, buffer, call, cwdFd, data, format, imm, nil, slot } from "../program/assembler.js";
 import { close, openat, writeText } from "../program/calls.js";
 import { O_WRONLY } from "../sys/flags.js";
 import type { IdMapEntry } from "../spec/idmap.js";
@@ -37,5 +37,15 @@ export function mapIds(context: StartContext, child: Block): void {
   call(child, "read", [slots.childSync, buffer(build, 8, "[mapped]"), imm(1)], {
     note: "wait for the id maps",
     full: true,
+  });
+}
+
+/** Root of the container. In a user namespace this comes first of all, since nothing else works before it. */
+export function becomeRoot(child: Block): void {
+  call(child, "setresgid", [imm(0), imm(0), imm(0)], { note: "become the container's root group" });
+  call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups", on: [{ on: "any", to: "next" }] });
+  call(child, "setresuid", [imm(0), imm(0), imm(0)], {
+    note: "become the container's root",
+    hints: { EINVAL: "the id map does not map id 0" },
   });
 }

@@ -106,16 +106,6 @@ export function planPersonality(context: StartContext, child: Block): void {
   });
 }
 
-/** Root (or the given ids) of the container. In a user namespace this comes first of all, since nothing else works before it. */
-export function becomeRoot(child: Block): void {
-  call(child, "setresgid", [imm(0), imm(0), imm(0)], { note: "become the container's root group" });
-  call(child, "setgroups", [imm(0), nil], { note: "drop the supplementary groups", on: [{ on: "any", to: "next" }] });
-  call(child, "setresuid", [imm(0), imm(0), imm(0)], {
-    note: "become the container's root",
-    hints: { EINVAL: "the id map does not map id 0" },
-  });
-}
-
 /** Loads the seccomp policy; it must be the last thing that needs CAP_SYS_ADMIN. */
 export function planSeccomp(context: StartContext, child: Block): void {
   const { seccomp } = context.spec.security;

@@ -3,8 +3,8 @@ import { ownLink } from "../../host/netns.js";
 import type { ContainerSpec } from "../../spec/spec.js";
 import type { LinkInfo } from "../../sys/netlink-parse.js";
 import { bridgeFiles } from "../bridge-files.js";
+import { isNetworkElsewhere } from "../caller-namespaces.js";
 import type { StartOptions } from "../engine.js";
-import { isNetworkElsewhere, joinedLinks } from "../facts.js";
 import type { EngineParts } from "./parts.js";
 
 /** Makes a bridge if the host wants it. What keeps guests from using it. */
@@ -35,4 +35,10 @@ export async function provideBridges(
     for (const message of await provideBridge(parts, link)) warn?.({ message, at: null });
   }
   return there;
+}
+
+/** The bridges that a container's interfaces are to be joined with. */
+function joinedLinks(spec: ContainerSpec): readonly string[] {
+  if (spec.network.kind !== "own") return [];
+  return spec.network.nics.flatMap((nic) => (nic.type === "veth" && nic.link !== null ? [nic.link] : []));
 }
