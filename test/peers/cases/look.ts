@@ -177,9 +177,9 @@ const wait: readonly Case[] = [
   }),
 ];
 
-/** The monitor runs while the other commands are carried out; then it is ended, and its status and what it said are shown. */
+/** The monitor runs while the other commands are carried out; then it is ended, and its status and what it said are shown. LXC's takes its time on a busy machine. */
 const watched = (monitor: string, meanwhile: string, rest: Omit<Case, "run"> = {}): Case => ({
-  run: `exec 3>&2 2>/dev/null; ${monitor} > lines 2>&3 & m=$!; sleep 0.4; ${meanwhile} 2>&3; sleep 0.2; kill $m; wait $m`,
+  run: `exec 3>&2 2>/dev/null; ${monitor} > lines 2>&3 & m=$!; sleep 1; ${meanwhile} 2>&3; sleep 0.6; kill $m; wait $m`,
   show: ["lines"],
   ...rest,
 });

@@ -3,11 +3,11 @@ import { errorLines, IsletError } from "../../../base/errors.js";
 import { unreachable } from "../../../base/never.js";
 import type { AttachOptions, ClientTask, Command } from "../../../engine/engine.js";
 import type { NamespaceKind } from "../../../spec/namespace.js";
+import { personaOf } from "../../../spec/personality.js";
 import { execStatus } from "../errors.js";
 import { containerConfig, fileProblem } from "./container-config.js";
 import { type Call, lxcCommand, unsignedOption, UsageError } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
-import { isArchitecture } from "./load.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 
 export const attachTable: CommandTable = {
@@ -113,7 +113,7 @@ export function attachOptions(
   const { options, operands } = call;
   const namespaces = options.value("namespaces");
   const architecture = options.value("arch");
-  if (architecture !== null && !isArchitecture(architecture))
+  if (architecture !== null && personaOf(architecture) === undefined)
     throw new UsageError(`Invalid architecture specified: ${architecture}`);
   const elevate = elevated(options);
   const selinuxContext = options.value("context");

@@ -1,7 +1,7 @@
 import type { Command } from "../../../engine/engine.js";
 import type { CommandTable } from "./getopt.js";
 import { jsonText, takeFormat } from "./frame.js";
-import { systemConfig } from "./load.js";
+import { systemConfig } from "./system.js";
 import { formatOption, option } from "./options.js";
 import { withTable } from "./tabled.js";
 

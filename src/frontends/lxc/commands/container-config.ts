@@ -1,14 +1,8 @@
 import { accessSync, constants } from "node:fs";
 import { type Fault, showFault } from "../../../base/source.js";
 import type { Call } from "./frame.js";
-import {
-  type ConfigSource,
-  type Definition,
-  loadConfig,
-  type LoadedConfig,
-  loadForStart,
-  readNamedFile,
-} from "./load.js";
+import type { Definition, LoadedConfig } from "./load.js";
+import { type ConfigSource, configurations, readNamedFile } from "./system.js";
 
 export type ContainerConfig =
   | { readonly kind: "loaded"; readonly config: LoadedConfig }
@@ -81,6 +75,7 @@ export async function containerConfig(
   };
   if (source === null) return rcfile === null ? { kind: "absent" } : failed();
   const own = rcfile === null ? { engine: call.engine, id: call.id } : null;
+  const { loadConfig, loadForStart } = await configurations();
   const result =
     purpose.kind === "look"
       ? loadConfig(source, call.caller)

@@ -14,7 +14,8 @@ import { host } from "../config/config.js";
 import { showUpper } from "../config/keys-islet.js";
 import { rootfsValue } from "../config/rootfs-value.js";
 import type { Call } from "./frame.js";
-import { type ConfigSource, loadConfig, moderniseSource, readNamedFile, systemConfig } from "./load.js";
+import { loadConfig, moderniseSource } from "./load.js";
+import { type ConfigSource, readNamedFile, systemConfig } from "./system.js";
 
 /** What the commands that copy, rename and bring back containers do with configurations. */
 

@@ -9,7 +9,8 @@ import { checkStorage, newConfigText, storageNamed, storageRequests } from "./cr
 import { type Call, lxcCommand } from "./frame.js";
 import type { CommandTable, ParsedOptions } from "./getopt.js";
 import { tellHint } from "./hints.js";
-import { createHeader, defaultConfig, type InitialConfig, initialConfig, systemConfig } from "./load.js";
+import { createHeader, defaultConfig, type InitialConfig, initialConfig } from "./load.js";
+import { systemConfig } from "./system.js";
 import { commonOptions, option, rcfileOption } from "./options.js";
 import { signalOf } from "./gone.js";
 import { builtinTemplates, type TemplateHost } from "../templates/builtin.js";

@@ -12,15 +12,8 @@ import { copyAs, ephemeralKey, quickest } from "./copy-work.js";
 import { prependHeader, runTemplate } from "./create.js";
 import { newConfigText, storageNamed } from "./create-storage.js";
 import { destroySpec } from "./destroy.js";
-import {
-  defaultConfig,
-  defaultStore,
-  type Faulty,
-  type InitialConfig,
-  initialConfig,
-  loadConfig,
-  loadForStart,
-} from "./load.js";
+import { defaultConfig, type Faulty, type InitialConfig, initialConfig, loadConfig, loadForStart } from "./load.js";
+import { defaultStore } from "./system.js";
 import { bringBack, copySnapshot, removeSnapshots, takeSnapshot } from "./snapshot-work.js";
 import { findTemplate, type Template, templateArguments } from "./template.js";
 

@@ -9,7 +9,7 @@ import { fileProblem } from "./container-config.js";
 import { type CommandTable, type ParsedOptions, parseOptions } from "./getopt.js";
 import { helpText, invocation, usageText } from "./help.js";
 import { tellHint, tellHintFor } from "./hints.js";
-import { defaultStore } from "./load.js";
+import { defaultStore } from "./system.js";
 import { fileLog, type Log, noLog, parsePriority, type Priority } from "./log.js";
 import { isletVersion, lxcVersion } from "./options.js";
 import { type Progress, withProgress } from "./progress.js";

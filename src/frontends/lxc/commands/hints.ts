@@ -1,7 +1,7 @@
 import { IsletError } from "../../../base/errors.js";
 import { likelySlips, nearest } from "../../../base/nearest.js";
 import type { Call } from "./frame.js";
-import { defaultStore } from "./load.js";
+import { defaultStore } from "./system.js";
 import { harmless, isUtf8 } from "./look.js";
 
 /**

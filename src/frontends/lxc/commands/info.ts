@@ -4,8 +4,9 @@ import { containerConfig } from "./container-config.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
 import { tellHint } from "./hints.js";
-import { type LoadedConfig, nearestKey } from "./load.js";
+import type { LoadedConfig } from "./load.js";
 import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
+import { configurations } from "./system.js";
 
 export const infoTable: CommandTable = {
   tool: "lxc-info",
@@ -193,7 +194,7 @@ async function body(call: Call): Promise<number> {
   session.write(1, format === "json" ? jsonText(infoJson(info, selection)) : out);
   for (const text of invalid) call.report.bare(text);
   for (const [key, value] of info.values) {
-    const near = value === null ? nearestKey(key) : null;
+    const near = value === null ? (await configurations()).nearestKey(key) : null;
     if (near !== null) tellHint(call, `did you mean ${near}?`);
   }
   return 0;

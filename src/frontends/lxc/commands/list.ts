@@ -4,7 +4,7 @@ import type { Command, State } from "../../../engine/engine.js";
 import { autoDirectory, autoLinks } from "./auto-links.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
-import { defaultStore, loadConfig } from "./load.js";
+import { configurations, defaultStore } from "./system.js";
 import { commonOptions, formatOption } from "./options.js";
 
 export const listTable: CommandTable = {
@@ -66,7 +66,7 @@ async function startsAlone(call: Call, name: string): Promise<boolean> {
   try {
     const source = await call.engine.readConfig({ storePath: call.id.storePath, name });
     if (source === null) return false;
-    const loaded = loadConfig(source, call.caller);
+    const loaded = (await configurations()).loadConfig(source, call.caller);
     return loaded.kind === "loaded" && loaded.config.item("lxc.start.auto") === "1";
   } catch (error) {
     if (error instanceof IsletError) return false;

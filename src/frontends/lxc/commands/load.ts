@@ -1,12 +1,11 @@
 /**
- * All that the commands need of configurations; the only file here that knows ../config.
+ * All that the commands need of containers' configurations; with system.ts the only file here that knows ../config. Commands that can do without import
+ * it as `configurations`.
  */
-import { resolve } from "node:path";
 import { IsletError } from "../../../base/errors.js";
 import type { Fault } from "../../../base/source.js";
 import type { Caller, ContainerId, ContainerStatus, Engine } from "../../../engine/engine.js";
 import type { IdMapEntry } from "../../../spec/idmap.js";
-import { personaOf } from "../../../spec/personality.js";
 import type { ContainerSpec } from "../../../spec/spec.js";
 import {
   documentText,
@@ -17,25 +16,16 @@ import {
   moderniseConfig,
   parseConfig,
   type ParsedConfig,
-  readSystemConfig,
   runningConfig,
-  type SystemConfig,
   toSpec,
 } from "../config/config.js";
 import { splitRootfsPath } from "../config/keys-mount.js";
 import { configAnnotation } from "../config/load.js";
 
+import { type ConfigSource, systemConfig } from "./system.js";
+
 export { nearestKey } from "../config/table.js";
 export { createHeader } from "../config/config.js";
-
-/** The system configuration that holds for a caller: root's, or the one in the user's home. */
-export function systemConfig(caller: Caller): SystemConfig {
-  const home = caller.uid === 0 ? null : (caller.environment["HOME"] ?? null);
-  return readSystemConfig(host.files, home);
-}
-
-/** Where containers are without -P. */
-export const defaultStore = (caller: Caller): string => systemConfig(caller).items.get("lxc.lxcpath") ?? "/var/lib/lxc";
 
 /** A key set on the command line: `-s KEY=VAL`, `-c FILE`, `--share-net=NAME`. */
 export interface Definition {
@@ -69,11 +59,6 @@ export interface Faulty {
   readonly faults: readonly Fault[];
 }
 export type LoadResult = { readonly kind: "loaded"; readonly config: LoadedConfig } | Faulty;
-
-export interface ConfigSource {
-  readonly file: string;
-  readonly text: string;
-}
 
 function loaded(parsed: ParsedConfig): LoadedConfig {
   const { file } = parsed.document;
@@ -190,16 +175,6 @@ export async function defaultConfig(caller: Caller, engine: Pick<Engine, "wanted
   const text = bridge === null ? "" : `lxc.net.0.type = veth\nlxc.net.0.link = ${bridge.name}\nlxc.net.0.flags = up\n`;
   return { file: "islet's default", text };
 }
-
-/** A file the user named; null: it cannot be read, is no plain file, or is absurdly large. */
-export function readNamedFile(path: string, caller: Caller): ConfigSource | null {
-  const file = resolve(caller.cwd, path);
-  const text = host.files.read(file);
-  return text === null ? null : { file, text };
-}
-
-/** A name that lxc.arch and lxc-attach -a take. */
-export const isArchitecture = (name: string): boolean => personaOf(name) !== undefined;
 
 /** A configuration with the keys of today. */
 export const moderniseSource = (source: ConfigSource, caller: Caller): Modernised =>

@@ -14,8 +14,9 @@ import { showFault } from "../../../base/source.js";
 import { compileEre } from "./ere.js";
 import { type Call, jsonText, lxcCommand, outputFormat } from "./frame.js";
 import type { CommandTable } from "./getopt.js";
-import { configOfRunning, loadConfig, type LoadedConfig } from "./load.js";
+import type { LoadedConfig } from "./load.js";
 import { commonOptions, formatOption, option, rcfileOption } from "./options.js";
+import { configurations } from "./system.js";
 
 export const lsTable: CommandTable = {
   tool: "lxc-ls",
@@ -178,7 +179,7 @@ export async function storedConfig(call: Call, id: ContainerId): Promise<LoadedC
   try {
     const source = await call.engine.readConfig(id);
     if (source === null) return null;
-    const loaded = loadConfig(source, call.caller);
+    const loaded = (await configurations()).loadConfig(source, call.caller);
     if (loaded.kind === "loaded") return loaded.config;
     for (const fault of loaded.faults) call.report.notice(showFault(fault));
   } catch (error) {
@@ -192,7 +193,7 @@ export async function storedConfig(call: Call, id: ContainerId): Promise<LoadedC
 /** A container whose configuration cannot be read is told of and left out, as LXC does. */
 async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null | "broken"> {
   // What runs keeps the configuration it was started with.
-  const kept = status.state === "STOPPED" ? null : configOfRunning(status);
+  const kept = status.state === "STOPPED" ? null : (await configurations()).configOfRunning(status);
   if (kept !== null) return kept;
   const stored = await storedConfig(call, status);
   return stored === null && status.state === "STOPPED" ? "broken" : stored;

@@ -4,7 +4,7 @@ import type { IdMapEntry } from "../../../spec/idmap.js";
 import { execStatus } from "../errors.js";
 import { type Call, lxcCommand } from "./frame.js";
 import { type CommandTable, parseOptions } from "./getopt.js";
-import { readNamedFile } from "./load.js";
+import { readNamedFile } from "./system.js";
 import { option } from "./options.js";
 import { userName } from "./users.js";
 import { withTable } from "./tabled.js";

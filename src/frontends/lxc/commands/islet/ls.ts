@@ -4,11 +4,12 @@ import { IsletError } from "../../../../base/errors.js";
 import { type Call, jsonText, lxcCommand, UsageError } from "../frame.js";
 import type { CommandTable } from "../getopt.js";
 import { type Column, tableLines } from "../layout.js";
-import { configOfRunning, loadConfig, type LoadedConfig } from "../load.js";
+import type { LoadedConfig } from "../load.js";
 import { harmless, type Look, lookOf, plain, shortTime, styled } from "../look.js";
 import { option } from "../options.js";
 import { memoryCell, stateCell } from "./cells.js";
 import { globs } from "./glob.js";
+import { configurations } from "../system.js";
 import { ownOptions } from "./options.js";
 
 export const lsTable: CommandTable = {
@@ -130,12 +131,12 @@ async function choose(call: Call): Promise<Choice> {
 
 /** null: none, or it cannot be used. */
 async function configOf(call: Call, status: ContainerStatus): Promise<LoadedConfig | null> {
-  const kept = status.state === "STOPPED" ? null : configOfRunning(status);
+  const kept = status.state === "STOPPED" ? null : (await configurations()).configOfRunning(status);
   if (kept !== null) return kept;
   try {
     const source = await call.engine.readConfig(status);
     if (source === null) return null;
-    const loaded = loadConfig(source, call.caller);
+    const loaded = (await configurations()).loadConfig(source, call.caller);
     if (loaded.kind === "loaded") return loaded.config;
     call.report.notice(
       `the configuration of ${harmless(status.name, { unicode: true })} has faults; islet doctor shows them`,
