@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { literal } from "./identity.js";
 import type { TextFiles } from "./text-files.js";
 
 /**
@@ -39,12 +40,16 @@ const digestOf = (script: string): string =>
 export const sysconfig = "etc/sysconfig";
 const scripts = `${sysconfig}/network-scripts`;
 
-/** In each line the first place where the original's name is, as a part of a word, too: as the script's sed does it. */
+/**
+ * In each line the first place where the original's name stands by itself or in a domain name. The script's sed finds it within words, too, and makes
+ * `localcopy` of localhost where a container is called `host`.
+ */
 export function runHostnameHook(files: TextFiles, from: string, to: string): void {
+  const whole = new RegExp(`(?<![\\w-])${literal(from)}(?![\\w-])`);
   const edit = (text: string): string =>
     text
       .split("\n")
-      .map((line) => line.replace(from, () => to))
+      .map((line) => line.replace(whole, () => to))
       .join("\n");
   const interfaces = files
     .names(scripts)

@@ -2,16 +2,19 @@ import type { TextFiles } from "./text-files.js";
 
 /** Names that a copy has in files of its root file system. */
 
+/** A text as a regular expression that matches just that. */
+export const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
 /** One word of a file of lines, wherever it stands alone or begins a domain name: `web` of `web.lan` too. */
 export function replaceName(text: string, from: string, to: string): string {
   if (from === "" || from === to) return text;
-  const literal = from.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const name = new RegExp(`(?<=[ \\t])${literal(from)}(?=[.\\s]|$)`, "g");
   return text
     .split("\n")
     .map((line) => {
       const hash = line.indexOf("#");
       const names = hash < 0 ? line : line.slice(0, hash);
-      return names.replace(new RegExp(`(?<=[ \\t])${literal}(?=[.\\s]|$)`, "g"), () => to) + line.slice(names.length);
+      return names.replace(name, () => to) + line.slice(names.length);
     })
     .join("\n");
 }

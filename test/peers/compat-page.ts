@@ -49,6 +49,7 @@ Debian's LXC has no more \`lxc-clone\`, \`lxc-kill\`, \`lxc-list\`, \`lxc-netsta
 | lxc-copy -R | copies everything, then destroys the original; refuses while there are snapshots | renames the directory; refuses for snapshots and for copies that need it, which are named |
 | lxc-copy -s of an overlay | the copy protects the one that it was copied from, whose files it does not need | protects those whose files it needs |
 | lxc-copy -e -t | mounts the tmpfs by a hook script | \`islet.rootfs.upper = tmpfs\`, with \`lxc.rootfs.managed = 0\` so that no tool removes the original |
+| LXC's own clonehostname | writes the new name into other names, too: \`localcopy\` for localhost in a copy of \`host\` | only where the old name stands by itself or in a domain name |
 | lxc-snapshot, clone hooks | run them: LXC's own clonehostname writes the name snap0 into the snapshot's etc/hosts, and back at a restore | are not run for a snapshot, which is what the container was; at a restore they are told that snap0 becomes the container |
 | lxc-snapshot -r | destroys the container, then copies the snapshot | puts the new one together first, then they change places; refuses where a snapshot needs the volume or data set that would go, which LXC destroys |
 | lxc-destroy -s | fails if there are clones | removes them, in the right order; a running one needs \`-f\` |
