@@ -14,7 +14,7 @@ import { host } from "../config/config.js";
 import { showUpper } from "../config/keys-islet.js";
 import { rootfsValue } from "../config/rootfs-value.js";
 import type { Call } from "./frame.js";
-import { loadConfig, moderniseSource } from "./load.js";
+import { loadModern } from "./load.js";
 import { type ConfigSource, readNamedFile, systemConfig } from "./system.js";
 
 /** What the commands that copy, rename and bring back containers do with configurations. */
@@ -49,14 +49,14 @@ export async function chosenOriginal(call: Call): Promise<Original> {
 }
 
 export function originalOf(source: ConfigSource, caller: Caller, id: ContainerId): Original {
-  const modern = moderniseSource(source, caller);
-  if (modern.kind === "unclear") throw refused(source.file, modern.faults);
-  const loaded = loadConfig({ file: source.file, text: modern.text }, caller);
-  if (loaded.kind === "faulty") throw refused(source.file, loaded.faults);
+  const modern = loadModern(source, caller);
+  if (modern.kind === "faulty") throw refused(source.file, modern.faults);
+  const { text, result } = modern;
+  if (result.kind === "faulty") throw refused(source.file, result.faults);
   return {
     id,
-    text: modern.text,
-    spec: loaded.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined),
+    text,
+    spec: result.config.spec(id, caller, { command: null, mode: "exec" }, () => undefined),
   };
 }
 

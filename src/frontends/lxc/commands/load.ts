@@ -98,7 +98,10 @@ function parse(
 
 /** To look at: nothing is filled in, nothing written. */
 export function loadConfig(source: ConfigSource, caller: Caller): LoadResult {
-  const parsed = parse(source, caller, [], false);
+  return resultOf(parse(source, caller, [], false));
+}
+
+function resultOf(parsed: ParsedConfig): LoadResult {
   return parsed.faults.length > 0
     ? { kind: "faulty", faults: parsed.faults }
     : { kind: "loaded", config: loaded(parsed) };
@@ -179,3 +182,14 @@ export async function defaultConfig(caller: Caller, engine: Pick<Engine, "wanted
 /** A configuration with the keys of today. */
 export const moderniseSource = (source: ConfigSource, caller: Caller): Modernised =>
   moderniseConfig({ ...source, files: host.files, cwd: caller.cwd });
+
+/** `loadConfig` of a configuration with the keys of today, and that as a text. Reads it once where it has no others. Faulty: nobody can tell what it means today. */
+export function loadModern(
+  source: ConfigSource,
+  caller: Caller,
+): { readonly kind: "done"; readonly text: string; readonly result: LoadResult } | Faulty {
+  const modern = moderniseSource(source, caller);
+  if (modern.kind === "unclear") return { kind: "faulty", faults: modern.faults };
+  const { text, isChanged, parsed } = modern;
+  return { kind: "done", text, result: isChanged ? loadConfig({ file: source.file, text }, caller) : resultOf(parsed) };
+}

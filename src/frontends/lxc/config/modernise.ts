@@ -3,10 +3,12 @@ import type { Fault } from "../../../base/source.js";
 import { parseLine, type RawLine, splitLines } from "./grammar.js";
 import { splitRootfsPath } from "./keys-mount.js";
 import { legacyNames } from "./legacy.js";
+import type { ParsedConfig } from "./model.js";
 import { parseConfig, type ParseInput } from "./parse.js";
 
 export type Modernised =
-  | { readonly kind: "done"; readonly text: string; readonly isChanged: boolean }
+  /** `parsed`: what it was before. */
+  | { readonly kind: "done"; readonly text: string; readonly isChanged: boolean; readonly parsed: ParsedConfig }
   /** Lines of which nobody can tell what they mean today. */
   | { readonly kind: "unclear"; readonly faults: readonly Fault[] };
 
@@ -76,5 +78,5 @@ export function moderniseConfig(input: ParseInput): Modernised {
     done = now === null ? end + (/^(\r\n|\r|\n)?/.exec(text.slice(end, end + 2))?.[0].length ?? 0) : end;
   }
   out += text.slice(done);
-  return faults.length > 0 ? { kind: "unclear", faults } : { kind: "done", text: out, isChanged: out !== text };
+  return faults.length > 0 ? { kind: "unclear", faults } : { kind: "done", text: out, isChanged: out !== text, parsed };
 }
