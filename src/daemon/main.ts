@@ -271,7 +271,10 @@ function rehearse(engine: LocalEngine): void {
     }
   };
   setTimeout(() => {
-    once().catch(() => undefined);
+    engine
+      .load()
+      .then(once)
+      .catch(() => undefined);
   }, rehearsalDelay).unref();
 }
 

@@ -20,6 +20,8 @@ export interface LocalEngine extends Engine {
   readonly registry: Registry;
   /** There is something that must be done when a container ends. */
   hasDuties(): boolean;
+  /** Loads what requests that have not come yet will need, from the same release as the rest: it may be replaced on the disk at any time. */
+  load(): Promise<void>;
   /** Plans a start and throws the program away. */
   rehearse(spec: ContainerSpec): Promise<void>;
   /** Makes what the next start will need. */
@@ -27,6 +29,15 @@ export interface LocalEngine extends Engine {
   /** Resolves when nothing of it is left but the containers. */
   close(): Promise<void>;
 }
+
+/** What most commands do not need, by groups of requests. */
+const code = {
+  start: () => import("./local/start.js"),
+  control: () => import("./local/control.js"),
+  enter: () => import("./local/enter.js"),
+  devices: () => import("./local/devices.js"),
+  make: () => import("./local/make.js"),
+} as const;
 
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
@@ -56,9 +67,9 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const engine: LocalEngine = {
     ...knowledgeRequests(parts, (id) => settling.get(directoryOf(id))),
     ...hostRequests(parts),
-    ...whenAsked(["start", "execute", "plan"], async () => (await import("./local/start.js")).startRequests(parts)),
+    ...whenAsked(["start", "execute", "plan"], async () => (await code.start()).startRequests(parts)),
     ...whenAsked(["stop", "signal", "initctl", "freeze", "unfreeze", "cgroupItem", "setCgroupItem"], async () =>
-      (await import("./local/control.js")).controlRequests(parts),
+      (await code.control()).controlRequests(parts),
     ),
     ...whenAsked(
       [
@@ -73,10 +84,10 @@ export function createEngine(options: LocalOptions): LocalEngine {
         "outerTerminals",
         "takeTerminal",
       ],
-      async () => (await import("./local/enter.js")).enteringRequests(parts),
+      async () => (await code.enter()).enteringRequests(parts),
     ),
     ...whenAsked(["changeDevice", "changeNode", "addNic", "removeNic"], async () =>
-      (await import("./local/devices.js")).deviceRequests(parts),
+      (await code.devices()).deviceRequests(parts),
     ),
     ...whenAsked(
       [
@@ -94,7 +105,7 @@ export function createEngine(options: LocalOptions): LocalEngine {
         "export",
         "readArchive",
       ],
-      async () => (await import("./local/make.js")).makingRequests(parts),
+      async () => (await code.make()).makingRequests(parts),
     ),
     wait: (id, wanted, timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
@@ -120,8 +131,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
       lxcfs.isNeeded() ||
       register.isNeeded() ||
       apis.count > 0,
+    load: async () => {
+      await Promise.all(Object.values(code).map((load) => load()));
+    },
     rehearse: async (spec) => {
-      (await import("./local/start.js")).rehearse(parts, spec);
+      (await code.start()).rehearse(parts, spec);
     },
     prepare: () => {
       pool.prepare();
