@@ -561,7 +561,9 @@ static void forget_descriptors(void)
     for (int i = 0; i < MON_REFUSED; i++)
         mon.refused[i] = -1;
     mon.listener = mon.refuser = mon.notify = mon.signals = mon.file = mon.main_fd = -1;
-    mon.console.master = mon.console.hold = mon.console.client = mon.console.log = -1;
+    for (int i = 0; i < MON_VIEWERS; i++)
+        mon.console.viewers[i].fd = -1;
+    mon.console.master = mon.console.hold = mon.console.log = -1;
 }
 
 int monitor_main(int argc, char **argv)

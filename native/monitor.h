@@ -20,7 +20,8 @@
 #define MON_REFUSED 8  /* callers of the refuser that are kept at a time */
 #define MON_REFUSAL 64 /* longest answer of the refuser */
 #define MON_OUTERS 16  /* the console and 15 ttys: each takes room in every monitor */
-#define MON_POLL (MON_PEERS + MON_LOGS + 8 + 2 * MON_OUTERS)
+#define MON_VIEWERS 8  /* of the console, at a time */
+#define MON_POLL (MON_PEERS + MON_LOGS + 6 + MON_VIEWERS + 2 * MON_OUTERS)
 
 enum mon_state { MON_STOPPED, MON_STARTING, MON_RUNNING, MON_STOPPING, MON_ABORTING };
 
@@ -46,13 +47,21 @@ struct ring {
     int is_full;
 };
 
+/* Somebody who is joined with the console. */
+struct viewer {
+    int fd;          /* the CONSOLE socket, or -1 */
+    int has_left;    /* but not all that was typed has been taken yet */
+    uint32_t number; /* the how-manieth it is */
+    struct queue shown;
+};
+
 struct console {
     int master, hold; /* hold: a slave kept open, so that the master never hangs up */
-    int client;       /* the CONSOLE socket, or -1 */
     int log;
     uint64_t log_limit;
     struct ring ring;
-    struct queue to_client;
+    struct viewer viewers[MON_VIEWERS]; /* each sees all that is printed; what each types is typed */
+    uint32_t joined;                    /* how many there have been */
     struct queue to_master;
 };
 
@@ -143,18 +152,18 @@ int console_set(int master);
 void console_set_ring(uint64_t size);
 /* Is there a console, and nobody joined with it? 0, -ENOENT or -EBUSY. */
 int console_free(void);
-/* Join with a socket (owned from here on), replaying the ring first if asked to. */
-void console_join(int client, int replay);
-void console_leave(void);
+/* Join with a socket (owned from here on), replaying the ring first if asked to. Where there is no room, who
+ * has been there longest leaves. */
+void console_join(int fd, int replay);
 /* Everything that is to be had without waiting; bounded. */
 void console_drain(void);
 /* One chunk from the master; 0 when there was nothing. */
 int console_read(void);
-/* What the CONSOLE socket sent. */
-void console_input(void);
+/* What a CONSOLE socket sent. is_over: nobody has its other end any more. */
+void console_input(struct viewer *viewer, int is_over);
 /* Try again to write what is waiting. */
 void console_output(void);
-/* The container is over: forget master, log and terminals, keep ring and client. The connections that have
+/* The container is over: forget master, log and terminals, keep ring and viewers. The connections that have
  * taken terminals end. */
 void console_end(void);
 /* The ring's content in order, as two parts. */

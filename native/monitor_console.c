@@ -167,20 +167,32 @@ int console_set(int master)
     return 0;
 }
 
-/* To the socket at once, the rest to the queue; a full queue loses its oldest bytes, not the guest's time. */
-static void to_client(const unsigned char *bytes, size_t len)
+static void leave(struct viewer *viewer)
 {
-    struct console *console = &mon.console;
-    struct queue *queue = &console->to_client;
+    close_fd(&viewer->fd);
+    queue_drop(&viewer->shown);
+}
+
+/* Nobody is there any more to whom anything could be shown; what was typed is still there. */
+static void turn_away(struct viewer *viewer)
+{
+    viewer->has_left = 1;
+    queue_drop(&viewer->shown);
+}
+
+/* To the socket at once, the rest to the queue; a full queue loses its oldest bytes, not the guest's time. */
+static void show(struct viewer *viewer, const unsigned char *bytes, size_t len)
+{
+    struct queue *queue = &viewer->shown;
     size_t have = queue->end - queue->at;
 
-    if (console->client < 0)
+    if (viewer->fd < 0 || viewer->has_left)
         return;
     if (have == 0) {
-        ssize_t sent = send(console->client, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send(viewer->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            console_leave();
+            turn_away(viewer);
             return;
         }
         if (sent > 0) {
@@ -226,7 +238,8 @@ int console_read(void)
     if (got > 0) {
         ring_put(&console->ring, bytes, (size_t)got);
         to_log(bytes, (size_t)got);
-        to_client(bytes, (size_t)got);
+        for (int i = 0; i < MON_VIEWERS; i++)
+            show(&console->viewers[i], bytes, (size_t)got);
         outer_show(0, bytes, (size_t)got);
         return 1;
     }
@@ -255,40 +268,58 @@ int console_free(void)
 {
     if (mon.console.master < 0)
         return -ENOENT;
-    return mon.console.client < 0 ? 0 : -EBUSY;
+    for (int i = 0; i < MON_VIEWERS; i++) {
+        if (mon.console.viewers[i].fd >= 0 && !mon.console.viewers[i].has_left)
+            return -EBUSY;
+    }
+    return 0;
 }
 
-void console_join(int client, int replay)
+/* A place that nobody has, or that of the viewer who came first. */
+static struct viewer *room(void)
 {
-    struct console *console = &mon.console;
+    struct viewer *oldest = mon.console.viewers;
+
+    for (int i = 0; i < MON_VIEWERS; i++) {
+        struct viewer *viewer = &mon.console.viewers[i];
+
+        if (viewer->fd < 0)
+            return viewer;
+        if (viewer->number < oldest->number)
+            oldest = viewer;
+    }
+    leave(oldest);
+    return oldest;
+}
+
+void console_join(int fd, int replay)
+{
+    struct viewer *viewer = room();
     struct iovec parts[2];
-    int count = replay ? ring_parts(&console->ring, parts) : 0;
+    int count = replay ? ring_parts(&mon.console.ring, parts) : 0;
 
-    console_leave();
-    console->client = client;
+    viewer->fd = fd;
+    viewer->has_left = 0;
+    viewer->number = mon.console.joined++;
     for (int i = 0; i < count; i++)
-        to_client(parts[i].iov_base, parts[i].iov_len);
+        show(viewer, parts[i].iov_base, parts[i].iov_len);
 }
 
-void console_leave(void)
+void console_input(struct viewer *viewer, int is_over)
 {
-    close_fd(&mon.console.client);
-    queue_drop(&mon.console.to_client);
-}
-
-void console_input(void)
-{
-    struct console *console = &mon.console;
     unsigned char bytes[CHUNK];
-    ssize_t got = recv(console->client, bytes, sizeof(bytes), MSG_DONTWAIT);
+    int takes = mon.console.master < 0 || console_takes();
+    /* While something that was typed before is waiting, this waits where it is. */
+    ssize_t got = recv(viewer->fd, bytes, sizeof(bytes), MSG_DONTWAIT | (takes ? 0 : MSG_PEEK));
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got <= 0) {
-        console_leave();
-        return;
-    }
-    console_type(bytes, (size_t)got);
+    if (got <= 0)
+        leave(viewer);
+    else if (takes)
+        console_type(bytes, (size_t)got);
+    else if (is_over)
+        turn_away(viewer);
 }
 
 int console_takes(void)
@@ -310,8 +341,12 @@ void console_output(void)
 
     if (console->master >= 0 && queue_write(&console->to_master, console->master) < 0)
         queue_drop(&console->to_master);
-    if (console->client >= 0 && queue_write(&console->to_client, console->client) < 0)
-        console_leave();
+    for (int i = 0; i < MON_VIEWERS; i++) {
+        struct viewer *viewer = &console->viewers[i];
+
+        if (viewer->fd >= 0 && queue_write(&viewer->shown, viewer->fd) < 0)
+            turn_away(viewer);
+    }
 }
 
 void console_end(void)

@@ -449,17 +449,41 @@ static short peer_events(const struct peer *peer)
     return peer->out.end > peer->out.at ? POLLOUT : POLLIN;
 }
 
-static int console_events(const struct console *console, struct pollfd *master, struct pollfd *client)
+/* The console's master, then its viewers. Gives back what is behind them. */
+static struct pollfd *console_events(struct pollfd *at)
 {
-    *master = (struct pollfd){.fd = console->master, .events = outer_waits(0) ? 0 : POLLIN};
-    *client = (struct pollfd){.fd = console->client};
-    if (console->to_master.end > console->to_master.at)
-        master->events |= POLLOUT;
-    else
-        client->events |= POLLIN;
-    if (console->to_client.end > console->to_client.at)
-        client->events |= POLLOUT;
-    return 0;
+    const struct console *console = &mon.console;
+    int waits = console->to_master.end > console->to_master.at;
+
+    *at++ = (struct pollfd){.fd = console->master,
+                            .events = (short)((outer_waits(0) ? 0 : POLLIN) | (waits ? POLLOUT : 0))};
+    for (int i = 0; i < MON_VIEWERS; i++) {
+        const struct viewer *viewer = &console->viewers[i];
+        int shows = viewer->shown.end > viewer->shown.at;
+
+        *at++ = (struct pollfd){.fd = waits && viewer->has_left ? -1 : viewer->fd,
+                                .events = (short)((waits ? 0 : POLLIN) | (shows ? POLLOUT : 0))};
+    }
+    return at;
+}
+
+static void console_serve(const struct pollfd *master)
+{
+    const struct pollfd *viewers = master + 1;
+    short ready = master->revents;
+
+    if (master->fd >= 0 && (master->revents & (outer_waits(0) ? POLLHUP | POLLERR : ~0)) != 0)
+        console_read();
+    for (int i = 0; i < MON_VIEWERS; i++) {
+        int is_over = (viewers[i].revents & (POLLHUP | POLLERR)) != 0;
+
+        ready |= viewers[i].revents;
+        if (viewers[i].fd >= 0 && (is_over || (viewers[i].revents & POLLIN) != 0) &&
+            mon.console.viewers[i].fd == viewers[i].fd)
+            console_input(&mon.console.viewers[i], is_over);
+    }
+    if ((ready & POLLOUT) != 0)
+        console_output();
 }
 
 int mon_serve(int fd, int may_abort)
@@ -473,10 +497,9 @@ int mon_serve(int fd, int may_abort)
         struct pollfd *signals = at++;
         struct pollfd *listener = at++;
         struct pollfd *refuser = at++;
-        struct pollfd *master = at++;
-        struct pollfd *client = at++;
         struct pollfd *notify = at++;
-        struct pollfd *logs = at;
+        struct pollfd *console = at;
+        struct pollfd *logs;
         struct pollfd *outers;
         struct pollfd *peers;
 
@@ -487,7 +510,8 @@ int mon_serve(int fd, int may_abort)
         *listener = (struct pollfd){.fd = mon.listener, .events = POLLIN};
         *refuser = (struct pollfd){.fd = mon.refuser, .events = POLLIN};
         *notify = (struct pollfd){.fd = mon.notify, .events = POLLIN};
-        console_events(&mon.console, master, client);
+        at = console_events(at);
+        logs = at;
         for (int i = 0; i < MON_LOGS; i++)
             *at++ = (struct pollfd){.fd = mon.logs[i], .events = POLLIN};
         outers = at;
@@ -503,13 +527,7 @@ int mon_serve(int fd, int may_abort)
             if (mon.logs[i] >= 0 && logs[i].revents != 0)
                 read_log(&mon.logs[i]);
         }
-        if (master->fd >= 0 && (master->revents & (outer_waits(0) ? POLLHUP | POLLERR : ~0)) != 0)
-            console_read();
-        if (client->fd >= 0 && (client->revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
-            mon.console.client == client->fd)
-            console_input();
-        if (((master->revents | client->revents) & POLLOUT) != 0)
-            console_output();
+        console_serve(console);
         outer_serve(outers);
         if (notify->fd >= 0 && notify->revents != 0)
             read_notify();

@@ -503,7 +503,7 @@ test("the console's last words before the guest's end are in the log, which neve
   assert.ok(readFileSync(log, "utf8").endsWith("4999\n5000\nlast words\n"));
 });
 
-test("CONSOLE joins a socket: replay, output, input, size, and a second one ends the first", async (t) => {
+test("CONSOLE joins sockets: replay, output, input, size; all see the same, and a ninth ends the first", async (t) => {
   const monitor = await running(t, {
     script: "stty -echo; echo hello; while read line; do [ $line = size ] && stty size; echo got:$line; done",
     console: true,
@@ -530,19 +530,70 @@ test("CONSOLE joins a socket: replay, output, input, size, and a second one ends
   await info(monitor.daemon).then((i) => i.fds.forEach((fd) => closeFd(fd)));
   sys("write", mine, Buffer.from("size\n"), 5);
   await waitFor("the answer", () => /44 155\r\ngot:size\r\n/.test((all += read())));
-  const [second, far] = socketPair();
-  monitor.daemon.send(CONSOLE, u32(0), [far]);
-  closeFd(far);
-  await waitFor("the end of the first", () => sys("read", mine, Buffer.alloc(10), 10) === 0);
+  const join = (): number => {
+    const [fd, far] = socketPair();
+    monitor.daemon.send(CONSOLE, u32(0), [far]);
+    closeFd(far);
+    return fd;
+  };
+  const second = join();
   sys("write", second, Buffer.from("x\n"), 2);
   await waitFor("the second's output", () => {
     const bytes = Buffer.alloc(100);
     return /got:x/.test(bytes.toString("utf8", 0, sys("read", second, bytes, 100)));
   });
+  await waitFor("the same at the first's", () => /got:x/.test((all += read())));
+  sys("write", mine, Buffer.from("y\n"), 2);
+  await waitFor("the first's at the second's", () => {
+    const bytes = Buffer.alloc(100);
+    return /got:y/.test(bytes.toString("utf8", 0, sys("read", second, bytes, 100)));
+  });
+  await waitFor("its own", () => /got:y/.test((all += read())));
+  const more = Array.from({ length: 7 }, join);
+  await waitFor("the end of the first", () => sys("read", mine, Buffer.alloc(10), 10) === 0);
+  sys("write", second, Buffer.from("z\n"), 2);
+  for (const fd of [second, ...more]) {
+    await waitFor("everybody's output", () => {
+      const bytes = Buffer.alloc(100);
+      return /got:z/.test(bytes.toString("utf8", 0, sys("read", fd, bytes, 100)));
+    });
+  }
   kill(monitor.daemon, 9);
   await monitor.ended;
+  for (const fd of [mine, second, ...more]) closeFd(fd);
+});
+
+test("what was typed at once is typed whole, although who typed it has gone", async (t) => {
+  const script = "stty -echo; echo begin; sleep 1; while read line; do echo got:$line; done";
+  const monitor = await running(t, { script, console: true, ring: 262144 });
+  await waitFor("the beginning", async () => /begin/.test(await ringOf(monitor.daemon)));
+  const lines = Array.from({ length: 3000 }, (_, index) => `line${index}`);
+  const typed = Buffer.from(`${lines.join("\n")}\n`);
+  const [mine, theirs] = socketPair();
+  monitor.daemon.send(CONSOLE, u32(0), [theirs]);
+  closeFd(theirs);
+  assert.equal(sys("write", mine, typed, typed.length), typed.length);
   closeFd(mine);
-  closeFd(second);
+  // Nobody is there any more: another one has it to himself.
+  const later = await waitFor("the console to be free", async () => {
+    const [fd, far] = socketPair();
+    monitor.daemon.send(CONSOLE, u32(2), [far]);
+    closeFd(far);
+    if ((await expectFrame(monitor.daemon, TTY)).payload.readInt32LE(0) === 0) return fd;
+    closeFd(fd);
+    return null;
+  });
+  let shown = "";
+  const shows = (end: string): Promise<boolean> =>
+    waitFor(end, async () => (shown = await ringOf(monitor.daemon)).endsWith(`got:${end}\r\n`));
+  await shows(lines.at(-1) ?? "");
+  sys("write", later, Buffer.from("after\n"), 6);
+  await shows("after");
+  const got = [...shown.matchAll(/got:(\w+)\r\n/g)].map(([, line]) => line);
+  assert.deepEqual(got, [...lines, "after"]);
+  closeFd(later);
+  kill(monitor.daemon, 9);
+  await monitor.ended;
 });
 
 test("a console client that does not read holds up neither the guest nor the monitor", async (t) => {

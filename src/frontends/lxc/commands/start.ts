@@ -112,7 +112,7 @@ export async function relayConsole(call: Call, joined: number | null): Promise<v
 
 /**
  * Joins the client with the console until the container ends. A guest that reboots keeps its monitor, so the console is joined anew;
- * when somebody else took the console over (lxc-console -t 0), we only wait. `deathSignal`: for its init when the client is killed; 0: none.
+ * when others have come until there was no room for us, we only wait. `deathSignal`: for its init when the client is killed; 0: none.
  */
 export async function foreground(
   call: Call,
