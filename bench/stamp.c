@@ -1,6 +1,6 @@
 // The main process of the container whose start is measured: writes the time at which it runs to /islt-stamp
-// and waits to be killed. SIGTERM ends it, too: libvirt begins an end by force with that one, and an init that
-// ignores it would make libvirt wait.
+// and waits to be killed. SIGTERM ends it, too: libvirt begins an end by force with that one, and an init
+// that ignores it would make libvirt wait.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

@@ -15,7 +15,8 @@
 #define FRAME_HEAD 8u
 #define FRAME_LIMIT (1024u * 1024) /* largest payload that a client or a monitor takes */
 #define FRAME_DAEMON_LIMIT (8u * 1024 * 1024)
-#define FRAME_FDS 64 /* descriptors of a frame that a client or a monitor takes; START carries those of 32 sockets */
+/* Descriptors of a frame that a client or a monitor takes; START carries those of 32 sockets. */
+#define FRAME_FDS 64
 
 struct frame_head {
     uint32_t length; /* of the payload */

@@ -530,13 +530,13 @@ test("CONSOLE joins sockets: replay, output, input, size; all see the same, and 
   await info(monitor.daemon).then((i) => i.fds.forEach((fd) => closeFd(fd)));
   sys("write", mine, Buffer.from("size\n"), 5);
   await waitFor("the answer", () => /44 155\r\ngot:size\r\n/.test((all += read())));
-  const join = (): number => {
+  const enter = (): number => {
     const [fd, far] = socketPair();
     monitor.daemon.send(CONSOLE, u32(0), [far]);
     closeFd(far);
     return fd;
   };
-  const second = join();
+  const second = enter();
   sys("write", second, Buffer.from("x\n"), 2);
   await waitFor("the second's output", () => {
     const bytes = Buffer.alloc(100);
@@ -549,7 +549,7 @@ test("CONSOLE joins sockets: replay, output, input, size; all see the same, and 
     return /got:y/.test(bytes.toString("utf8", 0, sys("read", second, bytes, 100)));
   });
   await waitFor("its own", () => /got:y/.test((all += read())));
-  const more = Array.from({ length: 7 }, join);
+  const more = Array.from({ length: 7 }, enter);
   await waitFor("the end of the first", () => sys("read", mine, Buffer.alloc(10), 10) === 0);
   sys("write", second, Buffer.from("z\n"), 2);
   for (const fd of [second, ...more]) {
@@ -567,8 +567,8 @@ test("what was typed at once is typed whole, although who typed it has gone", as
   const script = "stty -echo; echo begin; sleep 1; while read line; do echo got:$line; done";
   const monitor = await running(t, { script, console: true, ring: 262144 });
   await waitFor("the beginning", async () => /begin/.test(await ringOf(monitor.daemon)));
-  const lines = Array.from({ length: 3000 }, (_, index) => `line${index}`);
-  const typed = Buffer.from(`${lines.join("\n")}\n`);
+  const words = Array.from({ length: 3000 }, (_, index) => `line${index}`);
+  const typed = Buffer.from(`${words.join("\n")}\n`);
   const [mine, theirs] = socketPair();
   monitor.daemon.send(CONSOLE, u32(0), [theirs]);
   closeFd(theirs);
@@ -584,13 +584,13 @@ test("what was typed at once is typed whole, although who typed it has gone", as
     return null;
   });
   let shown = "";
-  const shows = (end: string): Promise<boolean> =>
-    waitFor(end, async () => (shown = await ringOf(monitor.daemon)).endsWith(`got:${end}\r\n`));
-  await shows(lines.at(-1) ?? "");
+  const shows = (last: string): Promise<boolean> =>
+    waitFor(last, async () => (shown = await ringOf(monitor.daemon)).endsWith(`got:${last}\r\n`));
+  await shows(words.at(-1) ?? "");
   sys("write", later, Buffer.from("after\n"), 6);
   await shows("after");
-  const got = [...shown.matchAll(/got:(\w+)\r\n/g)].map(([, line]) => line);
-  assert.deepEqual(got, [...lines, "after"]);
+  const got = [...shown.matchAll(/got:(\w+)\r\n/g)].map(([, word]) => word);
+  assert.deepEqual(got, [...words, "after"]);
   closeFd(later);
   kill(monitor.daemon, 9);
   await monitor.ended;
