@@ -128,6 +128,8 @@ export function companyOf(context: DriverContext, events: Reasons, doc: DomainDo
         begun?.began(async () => {
           log.undoing(doc.name);
           await end();
+          // How it ended comes before why it had to.
+          await events.settled();
         }),
       ),
     failed: async (error) => {
