@@ -140,6 +140,8 @@ void mon_kill(int sig);
 /* monitor_console.c */
 
 void queue_drop(struct queue *queue);
+/* There is something in it. */
+int queue_waits(const struct queue *queue);
 /* Append to a queue that may hold limit bytes; 0 or -ENOBUFS (nothing was appended). */
 int queue_put(struct queue *queue, const void *bytes, size_t len, size_t limit);
 /* Write what a descriptor takes without waiting: 0, or -errno when it is broken. */

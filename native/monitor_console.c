@@ -28,6 +28,11 @@ void queue_drop(struct queue *queue)
     *queue = (struct queue){.bytes = NULL};
 }
 
+int queue_waits(const struct queue *queue)
+{
+    return queue->end > queue->at;
+}
+
 int queue_put(struct queue *queue, const void *bytes, size_t len, size_t limit)
 {
     size_t have = queue->end - queue->at;
@@ -324,7 +329,7 @@ void console_input(struct viewer *viewer, int is_over)
 
 int console_takes(void)
 {
-    return mon.console.master >= 0 && mon.console.to_master.end == mon.console.to_master.at;
+    return mon.console.master >= 0 && !queue_waits(&mon.console.to_master);
 }
 
 void console_type(const void *bytes, size_t len)

@@ -15,11 +15,6 @@
  * seen, nothing is lost for him while he reads at least that often. */
 #define PATIENCE 100
 
-static int is_waiting(const struct queue *queue)
-{
-    return queue->end > queue->at;
-}
-
 static void let_go(struct outer *outer)
 {
     close_fd(&outer->hold);
@@ -132,11 +127,11 @@ void outer_show(int number, const void *bytes, size_t len)
     keep_quiet(outer->master);
     if (outer->is_blind && is_read(outer))
         outer->is_blind = 0;
-    shown = is_waiting(&outer->shown) ? 0 : show_now(outer, bytes, len);
+    shown = queue_waits(&outer->shown) ? 0 : show_now(outer, bytes, len);
     if (shown == len)
         return;
     if (!outer->is_blind) {
-        if (!is_waiting(&outer->shown))
+        if (!queue_waits(&outer->shown))
             outer->since = milliseconds();
         if (queue_put(&outer->shown, (const char *)bytes + shown, len - shown, CHUNK) == 0)
             return;
@@ -148,7 +143,7 @@ void outer_show(int number, const void *bytes, size_t len)
 
 int outer_waits(int number)
 {
-    return number < mon.outer_count && is_waiting(&mon.outers[number].shown);
+    return number < mon.outer_count && queue_waits(&mon.outers[number].shown);
 }
 
 int outer_patience(void)
@@ -174,14 +169,14 @@ static void show_waiting(struct outer *outer)
 {
     size_t before = outer->shown.at;
 
-    if (!is_waiting(&outer->shown))
+    if (!queue_waits(&outer->shown))
         return;
     keep_quiet(outer->master);
     if (queue_write(&outer->shown, outer->master) < 0)
         queue_drop(&outer->shown);
     if (outer->shown.at != before)
         outer->since = milliseconds();
-    if (!is_waiting(&outer->shown) || milliseconds() - outer->since < PATIENCE)
+    if (!queue_waits(&outer->shown) || milliseconds() - outer->since < PATIENCE)
         return;
     make_room(outer);
     if (outer->master >= 0)
@@ -214,14 +209,14 @@ struct pollfd *outer_events(struct pollfd *at)
     for (int i = 0; i < mon.outer_count; i++) {
         const struct outer *outer = &mon.outers[i];
         const struct tty *tty = i == 0 || outer->master < 0 ? NULL : tty_of(i);
-        int takes = i == 0 ? console_takes() : tty != NULL && !is_waiting(&outer->typed);
+        int takes = i == 0 ? console_takes() : tty != NULL && !queue_waits(&outer->typed);
         int waits = outer_waits(i);
 
         *at++ = (struct pollfd){.fd = takes || waits ? outer->master : -1,
                                 .events = (short)((takes ? POLLIN : 0) | (waits ? POLLOUT : 0))};
         *at++ = (struct pollfd){
             .fd = tty == NULL ? -1 : tty->master,
-            .events = (short)((waits ? 0 : POLLIN) | (is_waiting(&outer->typed) ? POLLOUT : 0))};
+            .events = (short)((waits ? 0 : POLLIN) | (queue_waits(&outer->typed) ? POLLOUT : 0))};
     }
     return at;
 }
@@ -278,7 +273,7 @@ void outer_serve(const struct pollfd *at)
             continue;
         if (at[1].fd == tty->master && (at[1].revents & ~POLLOUT) != 0)
             read_tty(i, outer, tty);
-        if (is_waiting(&outer->typed) && queue_write(&outer->typed, tty->master) < 0)
+        if (queue_waits(&outer->typed) && queue_write(&outer->typed, tty->master) < 0)
             queue_drop(&outer->typed);
     }
 }

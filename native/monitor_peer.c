@@ -128,7 +128,7 @@ void mon_publish_info(void)
     if (mon.meta_len > MON_PENDING / 4)
         return;
     for (struct peer *peer = mon.peers; peer < mon.peers + MON_PEERS; peer++) {
-        if (peer->fd >= 0 && peer->is_subscribed && peer->out.end == peer->out.at)
+        if (peer->fd >= 0 && peer->is_subscribed && !queue_waits(&peer->out))
             if (reply_info(peer) < 0)
                 end_peer(peer);
     }
@@ -446,20 +446,20 @@ static void read_notify(void)
 
 static short peer_events(const struct peer *peer)
 {
-    return peer->out.end > peer->out.at ? POLLOUT : POLLIN;
+    return queue_waits(&peer->out) ? POLLOUT : POLLIN;
 }
 
 /* The console's master, then its viewers. Gives back what is behind them. */
 static struct pollfd *console_events(struct pollfd *at)
 {
     const struct console *console = &mon.console;
-    int waits = console->to_master.end > console->to_master.at;
+    int waits = queue_waits(&console->to_master);
 
     *at++ = (struct pollfd){.fd = console->master,
                             .events = (short)((outer_waits(0) ? 0 : POLLIN) | (waits ? POLLOUT : 0))};
     for (int i = 0; i < MON_VIEWERS; i++) {
         const struct viewer *viewer = &console->viewers[i];
-        int shows = viewer->shown.end > viewer->shown.at;
+        int shows = queue_waits(&viewer->shown);
 
         *at++ = (struct pollfd){.fd = waits && viewer->has_left ? -1 : viewer->fd,
                                 .events = (short)((waits ? 0 : POLLIN) | (shows ? POLLOUT : 0))};
@@ -559,11 +559,11 @@ void mon_flush(void)
         for (int i = 0; i < MON_PEERS; i++) {
             struct peer *peer = &mon.peers[i];
 
-            if (peer->fd < 0 || peer->out.end == peer->out.at)
+            if (peer->fd < 0 || !queue_waits(&peer->out))
                 continue;
             if (queue_write(&peer->out, peer->fd) < 0)
                 end_peer(peer);
-            else if (peer->out.end > peer->out.at)
+            else if (queue_waits(&peer->out))
                 wait[count++] = (struct pollfd){.fd = peer->fd, .events = POLLOUT};
         }
         if (count == 0)

@@ -60,7 +60,7 @@ function cgroups() {
   return found;
 }
 
-/** Those of the groups that hold no process, in themselves or below. Groups above others come first in a list of cgroups(). */
+/** Those of the groups that hold no process, in themselves or below. */
 function vacant(groups) {
   const holding = new Set();
   for (const path of groups) {

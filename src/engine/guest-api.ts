@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename } from "node:path";
 import { IsletError } from "../base/errors.js";
+import { once } from "../base/once.js";
 import { sortedByKey } from "../base/records.js";
 import { closeFd, sendMessage, syscall, type Watch, watch } from "../host/addon.js";
 import { openDoor, type Visitor } from "../host/door.js";
@@ -113,12 +114,11 @@ export function createGuestApis(
 ): GuestApis {
   const guests = new Map<string, Guest>();
   const waiters = new Set<{ readonly key: string; readonly resolve: () => void }>();
-  let door: Promise<GuestDoor> | null = null;
   let connections = 0;
   let mostOfAll: number | null = null;
   const accept4 = requireSyscall(host.arch, "accept4");
 
-  const open = (): Promise<GuestDoor> => (door ??= loadDoor());
+  const open = once(loadDoor);
 
   const monitorOf = (guest: Guest): Monitor | undefined => registry.get(guest.meta);
 

@@ -3,6 +3,7 @@ import type { ContainerSpec } from "../spec/spec.js";
 import { forgetDevices, sweepDevices } from "./device-rules.js";
 import type { ContainerId, Engine } from "./engine.js";
 import { destroyEphemeral, notedEphemerals } from "./ephemeral.js";
+import { groups } from "./local/groups.js";
 import { hostRequests } from "./local/host.js";
 import { knowledgeRequests } from "./local/know.js";
 import { createParts, type EngineParts, inQueue, type LocalOptions } from "./local/parts.js";
@@ -30,14 +31,14 @@ export interface LocalEngine extends Engine {
   close(): Promise<void>;
 }
 
-/** What most commands do not need, by groups of requests. */
+/** What answers each of the groups. */
 const code = {
   start: () => import("./local/start.js"),
   control: () => import("./local/control.js"),
   enter: () => import("./local/enter.js"),
   devices: () => import("./local/devices.js"),
   make: () => import("./local/make.js"),
-} as const;
+} satisfies Record<keyof typeof groups, () => Promise<unknown>>;
 
 /** The engine itself, in this process. */
 export function createEngine(options: LocalOptions): LocalEngine {
@@ -67,46 +68,11 @@ export function createEngine(options: LocalOptions): LocalEngine {
   const engine: LocalEngine = {
     ...knowledgeRequests(parts, (id) => settling.get(directoryOf(id))),
     ...hostRequests(parts),
-    ...whenAsked(["start", "execute", "plan"], async () => (await code.start()).startRequests(parts)),
-    ...whenAsked(["stop", "signal", "initctl", "freeze", "unfreeze", "cgroupItem", "setCgroupItem"], async () =>
-      (await code.control()).controlRequests(parts),
-    ),
-    ...whenAsked(
-      [
-        "attach",
-        "openNamespaces",
-        "hostCommand",
-        "hostOutput",
-        "unshare",
-        "lookUp",
-        "console",
-        "resizeConsole",
-        "outerTerminals",
-        "takeTerminal",
-      ],
-      async () => (await code.enter()).enteringRequests(parts),
-    ),
-    ...whenAsked(["changeDevice", "changeNode", "addNic", "removeNic"], async () =>
-      (await code.devices()).deviceRequests(parts),
-    ),
-    ...whenAsked(
-      [
-        "create",
-        "destroy",
-        "forget",
-        "copy",
-        "copies",
-        "rename",
-        "snapshots",
-        "snapshot",
-        "restore",
-        "backUp",
-        "restoreBackup",
-        "export",
-        "readArchive",
-      ],
-      async () => (await code.make()).makingRequests(parts),
-    ),
+    ...whenAsked(groups.start, async () => (await code.start()).startRequests(parts)),
+    ...whenAsked(groups.control, async () => (await code.control()).controlRequests(parts)),
+    ...whenAsked(groups.enter, async () => (await code.enter()).enteringRequests(parts)),
+    ...whenAsked(groups.devices, async () => (await code.devices()).deviceRequests(parts)),
+    ...whenAsked(groups.make, async () => (await code.make()).makingRequests(parts)),
     wait: (id, wanted, timeout, aborted) => registry.wait(id, wanted, timeout, aborted),
     subscribe: (listener) => Promise.resolve(registry.subscribe(listener)),
     registry,

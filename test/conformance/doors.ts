@@ -85,12 +85,9 @@ export async function openHouse(t: Cleaner): Promise<House> {
 }
 
 const lxcWords: Words = [
-  [
-    /No container config specified|does not exist|doesn't exist|Container is not defined|No such container/,
-    "there is none",
-  ],
-  [/is already running|Container is running|is running/, "it runs"],
-  [/is not running|Container is not running/, "it does not run"],
+  [/No container config specified|Container is not defined/, "there is none"],
+  [/is already running/, "it runs"],
+  [/is not running/, "it does not run"],
 ];
 
 function lxcDoor({ own }: VirshPlace): Door {
@@ -141,7 +138,7 @@ function lxcDoor({ own }: VirshPlace): Door {
 
 const virshWords: Words = [
   [/failed to get domain/, "there is none"],
-  [/Domain is already (running|active)|domain is active/, "it runs"],
+  [/Domain is already active/, "it runs"],
   [/domain is not running/, "it does not run"],
   [/was made by lxc-create/, "not mine"],
 ];

@@ -58,10 +58,10 @@ async function visit(t: TestContext, by: Door["name"], of: Door["name"]): Promis
   };
 }
 
-/** The same question to a door, one after another. */
-async function answers(requests: readonly (() => Promise<Answer>)[]): Promise<readonly Answer[]> {
+/** What a door says to each of these about one container, one after another. */
+async function answers(asks: readonly ((name: string) => Promise<Answer>)[], name: string): Promise<readonly Answer[]> {
   const out: Answer[] = [];
-  for (const request of requests) out.push(await request());
+  for (const ask of asks) out.push(await ask(name));
   return out;
 }
 
@@ -110,7 +110,7 @@ for (const of of names) {
         assert.equal(await door.kill(name), "done");
         await allComeToSee("STOPPED");
         const { stop, kill, freeze, unfreeze, reboot } = door;
-        const refused = await answers([stop, kill, freeze, reboot].map((ask) => () => ask(name)));
+        const refused = await answers([stop, kill, freeze, reboot], name);
         assert.deepEqual(
           refused,
           refused.map(() => "it does not run"),
@@ -119,7 +119,7 @@ for (const of of names) {
         assert.equal(await unfreeze(name), by === "lxc" ? "done" : "it does not run");
         await allSee({ state: "STOPPED", pid: null });
         const { start, remove } = door;
-        const unknown = await answers([start, kill, freeze, remove].map((ask) => () => ask("islt-none")));
+        const unknown = await answers([start, kill, freeze, remove], "islt-none");
         // Nor do LXC's stop and freeze tell what is not there from what does not run.
         const silent: Answer = by === "lxc" ? "it does not run" : "there is none";
         assert.deepEqual(unknown, ["there is none", silent, silent, "there is none"]);

@@ -1,16 +1,13 @@
 import { sendSignal, whenKnown } from "../../runtime/monitors.js";
 import { cgroupItem, deviceRuleOf, freezerSwitch, setCgroupItem } from "../cgroup-item.js";
 import { changeDevices } from "../device-rules.js";
-import type { Engine } from "../engine.js";
 import { sendRunLevel } from "../initctl.js";
 import { stopContainer } from "../stop.js";
+import type { Requests } from "./groups.js";
 import { running, setFrozen, startedPid } from "./living.js";
 import { type EngineParts, inQueue } from "./parts.js";
 
-/** The requests that tell what runs to end, to wait, or to make do with less. */
-type Control = "stop" | "signal" | "initctl" | "freeze" | "unfreeze" | "cgroupItem" | "setCgroupItem";
-
-export function controlRequests(parts: EngineParts): Pick<Engine, Control> {
+export function controlRequests(parts: EngineParts): Requests<"control"> {
   const { host, binary, registry } = parts;
   return {
     async stop(id, wanted) {

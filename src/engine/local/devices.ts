@@ -4,16 +4,14 @@ import { planInterfaceIn, planInterfaceOut } from "../../plan/nic/hotplug.js";
 import { notRunning, whenKnown } from "../../runtime/monitors.js";
 import { clientTask } from "../client-task.js";
 import { addNode, bindNode, isInterface, mustBind, removeNode, unbindNode } from "../device.js";
-import type { ContainerId, DeviceChange, DeviceTask, Engine } from "../engine.js";
+import type { ContainerId, DeviceChange, DeviceTask } from "../engine.js";
 import type { LiveDevices, Running } from "../live-devices.js";
+import type { Requests } from "./groups.js";
 import { started } from "./living.js";
 import { type EngineParts, inQueue } from "./parts.js";
 import { provideBridge } from "./provide-bridges.js";
 
-/** The requests about devices of what runs. */
-export const deviceRequests = (
-  parts: EngineParts,
-): Pick<Engine, "changeDevice" | "changeNode" | "addNic" | "removeNic"> => ({
+export const deviceRequests = (parts: EngineParts): Requests<"devices"> => ({
   changeDevice: (id, change) => changeDevice(parts, id, change),
   changeNode: (id, change) => withLive(parts, id, (live, target) => live.changeNode(target, change)),
   async addNic(id, nic) {

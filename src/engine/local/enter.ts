@@ -9,29 +9,16 @@ import { notRunning, whenKnown } from "../../runtime/monitors.js";
 import { attachRequest, attachTargetOf } from "../attach.js";
 import { clientTask } from "../client-task.js";
 import { environmentStrings } from "../commands.js";
-import type { Engine } from "../engine.js";
 import { openNamespacesOf } from "../namespace-files.js";
 import { openRoot } from "../open.js";
 import { outputSocket } from "../processes.js";
 import { outerTerminals, takeTerminal } from "../terminal.js";
 import { unshareRequest } from "../unshare.js";
+import type { Requests } from "./groups.js";
 import { running, started, startedPid } from "./living.js";
 import type { EngineParts } from "./parts.js";
 
-/** The requests of whoever wants a process, a file or a terminal in a container, or a program of the host's on its behalf. */
-type Entering =
-  | "attach"
-  | "openNamespaces"
-  | "hostCommand"
-  | "hostOutput"
-  | "unshare"
-  | "lookUp"
-  | "console"
-  | "resizeConsole"
-  | "outerTerminals"
-  | "takeTerminal";
-
-export function enteringRequests({ host, binary, registry }: EngineParts): Pick<Engine, Entering> {
+export function enteringRequests({ host, binary, registry }: EngineParts): Requests<"enter"> {
   return {
     async attach(id, wanted) {
       const monitor = started(registry, id);

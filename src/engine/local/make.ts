@@ -1,28 +1,13 @@
 import { IsletError } from "../../base/errors.js";
-import { type ContainerId, type CreateOptions, type Engine, type Exported } from "../engine.js";
+import { type ContainerId, type CreateOptions, type Exported } from "../engine.js";
 import { createContainer, destroyContainer } from "../lifecycle.js";
 import { checkName, directoryOf, forgetContainer } from "../store.js";
+import type { Requests } from "./groups.js";
 import { checkExists } from "./know.js";
 import { setFrozen } from "./living.js";
 import { type EngineParts, inQueue } from "./parts.js";
 
-/** The requests that make whole containers, and remove them. */
-type Making =
-  | "create"
-  | "destroy"
-  | "forget"
-  | "copy"
-  | "copies"
-  | "rename"
-  | "snapshots"
-  | "snapshot"
-  | "restore"
-  | "backUp"
-  | "restoreBackup"
-  | "export"
-  | "readArchive";
-
-export function makingRequests(parts: EngineParts): Pick<Engine, Making> {
+export function makingRequests(parts: EngineParts): Requests<"make"> {
   const { storage, registry, register } = parts;
   const create = (id: ContainerId, wanted: CreateOptions): Promise<void> =>
     inQueue(parts, id, () => createContainer(storage, registry, id, wanted));

@@ -14,7 +14,7 @@ import type { StorageHost } from "../../storage/driver.js";
 import { openCallerNamespaces } from "../caller-namespaces.js";
 import { room } from "../client-task.js";
 import type { AttachedImages } from "../disk-images.js";
-import type { ContainerId, ContainerStatus, Engine, Startable, StartOptions } from "../engine.js";
+import type { ContainerId, ContainerStatus, Startable, StartOptions } from "../engine.js";
 import { forgetEphemeral, noteEphemeral } from "../ephemeral.js";
 import { readSources, type Sources, startFacts } from "../facts.js";
 import { describeMonitor } from "../meta.js";
@@ -22,11 +22,11 @@ import type { Registry } from "../registry.js";
 import { expectedScope, takeScope } from "../scope.js";
 import { endNow, startInCompany } from "../start-company.js";
 import { checkName, directoryOf } from "../store.js";
+import type { Requests } from "./groups.js";
 import { inQueue, type EngineParts } from "./parts.js";
 import { provideBridges } from "./provide-bridges.js";
 
-/** The requests that start containers, or say how they would be. */
-export const startRequests = (parts: EngineParts): Pick<Engine, "start" | "execute" | "plan"> => ({
+export const startRequests = (parts: EngineParts): Requests<"start"> => ({
   start: (what, wanted) => start(parts, what, wanted),
   async execute(spec, wanted) {
     await start(parts, spec, wanted);

@@ -21,7 +21,6 @@ import {
 } from "../config/config.js";
 import { splitRootfsPath } from "../config/keys-mount.js";
 import { configAnnotation } from "../config/load.js";
-
 import { type ConfigSource, systemConfig } from "./system.js";
 
 export { nearestKey } from "../config/table.js";
